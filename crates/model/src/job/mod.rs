@@ -1,0 +1,267 @@
+//! The Job tree: what a user asks for, each attribute spelled once.
+//!
+//! Every field is an `Option`: `None` where the user left it out. [`Job::canonicalise`] fills the defaults.
+//! Names on the wire, in a jobspec and in diffs come from the one derive; see [`crate::schema`].
+
+mod access;
+mod connect;
+mod group;
+mod network;
+mod placement;
+mod service;
+mod task;
+
+pub use access::JobType;
+pub use connect::*;
+pub use group::*;
+pub use network::*;
+pub use placement::*;
+pub use service::*;
+pub use task::*;
+
+use tarpan_model_derive::Block;
+
+use crate::schema::{TextMap};
+
+/// The `job` block, in job "id".
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "Job")]
+pub struct Job {
+    /// with `global` the request region is used.
+    #[field(json = "Region", hcl = "region", default = "global")]
+    pub region: Option<String>,
+    /// must exist.
+    #[field(json = "Namespace", hcl = "namespace", default = "default")]
+    pub namespace: Option<String>,
+    /// no spaces, no NUL; deprecated as attribute.
+    #[field(json = "ID", hcl = "id", default = "label", zero)]
+    pub id: Option<String>,
+    /// no NUL.
+    #[field(json = "Name", hcl = "name", default = "label", zero)]
+    pub name: Option<String>,
+    /// service, batch, system, sysbatch (`_core` internal).
+    #[field(json = "Type", hcl = "type", default = "service", values = "service batch system sysbatch")]
+    pub type_: Option<String>,
+    /// 1..server.job_max_priority (100, cap 32766); 0 → job_default_priority.
+    #[field(json = "Priority", hcl = "priority", default = "50")]
+    pub priority: Option<i64>,
+    /// all-or-nothing per plan.
+    #[field(json = "AllAtOnce", hcl = "all_at_once", default = "false")]
+    pub all_at_once: Option<bool>,
+    /// globs `*` allowed; non-empty strings.
+    #[field(json = "Datacenters", hcl = "datacenters", default = "[\"*\"]")]
+    pub datacenters: Option<Vec<String>>,
+    /// must exist; `all` spans every pool.
+    #[field(json = "NodePool", hcl = "node_pool", default = "namespace default or `default`")]
+    pub node_pool: Option<String>,
+    /// repeatable.
+    #[field(json = "Constraints", hcl = "constraint")]
+    pub constraints: Option<Vec<Constraint>>,
+    /// repeatable; rejected for system.
+    #[field(json = "Affinities", hcl = "affinity")]
+    pub affinities: Option<Vec<Affinity>>,
+    /// ≥1 required; unique names.
+    #[field(json = "TaskGroups", hcl = "group", zero)]
+    pub task_groups: Option<Vec<TaskGroup>>,
+    /// job-level is merged into each group.
+    #[field(json = "Update", hcl = "update", default = "see update")]
+    pub update: Option<UpdateStrategy>,
+    /// Enterprise only.
+    #[field(json = "Multiregion", hcl = "multiregion")]
+    pub multiregion: Option<Multiregion>,
+    /// rejected for system.
+    #[field(json = "Spreads", hcl = "spread")]
+    pub spreads: Option<Vec<Spread>>,
+    /// batch or sysbatch only.
+    #[field(json = "Periodic", hcl = "periodic")]
+    pub periodic: Option<PeriodicConfig>,
+    /// batch or sysbatch only.
+    #[field(json = "ParameterizedJob", hcl = "parameterized")]
+    pub parameterized_job: Option<ParameterizedJobConfig>,
+    /// merged into groups.
+    #[field(json = "Reschedule", hcl = "reschedule")]
+    pub reschedule: Option<ReschedulePolicy>,
+    /// merged into groups.
+    #[field(json = "Migrate", hcl = "migrate")]
+    pub migrate: Option<MigrateStrategy>,
+    /// string map; block or `meta = {}`.
+    #[field(json = "Meta", hcl = "meta", interpolated)]
+    pub meta: Option<TextMap>,
+    /// The `ui` of this job.
+    #[field(json = "UI", hcl = "ui")]
+    pub ui: Option<JobUIConfig>,
+    /// Asked to stop; its allocations are not wanted.
+    #[field(json = "Stop")]
+    pub stop: Option<bool>,
+    /// The periodic or parameterized job that made this one.
+    #[field(json = "ParentID")]
+    pub parent_id: Option<String>,
+    /// Made by a dispatch.
+    #[field(json = "Dispatched", zero)]
+    pub dispatched: Option<bool>,
+    /// Token under which a dispatch happens once.
+    #[field(json = "DispatchIdempotencyToken")]
+    pub dispatch_idempotency_token: Option<String>,
+    /// Dispatched payload, base64.
+    #[field(json = "Payload")]
+    pub payload: Option<String>,
+    /// Namespace in Consul.
+    #[field(json = "ConsulNamespace")]
+    pub consul_namespace: Option<String>,
+    /// Namespace in Vault.
+    #[field(json = "VaultNamespace")]
+    pub vault_namespace: Option<String>,
+    /// Accessor of the token that submitted the job.
+    #[field(json = "NomadTokenID")]
+    pub nomad_token_id: Option<String>,
+    /// pending, running or dead.
+    #[field(json = "Status")]
+    pub status: Option<String>,
+    /// Why the job has its status.
+    #[field(json = "StatusDescription")]
+    pub status_description: Option<String>,
+    /// This version was deployed with success.
+    #[field(json = "Stable")]
+    pub stable: Option<bool>,
+    /// Counts edits of the job, from 0.
+    #[field(json = "Version")]
+    pub version: Option<u64>,
+    /// When the job was submitted, Unix nanoseconds.
+    #[field(json = "SubmitTime")]
+    pub submit_time: Option<i64>,
+    /// Raft index of the first registration.
+    #[field(json = "CreateIndex")]
+    pub create_index: Option<u64>,
+    /// Raft index of the last change of any kind.
+    #[field(json = "ModifyIndex")]
+    pub modify_index: Option<u64>,
+    /// Raft index of the last change of the specification.
+    #[field(json = "JobModifyIndex")]
+    pub job_modify_index: Option<u64>,
+    /// Name given to this version.
+    #[field(json = "VersionTag")]
+    pub version_tag: Option<JobVersionTag>,
+}
+
+/// The `ui` block, in job.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "JobUIConfig")]
+pub struct JobUIConfig {
+    /// <1000 chars.
+    #[field(json = "Description", hcl = "description", zero)]
+    pub description: Option<String>,
+    /// repeatable.
+    #[field(json = "Links", hcl = "link", zero)]
+    pub links: Option<Vec<JobUILink>>,
+}
+
+/// The `link` block, in ui.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "JobUILink")]
+pub struct JobUILink {
+    /// The `label` of this link.
+    #[field(json = "Label", hcl = "label", zero)]
+    pub label: Option<String>,
+    /// The `url` of this link.
+    #[field(json = "URL", hcl = "url", zero)]
+    pub url: Option<String>,
+}
+
+/// A name given to one version of a job.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "JobVersionTag")]
+pub struct JobVersionTag {
+    /// Name of the tag.
+    #[field(json = "Name", zero)]
+    pub name: Option<String>,
+    /// What the tag says.
+    #[field(json = "Description", zero)]
+    pub description: Option<String>,
+    /// When it was given, Unix nanoseconds.
+    #[field(json = "TaggedTime", zero)]
+    pub tagged_time: Option<i64>,
+}
+
+/// The `periodic` block, in job.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "PeriodicConfig")]
+pub struct PeriodicConfig {
+    /// The `enabled` of this periodic.
+    #[field(json = "Enabled", hcl = "enabled", default = "true")]
+    pub enabled: Option<bool>,
+    /// deprecated; exactly one of cron/crons.
+    #[field(json = "Spec", hcl = "cron")]
+    pub spec: Option<String>,
+    /// list of cron expressions, 5-7 fields, plus @yearly @monthly @weekly @daily @hourly.
+    #[field(json = "Specs", hcl = "crons")]
+    pub specs: Option<Vec<String>>,
+    /// The `prohibit_overlap` of this periodic.
+    #[field(json = "ProhibitOverlap", hcl = "prohibit_overlap", default = "false")]
+    pub prohibit_overlap: Option<bool>,
+    /// IANA name; Local allowed.
+    #[field(json = "TimeZone", hcl = "time_zone", default = "UTC")]
+    pub time_zone: Option<String>,
+    /// Kind of the expression: cron.
+    #[field(json = "SpecType", zero)]
+    pub spec_type: Option<String>,
+}
+
+/// The `parameterized` block, in job.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "ParameterizedJobConfig")]
+pub struct ParameterizedJobConfig {
+    /// optional, required, forbidden.
+    #[field(json = "Payload", hcl = "payload", default = "optional", values = "optional required forbidden", zero)]
+    pub payload: Option<String>,
+    /// disjoint from optional.
+    #[field(json = "MetaRequired", hcl = "meta_required", zero)]
+    pub meta_required: Option<Vec<String>>,
+    /// The `meta_optional` of this parameterized.
+    #[field(json = "MetaOptional", hcl = "meta_optional", zero)]
+    pub meta_optional: Option<Vec<String>>,
+}
+
+/// The `multiregion` block, in job, Ent only.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "Multiregion")]
+pub struct Multiregion {
+    /// The `strategy` of this multiregion.
+    #[field(json = "Strategy", hcl = "strategy", zero)]
+    pub strategy: Option<MultiregionStrategy>,
+    /// The `region` of this multiregion.
+    #[field(json = "Regions", hcl = "region", zero)]
+    pub regions: Option<Vec<MultiregionRegion>>,
+}
+
+/// The `strategy` block, in multiregion, Ent.
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "MultiregionStrategy")]
+pub struct MultiregionStrategy {
+    /// The `max_parallel` of this strategy.
+    #[field(json = "MaxParallel", hcl = "max_parallel", zero)]
+    pub max_parallel: Option<i64>,
+    /// The `on_failure` of this strategy.
+    #[field(json = "OnFailure", hcl = "on_failure", zero)]
+    pub on_failure: Option<String>,
+}
+
+/// The `region` block, in multiregion, Ent (label).
+#[derive(Clone, Debug, Default, PartialEq, Block)]
+#[block(json = "MultiregionRegion")]
+pub struct MultiregionRegion {
+    /// The block's label.
+    #[field(json = "Name", label, zero)]
+    pub name: Option<String>,
+    /// The `count` of this region.
+    #[field(json = "Count", hcl = "count", zero)]
+    pub count: Option<i64>,
+    /// The `datacenters` of this region.
+    #[field(json = "Datacenters", hcl = "datacenters")]
+    pub datacenters: Option<Vec<String>>,
+    /// The `node_pool` of this region.
+    #[field(json = "NodePool", hcl = "node_pool", zero)]
+    pub node_pool: Option<String>,
+    /// The `meta` of this region.
+    #[field(json = "Meta", hcl = "meta")]
+    pub meta: Option<TextMap>,
+}

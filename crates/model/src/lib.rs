@@ -1,0 +1,33 @@
+//! The nouns of Tarpan and the rules that belong to them alone.
+//!
+//! Pure: no IO, no clock, no random source. Ids and times are handed in. Compiles to wasm32.
+//! The Job tree ([`job`]) is what users write; [`Node`], [`Allocation`], [`Evaluation`] and [`Deployment`] are the compact
+//! rows that state keeps and raft and gRPC carry (their `/v1` forms are in `tarpan-api`).
+
+// The derive writes `::tarpan_model::…`, also inside this crate.
+extern crate self as tarpan_model;
+
+pub mod alloc;
+pub mod deployment;
+pub mod duration;
+pub mod eval;
+pub mod ids;
+pub mod job;
+pub mod metric;
+pub mod node;
+pub mod plan;
+pub mod resources;
+pub mod schema;
+pub mod service;
+pub mod time;
+
+pub use alloc::{Allocation, ClientStatus, DesiredStatus, TaskEvent, TaskState};
+pub use deployment::{Deployment, DeploymentStatus};
+pub use duration::Dur;
+pub use eval::{EvalStatus, Evaluation, Trigger};
+pub use ids::{AllocId, DeploymentId, EvalId, JobId, Namespace, NamespacedId, NodeId};
+pub use job::{Job, JobType, Task, TaskGroup};
+pub use metric::AllocMetric;
+pub use node::{Eligibility, Node, NodeStatus};
+pub use plan::{Plan, PlanResult};
+pub use time::UnixNanos;
