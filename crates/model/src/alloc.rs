@@ -137,8 +137,7 @@ impl Allocation {
 
     /// Every task ended, and none failed.
     pub fn ran_successfully(&self) -> bool {
-        !self.task_states.is_empty()
-            && self.task_states.values().all(|t| t.state == TaskStateKind::Dead && !t.failed)
+        !self.task_states.is_empty() && self.task_states.values().all(|t| t.state == TaskStateKind::Dead && !t.failed)
     }
 }
 

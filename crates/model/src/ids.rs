@@ -148,3 +148,25 @@ impl fmt::Display for NamespacedId {
         write!(f, "{}/{}", self.namespace, self.id)
     }
 }
+
+/// Where fresh ids come from: random in the shell, a seeded counter in tests and simulations.
+pub trait IdSource {
+    fn next_uuid(&mut self) -> Uuid;
+}
+
+impl<F: FnMut() -> Uuid> IdSource for F {
+    fn next_uuid(&mut self) -> Uuid {
+        self()
+    }
+}
+
+/// Ids 1, 2, 3 … as UUIDs: for tests, where shrinking and reading want small numbers.
+#[derive(Clone, Debug, Default)]
+pub struct CountingIds(pub u128);
+
+impl IdSource for CountingIds {
+    fn next_uuid(&mut self) -> Uuid {
+        self.0 += 1;
+        Uuid::from_u128(self.0)
+    }
+}

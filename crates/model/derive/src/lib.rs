@@ -51,9 +51,7 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         let ident = field.ident.as_ref().expect("named fields have names");
         let ty = &field.ty;
         let facts = facts(&field.attrs)?;
-        let json = facts
-            .json
-            .ok_or_else(|| syn::Error::new_spanned(field, "a field needs #[field(json = \"…\")]"))?;
+        let json = facts.json.ok_or_else(|| syn::Error::new_spanned(field, "a field needs #[field(json = \"…\")]"))?;
         let rust = ident.to_string();
         let hcl = match facts.hcl {
             Some(text) => quote!(Some(#text)),
@@ -136,7 +134,11 @@ fn facts(attrs: &[Attribute]) -> syn::Result<FieldFacts> {
                         "default" => facts.default = value,
                         "unit" => facts.unit = value,
                         "values" => facts.values = value,
-                        _ => return Err(meta.error("field knows json, hcl, default, unit, values, label, zero, omit, interpolated")),
+                        _ => {
+                            return Err(meta.error(
+                                "field knows json, hcl, default, unit, values, label, zero, omit, interpolated",
+                            ));
+                        }
                     }
                 }
             }

@@ -253,7 +253,12 @@ pub struct ConsulGatewayProxy {
     #[field(json = "ConnectTimeout", hcl = "connect_timeout", default = "5s", zero)]
     pub connect_timeout: Option<Dur>,
     /// The `envoy_gateway_bind_tagged_addresses` of this gateway proxy.
-    #[field(json = "EnvoyGatewayBindTaggedAddresses", hcl = "envoy_gateway_bind_tagged_addresses", default = "false", zero)]
+    #[field(
+        json = "EnvoyGatewayBindTaggedAddresses",
+        hcl = "envoy_gateway_bind_tagged_addresses",
+        default = "false",
+        zero
+    )]
     pub envoy_gateway_bind_tagged_addresses: Option<bool>,
     /// The `envoy_gateway_bind_addresses` of this gateway proxy.
     #[field(json = "EnvoyGatewayBindAddresses", hcl = "envoy_gateway_bind_addresses", zero)]
@@ -422,5 +427,4 @@ pub struct ConsulLinkedService {
 /// The `mesh` block, in gateway (empty).
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "ConsulMeshConfigEntry")]
-pub struct ConsulMeshConfigEntry {
-}
+pub struct ConsulMeshConfigEntry {}

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use tarpan_model_derive::Block;
 
+use super::NetworkResource;
+use super::Service;
+use super::Task;
 use super::{Affinity, Constraint, Spread};
-use super::{NetworkResource};
-use super::{Task};
-use super::{Service};
 use crate::duration::Dur;
 use crate::schema::{Free, TextMap};
 
@@ -137,7 +137,12 @@ pub struct ReschedulePolicy {
     #[field(json = "Delay", hcl = "delay", default = "service 30s / batch 5s")]
     pub delay: Option<Dur>,
     /// constant, exponential, fibonacci.
-    #[field(json = "DelayFunction", hcl = "delay_function", default = "service exponential / batch constant", values = "constant exponential fibonacci")]
+    #[field(
+        json = "DelayFunction",
+        hcl = "delay_function",
+        default = "service exponential / batch constant",
+        values = "constant exponential fibonacci"
+    )]
     pub delay_function: Option<String>,
     /// ≥5s and ≥ delay when non-constant.
     #[field(json = "MaxDelay", hcl = "max_delay", default = "service 1h / batch 0")]
@@ -179,7 +184,12 @@ pub struct DisconnectStrategy {
     #[field(json = "Replace", hcl = "replace", default = "true")]
     pub replace: Option<bool>,
     /// best_score, keep_original, keep_replacement, longest_running.
-    #[field(json = "Reconcile", hcl = "reconcile", default = "best_score", values = "best_score keep_original keep_replacement longest_running")]
+    #[field(
+        json = "Reconcile",
+        hcl = "reconcile",
+        default = "best_score",
+        values = "best_score keep_original keep_replacement longest_running"
+    )]
     pub reconcile: Option<String>,
 }
 

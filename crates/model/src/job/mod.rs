@@ -21,7 +21,7 @@ pub use task::*;
 
 use tarpan_model_derive::Block;
 
-use crate::schema::{TextMap};
+use crate::schema::TextMap;
 
 /// The `job` block, in job "id".
 #[derive(Clone, Debug, Default, PartialEq, Block)]

@@ -2,7 +2,7 @@
 
 use tarpan_model_derive::Block;
 
-use crate::schema::{TextMap};
+use crate::schema::TextMap;
 
 /// The `network` block, in group, resources (deprecated).
 #[derive(Clone, Debug, Default, PartialEq, Block)]

@@ -2,7 +2,6 @@
 
 use tarpan_model_derive::Block;
 
-
 /// The `constraint` block, in job, group, task, device.
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Constraint")]

@@ -2,8 +2,8 @@
 
 use tarpan_model_derive::Block;
 
-use super::{WorkloadIdentity};
-use super::{ConsulConnect};
+use super::ConsulConnect;
+use super::WorkloadIdentity;
 use crate::duration::Dur;
 use crate::schema::{ListMap, TextMap};
 
@@ -54,7 +54,13 @@ pub struct Service {
     #[field(json = "TaskName", hcl = "task", zero)]
     pub task_name: Option<String>,
     /// require_healthy, ignore_warnings, ignore.
-    #[field(json = "OnUpdate", hcl = "on_update", default = "require_healthy", values = "require_healthy ignore_warnings ignore", zero)]
+    #[field(
+        json = "OnUpdate",
+        hcl = "on_update",
+        default = "require_healthy",
+        values = "require_healthy ignore_warnings ignore",
+        zero
+    )]
     pub on_update: Option<String>,
     /// aud required; consul.
     #[field(json = "Identity", hcl = "identity")]
@@ -114,7 +120,13 @@ pub struct ServiceCheck {
     #[field(json = "Expose", hcl = "expose", default = "false", zero)]
     pub expose: Option<bool>,
     /// alloc, driver, host.
-    #[field(json = "AddressMode", hcl = "address_mode", default = "service's or auto", values = "alloc driver host", zero)]
+    #[field(
+        json = "AddressMode",
+        hcl = "address_mode",
+        default = "service's or auto",
+        values = "alloc driver host",
+        zero
+    )]
     pub address_mode: Option<String>,
     /// consul.
     #[field(json = "Advertise", hcl = "advertise", zero)]
@@ -126,7 +138,14 @@ pub struct ServiceCheck {
     #[field(json = "Timeout", hcl = "timeout", zero)]
     pub timeout: Option<Dur>,
     /// passing, warning, critical.
-    #[field(json = "InitialStatus", hcl = "initial_status", default = "critical (nomad)", values = "passing warning critical", zero, interpolated)]
+    #[field(
+        json = "InitialStatus",
+        hcl = "initial_status",
+        default = "critical (nomad)",
+        values = "passing warning critical",
+        zero,
+        interpolated
+    )]
     pub initial_status: Option<String>,
     /// ≤255.
     #[field(json = "Notes", hcl = "notes", zero, interpolated)]
@@ -168,7 +187,13 @@ pub struct ServiceCheck {
     #[field(json = "Body", hcl = "body", zero)]
     pub body: Option<String>,
     /// require_healthy, ignore_warnings, ignore.
-    #[field(json = "OnUpdate", hcl = "on_update", default = "service's", values = "require_healthy ignore_warnings ignore", zero)]
+    #[field(
+        json = "OnUpdate",
+        hcl = "on_update",
+        default = "service's",
+        values = "require_healthy ignore_warnings ignore",
+        zero
+    )]
     pub on_update: Option<String>,
 }
 

@@ -2,10 +2,10 @@
 
 use tarpan_model_derive::Block;
 
-use super::{Consul, RestartPolicy, ScalingPolicy};
+use super::NetworkResource;
+use super::Service;
 use super::{Affinity, Constraint};
-use super::{NetworkResource};
-use super::{Service};
+use super::{Consul, RestartPolicy, ScalingPolicy};
 use crate::duration::Dur;
 use crate::schema::{Free, TextMap};
 
@@ -84,7 +84,12 @@ pub struct Task {
     #[field(json = "ShutdownDelay", hcl = "shutdown_delay", default = "0", zero)]
     pub shutdown_delay: Option<Dur>,
     /// needs driver SendSignals.
-    #[field(json = "KillSignal", hcl = "kill_signal", default = "docker SIGTERM; exec/raw_exec/java/qemu SIGINT", zero)]
+    #[field(
+        json = "KillSignal",
+        hcl = "kill_signal",
+        default = "docker SIGTERM; exec/raw_exec/java/qemu SIGINT",
+        zero
+    )]
     pub kill_signal: Option<String>,
     /// internal connect kinds e.g. connect-proxy:<svc>.
     #[field(json = "Kind", hcl = "kind", zero)]
@@ -419,7 +424,12 @@ pub struct VolumeMount {
     #[field(json = "ReadOnly", hcl = "read_only", default = "false")]
     pub read_only: Option<bool>,
     /// private, host-to-task, bidirectional.
-    #[field(json = "PropagationMode", hcl = "propagation_mode", default = "private", values = "private host-to-task bidirectional")]
+    #[field(
+        json = "PropagationMode",
+        hcl = "propagation_mode",
+        default = "private",
+        values = "private host-to-task bidirectional"
+    )]
     pub propagation_mode: Option<String>,
     /// Z or z.
     #[field(json = "SELinuxLabel", hcl = "selinux_label")]

@@ -1,0 +1,1 @@
+//! The node daemon: fingerprints, allocations, tasks, drivers.

@@ -1,0 +1,1 @@
+//! Parser and scheduler as a second module, run in a web worker.

@@ -1,0 +1,23 @@
+//! What `/v1` says: shapes, requests, errors, and the typed client over a [`Transport`].
+//!
+//! Pure: transports live elsewhere (in-process in `server`, fetch in `app`, HTTP in `cli`). Start at [`Client`].
+
+pub mod client;
+pub mod timestamp;
+pub mod transport;
+pub mod wire;
+
+pub use client::{Answer, Client};
+pub use timestamp::Timestamp;
+pub use transport::{ByteStream, Error, Fut, Transport};
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads `null` as the default value: lists and texts may be null on the wire.
+pub(crate) fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,1 @@
+//! Agent configuration: HCL1 and JSON files, merged in order, under the flags of `tarpan agent`.

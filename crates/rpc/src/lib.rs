@@ -1,0 +1,37 @@
+//! The messages between agents and servers, and between servers, as compiled from `proto/`.
+//!
+//! Rows travel as MessagePack with names inside protobuf messages: see [`pack`] and [`unpack`].
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Between an agent and a server.
+pub mod agent {
+    #![allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
+    tonic::include_proto!("tarpan.agent.v1");
+}
+
+/// Between servers.
+pub mod server {
+    #![allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
+    tonic::include_proto!("tarpan.server.v1");
+}
+
+/// Bytes of a message that are not what they should be.
+#[derive(Debug, thiserror::Error)]
+#[error("decoding a {what} from the wire")]
+pub struct UnpackError {
+    what: &'static str,
+    #[source]
+    source: rmp_serde::decode::Error,
+}
+
+/// A value as MessagePack with names: new fields may be added, old readers skip them.
+pub fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("model types serialise to memory")
+}
+
+/// The value back.
+pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UnpackError> {
+    rmp_serde::from_slice(bytes).map_err(|source| UnpackError { what: std::any::type_name::<T>(), source })
+}

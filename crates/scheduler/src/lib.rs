@@ -1,0 +1,37 @@
+//! Turns one evaluation into a plan and an explanation. A pure function of a snapshot, the evaluation, `now` and a seed.
+//!
+//! Start at [`schedule`].
+
+use tarpan_model::ids::IdSource;
+use tarpan_model::{Evaluation, Plan, UnixNanos};
+use tarpan_state::State;
+
+/// What a scheduler may look at besides the evaluation.
+pub struct Context<'a> {
+    pub state: &'a State,
+    pub now: UnixNanos,
+    /// Seed of the order in which nodes are looked at.
+    pub seed: u64,
+    pub ids: &'a mut dyn IdSource,
+}
+
+/// What one look at a job asks for.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Follow-up evaluations that allocations of the plan refer to: written before the plan.
+    pub evals_before: Vec<Evaluation>,
+    pub plan: Plan,
+    /// The evaluation as it ends if the whole plan is committed: status, failures with their metrics, queued counts.
+    /// `Blocked` when a blocked evaluation still can't place everything and goes back to wait.
+    pub eval: Evaluation,
+    /// The blocked evaluation for what could not be placed: written with the end of `eval`.
+    pub blocked: Option<Evaluation>,
+}
+
+/// Looks at the job of `eval` and says what should change so that what runs is what was asked for.
+///
+/// Deterministic: equal inputs give equal outcomes. Errors: none; what can't be done is said in `eval`.
+pub fn schedule(context: Context<'_>, eval: &Evaluation) -> Outcome {
+    let plan = Plan::new(eval.id, eval.job_key(), eval.priority, context.state.index());
+    Outcome { evals_before: Vec::new(), plan, eval: eval.clone(), blocked: None }
+}

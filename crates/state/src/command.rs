@@ -1,0 +1,210 @@
+//! Every change of state, as a value. What raft carries is a list of [`Envelope`]s.
+//!
+//! Commands hold all that is needed: fresh ids and times are stamped by the proposer, so that applying decides nothing.
+//! New fields get `#[serde(default)]`: logs of earlier releases must still replay.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tarpan_model::alloc::{AllocUpdate, DesiredTransition};
+use tarpan_model::deployment::DeploymentUpdate;
+use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
+use tarpan_model::node::{DrainStrategy, NodeEvent};
+use tarpan_model::plan::{Plan, PlanResult};
+use tarpan_model::service::ServiceRegistration;
+use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, UnixNanos};
+
+use crate::tables::{JobSubmission, SchedulerConfig};
+
+/// Chosen at random by whoever proposes; a second application of the same id answers as the first did and changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandId(pub u128);
+
+/// A command on its way through raft.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub id: CommandId,
+    pub command: Command,
+}
+
+/// One change of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Changes nothing; the first entry of a leader's term.
+    Noop,
+    /// Stores a job version and its evaluation together.
+    RegisterJob(Box<RegisterJob>),
+    /// Marks a job stopped, or removes it with all its versions.
+    DeregisterJob(DeregisterJob),
+    SetJobStability {
+        job: NamespacedId,
+        version: u64,
+        stable: bool,
+    },
+    UpsertEvals {
+        evals: Vec<Evaluation>,
+        now: UnixNanos,
+    },
+    /// Removes evaluations and terminal allocations: garbage collection.
+    Reap {
+        evals: Vec<EvalId>,
+        allocs: Vec<AllocId>,
+    },
+    ReapDeployments {
+        deployments: Vec<DeploymentId>,
+    },
+    /// A verified plan: every placement in it is known to fit.
+    ApplyPlan(Box<ApplyPlan>),
+    UpsertNode {
+        node: Box<Node>,
+        now: UnixNanos,
+        evals: Vec<Evaluation>,
+    },
+    UpdateNodeStatus {
+        node: NodeId,
+        status: NodeStatus,
+        event: Option<NodeEvent>,
+        now: UnixNanos,
+        evals: Vec<Evaluation>,
+    },
+    UpdateNodeEligibility {
+        node: NodeId,
+        eligibility: Eligibility,
+        event: Option<NodeEvent>,
+        now: UnixNanos,
+        evals: Vec<Evaluation>,
+    },
+    UpdateNodeDrain {
+        node: NodeId,
+        strategy: Option<DrainStrategy>,
+        mark_eligible: bool,
+        event: Option<NodeEvent>,
+        now: UnixNanos,
+        evals: Vec<Evaluation>,
+    },
+    DeregisterNode {
+        node: NodeId,
+        now: UnixNanos,
+        evals: Vec<Evaluation>,
+    },
+    /// Reports of agents; many nodes share one command.
+    UpdateAllocs {
+        updates: Vec<AllocUpdate>,
+        evals: Vec<Evaluation>,
+        now: UnixNanos,
+    },
+    SetTransitions {
+        allocs: BTreeMap<AllocId, DesiredTransition>,
+        evals: Vec<Evaluation>,
+        now: UnixNanos,
+    },
+    UpsertServices {
+        services: Vec<ServiceRegistration>,
+    },
+    DeleteServices {
+        ids: Vec<Arc<str>>,
+    },
+    UpdateDeployment(Box<UpdateDeployment>),
+    SetPeriodicLaunch {
+        job: NamespacedId,
+        launch: UnixNanos,
+    },
+    SetSchedulerConfig {
+        config: SchedulerConfig,
+        check_index: Option<u64>,
+    },
+    TagJobVersion {
+        job: NamespacedId,
+        version: u64,
+        name: String,
+        description: String,
+        now: UnixNanos,
+        remove: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegisterJob {
+    /// Canonicalised and validated. Version and indexes are set by applying.
+    pub job: Job,
+    pub eval: Option<Evaluation>,
+    pub submission: Option<JobSubmission>,
+    /// Refuse unless the stored job has this `job_modify_index` (0: unless there is none).
+    pub enforce_index: Option<u64>,
+    /// Keep the counts of the stored job's groups.
+    #[serde(default)]
+    pub preserve_counts: bool,
+    pub now: UnixNanos,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeregisterJob {
+    pub job: NamespacedId,
+    pub purge: bool,
+    pub eval: Option<Evaluation>,
+    #[serde(default)]
+    pub no_shutdown_delay: bool,
+    pub now: UnixNanos,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApplyPlan {
+    pub plan: Plan,
+    /// What the planner refused; `index` is filled by applying.
+    pub result: PlanResult,
+    /// Evaluations of jobs whose allocations were preempted.
+    pub evals: Vec<Evaluation>,
+    pub now: UnixNanos,
+}
+
+/// What a watcher or an operator does to a deployment, all in one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdateDeployment {
+    pub id: DeploymentId,
+    pub status: Option<DeploymentUpdate>,
+    /// Groups to promote; `Some(vec![])` promotes all.
+    pub promote: Option<Vec<Arc<str>>>,
+    pub healthy: Vec<AllocId>,
+    pub unhealthy: Vec<AllocId>,
+    /// An older version registered again.
+    pub revert_to: Option<Box<Job>>,
+    pub eval: Option<Evaluation>,
+    pub now: UnixNanos,
+}
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done at this raft index.
+    Done {
+        index: u64,
+    },
+    Registered {
+        index: u64,
+        eval_id: Option<EvalId>,
+        job_modify_index: u64,
+        version: u64,
+    },
+    Planned(PlanResult),
+    /// Nothing was changed, and why. Other commands of the batch are not touched.
+    Refused(Rejection),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    #[error("job not found")]
+    JobNotFound,
+    #[error("Enforcing job modify index {enforced}: {found}")]
+    JobModifyIndex { enforced: u64, found: String },
+    #[error("node not found")]
+    NodeNotFound,
+    #[error("alloc not found")]
+    AllocNotFound,
+    #[error("deployment not found")]
+    DeploymentNotFound,
+    #[error("{0}")]
+    Other(String),
+}

@@ -1,0 +1,14 @@
+//! The state of the control plane: tables of shared rows, changed by commands only.
+//!
+//! Pure: ids and times come inside the commands, so every server that applies the same commands in the same order holds
+//! the same state. A [`State`] is a handful of persistent maps: cloning it is a pointer copy, and the clone is a snapshot
+//! that readers keep as long as they like. Start at [`State`] and [`Command`].
+
+pub mod command;
+pub mod event;
+pub mod query;
+pub mod tables;
+
+pub use command::{Command, CommandId, Envelope, Rejection, Reply};
+pub use event::{Event, Topic};
+pub use tables::{JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};

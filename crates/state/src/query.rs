@@ -1,0 +1,164 @@
+//! Reading. Lists come as iterators in key order; rows are shared, so keeping one costs nothing.
+
+use std::sync::Arc;
+
+use imbl::OrdSet;
+use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
+use tarpan_model::service::ServiceRegistration;
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
+use uuid::Uuid;
+
+use crate::tables::{JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
+
+const LAST: Uuid = Uuid::max();
+
+impl State {
+    /// Raft index of the last applied entry.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The last raft index that changed `table`; 0 when nothing ever did.
+    pub fn table_index(&self, table: Table) -> u64 {
+        self.table_indexes.get(&table).copied().unwrap_or(0)
+    }
+
+    pub fn job(&self, key: &NamespacedId) -> Option<&Arc<Job>> {
+        self.jobs.get(key)
+    }
+
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = (&NamespacedId, &Arc<Job>)> {
+        self.jobs.iter()
+    }
+
+    pub fn job_version(&self, key: &NamespacedId, version: u64) -> Option<&Arc<Job>> {
+        self.job_versions.get(&(key.clone(), version))
+    }
+
+    /// Newest first.
+    pub fn job_versions(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Job>> {
+        self.job_versions.range((key.clone(), 0)..=(key.clone(), u64::MAX)).rev().map(|(_, job)| job)
+    }
+
+    pub fn job_submission(&self, key: &NamespacedId, version: u64) -> Option<&Arc<JobSubmission>> {
+        self.job_submissions.get(&(key.clone(), version))
+    }
+
+    pub fn job_summary(&self, key: &NamespacedId) -> Option<&Arc<JobSummary>> {
+        self.job_summaries.get(key)
+    }
+
+    pub fn job_children(&self, parent: &NamespacedId) -> impl Iterator<Item = &Arc<Job>> {
+        self.job_children
+            .range((parent.clone(), NamespacedId::default())..)
+            .take_while(move |(p, _)| p == parent)
+            .filter_map(|(_, child)| self.jobs.get(child))
+    }
+
+    pub fn eval(&self, id: EvalId) -> Option<&Arc<Evaluation>> {
+        self.evals.get(&id)
+    }
+
+    pub fn evals(&self) -> impl DoubleEndedIterator<Item = &Arc<Evaluation>> {
+        self.evals.values()
+    }
+
+    pub fn evals_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Evaluation>> {
+        by(&self.evals_by_job, key, EvalId(LAST)).filter_map(|id| self.evals.get(&id))
+    }
+
+    pub fn alloc(&self, id: AllocId) -> Option<&Arc<Allocation>> {
+        self.allocs.get(&id)
+    }
+
+    pub fn allocs(&self) -> impl DoubleEndedIterator<Item = &Arc<Allocation>> {
+        self.allocs.values()
+    }
+
+    /// Terminal ones included, in id order.
+    pub fn allocs_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Allocation>> {
+        by(&self.allocs_by_job, key, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+    }
+
+    pub fn allocs_by_node(&self, node: NodeId) -> impl Iterator<Item = &Arc<Allocation>> {
+        by(&self.allocs_by_node, &node, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+    }
+
+    pub fn allocs_by_eval(&self, eval: EvalId) -> impl Iterator<Item = &Arc<Allocation>> {
+        by(&self.allocs_by_eval, &eval, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+    }
+
+    pub fn allocs_by_deployment(&self, deployment: DeploymentId) -> impl Iterator<Item = &Arc<Allocation>> {
+        by(&self.allocs_by_deployment, &deployment, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+    }
+
+    pub fn deployment(&self, id: DeploymentId) -> Option<&Arc<Deployment>> {
+        self.deployments.get(&id)
+    }
+
+    pub fn deployments(&self) -> impl DoubleEndedIterator<Item = &Arc<Deployment>> {
+        self.deployments.values()
+    }
+
+    pub fn deployments_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Deployment>> {
+        by(&self.deployments_by_job, key, DeploymentId(LAST)).filter_map(|id| self.deployments.get(&id))
+    }
+
+    /// The one created last.
+    pub fn latest_deployment(&self, key: &NamespacedId) -> Option<&Arc<Deployment>> {
+        self.deployments_by_job(key).max_by_key(|d| d.create_index)
+    }
+
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// What non-terminal allocations take of a node; empty for a node without any.
+    pub fn usage(&self, id: NodeId) -> Option<&Arc<NodeUsage>> {
+        self.node_usage.get(&id)
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
+        self.services.values()
+    }
+
+    /// Instances of one service, in id order.
+    pub fn service(&self, namespace: &Namespace, name: &str) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
+        let name: Arc<str> = Arc::from(name);
+        self.services
+            .range((namespace.clone(), name.clone(), Arc::from(""))..)
+            .take_while({
+                let namespace = namespace.clone();
+                move |((ns, n, _), _)| *ns == namespace && *n == name
+            })
+            .map(|(_, row)| row)
+    }
+
+    pub fn services_by_alloc(&self, alloc: AllocId) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
+        self.services_by_alloc
+            .range((alloc, Default::default())..)
+            .take_while(move |(a, _)| *a == alloc)
+            .filter_map(|(_, key)| self.services.get(key))
+    }
+
+    pub fn periodic_launch(&self, key: &NamespacedId) -> Option<PeriodicLaunch> {
+        self.periodic_launches.get(key).copied()
+    }
+
+    pub fn scheduler_config(&self) -> &Arc<SchedulerConfig> {
+        &self.scheduler_config
+    }
+}
+
+/// The second halves of `set`'s pairs whose first half is `key`; `last` is the greatest second half there can be.
+fn by<'a, K: Ord + Clone, I: Ord + Copy + Default + 'a>(
+    set: &'a OrdSet<(K, I)>,
+    key: &K,
+    last: I,
+) -> impl Iterator<Item = I> + use<'a, K, I> {
+    set.range((key.clone(), I::default())..=(key.clone(), last)).map(|(_, id)| *id)
+}

@@ -1,0 +1,1 @@
+//! Fixtures and generators for tests of any crate; knows the model only.

@@ -1,0 +1,1 @@
+//! The server role: the shell around the pure control plane.
