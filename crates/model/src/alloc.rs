@@ -1,6 +1,5 @@
 //! An allocation: one task group of one job version, placed on one node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,8 @@ use crate::ids::{AllocId, DeploymentId, EvalId, JobId, Namespace, NamespacedId, 
 use crate::job::{Job, TaskGroup};
 use crate::metric::AllocMetric;
 use crate::node::text_enum;
-use crate::resources::AllocatedResources;
+use crate::resources::{AllocatedResources, Amount};
+use crate::sorted::SortedMap;
 use crate::time::UnixNanos;
 
 text_enum!(
@@ -68,7 +68,7 @@ pub struct Allocation {
     pub client_description: Arc<str>,
     /// By task name; shared with the report it came from.
     #[serde(default)]
-    pub task_states: Arc<BTreeMap<Arc<str>, TaskState>>,
+    pub task_states: Arc<TaskStates>,
     /// When the client status became (or stopped being) `unknown`, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_states: Vec<(ClientStatus, UnixNanos)>,
@@ -116,6 +116,11 @@ impl Allocation {
     pub fn index(&self) -> Option<u32> {
         let (_, tail) = self.name.rsplit_once('[')?;
         tail.strip_suffix(']')?.parse().ok()
+    }
+
+    /// What it takes of its node: see [`AllocatedResources::demand`].
+    pub fn demand(&self) -> Amount {
+        self.resources.demand(self.group())
     }
 
     /// The servers do not want it to run.
@@ -210,6 +215,9 @@ text_enum!(
     }
 );
 
+/// The tasks of an allocation by name.
+pub type TaskStates = SortedMap<Arc<str>, TaskState>;
+
 /// A task as its node reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskState {
@@ -252,7 +260,7 @@ pub struct TaskEvent {
     #[serde(rename = "DisplayMessage", default)]
     pub message: Arc<str>,
     #[serde(rename = "Details", default)]
-    pub details: BTreeMap<Arc<str>, Arc<str>>,
+    pub details: SortedMap<Arc<str>, Arc<str>>,
     #[serde(rename = "FailsTask", default)]
     pub fails_task: bool,
 }
@@ -264,7 +272,7 @@ pub struct AllocUpdate {
     pub client_status: ClientStatus,
     #[serde(default)]
     pub client_description: Arc<str>,
-    pub task_states: Arc<BTreeMap<Arc<str>, TaskState>>,
+    pub task_states: Arc<TaskStates>,
     /// Health as watched by the node for a deployment; `None`: nothing new.
     #[serde(default)]
     pub healthy: Option<bool>,

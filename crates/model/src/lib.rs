@@ -19,6 +19,7 @@ pub mod plan;
 pub mod resources;
 pub mod schema;
 pub mod service;
+pub mod sorted;
 pub mod time;
 
 pub use alloc::{Allocation, ClientStatus, DesiredStatus, TaskEvent, TaskState};
@@ -30,4 +31,5 @@ pub use job::{Job, JobType, Task, TaskGroup};
 pub use metric::AllocMetric;
 pub use node::{Eligibility, Node, NodeStatus};
 pub use plan::{Plan, PlanResult};
+pub use sorted::SortedMap;
 pub use time::UnixNanos;

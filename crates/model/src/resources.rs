@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::TaskGroup;
+
 /// What one task was given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskResources {
@@ -71,18 +73,78 @@ pub struct Amount {
 
 impl AllocatedResources {
     /// The sum over the tasks, and the group's disk.
-    ///
-    /// Prestart and poststop tasks do not run beside the main ones; the field still counts the largest phase, and the
-    /// scheduler's dense form does so when it places. Here every task counts.
     pub fn total(&self) -> Amount {
         let mut sum = Amount { disk_mb: self.disk_mb, ..Amount::default() };
         for task in self.tasks.values() {
-            sum.cpu_mhz += task.cpu_mhz;
-            sum.memory_mb += task.memory_mb;
-            sum.memory_mb_max += if task.memory_mb_max > 0 { task.memory_mb_max } else { task.memory_mb };
-            sum.cores += task.cores.len() as i64;
+            sum.add_task(task);
         }
         sum
+    }
+
+    /// The most that runs at any one time, and the group's disk: what counts against a node.
+    ///
+    /// Tasks run in three phases: prestart tasks that end; main tasks with sidecars and poststart tasks; poststop tasks.
+    /// A prestart sidecar counts in the first two. Reserved cores of all tasks are kept throughout. Without `group` every
+    /// task counts as a main one.
+    /// Source: the field's comparison of an allocation with a node.
+    pub fn demand(&self, group: Option<&TaskGroup>) -> Amount {
+        let Some(group) = group.filter(|g| g.tasks().iter().any(|t| t.hook().is_some())) else {
+            return self.total();
+        };
+        let (mut before, mut main, mut after) = (Amount::default(), Amount::default(), Amount::default());
+        let mut cores = 0;
+        for (name, given) in self.tasks.iter() {
+            let lifecycle = group.task(name).and_then(|t| t.lifecycle.as_ref());
+            let sidecar = lifecycle.is_some_and(|l| l.sidecar == Some(true));
+            match lifecycle.and_then(|l| l.hook.as_deref()) {
+                Some("prestart") => {
+                    before.add_task(given);
+                    if sidecar {
+                        main.add_task(given);
+                    }
+                }
+                Some("poststop") => after.add_task(given),
+                _ => main.add_task(given),
+            }
+            cores += given.cores.len() as i64;
+        }
+        let most = |part: fn(&Amount) -> i64| part(&before).max(part(&main)).max(part(&after));
+        Amount {
+            cpu_mhz: most(|a| a.cpu_mhz),
+            memory_mb: most(|a| a.memory_mb),
+            memory_mb_max: most(|a| a.memory_mb_max),
+            disk_mb: self.disk_mb,
+            cores,
+        }
+    }
+}
+
+impl Amount {
+    fn add_task(&mut self, task: &TaskResources) {
+        self.cpu_mhz += task.cpu_mhz;
+        self.memory_mb += task.memory_mb;
+        self.memory_mb_max += if task.memory_mb_max > 0 { task.memory_mb_max } else { task.memory_mb };
+        self.cores += task.cores.len() as i64;
+    }
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, other: Amount) {
+        self.cpu_mhz += other.cpu_mhz;
+        self.memory_mb += other.memory_mb;
+        self.memory_mb_max += other.memory_mb_max;
+        self.disk_mb += other.disk_mb;
+        self.cores += other.cores;
+    }
+}
+
+impl std::ops::SubAssign for Amount {
+    fn sub_assign(&mut self, other: Amount) {
+        self.cpu_mhz -= other.cpu_mhz;
+        self.memory_mb -= other.memory_mb;
+        self.memory_mb_max -= other.memory_mb_max;
+        self.disk_mb -= other.disk_mb;
+        self.cores -= other.cores;
     }
 }
 
