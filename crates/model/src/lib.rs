@@ -9,6 +9,7 @@ extern crate self as tarpan_model;
 
 pub mod alloc;
 pub mod deployment;
+pub mod diff;
 pub mod duration;
 pub mod eval;
 pub mod ids;

@@ -4,15 +4,20 @@
 //! Names on the wire, in a jobspec and in diffs come from the one derive; see [`crate::schema`].
 
 mod access;
+mod canonical;
 mod connect;
+pub mod finding;
 mod group;
 mod network;
 mod placement;
 mod service;
 mod task;
+mod validate;
 
 pub use access::JobType;
+pub use canonical::Admission;
 pub use connect::*;
+pub use finding::Finding;
 pub use group::*;
 pub use network::*;
 pub use placement::*;
