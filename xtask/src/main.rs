@@ -1,5 +1,42 @@
 //! `cargo xtask …`: builds the UI, runs the demo, the tests and the benchmarks.
+//!
+//! Each command is a module with a `run`; [`USAGE`] says what they do.
 
-fn main() -> anyhow::Result<()> {
-    Ok(())
+mod bench;
+mod demo;
+mod setup;
+mod shell;
+mod test;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo [-empty] [-check] [-raw-exec]   build, start an agent on port 4646 and play the getting-started demo
+                                       -empty: start the agent only; -check: play, stop everything and leave
+                                       -raw-exec: without Docker, even where a daemon answers
+  dev                                  build quickly and start a dev agent on port 4646
+  ui [-release]                        build the browser part
+  test                                 install what is missing, then everything that CI checks
+  ci                                   the same, where a skipped part is a failure
+  bench [-full]                        speed of the release build: our part of the benchmark
+  setup                                install what the tests need";
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let flags: Vec<&str> = args.iter().skip(1).map(|a| a.trim_start_matches('-')).collect();
+    match args.first().map(String::as_str) {
+        Some("demo") => demo::run(&flags),
+        Some("dev") => demo::dev(),
+        Some("test") => test::run(false),
+        Some("ci") => test::run(true),
+        Some("bench") => bench::run(&flags),
+        Some("setup") => setup::for_tests(),
+        Some("help" | "-h" | "--help") | None => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => bail!("no command {other:?}\n\n{USAGE}"),
+    }
 }

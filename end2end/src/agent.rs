@@ -1,0 +1,216 @@
+//! One running `tarpan agent`, and the command line and API pointed at it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::lab::{Lab, eventually};
+
+/// A running agent. It is stopped when dropped.
+pub struct Agent {
+    bin: PathBuf,
+    dir: PathBuf,
+    args: Vec<String>,
+    path: String,
+    child: Child,
+    pub log: PathBuf,
+    /// `http://127.0.0.1:PORT`
+    pub addr: String,
+}
+
+/// What a command printed.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    pub fn text(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+impl Agent {
+    /// Starts `tarpan agent ARGS` and waits until it answers on `http_port`. Its log is `NAME.log` in the lab.
+    pub fn start(lab: &Lab, name: &str, http_port: u16, args: &[&str]) -> Result<Agent> {
+        let log = lab.path().join(format!("{name}.log"));
+        let ptc_dir = lab.ptc.parent().context("ptc lies in a folder")?;
+        let path = format!("{}:{}", ptc_dir.display(), std::env::var("PATH").unwrap_or_default());
+        let args: Vec<String> = std::iter::once("agent").chain(args.iter().copied()).map(str::to_owned).collect();
+        let child = spawn(&lab.bin, &args, &path, &log)?;
+        let addr = format!("http://127.0.0.1:{http_port}");
+        let mut agent = Agent { bin: lab.bin.clone(), dir: lab.path().to_owned(), args, path, child, log, addr };
+        agent.wait_until_up()?;
+        Ok(agent)
+    }
+
+    /// `agent -dev` on free ports; ready when its own node is.
+    pub fn dev(lab: &Lab) -> Result<Agent> {
+        let ports = crate::lab::free_ports(3)?;
+        let config = format!(
+            "ports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n",
+            ports[0], ports[1], ports[2]
+        );
+        let config = lab.file("dev.hcl", &config)?;
+        let agent = Agent::start(lab, "dev", ports[0], &["-dev", "-config", &config.display().to_string()])?;
+        agent.wait_nodes(1)?;
+        Ok(agent)
+    }
+
+    fn wait_until_up(&mut self) -> Result<()> {
+        eventually("the agent to answer", Duration::from_secs(20), || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the agent ended with {status}:\n{}", self.log_tail());
+            }
+            Ok(self.get("/v1/agent/self").ok().map(|_| ()))
+        })
+    }
+
+    /// Waits until `count` nodes are ready.
+    pub fn wait_nodes(&self, count: usize) -> Result<()> {
+        eventually(&format!("{count} ready nodes"), Duration::from_secs(30), || {
+            let nodes = self.get("/v1/nodes")?;
+            let ready = nodes.as_array().into_iter().flatten().filter(|n| n["Status"] == "ready").count();
+            Ok((ready >= count).then_some(()))
+        })
+        .with_context(|| self.log_tail())
+    }
+
+    /// The last lines of the agent's log.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        format!("last lines of {}:\n{}", self.log.display(), lines[lines.len().saturating_sub(30)..].join("\n"))
+    }
+
+    /// The command line, as a user types it after `tarpan`.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.bin);
+        command
+            .args(args)
+            .env("NOMAD_ADDR", &self.addr)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .current_dir(&self.dir);
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Result<Output> {
+        let out = self.command(args).output().with_context(|| format!("running tarpan {}", args.join(" ")))?;
+        Ok(Output {
+            code: out.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        })
+    }
+
+    /// Runs a command that has to succeed, and gives what it printed.
+    pub fn ok(&self, args: &[&str]) -> Result<String> {
+        let out = self.run(args)?;
+        if out.code != 0 {
+            bail!("tarpan {} ended with {}:\n{}\n{}", args.join(" "), out.code, out.text(), self.log_tail());
+        }
+        Ok(out.stdout)
+    }
+
+    /// Runs a shell line with `tarpan` on the PATH: for pipelines from guides.
+    pub fn shell(&self, line: &str) -> Result<Output> {
+        let bin_dir = self.bin.parent().context("the binary lies in a folder")?;
+        let out = Command::new("sh")
+            .args(["-c", line])
+            .env("PATH", format!("{}:{}", bin_dir.display(), std::env::var("PATH").unwrap_or_default()))
+            .env("NOMAD_ADDR", &self.addr)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("running {line}"))?;
+        Ok(Output {
+            code: out.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        })
+    }
+
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let mut response = ureq::get(format!("{}{path}", self.addr)).call().with_context(|| format!("GET {path}"))?;
+        response.body_mut().read_json().with_context(|| format!("reading GET {path}"))
+    }
+
+    /// The allocations of a job, newest first.
+    pub fn allocs(&self, job: &str) -> Result<Vec<Value>> {
+        let mut list = self.get(&format!("/v1/job/{}/allocations", job.replace('/', "%2F")))?;
+        let mut list = list.as_array_mut().map(std::mem::take).unwrap_or_default();
+        list.sort_by_key(|a| std::cmp::Reverse(a["CreateIndex"].as_u64()));
+        Ok(list)
+    }
+
+    /// Waits for an allocation of `job` with this client status, and gives it.
+    pub fn wait_alloc(&self, job: &str, status: &str) -> Result<Value> {
+        eventually(&format!("an allocation of {job} that is {status}"), Duration::from_secs(60), || {
+            Ok(self.allocs(job)?.into_iter().find(|a| a["ClientStatus"] == status))
+        })
+        .with_context(|| {
+            let state = self.run(&["job", "status", job]).map(|o| o.text()).unwrap_or_default();
+            format!("{state}\n{}", self.log_tail())
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.child.kill().context("killing the agent")?;
+        self.child.wait().context("waiting for the killed agent")?;
+        Ok(())
+    }
+
+    /// The same command line again, after [`Agent::kill9`] or [`Agent::stop`].
+    pub fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.bin, &self.args, &self.path, &self.log)?;
+        self.wait_until_up()
+    }
+
+    /// SIGINT, then at most 20 s for an orderly end.
+    pub fn stop(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).context("interrupting the agent")?;
+        let ended = eventually("the agent to end", Duration::from_secs(20), || Ok(self.child.try_wait()?.map(|_| ())));
+        if ended.is_err() {
+            self.kill9()?;
+        }
+        ended.with_context(|| self.log_tail())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+fn spawn(bin: &Path, args: &[String], path: &str, log: &Path) -> Result<Child> {
+    let log =
+        File::options().create(true).append(true).open(log).with_context(|| format!("opening {}", log.display()))?;
+    Command::new(bin)
+        .args(args)
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("starting {}", bin.display()))
+}

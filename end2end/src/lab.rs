@@ -1,0 +1,111 @@
+//! A place for one journey: a temporary directory, the binaries, free ports, and patience with a limit.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// A temporary directory and the binaries under test.
+pub struct Lab {
+    dir: tempfile::TempDir,
+    pub bin: PathBuf,
+    pub ptc: PathBuf,
+}
+
+impl Lab {
+    /// Errors when the binaries are not built, with the command that builds them.
+    pub fn new() -> Result<Lab> {
+        let dir = tempfile::Builder::new().prefix("tarpan-").tempdir().context("making a temporary directory")?;
+        Ok(Lab { dir, bin: binary("tarpan")?, ptc: binary("ptc")? })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file of the lab and gives its path.
+    pub fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// A binary of this build: `TARPAN_BIN_DIR`, else the folder this program was built into.
+fn binary(name: &str) -> Result<PathBuf> {
+    let folder = match std::env::var_os("TARPAN_BIN_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let me = std::env::current_exe().context("finding this program")?;
+            let folder = me.parent().context("this program has a folder")?;
+            if folder.ends_with("deps") {
+                folder.parent().context("deps has a folder")?.to_owned()
+            } else {
+                folder.to_owned()
+            }
+        }
+    };
+    let path = folder.join(name);
+    if !path.exists() {
+        bail!("{} is not built: cargo build -p tarpan-cli -p ptc", path.display());
+    }
+    Ok(path)
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("end2end lies in the root").to_owned()
+}
+
+/// `count` TCP ports that are free now.
+pub fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().context("binding port 0")?;
+    held.iter().map(|l| Ok(l.local_addr()?.port())).collect()
+}
+
+/// Holds the demo's fixed ports: one journey at a time on a machine.
+pub struct FixedPorts(
+    #[expect(dead_code, reason = "the lock lives as long as the file is open")] nix::fcntl::Flock<File>,
+);
+
+impl FixedPorts {
+    /// Waits for other journeys to end, then errors with the port that somebody else has.
+    pub fn take(ports: &[u16]) -> Result<FixedPorts> {
+        let path = std::env::temp_dir().join("tarpan-fixed-ports.lock");
+        let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+        let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+            .map_err(|(_, e)| anyhow::anyhow!("locking {}: {e}", path.display()))?;
+        for port in ports {
+            // A port of an earlier journey may still be closing.
+            eventually(
+                &format!("port {port} to be free (something else listens on it)"),
+                Duration::from_secs(10),
+                || Ok(TcpListener::bind(("0.0.0.0", *port)).ok().map(|_| ())),
+            )?;
+        }
+        Ok(FixedPorts(lock))
+    }
+}
+
+/// Asks again every 50 ms until there is a value. Errors when `limit` has passed, with what was waited for and the last error.
+pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let start = Instant::now();
+    let mut last = None;
+    loop {
+        match look() {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => {}
+            Err(error) => last = Some(error),
+        }
+        if start.elapsed() > limit {
+            return match last {
+                Some(error) => Err(error.context(format!("waited {limit:?} for {what}"))),
+                None => bail!("waited {limit:?} for {what}"),
+            };
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,12 @@
+//! Drives the real `tarpan` binary as a user does: starts agents, types commands, asks `/v1`, kills processes.
+//!
+//! Used by the tests in `tests/` and by `cargo xtask demo`. Everything a [`Lab`] starts ends with it.
+//! Start at [`Lab`] and [`Agent`].
+
+pub mod agent;
+pub mod demo;
+pub mod docker;
+pub mod lab;
+
+pub use agent::{Agent, Output};
+pub use lab::{Lab, eventually};

@@ -1,0 +1,141 @@
+//! Killed processes: what was acknowledged stays, tasks run on, logs have no gap.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::{Agent, Lab, eventually};
+
+const COUNTER: &str = r#"
+job "counter" {
+  group "g" {
+    task "count" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/sh"
+        args    = ["-c", ": MARK; i=0; while true; do i=$((i+1)); echo line $i; sleep 0.1; done"]
+      }
+    }
+  }
+}
+"#;
+
+const TICK: &str = r#"
+job "tick" {
+  type = "batch"
+  periodic {
+    crons = ["0/2 * * * * * *"]
+  }
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/true"
+      }
+    }
+  }
+}
+"#;
+
+/// A server and a client as two processes, on data directories of the lab.
+fn two_processes(lab: &Lab) -> Result<(Agent, Agent)> {
+    let p = free_ports(6)?;
+    let dir = lab.path().display();
+    let server = format!(
+        "name = \"server-1\"\ndata_dir = \"{dir}/server\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nserver {{\n  enabled = true\n  bootstrap_expect = 1\n}}\n",
+        p[0], p[1], p[2]
+    );
+    let client = format!(
+        "name = \"client-1\"\ndata_dir = \"{dir}/client\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nclient {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n",
+        p[3], p[4], p[5], p[1]
+    );
+    let server = lab.file("server.hcl", &server)?.display().to_string();
+    let client = lab.file("client.hcl", &client)?.display().to_string();
+    let server = Agent::start(lab, "server", p[0], &["-config", &server])?;
+    let client = Agent::start(lab, "client", p[3], &["-config", &client])?;
+    server.wait_nodes(1).with_context(|| client.log_tail())?;
+    Ok((server, client))
+}
+
+fn pids(pattern: &str) -> Vec<String> {
+    let out = std::process::Command::new("pgrep").args(["-f", pattern]).output();
+    out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+/// `line 1`, `line 2`, … without a gap; gives the last number.
+fn unbroken(text: &str) -> Result<u64> {
+    let mut last = 0;
+    for line in text.lines() {
+        let number: u64 = line.strip_prefix("line ").context("a line of the counter")?.parse()?;
+        ensure!(number == last + 1, "after line {last} came {line:?}");
+        last = number;
+    }
+    Ok(last)
+}
+
+#[test]
+fn a_killed_server_comes_back_with_everything() -> Result<()> {
+    let lab = Lab::new()?;
+    let (mut server, _client) = two_processes(&lab)?;
+    let mark = format!("killed-server-{}", std::process::id());
+    let counter = lab.file("counter.nomad.hcl", &COUNTER.replace("MARK", &mark))?.display().to_string();
+    let tick = lab.file("tick.nomad.hcl", TICK)?.display().to_string();
+    server.ok(&["job", "run", "-detach", &counter])?;
+    server.ok(&["job", "run", "-detach", &tick])?;
+    let alloc = server.wait_alloc("counter", "running")?;
+    let id = alloc["ID"].as_str().context("an id")?.to_owned();
+    let children =
+        |s: &Agent| -> Result<usize> { Ok(s.get("/v1/jobs?prefix=tick/periodic-")?.as_array().map_or(0, Vec::len)) };
+    eventually("a periodic child", Duration::from_secs(15), || Ok((children(&server)? > 0).then_some(())))?;
+    let versions = server.get("/v1/job/counter/versions")?["Versions"].as_array().map_or(0, Vec::len);
+    let running = pids(&mark);
+    let before = children(&server)?;
+
+    server.kill9()?;
+    server.start_again()?;
+
+    eventually("the job after the restart", Duration::from_secs(20), || {
+        Ok(server.get("/v1/job/counter").ok().map(|_| ()))
+    })?;
+    ensure!(server.get("/v1/job/counter/versions")?["Versions"].as_array().map_or(0, Vec::len) == versions, "versions");
+    server.wait_nodes(1)?;
+    eventually("periodic launches to go on", Duration::from_secs(20), || {
+        Ok((children(&server)? > before).then_some(()))
+    })?;
+    let after = server.wait_alloc("counter", "running")?;
+    ensure!(after["ID"] == id.as_str(), "the allocation was replaced: {after}");
+    ensure!(pids(&mark) == running, "the task's processes changed");
+    let lines = unbroken(&server.ok(&["alloc", "logs", &id])?)?;
+    eventually("the log to go on", Duration::from_secs(10), || {
+        Ok((unbroken(&server.ok(&["alloc", "logs", &id])?)? > lines + 5).then_some(()))
+    })
+}
+
+#[test]
+fn a_killed_agent_finds_its_tasks_again() -> Result<()> {
+    let lab = Lab::new()?;
+    let (server, mut client) = two_processes(&lab)?;
+    let mark = format!("killed-agent-{}", std::process::id());
+    let counter = lab.file("counter.nomad.hcl", &COUNTER.replace("MARK", &mark))?.display().to_string();
+    server.ok(&["job", "run", "-detach", &counter])?;
+    let alloc = server.wait_alloc("counter", "running")?;
+    let id = alloc["ID"].as_str().context("an id")?.to_owned();
+    let running = pids(&mark);
+    ensure!(!running.is_empty(), "the task has processes");
+
+    client.kill9()?;
+    client.start_again()?;
+    server.wait_nodes(1)?;
+
+    let lines = eventually("logs after the restart", Duration::from_secs(20), || {
+        Ok(server.run(&["alloc", "logs", &id])?.stdout.lines().count().checked_sub(20).map(|n| n + 20))
+    })?;
+    eventually("the log to go on without a gap", Duration::from_secs(15), || {
+        Ok((unbroken(&server.ok(&["alloc", "logs", &id])?)? > lines as u64 + 5).then_some(()))
+    })?;
+    ensure!(pids(&mark) == running, "the task's processes changed");
+    let allocs = server.allocs("counter")?;
+    ensure!(allocs.len() == 1 && allocs[0]["ClientStatus"] == "running", "{allocs:?}");
+    server.ok(&["job", "stop", "-purge", "counter"])?;
+    eventually("the task to end", Duration::from_secs(20), || Ok(pids(&mark).is_empty().then_some(())))
+}

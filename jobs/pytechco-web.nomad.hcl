@@ -1,0 +1,40 @@
+# The company's page, on port 5000 of whichever client runs it.
+job "pytechco-web" {
+  type = "service"
+
+  group "ptc-web" {
+    count = 1
+
+    network {
+      port "web" {
+        static = 5000
+      }
+    }
+
+    service {
+      name     = "ptc-web-svc"
+      port     = "web"
+      provider = "nomad"
+    }
+
+    task "ptc-web-task" {
+      driver = "docker"
+
+      template {
+        data        = <<EOH
+{{ range nomadService "redis-svc" }}
+REDIS_HOST={{ .Address }}
+REDIS_PORT={{ .Port }}
+{{ end }}
+EOH
+        destination = "local/env.txt"
+        env         = true
+      }
+
+      config {
+        image = "tarpan.example/ptc-web:1.0"
+        ports = ["web"]
+      }
+    }
+  }
+}

@@ -1,0 +1,35 @@
+//! Everything that CI checks, in the order that finds mistakes soonest.
+
+use anyhow::Result;
+
+use crate::setup;
+use crate::shell::{heading, run as sh, run_with};
+
+/// The crates that promise to be pure and to run in the browser.
+const PURE: &[&str] =
+    &["tarpan-model", "tarpan-api", "tarpan-jobspec", "tarpan-state", "tarpan-scheduler", "tarpan-control"];
+
+/// `strict`: what this machine can't run is a failure, not a skip.
+pub fn run(strict: bool) -> Result<()> {
+    let env: &[(&str, &str)] = if strict { &[("CI", "true")] } else { &[] };
+    setup::for_tests()?;
+
+    heading("Format and lints");
+    check_format()?;
+    sh(&["cargo", "clippy", "--locked", "--all-targets", "--", "-D", "warnings"])?;
+
+    heading("Pure crates for the browser");
+    let mut words = vec!["cargo", "check", "--locked", "--target", "wasm32-unknown-unknown"];
+    words.extend(PURE.iter().flat_map(|name| ["-p", *name]));
+    sh(&words)?;
+
+    heading("Tests");
+    sh(&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"])?;
+    run_with(&["cargo", "test", "--locked"], env)?;
+    heading("All passed");
+    Ok(())
+}
+
+fn check_format() -> Result<()> {
+    sh(&["cargo", "fmt", "--all", "--check"])
+}
