@@ -1,0 +1,222 @@
+//! What an agent is started with: the resolved `client` and `plugin` blocks, without their text forms.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tarpan_model::node::{HostNetwork, HostVolume};
+use tarpan_model::resources::NodeReserved;
+
+/// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
+///
+/// Source of names and defaults: `reference/agent-config.md`, blocks `client` and `plugin`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `host:port` of RPC addresses; the session tries them in turn, and learns of more from its server.
+    pub servers: Vec<String>,
+    pub name: String,
+    pub region: String,
+    pub datacenter: String,
+    pub node_class: String,
+    pub node_pool: String,
+    /// Holds `client/` (state) and `alloc/`. With `dev` a directory of this process alone.
+    pub data_dir: PathBuf,
+    /// `None`: `<data_dir>/client`.
+    pub state_dir: Option<PathBuf>,
+    /// `None`: `<data_dir>/alloc`.
+    pub alloc_dir: Option<PathBuf>,
+    pub meta: BTreeMap<String, String>,
+    pub host_volumes: BTreeMap<String, HostVolume>,
+    pub host_networks: BTreeMap<String, HostNetwork>,
+    pub reserved: NodeReserved,
+    /// Name of the interface whose addresses are the node's; templates are resolved already. `None`: that of the default route.
+    pub network_interface: Option<String>,
+    /// `ipv4` or `ipv6`; empty: the interface's first.
+    pub preferred_address_family: String,
+    /// Mbit/s; 0: found out.
+    pub network_speed: i64,
+    /// MHz; 0: found out.
+    pub cpu_total_compute: i64,
+    /// MB; 0: found out.
+    pub memory_total_mb: i64,
+    /// MB; 0: found out.
+    pub disk_total_mb: i64,
+    /// MB; 0: found out.
+    pub disk_free_mb: i64,
+    /// Cores that tasks may reserve, such as `0-3,6`; empty: all.
+    pub reservable_cores: String,
+    pub min_dynamic_port: u16,
+    pub max_dynamic_port: u16,
+    /// Upper bound of a task's `kill_timeout`.
+    pub max_kill_timeout: Duration,
+    /// 0: no limit.
+    pub node_max_allocs: i64,
+    pub default_ineligible: bool,
+    pub disable_remote_exec: bool,
+    /// Source directory to directory in the task, for drivers with a root of their own; empty: the field's list.
+    pub chroot_env: BTreeMap<String, String>,
+    /// Empty: `nomad.slice` (cgroup v2), `/nomad` (v1).
+    pub cgroup_parent: String,
+    pub bridge_network_name: String,
+    pub bridge_network_subnet: String,
+    /// Bind `default` host network ports to the wildcard address as well.
+    pub bind_wildcard_default_host_network: bool,
+    pub gc: GcOptions,
+    pub template: TemplateOptions,
+    pub artifact: ArtifactLimits,
+    /// Configuration of `plugin "NAME"` blocks, by driver name.
+    pub drivers: BTreeMap<String, serde_json::Value>,
+    /// The `raw_exec` driver is off unless its plugin block or this says so.
+    pub raw_exec_enabled: bool,
+    /// The mock driver, for tests and simulations.
+    pub mock_driver: bool,
+    /// `host:port` where this agent's HTTP API answers, as told to others.
+    pub http_advertise: String,
+    /// Nothing outlives the process: no state is kept, tasks stop with the agent.
+    pub dev: bool,
+    /// The legacy `options` map: `driver.allowlist`, `env.denylist` …
+    pub options: BTreeMap<String, String>,
+    /// Version shown in `nomad.version`.
+    pub version: String,
+    /// Directories searched for CNI plugins, colon separated.
+    pub cni_path: String,
+    pub cni_config_dir: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            servers: Vec::new(),
+            name: "local".to_owned(),
+            region: "global".to_owned(),
+            datacenter: "dc1".to_owned(),
+            node_class: String::new(),
+            node_pool: "default".to_owned(),
+            data_dir: PathBuf::from("data"),
+            state_dir: None,
+            alloc_dir: None,
+            meta: BTreeMap::new(),
+            host_volumes: BTreeMap::new(),
+            host_networks: BTreeMap::new(),
+            reserved: NodeReserved::default(),
+            network_interface: None,
+            preferred_address_family: String::new(),
+            network_speed: 0,
+            cpu_total_compute: 0,
+            memory_total_mb: 0,
+            disk_total_mb: 0,
+            disk_free_mb: 0,
+            reservable_cores: String::new(),
+            min_dynamic_port: 20_000,
+            max_dynamic_port: 32_000,
+            max_kill_timeout: Duration::from_secs(30),
+            node_max_allocs: 0,
+            default_ineligible: false,
+            disable_remote_exec: false,
+            chroot_env: BTreeMap::new(),
+            cgroup_parent: String::new(),
+            bridge_network_name: "nomad".to_owned(),
+            bridge_network_subnet: "172.26.64.0/20".to_owned(),
+            bind_wildcard_default_host_network: true,
+            gc: GcOptions::default(),
+            template: TemplateOptions::default(),
+            artifact: ArtifactLimits::default(),
+            drivers: BTreeMap::new(),
+            raw_exec_enabled: false,
+            mock_driver: false,
+            http_advertise: "127.0.0.1:4646".to_owned(),
+            dev: false,
+            options: BTreeMap::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cni_path: "/opt/cni/bin:/usr/libexec/cni".to_owned(),
+            cni_config_dir: PathBuf::from("/opt/cni/config"),
+        }
+    }
+}
+
+impl Options {
+    pub fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(|| self.data_dir.join("client"))
+    }
+
+    pub fn alloc_dir(&self) -> PathBuf {
+        self.alloc_dir.clone().unwrap_or_else(|| self.data_dir.join("alloc"))
+    }
+
+    /// A boolean of the legacy `options` map; `None` where it is not set or not a boolean.
+    pub fn legacy_flag(&self, key: &str) -> Option<bool> {
+        match self.options.get(key)?.as_str() {
+            "1" | "true" | "t" | "T" | "TRUE" | "True" => Some(true),
+            "0" | "false" | "f" | "F" | "FALSE" | "False" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A comma list of the legacy `options` map.
+    pub fn legacy_list(&self, keys: &[&str]) -> Option<Vec<String>> {
+        let text = keys.iter().find_map(|key| self.options.get(*key))?;
+        Some(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    }
+}
+
+/// When directories of ended allocations are removed.
+#[derive(Clone, Debug)]
+pub struct GcOptions {
+    pub interval: Duration,
+    pub parallel_destroys: usize,
+    /// Percent of the file system that holds the allocations.
+    pub disk_usage_threshold: f64,
+    pub inode_usage_threshold: f64,
+    pub max_allocs: usize,
+}
+
+impl Default for GcOptions {
+    fn default() -> GcOptions {
+        GcOptions {
+            interval: Duration::from_secs(60),
+            parallel_destroys: 2,
+            disk_usage_threshold: 80.0,
+            inode_usage_threshold: 70.0,
+            max_allocs: 50,
+        }
+    }
+}
+
+/// The `template` block of a client.
+#[derive(Clone, Debug)]
+pub struct TemplateOptions {
+    pub function_denylist: Vec<String>,
+    /// Let templates read files outside of their task directory.
+    pub disable_file_sandbox: bool,
+}
+
+impl Default for TemplateOptions {
+    fn default() -> TemplateOptions {
+        TemplateOptions {
+            function_denylist: ["executeTemplate", "plugin", "writeToFile"].map(str::to_owned).to_vec(),
+            disable_file_sandbox: false,
+        }
+    }
+}
+
+/// The `artifact` block of a client.
+#[derive(Clone, Debug)]
+pub struct ArtifactLimits {
+    pub http_read_timeout: Duration,
+    pub http_max_bytes: u64,
+    pub decompression_file_count: u64,
+    pub decompression_bytes: u64,
+    pub disable_inspection: bool,
+}
+
+impl Default for ArtifactLimits {
+    fn default() -> ArtifactLimits {
+        ArtifactLimits {
+            http_read_timeout: Duration::from_secs(30 * 60),
+            http_max_bytes: 100_000_000_000,
+            decompression_file_count: 4096,
+            decompression_bytes: 100_000_000_000,
+            disable_inspection: false,
+        }
+    }
+}
