@@ -1,10 +1,16 @@
 //! Turns one evaluation into a plan and an explanation. A pure function of a snapshot, the evaluation, `now` and a seed.
 //!
-//! Start at [`schedule`].
+//! Start at [`schedule`]. A worker keeps one [`Cache`] between evaluations: it holds what can be derived from rows that did
+//! not change (the node table as columns, job versions in their dense form), and never changes an answer.
+
+pub mod class;
+pub mod worker;
 
 use tarpan_model::ids::IdSource;
 use tarpan_model::{Evaluation, Plan, UnixNanos};
 use tarpan_state::State;
+
+pub use class::computed_class;
 
 /// What a scheduler may look at besides the evaluation.
 pub struct Context<'a> {
@@ -13,7 +19,13 @@ pub struct Context<'a> {
     /// Seed of the order in which nodes are looked at.
     pub seed: u64,
     pub ids: &'a mut dyn IdSource,
+    /// Kept by the caller between evaluations; a fresh one gives the same answers, slower.
+    pub cache: &'a mut Cache,
 }
+
+/// What was derived from rows and is still good for the next evaluation. Not shared between threads: one a worker.
+#[derive(Default)]
+pub struct Cache {}
 
 /// What one look at a job asks for.
 #[derive(Clone, Debug)]
@@ -24,8 +36,9 @@ pub struct Outcome {
     /// The evaluation as it ends if the whole plan is committed: status, failures with their metrics, queued counts.
     /// `Blocked` when a blocked evaluation still can't place everything and goes back to wait.
     pub eval: Evaluation,
-    /// The blocked evaluation for what could not be placed: written with the end of `eval`.
-    pub blocked: Option<Evaluation>,
+    /// Blocked evaluations for what could not be placed: written with the end of `eval`. One for a job, or one a node
+    /// for jobs that run on every node.
+    pub blocked: Vec<Evaluation>,
 }
 
 /// Looks at the job of `eval` and says what should change so that what runs is what was asked for.
@@ -33,5 +46,5 @@ pub struct Outcome {
 /// Deterministic: equal inputs give equal outcomes. Errors: none; what can't be done is said in `eval`.
 pub fn schedule(context: Context<'_>, eval: &Evaluation) -> Outcome {
     let plan = Plan::new(eval.id, eval.job_key(), eval.priority, context.state.index());
-    Outcome { evals_before: Vec::new(), plan, eval: eval.clone(), blocked: None }
+    Outcome { evals_before: Vec::new(), plan, eval: eval.clone(), blocked: Vec::new() }
 }
