@@ -7,7 +7,7 @@ pub mod timestamp;
 pub mod transport;
 pub mod wire;
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, Query};
 pub use timestamp::Timestamp;
 pub use transport::{ByteStream, Error, Fut, Transport};
 

@@ -1,0 +1,124 @@
+//! Evaluations.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tarpan_model::duration::Dur;
+use tarpan_model::metric::AllocMetric;
+use tarpan_model::plan::PlanAnnotations;
+
+use crate::is_default;
+use crate::null_default;
+use crate::timestamp::Timestamp;
+
+/// `Evaluation` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evaluation {
+    #[serde(rename = "ID", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub id: String,
+    #[serde(rename = "Namespace", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub namespace: String,
+    #[serde(rename = "Priority", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub priority: i64,
+    #[serde(rename = "Type", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub type_: String,
+    #[serde(rename = "TriggeredBy", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub triggered_by: String,
+    #[serde(rename = "JobID", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub job_id: String,
+    #[serde(rename = "JobModifyIndex", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub job_modify_index: u64,
+    #[serde(rename = "NodeID", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub node_id: String,
+    #[serde(rename = "NodeModifyIndex", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub node_modify_index: u64,
+    #[serde(rename = "DeploymentID", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub deployment_id: String,
+    #[serde(rename = "Status", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub status: String,
+    #[serde(rename = "StatusDescription", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub status_description: String,
+    #[serde(rename = "Wait", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub wait: Dur,
+    #[serde(rename = "WaitUntil", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub wait_until: Timestamp,
+    #[serde(rename = "NextEval", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub next_eval: String,
+    #[serde(rename = "PreviousEval", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub previous_eval: String,
+    #[serde(rename = "BlockedEval", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub blocked_eval: String,
+    #[serde(rename = "RelatedEvals", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub related_evals: Vec<EvaluationStub>,
+    #[serde(rename = "FailedTGAllocs", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub failed_tg_allocs: BTreeMap<String, AllocMetric>,
+    #[serde(rename = "PlanAnnotations", skip_serializing_if = "is_default")]
+    pub plan_annotations: Option<PlanAnnotations>,
+    #[serde(rename = "ClassEligibility", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub class_eligibility: BTreeMap<String, bool>,
+    #[serde(rename = "QuotaLimitReached", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub quota_limit_reached: String,
+    #[serde(rename = "MissingNonNodeResources", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub missing_non_node_resources: Vec<String>,
+    #[serde(rename = "EscapedComputedClass", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub escaped_computed_class: bool,
+    #[serde(rename = "AnnotatePlan", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub annotate_plan: bool,
+    #[serde(rename = "QueuedAllocations", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub queued_allocations: BTreeMap<String, i64>,
+    #[serde(rename = "LeaderACL", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub leader_acl: String,
+    #[serde(rename = "SnapshotIndex", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub snapshot_index: u64,
+    #[serde(rename = "CreateIndex", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub create_index: u64,
+    #[serde(rename = "ModifyIndex", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub modify_index: u64,
+    #[serde(rename = "CreateTime", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub create_time: i64,
+    #[serde(rename = "ModifyTime", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub modify_time: i64,
+}
+
+/// `EvaluationStub` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvaluationStub {
+    #[serde(rename = "ID", deserialize_with = "null_default")]
+    pub id: String,
+    #[serde(rename = "Namespace", deserialize_with = "null_default")]
+    pub namespace: String,
+    #[serde(rename = "Priority", deserialize_with = "null_default")]
+    pub priority: i64,
+    #[serde(rename = "Type", deserialize_with = "null_default")]
+    pub type_: String,
+    #[serde(rename = "TriggeredBy", deserialize_with = "null_default")]
+    pub triggered_by: String,
+    #[serde(rename = "JobID", deserialize_with = "null_default")]
+    pub job_id: String,
+    #[serde(rename = "NodeID", deserialize_with = "null_default")]
+    pub node_id: String,
+    #[serde(rename = "DeploymentID", deserialize_with = "null_default")]
+    pub deployment_id: String,
+    #[serde(rename = "Status", deserialize_with = "null_default")]
+    pub status: String,
+    #[serde(rename = "StatusDescription", deserialize_with = "null_default")]
+    pub status_description: String,
+    #[serde(rename = "WaitUntil", deserialize_with = "null_default")]
+    pub wait_until: Timestamp,
+    #[serde(rename = "NextEval", deserialize_with = "null_default")]
+    pub next_eval: String,
+    #[serde(rename = "PreviousEval", deserialize_with = "null_default")]
+    pub previous_eval: String,
+    #[serde(rename = "BlockedEval", deserialize_with = "null_default")]
+    pub blocked_eval: String,
+    #[serde(rename = "CreateIndex", deserialize_with = "null_default")]
+    pub create_index: u64,
+    #[serde(rename = "ModifyIndex", deserialize_with = "null_default")]
+    pub modify_index: u64,
+    #[serde(rename = "CreateTime", deserialize_with = "null_default")]
+    pub create_time: i64,
+    #[serde(rename = "ModifyTime", deserialize_with = "null_default")]
+    pub modify_time: i64,
+}

@@ -1,0 +1,146 @@
+//! What a node has and what of it tasks may not have.
+
+use serde::{Deserialize, Serialize};
+
+use crate::null_default;
+use crate::wire::NetworkResource;
+
+/// `NodeResources` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeResources {
+    #[serde(rename = "Cpu", deserialize_with = "null_default")]
+    pub cpu: NodeCpuResources,
+    #[serde(rename = "Memory", deserialize_with = "null_default")]
+    pub memory: NodeMemoryResources,
+    #[serde(rename = "Disk", deserialize_with = "null_default")]
+    pub disk: NodeDiskResources,
+    #[serde(rename = "Devices", deserialize_with = "null_default")]
+    pub devices: Vec<NodeDeviceResource>,
+    #[serde(rename = "NodeNetworks", deserialize_with = "null_default")]
+    pub node_networks: Vec<NodeNetworkResource>,
+    #[serde(rename = "Networks", deserialize_with = "null_default")]
+    pub networks: Vec<NetworkResource>,
+    #[serde(rename = "MinDynamicPort", deserialize_with = "null_default")]
+    pub min_dynamic_port: i64,
+    #[serde(rename = "MaxDynamicPort", deserialize_with = "null_default")]
+    pub max_dynamic_port: i64,
+}
+
+/// `NodeCpuResources` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeCpuResources {
+    #[serde(rename = "CpuShares", deserialize_with = "null_default")]
+    pub cpu_shares: i64,
+    #[serde(rename = "TotalCpuCores", deserialize_with = "null_default")]
+    pub total_cpu_cores: u64,
+    #[serde(rename = "ReservableCpuCores", deserialize_with = "null_default")]
+    pub reservable_cpu_cores: Vec<u64>,
+}
+
+/// `NodeMemoryResources` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeMemoryResources {
+    #[serde(rename = "MemoryMB", deserialize_with = "null_default")]
+    pub memory_mb: i64,
+}
+
+/// `NodeDiskResources` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeDiskResources {
+    #[serde(rename = "DiskMB", deserialize_with = "null_default")]
+    pub disk_mb: i64,
+}
+
+/// `NodeNetworkResource` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeNetworkResource {
+    #[serde(rename = "Mode", deserialize_with = "null_default")]
+    pub mode: String,
+    #[serde(rename = "Device", deserialize_with = "null_default")]
+    pub device: String,
+    #[serde(rename = "MacAddress", deserialize_with = "null_default")]
+    pub mac_address: String,
+    #[serde(rename = "Speed", deserialize_with = "null_default")]
+    pub speed: i64,
+    #[serde(rename = "Addresses", deserialize_with = "null_default")]
+    pub addresses: Vec<NodeNetworkAddress>,
+}
+
+/// `NodeNetworkAddress` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeNetworkAddress {
+    #[serde(rename = "Family", deserialize_with = "null_default")]
+    pub family: String,
+    #[serde(rename = "Alias", deserialize_with = "null_default")]
+    pub alias: String,
+    #[serde(rename = "Address", deserialize_with = "null_default")]
+    pub address: String,
+    #[serde(rename = "ReservedPorts", deserialize_with = "null_default")]
+    pub reserved_ports: String,
+    #[serde(rename = "Gateway", deserialize_with = "null_default")]
+    pub gateway: String,
+}
+
+/// `NodeDeviceResource` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeDeviceResource {
+    #[serde(rename = "Vendor", deserialize_with = "null_default")]
+    pub vendor: String,
+    #[serde(rename = "Type", deserialize_with = "null_default")]
+    pub type_: String,
+    #[serde(rename = "Name", deserialize_with = "null_default")]
+    pub name: String,
+    #[serde(rename = "Instances", deserialize_with = "null_default")]
+    pub instances: Vec<NodeDevice>,
+}
+
+/// `NodeDevice` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeDevice {
+    #[serde(rename = "ID", deserialize_with = "null_default")]
+    pub id: String,
+    #[serde(rename = "Healthy", deserialize_with = "null_default")]
+    pub healthy: bool,
+    #[serde(rename = "HealthDescription", deserialize_with = "null_default")]
+    pub health_description: String,
+}
+
+/// `NodeReservedResources` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeReservedResources {
+    #[serde(rename = "Cpu", deserialize_with = "null_default")]
+    pub cpu: NodeReservedCpuResources,
+    #[serde(rename = "Memory", deserialize_with = "null_default")]
+    pub memory: NodeMemoryResources,
+    #[serde(rename = "Disk", deserialize_with = "null_default")]
+    pub disk: NodeDiskResources,
+    #[serde(rename = "Networks", deserialize_with = "null_default")]
+    pub networks: NodeReservedNetworkResources,
+}
+
+/// Compute that tasks may not have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeReservedCpuResources {
+    #[serde(rename = "CpuShares", deserialize_with = "null_default")]
+    pub cpu_shares: i64,
+    #[serde(rename = "ReservedCpuCores", deserialize_with = "null_default")]
+    pub reserved_cpu_cores: Vec<u64>,
+}
+
+/// Ports that tasks may not have, as `22,80,8500-8600`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeReservedNetworkResources {
+    #[serde(rename = "ReservedHostPorts", deserialize_with = "null_default")]
+    pub reserved_host_ports: String,
+}

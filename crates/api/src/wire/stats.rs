@@ -1,0 +1,153 @@
+//! What nodes, allocations and tasks use right now.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::null_default;
+
+/// `AllocResourceUsage` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllocResourceUsage {
+    #[serde(rename = "ResourceUsage")]
+    pub resource_usage: Option<ResourceUsage>,
+    #[serde(rename = "Tasks", deserialize_with = "null_default")]
+    pub tasks: BTreeMap<String, TaskResourceUsage>,
+    #[serde(rename = "Timestamp", deserialize_with = "null_default")]
+    pub timestamp: i64,
+}
+
+/// `TaskResourceUsage` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskResourceUsage {
+    #[serde(rename = "ResourceUsage")]
+    pub resource_usage: Option<ResourceUsage>,
+    #[serde(rename = "Timestamp", deserialize_with = "null_default")]
+    pub timestamp: i64,
+    #[serde(rename = "Pids", deserialize_with = "null_default")]
+    pub pids: BTreeMap<String, ResourceUsage>,
+}
+
+/// `ResourceUsage` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceUsage {
+    #[serde(rename = "MemoryStats")]
+    pub memory_stats: Option<MemoryStats>,
+    #[serde(rename = "CpuStats")]
+    pub cpu_stats: Option<CpuStats>,
+}
+
+/// `MemoryStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryStats {
+    #[serde(rename = "RSS", deserialize_with = "null_default")]
+    pub rss: u64,
+    #[serde(rename = "Cache", deserialize_with = "null_default")]
+    pub cache: u64,
+    #[serde(rename = "Swap", deserialize_with = "null_default")]
+    pub swap: u64,
+    #[serde(rename = "Usage", deserialize_with = "null_default")]
+    pub usage: u64,
+    #[serde(rename = "MaxUsage", deserialize_with = "null_default")]
+    pub max_usage: u64,
+    #[serde(rename = "KernelUsage", deserialize_with = "null_default")]
+    pub kernel_usage: u64,
+    #[serde(rename = "KernelMaxUsage", deserialize_with = "null_default")]
+    pub kernel_max_usage: u64,
+    #[serde(rename = "Measured", deserialize_with = "null_default")]
+    pub measured: Vec<String>,
+}
+
+/// `CpuStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuStats {
+    #[serde(rename = "SystemMode", deserialize_with = "null_default")]
+    pub system_mode: f64,
+    #[serde(rename = "UserMode", deserialize_with = "null_default")]
+    pub user_mode: f64,
+    #[serde(rename = "TotalTicks", deserialize_with = "null_default")]
+    pub total_ticks: f64,
+    #[serde(rename = "ThrottledPeriods", deserialize_with = "null_default")]
+    pub throttled_periods: u64,
+    #[serde(rename = "ThrottledTime", deserialize_with = "null_default")]
+    pub throttled_time: u64,
+    #[serde(rename = "Percent", deserialize_with = "null_default")]
+    pub percent: f64,
+    #[serde(rename = "Measured", deserialize_with = "null_default")]
+    pub measured: Vec<String>,
+}
+
+/// `HostStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostStats {
+    #[serde(rename = "Memory")]
+    pub memory: Option<HostMemoryStats>,
+    #[serde(rename = "CPU", deserialize_with = "null_default")]
+    pub cpu: Vec<HostCPUStats>,
+    #[serde(rename = "DiskStats", deserialize_with = "null_default")]
+    pub disk_stats: Vec<HostDiskStats>,
+    #[serde(rename = "AllocDirStats")]
+    pub alloc_dir_stats: Option<HostDiskStats>,
+    #[serde(rename = "Uptime", deserialize_with = "null_default")]
+    pub uptime: u64,
+    #[serde(rename = "CPUTicksConsumed", deserialize_with = "null_default")]
+    pub cpu_ticks_consumed: f64,
+}
+
+/// `HostMemoryStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostMemoryStats {
+    #[serde(rename = "Total", deserialize_with = "null_default")]
+    pub total: u64,
+    #[serde(rename = "Available", deserialize_with = "null_default")]
+    pub available: u64,
+    #[serde(rename = "Used", deserialize_with = "null_default")]
+    pub used: u64,
+    #[serde(rename = "Free", deserialize_with = "null_default")]
+    pub free: u64,
+}
+
+/// `HostCPUStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostCPUStats {
+    #[serde(rename = "CPU", deserialize_with = "null_default")]
+    pub cpu: String,
+    #[serde(rename = "User", deserialize_with = "null_default")]
+    pub user: f64,
+    #[serde(rename = "System", deserialize_with = "null_default")]
+    pub system: f64,
+    #[serde(rename = "Idle", deserialize_with = "null_default")]
+    pub idle: f64,
+    #[serde(rename = "TotalPercent", deserialize_with = "null_default")]
+    pub total_percent: f64,
+    #[serde(rename = "TotalTicks", deserialize_with = "null_default")]
+    pub total_ticks: f64,
+}
+
+/// `HostDiskStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostDiskStats {
+    #[serde(rename = "Device", deserialize_with = "null_default")]
+    pub device: String,
+    #[serde(rename = "Mountpoint", deserialize_with = "null_default")]
+    pub mountpoint: String,
+    #[serde(rename = "Size", deserialize_with = "null_default")]
+    pub size: u64,
+    #[serde(rename = "Used", deserialize_with = "null_default")]
+    pub used: u64,
+    #[serde(rename = "Available", deserialize_with = "null_default")]
+    pub available: u64,
+    #[serde(rename = "UsedPercent", deserialize_with = "null_default")]
+    pub used_percent: f64,
+    #[serde(rename = "InodesUsedPercent", deserialize_with = "null_default")]
+    pub inodes_used_percent: f64,
+}
