@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod demo;
 pub mod docker;
+pub mod files;
 pub mod lab;
 
 pub use agent::{Agent, Output};

@@ -1,0 +1,113 @@
+//! Mistakes and refusals, as a user meets them: where, what, why, and what would help.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tarpan_end2end::{Agent, Lab, eventually};
+
+fn sleeper(name: &str, memory: u64) -> String {
+    format!(
+        r#"
+job "{name}" {{
+  group "g" {{
+    task "t" {{
+      driver = "raw_exec"
+      config {{
+        command = "/bin/sleep"
+        args    = ["600"]
+      }}
+      resources {{
+        cpu    = 20
+        memory = {memory}
+      }}
+    }}
+  }}
+}}
+"#
+    )
+}
+
+#[test]
+fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()> {
+    let lab = Lab::new()?;
+    let agent = Agent::dev(&lab)?;
+    let nodes = agent.get("/v1/nodes")?;
+    let node = agent.get(&format!("/v1/node/{}", nodes[0]["ID"].as_str().context("an id")?))?;
+    let total = node["NodeResources"]["Memory"]["MemoryMB"].as_u64().context("memory of the node")?;
+    let filler = lab.file("filler.nomad.hcl", &sleeper("filler", total - 200))?.display().to_string();
+    let wanting = lab.file("wanting.nomad.hcl", &sleeper("wanting", 512))?.display().to_string();
+    agent.ok(&["job", "run", &filler])?;
+    agent.wait_alloc("filler", "running")?;
+
+    let plan = agent.run(&["job", "plan", &wanting])?;
+    ensure!(plan.stdout.contains("memory") && plan.stdout.contains("512"), "the plan says why: {}", plan.text());
+    agent.run(&["job", "run", "-detach", &wanting])?;
+    let status = eventually("the reason in job status", Duration::from_secs(20), || {
+        let out = agent.run(&["job", "status", "wanting"])?.text();
+        Ok(out.contains("Placement Failure").then_some(out))
+    })?;
+    ensure!(status.contains("pending") && status.contains("Resources exhausted on 1 nodes"), "{status}");
+    ensure!(status.contains("512"), "asked, free and total are said: {status}");
+    let evals = agent.get("/v1/job/wanting/evaluations")?;
+    let said = evals.to_string();
+    ensure!(said.contains("DimensionExhausted") && said.contains("\"blocked\""), "{said}");
+
+    agent.ok(&["job", "stop", "-purge", "filler"])?;
+    agent.wait_alloc("wanting", "running")?;
+    Ok(())
+}
+
+#[test]
+fn five_mistakes_get_five_positions() -> Result<()> {
+    let lab = Lab::new()?;
+    let agent = Agent::dev(&lab)?;
+    let text = r#"
+job "wrong" {
+  tipe = "service"
+  group "g" {
+    count = "many"
+    task "t" {
+      driver = "raw_exec"
+      konfig {}
+      kill_timeout = "5 parsecs"
+      resources {
+        cpu = [1]
+      }
+    }
+  }
+}
+"#;
+    let file = lab.file("wrong.nomad.hcl", text)?.display().to_string();
+    for command in [["job", "validate"], ["job", "run"]] {
+        let out = agent.run(&[&command[..], &[&file]].concat())?;
+        ensure!(out.code == 1, "{}", out.text());
+        for line in [3, 5, 8, 9, 11] {
+            ensure!(
+                out.text().contains(&format!("wrong.nomad.hcl:{line},")),
+                "line {line} is not named:\n{}",
+                out.text()
+            );
+        }
+    }
+    let file =
+        lab.file("syntax.nomad.hcl", "job \"x\" {\n  group \"g\" {\n    count = = 3\n  }\n}\n")?.display().to_string();
+    let out = agent.run(&["job", "validate", &file])?;
+    ensure!(out.code == 1 && out.text().contains("syntax.nomad.hcl:3,"), "{}", out.text());
+    Ok(())
+}
+
+#[test]
+fn a_task_that_cannot_start_says_why_in_its_events() -> Result<()> {
+    let lab = Lab::new()?;
+    let agent = Agent::dev(&lab)?;
+    let text = sleeper("nothing", 10).replace("/bin/sleep", "/no/such/program");
+    let file = lab.file("nothing.nomad.hcl", &text)?.display().to_string();
+    agent.run(&["job", "run", "-detach", &file])?;
+    let events = eventually("a driver failure", Duration::from_secs(30), || {
+        let allocs = agent.allocs("nothing")?;
+        let text = allocs.first().map(|a| a["TaskStates"]["t"]["Events"].to_string()).unwrap_or_default();
+        Ok(text.contains("Driver Failure").then_some(text))
+    })?;
+    ensure!(events.contains("/no/such/program"), "{events}");
+    Ok(())
+}
