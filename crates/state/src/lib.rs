@@ -4,11 +4,14 @@
 //! the same state. A [`State`] is a handful of persistent maps: cloning it is a pointer copy, and the clone is a snapshot
 //! that readers keep as long as they like. Start at [`State`] and [`Command`].
 
+mod apply;
 pub mod command;
 pub mod event;
 pub mod query;
+mod snapshot;
 pub mod tables;
 
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
-pub use event::{Event, Topic};
+pub use event::{Change, Event, Topic};
+pub use snapshot::RestoreError;
 pub use tables::{JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
