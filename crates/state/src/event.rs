@@ -31,9 +31,9 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Job { key: NamespacedId, row: Option<Arc<Job>> },
-    Evaluation { id: EvalId, row: Option<Arc<Evaluation>> },
-    Allocation { id: AllocId, row: Option<Arc<Allocation>> },
-    Deployment { id: DeploymentId, row: Option<Arc<Deployment>> },
+    Evaluation { id: EvalId, job: NamespacedId, row: Option<Arc<Evaluation>> },
+    Allocation { id: AllocId, job: NamespacedId, node: NodeId, row: Option<Arc<Allocation>> },
+    Deployment { id: DeploymentId, job: NamespacedId, row: Option<Arc<Deployment>> },
     Node { id: NodeId, row: Option<Arc<Node>> },
     Service { row: Arc<ServiceRegistration>, gone: bool },
 }

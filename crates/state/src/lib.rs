@@ -14,4 +14,4 @@ pub mod tables;
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};
 pub use snapshot::RestoreError;
-pub use tables::{JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
+pub use tables::{JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};

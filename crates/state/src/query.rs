@@ -8,7 +8,7 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
 use uuid::Uuid;
 
-use crate::tables::{JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
+use crate::tables::{JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
 
 const LAST: Uuid = Uuid::max();
 
@@ -46,6 +46,11 @@ impl State {
 
     pub fn job_summary(&self, key: &NamespacedId) -> Option<&Arc<JobSummary>> {
         self.job_summaries.get(key)
+    }
+
+    /// How much of a job is not finished; zeros for an unknown job.
+    pub fn job_live(&self, key: &NamespacedId) -> JobLive {
+        self.job_live.get(key).copied().unwrap_or_default()
     }
 
     pub fn job_children(&self, parent: &NamespacedId) -> impl Iterator<Item = &Arc<Job>> {
@@ -120,6 +125,10 @@ impl State {
     /// What non-terminal allocations take of a node; empty for a node without any.
     pub fn usage(&self, id: NodeId) -> Option<&Arc<NodeUsage>> {
         self.node_usage.get(&id)
+    }
+
+    pub fn periodic_launches(&self) -> impl Iterator<Item = (&NamespacedId, PeriodicLaunch)> {
+        self.periodic_launches.iter().map(|(key, launch)| (key, *launch))
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceRegistration>> {

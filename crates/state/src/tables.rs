@@ -10,6 +10,8 @@ use tarpan_model::resources::Amount;
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, UnixNanos};
 
+use crate::command::{CommandId, Reply};
+
 /// A table, for "the last raft index that changed it".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Table {
@@ -52,8 +54,30 @@ pub struct State {
     pub(crate) services_by_alloc: OrdSet<(AllocId, (Namespace, Arc<str>, Arc<str>))>,
     pub(crate) periodic_launches: OrdMap<NamespacedId, PeriodicLaunch>,
     pub(crate) scheduler_config: Arc<SchedulerConfig>,
+    /// What of a job is not finished, counted: decides its status.
+    pub(crate) job_live: OrdMap<NamespacedId, JobLive>,
+    /// Replies of the newest commands, by id and by order of application.
+    pub(crate) recent: OrdMap<CommandId, Arc<Reply>>,
+    pub(crate) recent_order: OrdMap<u64, CommandId>,
+    /// Texts that many rows share. Not part of what the state says.
+    pub(crate) texts: OrdSet<Arc<str>>,
     /// Changes of the running batch, taken by the shell after each apply.
     pub(crate) events: Vec<crate::event::Event>,
+}
+
+/// What of a job is not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobLive {
+    /// Non-terminal allocations.
+    pub allocs: u32,
+    /// Non-terminal evaluations.
+    pub evals: u32,
+    /// Blocked ones among them.
+    pub blocked: u32,
+    /// Evaluations of any status.
+    pub evals_total: u32,
+    /// Active deployments.
+    pub deployments: u32,
 }
 
 /// What non-terminal allocations take of a node, kept up to date as they change.
