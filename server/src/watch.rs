@@ -50,24 +50,18 @@ pub(crate) fn touched(event: &Event, into: &mut BTreeSet<Watch>) {
         Change::Job { key, .. } => {
             into.insert(Watch::Job(key.clone()));
         }
-        Change::Evaluation { id, row } => {
+        Change::Evaluation { id, job, .. } => {
             into.insert(Watch::Eval(*id));
-            if let Some(row) = row {
-                into.insert(Watch::EvalsOfJob(row.job_key()));
-            }
+            into.insert(Watch::EvalsOfJob(job.clone()));
         }
-        Change::Allocation { id, row } => {
+        Change::Allocation { id, job, node, .. } => {
             into.insert(Watch::Alloc(*id));
-            if let Some(row) = row {
-                into.insert(Watch::AllocsOfJob(row.job_key()));
-                into.insert(Watch::AllocsOfNode(row.node_id));
-            }
+            into.insert(Watch::AllocsOfJob(job.clone()));
+            into.insert(Watch::AllocsOfNode(*node));
         }
-        Change::Deployment { id, row } => {
+        Change::Deployment { id, job, .. } => {
             into.insert(Watch::Deployment(*id));
-            if let Some(row) = row {
-                into.insert(Watch::DeploymentsOfJob(row.job_key()));
-            }
+            into.insert(Watch::DeploymentsOfJob(job.clone()));
         }
         Change::Node { id, .. } => {
             into.insert(Watch::Node(*id));
