@@ -3,6 +3,7 @@
 //! Pure: transports live elsewhere (in-process in `server`, fetch in `app`, HTTP in `cli`). Start at [`Client`].
 
 pub mod client;
+pub mod convert;
 pub mod timestamp;
 pub mod transport;
 pub mod wire;
@@ -11,7 +12,9 @@ pub use client::{Answer, Client, Query};
 pub use timestamp::Timestamp;
 pub use transport::{ByteStream, Error, Fut, Transport};
 
-use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Reads `null` as the default value: lists and texts may be null on the wire.
 pub(crate) fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
@@ -20,4 +23,17 @@ pub(crate) fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'
 
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// Writes an empty list as `null`, as Go writes one that was never filled.
+pub(crate) fn null_list<T: Serialize, S: Serializer>(list: &[T], s: S) -> Result<S::Ok, S::Error> {
+    if list.is_empty() { s.serialize_none() } else { list.serialize(s) }
+}
+
+/// Writes an empty map as `null`.
+pub(crate) fn null_map<K: Serialize, V: Serialize, S: Serializer>(
+    map: &BTreeMap<K, V>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    if map.is_empty() { s.serialize_none() } else { map.serialize(s) }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::duration::Dur;
 use crate::ids::NodeId;
@@ -20,31 +20,61 @@ pub struct AllocMetric {
     #[serde(rename = "NodePool", default)]
     pub node_pool: Arc<str>,
     /// Ready nodes by datacenter.
-    #[serde(rename = "NodesAvailable", default)]
+    #[serde(
+        rename = "NodesAvailable",
+        deserialize_with = "or_null",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub nodes_available: BTreeMap<Arc<str>, u64>,
-    #[serde(rename = "ClassFiltered", default)]
+    #[serde(
+        rename = "ClassFiltered",
+        deserialize_with = "or_null",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub class_filtered: BTreeMap<Arc<str>, u64>,
-    #[serde(rename = "ConstraintFiltered", default)]
+    #[serde(
+        rename = "ConstraintFiltered",
+        deserialize_with = "or_null",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub constraint_filtered: BTreeMap<Arc<str>, u64>,
     #[serde(rename = "NodesExhausted", default)]
     pub nodes_exhausted: u64,
-    #[serde(rename = "ClassExhausted", default)]
+    #[serde(
+        rename = "ClassExhausted",
+        deserialize_with = "or_null",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub class_exhausted: BTreeMap<Arc<str>, u64>,
-    #[serde(rename = "DimensionExhausted", default)]
+    #[serde(
+        rename = "DimensionExhausted",
+        deserialize_with = "or_null",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub dimension_exhausted: BTreeMap<Arc<str>, u64>,
-    #[serde(rename = "QuotaExhausted", default)]
+    #[serde(rename = "QuotaExhausted", deserialize_with = "or_null", default, skip_serializing_if = "Vec::is_empty")]
     pub quota_exhausted: Vec<String>,
     /// Largest free amount seen and the amount asked, for "3 of 5 clients have 200 MB of 512 MB asked". Ours.
     #[serde(rename = "Shortfalls", default, skip_serializing_if = "Vec::is_empty")]
     pub shortfalls: Vec<Shortfall>,
     /// The best few nodes, best first.
-    #[serde(rename = "ScoreMetaData", default)]
+    #[serde(rename = "ScoreMetaData", deserialize_with = "or_null", default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<NodeScore>,
     #[serde(rename = "AllocationTime", default)]
     pub allocation_time: Dur,
     /// Further placements of the group that failed for the same reasons.
     #[serde(rename = "CoalescedFailures", default)]
     pub coalesced_failures: u64,
+}
+
+/// Empty collections are left out of rows, and `null` on the wire.
+fn or_null<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
 /// One dimension that nodes had too little of, or one thing that they lack.
@@ -159,7 +189,9 @@ impl AllocMetric {
         }
         let (asked, free, total) = (short.asked, short.most_free.max(0), short.most_total.max(0));
         let at_most = if one { "" } else { "at most " };
-        format!("{who} {has} too little {dimension}: {asked}{unit} asked, {at_most}{free}{unit} free of {total}{unit} in all")
+        format!(
+            "{who} {has} too little {dimension}: {asked}{unit} asked, {at_most}{free}{unit} free of {total}{unit} in all"
+        )
     }
 }
 
@@ -243,9 +275,15 @@ mod tests {
             ..AllocMetric::default()
         };
         for (metric, text) in [
-            (filtered("${attr.kernel.name} = windows"), "the only client does not meet the constraint ${attr.kernel.name} = windows"),
+            (
+                filtered("${attr.kernel.name} = windows"),
+                "the only client does not meet the constraint ${attr.kernel.name} = windows",
+            ),
             (filtered("missing drivers"), "the only client lacks a driver of the tasks"),
-            (filtered("missing host network \"x\" for port \"y\""), "the only client lacks the host network \"x\" for port \"y\""),
+            (
+                filtered("missing host network \"x\" for port \"y\""),
+                "the only client lacks the host network \"x\" for port \"y\"",
+            ),
             (exhausted("network: reserved port collision web=5000"), "all 3 clients have port 5000 already in use"),
             (exhausted("cpu"), "all 3 clients have too little cpu"),
             (AllocMetric::default(), "no client is ready in node pool \"default\""),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::duration::Dur;
 
 use crate::null_default;
+use crate::null_list;
 use crate::timestamp::Timestamp;
 
 /// `Deployment` on the wire.
@@ -60,7 +61,7 @@ pub struct DeploymentState {
     pub require_progress_by: Timestamp,
     #[serde(rename = "Promoted", deserialize_with = "null_default")]
     pub promoted: bool,
-    #[serde(rename = "PlacedCanaries", deserialize_with = "null_default")]
+    #[serde(rename = "PlacedCanaries", deserialize_with = "null_default", serialize_with = "null_list")]
     pub placed_canaries: Vec<String>,
     #[serde(rename = "DesiredCanaries", deserialize_with = "null_default")]
     pub desired_canaries: i64,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tarpan_model::duration::Dur;
 use tarpan_model::metric::AllocMetric;
-use tarpan_model::plan::PlanAnnotations;
 
 use crate::is_default;
 use crate::null_default;
 use crate::timestamp::Timestamp;
+use crate::wire::PlanAnnotations;
 
 /// `Evaluation` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,12 @@ pub struct Evaluation {
     pub blocked_eval: String,
     #[serde(rename = "RelatedEvals", deserialize_with = "null_default", skip_serializing_if = "is_default")]
     pub related_evals: Vec<EvaluationStub>,
-    #[serde(rename = "FailedTGAllocs", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    #[serde(
+        rename = "FailedTGAllocs",
+        deserialize_with = "null_default",
+        serialize_with = "crate::convert::metric::by_group",
+        skip_serializing_if = "is_default"
+    )]
     pub failed_tg_allocs: BTreeMap<String, AllocMetric>,
     #[serde(rename = "PlanAnnotations", skip_serializing_if = "is_default")]
     pub plan_annotations: Option<PlanAnnotations>,

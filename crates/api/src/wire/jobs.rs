@@ -8,6 +8,7 @@ use tarpan_model::job::Multiregion;
 
 use crate::is_default;
 use crate::null_default;
+use crate::null_list;
 use crate::wire::JobDiff;
 
 /// A job as it was submitted.
@@ -373,11 +374,11 @@ pub struct JobStatusesJob {
     pub submit_time: i64,
     #[serde(rename = "ModifyIndex", deserialize_with = "null_default")]
     pub modify_index: u64,
-    #[serde(rename = "Allocs", deserialize_with = "null_default")]
+    #[serde(rename = "Allocs", deserialize_with = "null_default", serialize_with = "null_list")]
     pub allocs: Vec<JobStatusesAlloc>,
     #[serde(rename = "GroupCountSum", deserialize_with = "null_default")]
     pub group_count_sum: i64,
-    #[serde(rename = "ChildStatuses", deserialize_with = "null_default")]
+    #[serde(rename = "ChildStatuses", deserialize_with = "null_default", serialize_with = "null_list")]
     pub child_statuses: Vec<String>,
     #[serde(rename = "ParentID", deserialize_with = "null_default")]
     pub parent_id: String,

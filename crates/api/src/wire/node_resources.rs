@@ -1,8 +1,11 @@
 //! What a node has and what of it tasks may not have.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::null_default;
+use crate::null_list;
 use crate::wire::NetworkResource;
 
 /// `NodeResources` on the wire.
@@ -11,11 +14,13 @@ use crate::wire::NetworkResource;
 pub struct NodeResources {
     #[serde(rename = "Cpu", deserialize_with = "null_default")]
     pub cpu: NodeCpuResources,
+    #[serde(rename = "Processors", deserialize_with = "null_default")]
+    pub processors: NodeProcessorResources,
     #[serde(rename = "Memory", deserialize_with = "null_default")]
     pub memory: NodeMemoryResources,
     #[serde(rename = "Disk", deserialize_with = "null_default")]
     pub disk: NodeDiskResources,
-    #[serde(rename = "Devices", deserialize_with = "null_default")]
+    #[serde(rename = "Devices", deserialize_with = "null_default", serialize_with = "null_list")]
     pub devices: Vec<NodeDeviceResource>,
     #[serde(rename = "NodeNetworks", deserialize_with = "null_default")]
     pub node_networks: Vec<NodeNetworkResource>,
@@ -99,6 +104,8 @@ pub struct NodeDeviceResource {
     pub name: String,
     #[serde(rename = "Instances", deserialize_with = "null_default")]
     pub instances: Vec<NodeDevice>,
+    #[serde(rename = "Attributes", deserialize_with = "null_default")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// `NodeDevice` on the wire.
@@ -133,7 +140,7 @@ pub struct NodeReservedResources {
 pub struct NodeReservedCpuResources {
     #[serde(rename = "CpuShares", deserialize_with = "null_default")]
     pub cpu_shares: i64,
-    #[serde(rename = "ReservedCpuCores", deserialize_with = "null_default")]
+    #[serde(rename = "ReservedCpuCores", deserialize_with = "null_default", serialize_with = "null_list")]
     pub reserved_cpu_cores: Vec<u64>,
 }
 
@@ -143,4 +150,51 @@ pub struct NodeReservedCpuResources {
 pub struct NodeReservedNetworkResources {
     #[serde(rename = "ReservedHostPorts", deserialize_with = "null_default")]
     pub reserved_host_ports: String,
+}
+
+/// The processors of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeProcessorResources {
+    #[serde(rename = "Topology", deserialize_with = "null_default")]
+    pub topology: ProcessorTopology,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessorTopology {
+    #[serde(rename = "Cores", deserialize_with = "null_default")]
+    pub cores: Vec<ProcessorCore>,
+    /// MHz of all cores together; 0: what the cores say.
+    #[serde(rename = "OverrideTotalCompute", deserialize_with = "null_default")]
+    pub override_total_compute: i64,
+}
+
+/// One core. Speeds in MHz.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessorCore {
+    #[serde(rename = "ID", deserialize_with = "null_default")]
+    pub id: u64,
+    #[serde(rename = "SocketID", deserialize_with = "null_default")]
+    pub socket_id: u64,
+    #[serde(rename = "NodeID", deserialize_with = "null_default")]
+    pub node_id: u64,
+    #[serde(rename = "Grade", deserialize_with = "null_default")]
+    pub grade: u64,
+    #[serde(rename = "Disable", deserialize_with = "null_default")]
+    pub disable: bool,
+    #[serde(rename = "BaseSpeed", deserialize_with = "null_default")]
+    pub base_speed: i64,
+    #[serde(rename = "MaxSpeed", deserialize_with = "null_default")]
+    pub max_speed: i64,
+    #[serde(rename = "GuessSpeed", deserialize_with = "null_default")]
+    pub guess_speed: i64,
+}
+
+impl ProcessorCore {
+    /// A core of socket and NUMA node 0.
+    pub fn new(id: u64, mhz: i64) -> ProcessorCore {
+        ProcessorCore { id, grade: 1, base_speed: mhz, ..ProcessorCore::default() }
+    }
 }

@@ -7,6 +7,8 @@ use tarpan_model::duration::Dur;
 
 use crate::is_default;
 use crate::null_default;
+use crate::null_list;
+use crate::null_map;
 use crate::timestamp::Timestamp;
 use crate::wire::NodeReservedResources;
 use crate::wire::NodeResources;
@@ -45,6 +47,9 @@ pub struct Node {
     pub node_pool: String,
     #[serde(rename = "ComputedClass", deserialize_with = "null_default")]
     pub computed_class: String,
+    /// A drain goes on.
+    #[serde(rename = "Drain", deserialize_with = "null_default")]
+    pub drain: bool,
     #[serde(rename = "DrainStrategy")]
     pub drain_strategy: Option<DrainStrategy>,
     #[serde(rename = "SchedulingEligibility", deserialize_with = "null_default")]
@@ -63,9 +68,13 @@ pub struct Node {
     pub drivers: BTreeMap<String, DriverInfo>,
     #[serde(rename = "HostVolumes", deserialize_with = "null_default")]
     pub host_volumes: BTreeMap<String, ClientHostVolumeConfig>,
+    #[serde(rename = "CSIControllerPlugins", deserialize_with = "null_default")]
+    pub csi_controller_plugins: BTreeMap<String, serde_json::Value>,
+    #[serde(rename = "CSINodePlugins", deserialize_with = "null_default")]
+    pub csi_node_plugins: BTreeMap<String, serde_json::Value>,
     #[serde(rename = "GCVolumesOnNodeGC", deserialize_with = "null_default")]
     pub gc_volumes_on_node_gc: bool,
-    #[serde(rename = "HostNetworks", deserialize_with = "null_default")]
+    #[serde(rename = "HostNetworks", deserialize_with = "null_default", serialize_with = "null_map")]
     pub host_networks: BTreeMap<String, ClientHostNetworkConfig>,
     #[serde(rename = "LastDrain")]
     pub last_drain: Option<DrainMetadata>,
@@ -133,7 +142,7 @@ pub struct NodeEvent {
     pub message: String,
     #[serde(rename = "Subsystem", deserialize_with = "null_default")]
     pub subsystem: String,
-    #[serde(rename = "Details", deserialize_with = "null_default")]
+    #[serde(rename = "Details", deserialize_with = "null_default", serialize_with = "null_map")]
     pub details: BTreeMap<String, String>,
     #[serde(rename = "Timestamp", deserialize_with = "null_default")]
     pub timestamp: Timestamp,
@@ -221,7 +230,7 @@ pub struct DrainMetadata {
     pub status: String,
     #[serde(rename = "AccessorID", deserialize_with = "null_default")]
     pub accessor_id: String,
-    #[serde(rename = "Meta", deserialize_with = "null_default")]
+    #[serde(rename = "Meta", deserialize_with = "null_default", serialize_with = "null_map")]
     pub meta: BTreeMap<String, String>,
 }
 
@@ -245,7 +254,7 @@ pub struct NodeUpdateDrainRequest {
 pub struct NodeDrainUpdateResponse {
     #[serde(rename = "NodeModifyIndex", deserialize_with = "null_default")]
     pub node_modify_index: u64,
-    #[serde(rename = "EvalIDs", deserialize_with = "null_default")]
+    #[serde(rename = "EvalIDs", deserialize_with = "null_default", serialize_with = "null_list")]
     pub eval_ids: Vec<String>,
     #[serde(rename = "EvalCreateIndex", deserialize_with = "null_default")]
     pub eval_create_index: u64,
@@ -259,7 +268,7 @@ pub struct NodeDrainUpdateResponse {
 pub struct NodeEligibilityUpdateResponse {
     #[serde(rename = "NodeModifyIndex", deserialize_with = "null_default")]
     pub node_modify_index: u64,
-    #[serde(rename = "EvalIDs", deserialize_with = "null_default")]
+    #[serde(rename = "EvalIDs", deserialize_with = "null_default", serialize_with = "null_list")]
     pub eval_ids: Vec<String>,
     #[serde(rename = "EvalCreateIndex", deserialize_with = "null_default")]
     pub eval_create_index: u64,
@@ -275,8 +284,10 @@ pub struct NodePool {
     pub name: String,
     #[serde(rename = "Description", deserialize_with = "null_default")]
     pub description: String,
-    #[serde(rename = "Meta", deserialize_with = "null_default")]
+    #[serde(rename = "Meta", deserialize_with = "null_default", serialize_with = "null_map")]
     pub meta: BTreeMap<String, String>,
+    #[serde(rename = "SchedulerConfiguration")]
+    pub scheduler_configuration: Option<serde_json::Value>,
     #[serde(rename = "NodeIdentityTTL", deserialize_with = "null_default")]
     pub node_identity_ttl: Dur,
     #[serde(rename = "Hash")]

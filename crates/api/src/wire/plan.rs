@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 pub use tarpan_model::diff::{FieldDiff, JobDiff, ObjectDiff, TaskDiff, TaskGroupDiff};
 use tarpan_model::job::Job;
 use tarpan_model::metric::AllocMetric;
-use tarpan_model::plan::PlanAnnotations;
+pub use tarpan_model::plan::DesiredUpdates;
 
 use crate::null_default;
+use crate::null_list;
 use crate::timestamp::Timestamp;
-use crate::wire::Evaluation;
+use crate::wire::{AllocListStub, Evaluation};
 
 /// `JobPlanRequest` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,11 +31,15 @@ pub struct JobPlanRequest {
 pub struct JobPlanResponse {
     #[serde(rename = "Annotations")]
     pub annotations: Option<PlanAnnotations>,
-    #[serde(rename = "FailedTGAllocs", deserialize_with = "null_default")]
+    #[serde(
+        rename = "FailedTGAllocs",
+        deserialize_with = "null_default",
+        serialize_with = "crate::convert::metric::by_group"
+    )]
     pub failed_tg_allocs: BTreeMap<String, AllocMetric>,
     #[serde(rename = "JobModifyIndex", deserialize_with = "null_default")]
     pub job_modify_index: u64,
-    #[serde(rename = "CreatedEvals", deserialize_with = "null_default")]
+    #[serde(rename = "CreatedEvals", deserialize_with = "null_default", serialize_with = "null_list")]
     pub created_evals: Vec<Evaluation>,
     #[serde(rename = "Diff")]
     pub diff: Option<JobDiff>,
@@ -44,4 +49,16 @@ pub struct JobPlanResponse {
     pub warnings: String,
     #[serde(rename = "Index", deserialize_with = "null_default")]
     pub index: u64,
+}
+
+/// What a plan does to each group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlanAnnotations {
+    /// By group.
+    #[serde(rename = "DesiredTGUpdates", deserialize_with = "null_default")]
+    pub groups: BTreeMap<String, DesiredUpdates>,
+    /// Allocations that would be evicted for the job.
+    #[serde(rename = "PreemptedAllocs", deserialize_with = "null_default", serialize_with = "null_list")]
+    pub preempted: Vec<AllocListStub>,
 }
