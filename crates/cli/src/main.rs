@@ -1,3 +1,15 @@
 //! `tarpan`: the agent in any role, and the command line of `/v1`.
+//!
+//! Start at [`dispatch::main`]; a command is one file in [`commands`], what it prints is made by [`output`].
 
-fn main() {}
+mod client;
+mod command;
+mod commands;
+mod dispatch;
+mod flags;
+mod help;
+mod output;
+
+fn main() -> std::process::ExitCode {
+    dispatch::main(std::env::args().collect())
+}

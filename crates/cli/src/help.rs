@@ -1,0 +1,106 @@
+//! Help texts, drawn from the command table and clap's view of the flags.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use clap::ArgAction;
+
+use crate::command::Entry;
+use crate::output::wrap;
+
+/// Flags that every command of the API has; shown in a block of their own.
+const GENERAL: [&str; 12] = [
+    "address",
+    "region",
+    "namespace",
+    "no-color",
+    "force-color",
+    "ca-cert",
+    "ca-path",
+    "client-cert",
+    "client-key",
+    "tls-server-name",
+    "tls-skip-verify",
+    "token",
+];
+
+/// The help of one command.
+pub fn command(program: &str, entry: &Entry) -> String {
+    let mut text = format!("Usage: {program} {} [options] {}", entry.path, entry.usage).trim_end().to_owned();
+    let _ = write!(text, "\n\n{}\n", wrap(entry.about, 2, 78));
+    for paragraph in entry.details.split("\n\n").filter(|p| !p.is_empty()) {
+        let _ = write!(text, "\n{}\n", wrap(paragraph, 2, 78));
+    }
+    let flags = (entry.flags)();
+    let (general, own): (Vec<_>, Vec<_>) = flags
+        .get_arguments()
+        .filter(|a| a.get_long().is_some() && !a.is_hide_set())
+        .partition(|a| a.get_long().is_some_and(|name| GENERAL.contains(&name)));
+    for (title, args) in [("General Options", general), ("Options", own)] {
+        if !args.is_empty() {
+            let _ = write!(text, "\n{title}:\n");
+        }
+        for arg in args {
+            let name = arg.get_long().unwrap_or_default();
+            let value = match arg.get_action() {
+                ArgAction::SetTrue => String::new(),
+                _ => format!("=<{}>", arg.get_value_names().map_or("value", |n| n[0].as_str()).to_lowercase()),
+            };
+            let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let _ = write!(text, "\n  -{name}{value}\n{}\n", wrap(&about, 4, 78));
+        }
+    }
+    text
+}
+
+/// The help of the program, or of a group of commands such as `job`.
+pub fn group(program: &str, prefix: &str, entries: &[Entry]) -> String {
+    let mut text = if prefix.is_empty() {
+        format!("Usage: {program} [-version] [-help] <command> [args]\n")
+    } else {
+        format!("Usage: {program} {prefix} <subcommand> [options] [args]\n")
+    };
+    let mut names: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for entry in entries.iter().filter(|e| !e.hidden) {
+        let rest = match prefix {
+            "" => entry.path,
+            _ => match entry.path.strip_prefix(prefix).and_then(|p| p.strip_prefix(' ')) {
+                Some(rest) => rest,
+                None => continue,
+            },
+        };
+        match rest.split_once(' ') {
+            None => names.insert((rest, entry.about)),
+            Some((first, _)) => names.insert((first, about_group(first))),
+        };
+    }
+    text.push_str(if prefix.is_empty() { "\nCommands:\n" } else { "\nSubcommands:\n" });
+    let width = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, about) in names {
+        let _ = writeln!(text, "    {name:width$}    {about}");
+    }
+    text
+}
+
+fn about_group(name: &str) -> &'static str {
+    match name {
+        "job" => "Run, look at and stop jobs",
+        "alloc" => "Look at and act on allocations",
+        "node" => "Look at and act on nodes",
+        "deployment" => "Follow and steer deployments",
+        "eval" => "Look at evaluations",
+        "service" => "Look at registered services",
+        "server" => "Look at servers",
+        "system" => "Housekeeping of the whole cluster",
+        "operator" => "Tools for operators",
+        "namespace" => "Look at and change namespaces",
+        "config" => "Check agent configuration",
+        "periodic" => "Act on periodic jobs",
+        "tag" => "Name job versions",
+        "pool" => "Look at node pools",
+        "scheduler" => "Look at and change the scheduler's configuration",
+        "raft" => "Look at the consensus of the servers",
+        "meta" => "Look at and change node metadata",
+        _ => "More commands",
+    }
+}

@@ -1,0 +1,122 @@
+//! Answers for machines: `-json` prints sorted JSON, `-t` fills a Go template.
+
+use serde_json::Value;
+use tarpan_api::Client;
+
+use crate::command::{Doing as _, Fail};
+
+/// The two flags of commands that can print what the API answered.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Format {
+    /// Print the answer of the API as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the answer of the API through a Go template.
+    #[arg(long = "t", value_name = "template")]
+    pub template: Option<String>,
+}
+
+impl Format {
+    /// Whether the answer itself is wanted rather than a text made of it.
+    pub fn asked(&self) -> bool {
+        self.json || self.template.is_some()
+    }
+
+    /// `value` in the asked form.
+    pub fn render(&self, value: &Value) -> Result<String, Fail> {
+        match (&self.template, self.json) {
+            (Some(_), true) => Err(Fail::new("Both json and template formatting are not allowed")),
+            (Some(template), false) => fill(template, value),
+            (None, _) => Ok(pretty(value, 4)),
+        }
+    }
+
+    /// Prints what `GET path` answers; `doing` begins the error.
+    pub async fn print_path(&self, client: &Client, path: &str, doing: &str) -> Result<i32, Fail> {
+        let value: Value = client.get(path).await.doing(doing)?.value;
+        println!("{}", self.render(&value)?);
+        Ok(0)
+    }
+
+    pub fn print(&self, value: &Value) -> Result<i32, Fail> {
+        println!("{}", self.render(value)?);
+        Ok(0)
+    }
+}
+
+/// Fills a Go template with a JSON value.
+pub fn fill(template: &str, value: &Value) -> Result<String, Fail> {
+    let data = gotmpl::to_value(value).map_err(|e| Fail::new(format!("Error formatting the data: {e}")))?;
+    gotmpl::Template::new("format")
+        .parse(template)
+        .and_then(|t| t.execute_to_string(&data))
+        .map_err(|e| Fail::new(format!("Error formatting the data: {e}")))
+}
+
+/// JSON with sorted keys and `width` blanks a level.
+pub fn pretty(value: &Value, width: usize) -> String {
+    let mut out = String::new();
+    write(value, width, 0, &mut out);
+    out
+}
+
+fn write(value: &Value, width: usize, depth: usize, out: &mut String) {
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', width * depth));
+    };
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for (at, key) in keys.into_iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                line(out, depth + 1);
+                out.push_str(&format!("{}: ", Value::String(key.clone())));
+                write(&map[key], width, depth + 1, out);
+            }
+            line(out, depth);
+            out.push('}');
+        }
+        Value::Array(items) if !items.is_empty() => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                line(out, depth + 1);
+                write(item, width, depth + 1, out);
+            }
+            line(out, depth);
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_is_sorted_and_indented() {
+        insta::assert_snapshot!(pretty(&json!({"B": [1, {}], "A": null, "C": []}), 4), @r#"
+        {
+            "A": null,
+            "B": [
+                1,
+                {}
+            ],
+            "C": []
+        }
+        "#);
+    }
+
+    #[test]
+    fn templates_are_filled() {
+        let value = json!([{"ID": "a"}, {"ID": "b"}]);
+        assert_eq!(fill("{{range .}}{{.ID}};{{end}}", &value).expect("a good template"), "a;b;");
+        assert!(fill("{{range", &value).is_err());
+    }
+}

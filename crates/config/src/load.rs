@@ -1,0 +1,255 @@
+//! Files and flags to one [`AgentConfig`]: defaults, then each `-config` in order, then flags.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use crate::agent::AgentConfig;
+use crate::hcl1;
+use crate::schema::AGENT;
+use crate::tree;
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Start from the development defaults.
+    pub dev: bool,
+    /// Files and directories, in order.
+    pub paths: Vec<PathBuf>,
+    /// Flags as the tree that a file would be.
+    pub flags: Json,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("reading {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// One line for each mistake: `file:line:column: …`.
+    #[error("{0}")]
+    Mistakes(String),
+    #[error("the configuration does not fit together: {0}")]
+    Typed(String),
+}
+
+/// A configuration and the files it was read from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: AgentConfig,
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads and merges everything. Does not judge the result: [`problems`] does.
+pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
+    let mut merged = if sources.dev { dev_defaults() } else { json!({}) };
+    let mut files = Vec::new();
+    let mut mistakes = String::new();
+    for path in &sources.paths {
+        for file in files_of(path)? {
+            let text = std::fs::read_to_string(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
+            match read(&file, &text) {
+                Ok(one) => tree::merge(&mut merged, one, &AGENT),
+                Err(lines) => mistakes.push_str(&lines),
+            }
+            files.push(file);
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(LoadError::Mistakes(mistakes.trim_end().to_owned()));
+    }
+    if sources.flags.is_object() {
+        tree::merge(&mut merged, sources.flags.clone(), &AGENT);
+    }
+    let mut config: AgentConfig =
+        serde_path_to_error::deserialize(merged).map_err(|e| LoadError::Typed(e.to_string()))?;
+    config.dev = sources.dev;
+    Ok(Loaded { config, files })
+}
+
+/// The tree of one file's text, or its mistakes, a line each.
+pub fn read(file: &Path, text: &str) -> Result<Json, String> {
+    let name = file.display();
+    let body = hcl1::parse(text).map_err(|e| format!("{name}:{e}\n"))?;
+    let (tree, mistakes) = tree::check(&body, &AGENT);
+    if mistakes.is_empty() {
+        return Ok(tree);
+    }
+    Err(mistakes.iter().fold(String::new(), |mut lines, m| {
+        let _ = writeln!(lines, "{name}:{}: {}", m.at, m.message);
+        lines
+    }))
+}
+
+/// The file itself, or a directory's `*.hcl` and `*.json` by name, without what editors leave behind.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let failed = |source| LoadError::Read { path: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+        .map_err(failed)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|p| p.is_file() && is_config_name(p))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn is_config_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let left_behind = name.ends_with('~') || name.starts_with(".#") || (name.starts_with('#') && name.ends_with('#'));
+    !left_behind && (name.ends_with(".hcl") || name.ends_with(".json"))
+}
+
+/// What `-dev` starts from.
+fn dev_defaults() -> Json {
+    json!({
+        "bind_addr": "127.0.0.1",
+        "log_level": "DEBUG",
+        "enable_debug": true,
+        "disable_update_check": true,
+        "server": {"enabled": true, "bootstrap_expect": 1},
+        "client": {
+            "enabled": true,
+            "network_interface": "lo",
+            "gc_interval": "10m",
+            "gc_disk_usage_threshold": 99.0,
+            "gc_inode_usage_threshold": 99.0,
+            "gc_max_allocs": 50,
+            "options": {"test.tighten_network_timeouts": "true"}
+        },
+        "plugin": {
+            "raw_exec": {"config": {"enabled": true}},
+            "docker": {"config": {"volumes": {"enabled": true}}}
+        },
+        "telemetry": {
+            "prometheus_metrics": true,
+            "publish_allocation_metrics": true,
+            "publish_node_metrics": true,
+            "include_alloc_metadata_in_metrics": true
+        }
+    })
+}
+
+/// Why no agent can run with this configuration; empty when one can.
+pub fn problems(config: &AgentConfig) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut say = |wrong: bool, text: &str| {
+        if wrong {
+            out.push(text.to_owned());
+        }
+    };
+    let (server, client) = (&config.server, &config.client);
+    say(!server.enabled && !client.enabled, "Must specify either server, client or dev mode for the agent.");
+    say(config.region.is_empty(), "Must specify a region.");
+    say(config.region.contains([' ', '\0']), "\"region\" may not hold blanks.");
+    say(config.datacenter.is_empty(), "Must specify a datacenter.");
+    say(config.datacenter.contains(['*', '\0']), "\"datacenter\" may not hold \"*\".");
+    say(client.node_pool == "all", "\"client.node_pool\" may not be \"all\": that pool holds every node.");
+    say(
+        client.min_dynamic_port > client.max_dynamic_port,
+        "\"client.min_dynamic_port\" is larger than \"client.max_dynamic_port\".",
+    );
+    say(
+        crate::agent::parse_ranges(&client.reserved.cores).is_none(),
+        "\"client.reserved.cores\" needs numbers and ranges such as \"0-2,5\".",
+    );
+    say(crate::agent::log_level(&config.log_level).is_none(), "\"log_level\" needs TRACE, DEBUG, INFO, WARN, ERROR or OFF.");
+    for size in [&client.artifact.http_max_size, &client.artifact.decompression_size_limit].into_iter().flatten() {
+        say(crate::agent::parse_size(size).is_none(), "\"client.artifact\" needs sizes such as \"100GB\".");
+    }
+    if !config.dev {
+        match &config.data_dir {
+            None => say(true, "Must specify \"data_dir\" config option or \"data-dir\" CLI flag"),
+            Some(dir) => say(!dir.is_absolute(), "\"data_dir\" must be an absolute path."),
+        }
+    }
+    for (name, volume) in &client.host_volume {
+        if volume.path.is_empty() {
+            out.push(format!("\"client.host_volume.{name}\" needs a \"path\"."));
+        }
+    }
+    out
+}
+
+/// What an operator should know, though the agent runs.
+pub fn warnings(config: &AgentConfig) -> Vec<String> {
+    let mut out = Vec::new();
+    if !config.dev && !(config.tls.http && config.tls.rpc) {
+        out.push("mTLS is not configured - the cluster is not secure without mTLS!".to_owned());
+    }
+    if config.server.enabled && !config.dev {
+        match config.server.bootstrap_expect {
+            1 => out.push("Bootstrap mode enabled! Potentially unsafe operation.".to_owned()),
+            n if n % 2 == 0 => {
+                out.push("Number of bootstrap servers should ideally be set to an odd number.".to_owned());
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_texts(files: &[(&str, &str)], flags: Json, dev: bool) -> Result<Loaded, LoadError> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).expect("written");
+        }
+        load(&Sources { dev, paths: vec![dir.path().to_owned()], flags })
+    }
+
+    #[test]
+    fn files_of_a_directory_are_merged_under_flags() {
+        let files = [
+            ("1-server.hcl", "datacenter = \"a\"\nserver { enabled = true bootstrap_expect = 1 }\ndata_dir = \"/srv\""),
+            ("2-client.json", r#"{"datacenter": "b", "client": {"enabled": true, "servers": ["10.0.0.1:4647"]}}"#),
+            ("ignored.txt", "nonsense"),
+            (".#lock.hcl", "nonsense"),
+        ];
+        let flags = json!({"region": "west", "client": {"meta": {"rack": "1"}}});
+        let loaded = load_texts(&files, flags, false).expect("good files");
+        let config = loaded.config;
+        assert_eq!((config.datacenter.as_str(), config.region.as_str()), ("b", "west"));
+        assert!(config.server.enabled && config.client.enabled);
+        assert_eq!(config.client.servers, ["10.0.0.1:4647"]);
+        assert_eq!(config.client.meta["rack"], "1");
+        assert_eq!(loaded.files.len(), 2);
+        assert_eq!(problems(&config), Vec::<String>::new());
+    }
+
+    #[test]
+    fn mistakes_name_file_and_line() {
+        let files = [("a.hcl", "name = \"x\"\nservr {\n}\n"), ("b.hcl", "client {\n  enabled = maybe\n}\n")];
+        let error = load_texts(&files, Json::Null, false).expect_err("two mistakes").to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{error}");
+        assert!(lines[0].ends_with("a.hcl:2:1: unknown key \"servr\"; did you mean \"server\"?"), "{error}");
+        assert!(lines[1].ends_with("b.hcl:2:13: texts need quotes: \"maybe\""), "{error}");
+    }
+
+    #[test]
+    fn dev_needs_nothing_else() {
+        let config = load_texts(&[], Json::Null, true).expect("no files").config;
+        assert_eq!(problems(&config), Vec::<String>::new());
+        assert_eq!(config.bind_addr, "127.0.0.1");
+        assert_eq!(config.plugin["raw_exec"].config["enabled"], json!(true));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        insta::assert_snapshot!(problems(&AgentConfig::default()).join("\n"), @r#"
+        Must specify either server, client or dev mode for the agent.
+        Must specify "data_dir" config option or "data-dir" CLI flag
+        "#);
+    }
+}
