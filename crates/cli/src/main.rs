@@ -11,5 +11,7 @@ mod help;
 mod output;
 
 fn main() -> std::process::ExitCode {
+    // A task's supervisor is this same binary; it has to branch off before any thread exists.
+    tarpan_agent::run_if_supervisor();
     dispatch::main(std::env::args().collect())
 }

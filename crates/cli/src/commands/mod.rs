@@ -2,10 +2,17 @@
 
 use crate::command::Entry;
 
+mod agent;
+mod config_validate;
 mod operator_api;
 mod version;
 
 /// Every command of the program.
 pub fn table() -> Vec<Entry> {
-    vec![Entry::of::<operator_api::OperatorApi>(), Entry::of::<version::Version>()]
+    vec![
+        Entry::of::<agent::Agent>(),
+        Entry::of::<config_validate::ConfigValidate>(),
+        Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<version::Version>(),
+    ]
 }

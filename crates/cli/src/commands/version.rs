@@ -5,9 +5,8 @@ use crate::command::{Command, Outcome};
 #[derive(Debug, clap::Args)]
 pub struct Version {}
 
-/// What the program calls itself.
-pub fn text() -> String {
-    format!("Tarpan v{}", env!("CARGO_PKG_VERSION"))
+pub fn number() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
 }
 
 impl Command for Version {
@@ -15,7 +14,7 @@ impl Command for Version {
     const ABOUT: &'static str = "Prints the version of this program.";
 
     async fn run(self) -> Outcome {
-        println!("{}", text());
+        println!("Tarpan v{}", number());
         Ok(0)
     }
 }

@@ -1,0 +1,332 @@
+//! From a configuration to what the roles are started with: addresses resolved, directories chosen. No effects.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tarpan_config::AgentConfig;
+use tarpan_config::agent::{parse_ranges, parse_size};
+use tarpan_config::sockaddr::Interfaces;
+use tarpan_model::duration::Dur;
+use tarpan_model::node::{HostNetwork, HostVolume};
+use tarpan_model::resources::NodeReserved;
+
+/// Where this agent listens and what it tells others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    pub http: Vec<SocketAddr>,
+    pub rpc: SocketAddr,
+    /// `host:port`
+    pub http_advertise: String,
+    pub rpc_advertise: String,
+}
+
+/// Resolves the templates of `bind_addr`, `addresses` and `advertise`. Errors are sentences.
+pub fn addresses(config: &AgentConfig, machine: &Interfaces) -> Result<Addresses, String> {
+    let resolve = |text: &str| machine.fill(text).map_err(|e| e.to_string());
+    let bind = resolve(&config.bind_addr)?;
+    let of = |own: &Option<String>| own.as_deref().map_or(Ok(bind.clone()), resolve);
+    let mut http = Vec::new();
+    for text in of(&config.addresses.http)?.split_whitespace() {
+        http.push(SocketAddr::new(ip("http", text)?, config.ports.http));
+    }
+    let rpc_text = of(&config.addresses.rpc)?;
+    let rpc = SocketAddr::new(ip("rpc", &rpc_text)?, config.ports.rpc);
+    let first = http.first().copied().ok_or("\"addresses.http\" holds no address")?;
+    let advertise = |own: &Option<String>, listens: SocketAddr| match own {
+        Some(text) => Ok(with_port(&resolve(text)?, listens.port())),
+        None => reachable(listens, machine),
+    };
+    Ok(Addresses {
+        http_advertise: advertise(&config.advertise.http, first)?,
+        rpc_advertise: advertise(&config.advertise.rpc, rpc)?,
+        http,
+        rpc,
+    })
+}
+
+fn ip(purpose: &str, text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::from([127, 0, 0, 1]));
+    }
+    text.trim_matches(['[', ']']).parse().map_err(|_| format!("the {purpose} address {text:?} is not an IP address"))
+}
+
+/// `host` or `host:port` with a port for certain.
+fn with_port(text: &str, port: u16) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).to_string(),
+        Err(_) if text.contains(':') => text.to_owned(),
+        Err(_) => format!("{text}:{port}"),
+    }
+}
+
+/// What others may dial: the bound address, or one of the machine's when it is the wildcard.
+fn reachable(listens: SocketAddr, machine: &Interfaces) -> Result<String, String> {
+    if !listens.ip().is_unspecified() {
+        return Ok(listens.to_string());
+    }
+    // A machine without any network still has loopback.
+    let ip = machine.advertisable().unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    Ok(SocketAddr::new(ip, listens.port()).to_string())
+}
+
+/// The agent's name: what was configured, else the host's name.
+pub fn name(config: &AgentConfig) -> String {
+    let host = || nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok());
+    config.name.clone().filter(|n| !n.is_empty()).or_else(host).unwrap_or_else(|| "local".to_owned())
+}
+
+/// What the server role is started with.
+pub fn server_options(config: &AgentConfig, addresses: &Addresses) -> tarpan_server::Options {
+    let server = &config.server;
+    let default = tarpan_server::Options::default();
+    let data_dir = server.data_dir.clone().or_else(|| config.data_dir.as_ref().map(|d| d.join("server")));
+    tarpan_server::Options {
+        region: config.region.clone(),
+        datacenter: config.datacenter.clone(),
+        name: name(config),
+        data_dir: if config.dev { None } else { data_dir },
+        rpc_bind: addresses.rpc,
+        rpc_advertise: addresses.rpc_advertise.clone(),
+        http_advertise: addresses.http_advertise.clone(),
+        bootstrap_expect: server.bootstrap_expect,
+        retry_join: joins(&server.joins(), config.ports.rpc),
+        heartbeat_ttl: server.min_heartbeat_ttl.to_std(),
+        heartbeat_grace: server.heartbeat_grace.to_std(),
+        failover_heartbeat_ttl: server.failover_heartbeat_ttl.to_std(),
+        max_heartbeats_per_second: server.max_heartbeats_per_second,
+        num_schedulers: server.num_schedulers.unwrap_or(default.num_schedulers),
+        eval_gc_threshold: server.eval_gc_threshold.to_std(),
+        batch_eval_gc_threshold: server.batch_eval_gc_threshold.to_std(),
+        job_gc_threshold: server.job_gc_threshold.to_std(),
+        deployment_gc_threshold: server.deployment_gc_threshold.to_std(),
+        node_gc_threshold: server.node_gc_threshold.to_std(),
+        event_buffer_size: server.event_buffer_size.unwrap_or(default.event_buffer_size),
+        ..default
+    }
+}
+
+/// Join addresses as RPC addresses. The field joins at its gossip port 4648, which has no listener here: it means the
+/// server's RPC port.
+fn joins(addresses: &[String], rpc_port: u16) -> Vec<String> {
+    let one = |address: &String| match address.rsplit_once(':') {
+        Some((host, "4648")) => format!("{host}:4647"),
+        Some((_, port)) if port.parse::<u16>().is_ok() => address.clone(),
+        _ => format!("{address}:{rpc_port}"),
+    };
+    addresses.iter().map(one).collect()
+}
+
+/// What the client role is started with. `rpc`: where the server in this process listens, if there is one.
+pub fn agent_options(
+    config: &AgentConfig,
+    addresses: &Addresses,
+    machine: &Interfaces,
+    rpc: Option<SocketAddr>,
+    data_dir: PathBuf,
+) -> Result<tarpan_agent::Options, String> {
+    let client = &config.client;
+    let default = tarpan_agent::Options::default();
+    let interface = match &client.network_interface {
+        Some(text) => Some(machine.fill(text).map_err(|e| e.to_string())?),
+        None => None,
+    };
+    let mut servers: Vec<String> = rpc.map(|a| dialable(a).to_string()).into_iter().collect();
+    servers.extend(joins(&client.all_servers(), 4647));
+    let options = tarpan_agent::Options {
+        servers,
+        name: name(config),
+        region: config.region.clone(),
+        datacenter: config.datacenter.clone(),
+        node_class: client.node_class.clone(),
+        node_pool: client.node_pool.clone(),
+        data_dir,
+        state_dir: client.state_dir.clone(),
+        alloc_dir: client.alloc_dir.clone(),
+        meta: client.meta.clone(),
+        host_volumes: client
+            .host_volume
+            .iter()
+            .map(|(name, v)| {
+                (name.clone(), HostVolume { path: v.path.clone(), read_only: v.read_only, ..HostVolume::default() })
+            })
+            .collect(),
+        host_networks: client
+            .host_network
+            .iter()
+            .map(|(name, n)| (name.clone(), host_network(n)))
+            .collect(),
+        reserved: NodeReserved {
+            cpu_mhz: client.reserved.cpu,
+            cores: parse_ranges(&client.reserved.cores).unwrap_or_default(),
+            memory_mb: client.reserved.memory,
+            disk_mb: client.reserved.disk,
+            ports: client.reserved.reserved_ports.clone(),
+        },
+        network_interface: interface,
+        preferred_address_family: client.preferred_address_family.clone(),
+        network_speed: client.network_speed,
+        cpu_total_compute: client.cpu_total_compute,
+        memory_total_mb: client.memory_total_mb,
+        disk_total_mb: client.disk_total_mb,
+        disk_free_mb: client.disk_free_mb,
+        reservable_cores: client.reservable_cores.clone(),
+        min_dynamic_port: client.min_dynamic_port,
+        max_dynamic_port: client.max_dynamic_port,
+        max_kill_timeout: client.max_kill_timeout.to_std(),
+        node_max_allocs: client.node_max_allocs,
+        default_ineligible: client.default_ineligible,
+        disable_remote_exec: client.disable_remote_exec,
+        chroot_env: client.chroot_env.clone(),
+        cgroup_parent: client.cgroup_parent.clone(),
+        bridge_network_name: client.bridge_network_name.clone().unwrap_or(default.bridge_network_name.clone()),
+        bridge_network_subnet: client.bridge_network_subnet.clone().unwrap_or(default.bridge_network_subnet.clone()),
+        bind_wildcard_default_host_network: client.bind_wildcard_default_host_network,
+        gc: tarpan_agent::GcOptions {
+            interval: client.gc_interval.to_std(),
+            parallel_destroys: client.gc_parallel_destroys,
+            disk_usage_threshold: client.gc_disk_usage_threshold,
+            inode_usage_threshold: client.gc_inode_usage_threshold,
+            max_allocs: client.gc_max_allocs,
+        },
+        template: tarpan_agent::TemplateOptions {
+            function_denylist: client
+                .template
+                .function_denylist
+                .clone()
+                .unwrap_or(default.template.function_denylist.clone()),
+            disable_file_sandbox: client.template.disable_file_sandbox,
+        },
+        artifact: artifact(config, &default.artifact),
+        drivers: config.plugin.iter().map(|(name, p)| (name.clone(), p.config.clone())).collect(),
+        raw_exec_enabled: raw_exec(config),
+        http_advertise: addresses.http_advertise.clone(),
+        dev: config.dev,
+        options: client.options.clone(),
+        cni_path: client.cni_path.clone().unwrap_or(default.cni_path.clone()),
+        cni_config_dir: client.cni_config_dir.clone().unwrap_or(default.cni_config_dir.clone()),
+        ..default
+    };
+    Ok(options)
+}
+
+fn host_network(n: &tarpan_config::agent::HostNetwork) -> HostNetwork {
+    HostNetwork { cidr: n.cidr.clone(), interface: n.interface.clone(), reserved_ports: n.reserved_ports.clone() }
+}
+
+/// The wildcard address is not one to dial.
+fn dialable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => address,
+    }
+}
+
+fn raw_exec(config: &AgentConfig) -> bool {
+    let plugin = config.plugin.get("raw_exec").and_then(|p| p.config.get("enabled")).and_then(serde_json::Value::as_bool);
+    let legacy = config.client.options.get("driver.raw_exec.enable").map(|v| matches!(v.as_str(), "1" | "true"));
+    plugin.or(legacy).unwrap_or(false)
+}
+
+fn artifact(config: &AgentConfig, default: &tarpan_agent::ArtifactLimits) -> tarpan_agent::ArtifactLimits {
+    let artifact = &config.client.artifact;
+    let size = |text: &Option<String>, other: u64| text.as_deref().and_then(parse_size).unwrap_or(other);
+    let timeout: Option<Duration> = artifact.http_read_timeout.map(Dur::to_std);
+    tarpan_agent::ArtifactLimits {
+        http_read_timeout: timeout.unwrap_or(default.http_read_timeout),
+        http_max_bytes: size(&artifact.http_max_size, default.http_max_bytes),
+        decompression_file_count: artifact
+            .decompression_file_count_limit
+            .unwrap_or(default.decompression_file_count),
+        decompression_bytes: size(&artifact.decompression_size_limit, default.decompression_bytes),
+        disable_inspection: artifact.disable_artifact_inspection,
+    }
+}
+
+/// The lines that say what was started, keys aligned on their right as the field prints them.
+pub fn banner(config: &AgentConfig, addresses: &Addresses, node_id: Option<&str>, version: &str) -> String {
+    let http: Vec<String> = addresses.http.iter().map(ToString::to_string).collect();
+    let both = |http: &str, rpc: &str| match config.server.enabled {
+        true => format!("HTTP: {http}; RPC: {rpc}"),
+        false => format!("HTTP: {http}"),
+    };
+    let mut pairs = vec![
+        ("Advertise Addrs", both(&addresses.http_advertise, &addresses.rpc_advertise)),
+        ("Bind Addrs", both(&format!("[{}]", http.join(" ")), &addresses.rpc.to_string())),
+        ("Client", config.client.enabled.to_string()),
+        ("Log Level", config.log_level.to_uppercase()),
+    ];
+    if let Some(id) = node_id {
+        pairs.push(("Node Id", id.to_owned()));
+    }
+    pairs.push(("Region", format!("{} (DC: {})", config.region, config.datacenter)));
+    pairs.push(("Server", config.server.enabled.to_string()));
+    pairs.push(("Version", version.to_owned()));
+    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or(0) + 7;
+    let lines: Vec<String> = pairs.iter().map(|(key, value)| format!("{key:>width$}: {value}")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use tarpan_config::sockaddr::Address;
+
+    use super::*;
+
+    fn machine() -> Interfaces {
+        let address = |name: &str, ip: &str| Address {
+            interface: name.to_owned(),
+            ip: ip.parse().expect("an address"),
+            prefix: 24,
+            up: true,
+            loopback: name == "lo",
+        };
+        Interfaces {
+            addresses: vec![address("lo", "127.0.0.1"), address("eth0", "10.0.0.7")],
+            default: Some("eth0".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_wildcard_is_not_advertised() {
+        let mut config = AgentConfig::default();
+        let got = addresses(&config, &machine()).expect("good addresses");
+        assert_eq!(got.http, ["0.0.0.0:4646".parse().expect("an address")]);
+        assert_eq!((got.http_advertise.as_str(), got.rpc_advertise.as_str()), ("10.0.0.7:4646", "10.0.0.7:4647"));
+        config.bind_addr = "{{ GetInterfaceIP \"eth0\" }}".to_owned();
+        config.addresses.http = Some("127.0.0.1 10.0.0.7".to_owned());
+        config.advertise.rpc = Some("names.example".to_owned());
+        let got = addresses(&config, &machine()).expect("good addresses");
+        assert_eq!(got.http.len(), 2);
+        assert_eq!(got.rpc.to_string(), "10.0.0.7:4647");
+        assert_eq!(got.rpc_advertise, "names.example:4647");
+        config.bind_addr = "nonsense".to_owned();
+        config.addresses.http = None;
+        assert_eq!(addresses(&config, &machine()), Err("the http address \"nonsense\" is not an IP address".to_owned()));
+    }
+
+    #[test]
+    fn joins_mean_the_rpc_port() {
+        let list = ["10.0.0.1:4648", "10.0.0.2:5647", "10.0.0.3"].map(str::to_owned);
+        assert_eq!(joins(&list, 4647), ["10.0.0.1:4647", "10.0.0.2:5647", "10.0.0.3:4647"]);
+    }
+
+    #[test]
+    fn the_banner_says_what_runs() {
+        let mut config = AgentConfig { dev: true, ..AgentConfig::default() };
+        config.server.enabled = true;
+        let addresses = addresses(&config, &machine()).expect("good addresses");
+        insta::assert_snapshot!(banner(&config, &addresses, Some("abc"), "1.0"), @r"
+               Advertise Addrs: HTTP: 10.0.0.7:4646; RPC: 10.0.0.7:4647
+                    Bind Addrs: HTTP: [0.0.0.0:4646]; RPC: 0.0.0.0:4647
+                        Client: false
+                     Log Level: INFO
+                       Node Id: abc
+                        Region: global (DC: dc1)
+                        Server: true
+                       Version: 1.0
+        ");
+    }
+}

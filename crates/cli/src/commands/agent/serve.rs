@@ -1,0 +1,223 @@
+//! The running agent: listeners first, then the roles, then signals until the end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::serve::ListenerExt as _;
+use tarpan_agent::Agent;
+use tarpan_config::AgentConfig;
+use tarpan_config::sockaddr::Interfaces;
+use tarpan_server::Server;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+use super::plan;
+use crate::command::{Fail, Outcome};
+use crate::commands::version;
+
+/// How long an ending agent may tidy up before it is ended all the same.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs until a signal says otherwise. `reload` is called for each SIGHUP.
+pub async fn run(config: AgentConfig, reload: Arc<dyn Fn() + Send + Sync>) -> Outcome {
+    let mut signals = Signals::new()?;
+    let mut running = start(config).await?;
+    println!("==> Agent started! Log data will stream in below:\n");
+    while let Event::Reload = signals.next().await {
+        reload();
+    }
+    println!("==> Caught a signal: the agent ends");
+    tokio::select! {
+        () = running.stop() => {}
+        () = tokio::time::sleep(GRACE) => println!("==> The agent took too long to tidy up"),
+        () = signals.end() => println!("==> Second signal: the agent ends at once"),
+    }
+    Ok(0)
+}
+
+/// What one process runs.
+struct Running {
+    server: Option<Server>,
+    agent: Option<Agent>,
+    listeners: JoinSet<()>,
+    /// The data of a dev agent; it goes with the agent.
+    scratch: Option<tempfile::TempDir>,
+}
+
+impl Running {
+    async fn stop(&mut self) {
+        if let Some(agent) = &self.agent {
+            agent.shutdown().await;
+        }
+        if let Some(server) = &self.server {
+            server.shutdown().await;
+        }
+        self.listeners.abort_all();
+        if let Some(scratch) = self.scratch.take() {
+            let _ = scratch.close();
+        }
+    }
+}
+
+async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
+    let machine = Interfaces::of_this_machine();
+    let failed = |text: String| Fail::new(format!("Error starting agent: {text}"));
+    let mut addresses = plan::addresses(&config, &machine).map_err(failed)?;
+    let mut sockets = Vec::new();
+    for address in &mut addresses.http {
+        let socket = TcpListener::bind(*address).await.map_err(|e| failed(taken(*address, &e)))?;
+        *address = socket.local_addr().map_err(|e| failed(e.to_string()))?;
+        sockets.push(socket);
+    }
+    if config.ports.http == 0 {
+        // The port was the kernel's choice: tell others the one that it chose.
+        config.ports.http = addresses.http.first().map_or(0, SocketAddr::port);
+        addresses.http_advertise = plan::addresses(&config, &machine).map_err(failed)?.http_advertise;
+    }
+    let server = match config.server.enabled {
+        true => Some(Server::start(plan::server_options(&config, &addresses)).await.map_err(|e| failed(chain(&e)))?),
+        false => None,
+    };
+    if let Some(server) = &server {
+        if addresses.rpc.port() == 0 {
+            config.ports.rpc = server.rpc_addr().port();
+            addresses.rpc_advertise = plan::addresses(&config, &machine).map_err(failed)?.rpc_advertise;
+        }
+        addresses.rpc = server.rpc_addr();
+    }
+    let mut listeners = JoinSet::new();
+    let mut sockets = Some(sockets);
+    if let Some(server) = &server {
+        let router = with_headers(tarpan_server::router(server.clone()), &config)?;
+        listen(&mut listeners, sockets.take().unwrap_or_default(), router);
+    }
+    let (data_dir, scratch) = data_dir(&config).map_err(failed)?;
+    let agent = match config.client.enabled {
+        true => {
+            let rpc = server.as_ref().map(Server::rpc_addr);
+            let options = plan::agent_options(&config, &addresses, &machine, rpc, data_dir).map_err(failed)?;
+            Some(Agent::start(options).await.map_err(|e| failed(chain(&e)))?)
+        }
+        false => None,
+    };
+    if let (Some(agent), Some(sockets)) = (&agent, sockets.take()) {
+        listen(&mut listeners, sockets, with_headers(agent.forward_router(), &config)?);
+    }
+    let node_id = agent.as_ref().map(|a| a.node_id().to_string());
+    println!("==> Agent configuration:\n");
+    println!("{}\n", plan::banner(&config, &addresses, node_id.as_deref(), &version::number()));
+    Ok(Running { server, agent, listeners, scratch })
+}
+
+fn taken(address: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{address} is in use: does another agent run on this machine?"),
+        _ => format!("listening on {address}: {error}"),
+    }
+}
+
+/// The configured directory; for a dev agent without one a directory that goes with it.
+fn data_dir(config: &AgentConfig) -> Result<(PathBuf, Option<tempfile::TempDir>), String> {
+    if let Some(dir) = &config.data_dir {
+        std::fs::create_dir_all(dir).map_err(|e| format!("creating the data directory {}: {e}", dir.display()))?;
+        return Ok((dir.clone(), None));
+    }
+    let scratch = tempfile::Builder::new().prefix("tarpan-dev-").tempdir();
+    let scratch = scratch.map_err(|e| format!("creating a temporary data directory: {e}"))?;
+    // Tasks of any user have to get through to their directories.
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o711)).map_err(|e| e.to_string())?;
+    Ok((scratch.path().to_owned(), Some(scratch)))
+}
+
+fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, router: Router) {
+    for socket in sockets {
+        let socket = socket.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        tasks.spawn(async move {
+            if let Err(error) = axum::serve(socket, service).await {
+                tracing::error!(%error, "the HTTP listener ended");
+            }
+        });
+    }
+}
+
+/// Adds `http_api_response_headers` to every answer.
+fn with_headers(router: Router, config: &AgentConfig) -> Result<Router, Fail> {
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for (name, value) in &config.http_api_response_headers {
+        let bad = |_| Fail::new(format!("\"http_api_response_headers\": {name:?} is not a header"));
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| Fail::new(format!("\"http_api_response_headers\": {name:?} has a value that no header may have")))?;
+        headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(bad)?, value));
+    }
+    if headers.is_empty() {
+        return Ok(router);
+    }
+    let headers = Arc::new(headers);
+    Ok(router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+        let headers = headers.clone();
+        async move {
+            let mut response = next.run(request).await;
+            for (name, value) in headers.iter() {
+                response.headers_mut().insert(name.clone(), value.clone());
+            }
+            response
+        }
+    })))
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
+enum Event {
+    Reload,
+    End,
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Fail> {
+        let listen = |kind| signal(kind).map_err(|e| Fail::new(format!("Error starting agent: signals: {e}")));
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.interrupt.recv() => Event::End,
+            _ = self.terminate.recv() => Event::End,
+            _ = self.hangup.recv() => Event::Reload,
+        }
+    }
+
+    /// The next signal to end.
+    async fn end(&mut self) {
+        while let Event::Reload = self.next().await {}
+    }
+}

@@ -1,0 +1,41 @@
+//! `config validate`: reads and merges configuration files as an agent would.
+
+use std::path::PathBuf;
+
+use tarpan_config::Sources;
+use tarpan_config::load::problems;
+
+use super::agent::load_error;
+use crate::command::{Command, Fail, Outcome};
+
+#[derive(Debug, clap::Args)]
+pub struct ConfigValidate {
+    args: Vec<PathBuf>,
+}
+
+impl Command for ConfigValidate {
+    const PATH: &'static str = "config validate";
+    const USAGE: &'static str = "<config_path> [<config_path...>]";
+    const ABOUT: &'static str = "Checks agent configuration files and directories.";
+
+    async fn run(self) -> Outcome {
+        if self.args.is_empty() {
+            return Err(Fail::usage("Must specify at least one config file or directory"));
+        }
+        let sources = Sources { paths: self.args, ..Sources::default() };
+        let loaded = match tarpan_config::load(&sources) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                println!("Configuration is invalid");
+                return Err(load_error(error));
+            }
+        };
+        let wrong = problems(&loaded.config);
+        if !wrong.is_empty() {
+            println!("Configuration is invalid");
+            return Err(Fail::new(wrong.join("\n")));
+        }
+        println!("Configuration is valid!");
+        Ok(0)
+    }
+}
