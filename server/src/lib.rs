@@ -4,9 +4,12 @@
 //! and the state machine that holds `tarpan_state::State`), `publish` (snapshots, recent events, watchers), `sessions`
 //! (agents over gRPC) and `control` (the leader's loops that drive `tarpan_control`).
 
+mod control;
 mod options;
 mod publish;
+mod raft;
 mod server;
+mod sessions;
 
 pub mod events;
 pub mod node_request;

@@ -2,18 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use tarpan_control::broker::BrokerStats;
 use tarpan_model::{NodeId, UnixNanos};
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_state::{Command, Reply, State};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
+use crate::control::Control;
 use crate::events::EventFeed;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
+use crate::raft::{Consensus, ServerNode};
+use crate::sessions::{AgentService, Reports, Sessions, Streams, bulk};
 use crate::watch::Watch;
 
 /// A running server; clones are the same one.
@@ -24,6 +30,12 @@ pub(crate) struct Inner {
     pub options: Options,
     pub rpc_addr: SocketAddr,
     pub published: Arc<Published>,
+    pub consensus: Arc<Consensus>,
+    pub control: Arc<Control>,
+    pub sessions: Arc<Sessions>,
+    pub streams: Streams,
+    pub reports: Reports,
+    stop: watch::Sender<bool>,
 }
 
 /// Why a server could not start.
@@ -61,9 +73,51 @@ pub enum ProposeError {
 impl Server {
     /// Opens the store, starts raft, listens for agents and runs the control loops. Comes back before there is a leader.
     pub async fn start(options: Options) -> Result<Server, StartError> {
+        let bind = |source| StartError::Bind { addr: options.rpc_bind, source };
+        let listener = TcpListener::bind(options.rpc_bind).await.map_err(bind)?;
+        let rpc_addr = listener.local_addr().map_err(bind)?;
+        let me = ServerNode {
+            name: options.name.clone(),
+            datacenter: options.datacenter.clone(),
+            rpc_addr: advertised(&options, rpc_addr),
+            http_addr: options.http_advertise.clone(),
+        };
         let published = Arc::new(Published::new(State::default(), options.event_buffer_size));
-        let rpc_addr = options.rpc_bind;
-        Ok(Server(Arc::new(Inner { options, rpc_addr, published })))
+        let consensus = Arc::new(Consensus::start(&options, me, published.clone()).await?);
+        let control = Arc::new(Control::new(&options, published.clone(), consensus.clone()));
+        let reports = Reports::start(published.clone(), consensus.clone());
+        let (sessions, stop) = (Arc::<Sessions>::default(), watch::Sender::new(false));
+        let streams = Streams::default();
+        let inner = Inner { options, rpc_addr, published, consensus, control, sessions, streams, reports, stop };
+        let server = Server(Arc::new(inner));
+        server.spawn(listener);
+        Ok(server)
+    }
+
+    /// The loops and the gRPC listener, until shutdown.
+    fn spawn(&self, listener: TcpListener) {
+        let Inner { published, consensus, control, sessions, stop, .. } = &*self.0;
+        tokio::spawn(sessions.clone().route(published.clone(), stop.subscribe()));
+        let kicked = sessions.clone();
+        let kick = move |node| kicked.kick(node, "no heartbeat came in time");
+        tokio::spawn(control.clone().run(stop.subscribe(), kick));
+        let mut stopping = stop.subscribe();
+        let routes = tonic::transport::Server::builder()
+            .tcp_nodelay(true)
+            .add_service(AgentService::new(self.clone()).into_server())
+            .add_service(consensus.service().into_server());
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopping.wait_for(|s| *s).await;
+            };
+            tokio::select! {
+                served = routes.serve_with_incoming(incoming) => if let Err(error) = served {
+                    tracing::error!(%error, "the RPC listener ended");
+                },
+                () = stopped => {}
+            }
+        });
     }
 
     pub fn options(&self) -> &Options {
@@ -84,8 +138,7 @@ impl Server {
     ///
     /// Waits for a leader for a few seconds; other commands may share its raft entry.
     pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ProposeError> {
-        let _ = command;
-        Err(ProposeError::NoLeader)
+        self.0.consensus.propose(command).await
     }
 
     /// The newest state once one of `watch` changed after raft index `past`, or when `until` has come.
@@ -107,26 +160,60 @@ impl Server {
 
     /// Has a node answer a `/v1` request through its session.
     pub async fn node_request(&self, node: NodeId, request: HttpRequest) -> Result<NodeResponse, NodeRequestError> {
-        let _ = request;
-        Err(NodeRequestError::NoPath(node))
+        bulk::request(self, node, request).await
     }
 
     /// `host:port` of the leader's RPC; `None` while there is none.
     pub fn leader(&self) -> Option<String> {
-        None
+        self.0.consensus.leader_rpc_addr()
     }
 
+    /// Does this server lead?
+    pub fn is_leader(&self) -> bool {
+        self.0.consensus.leadership().me
+    }
+
+    /// The servers of the region, this one included.
     pub fn members(&self) -> Vec<MemberInfo> {
-        Vec::new()
+        self.0.consensus.members()
+    }
+
+    /// `host:port` of every server's RPC.
+    pub(crate) fn rpc_servers(&self) -> Vec<String> {
+        self.members().into_iter().map(|m| m.rpc_addr).collect()
     }
 
     pub fn raft_stats(&self) -> RaftStats {
-        RaftStats::default()
+        self.0.consensus.stats()
+    }
+
+    /// Evaluations on their way to workers; all zero on a server that does not lead.
+    pub fn broker_stats(&self) -> BrokerStats {
+        self.0.control.broker_stats()
+    }
+
+    /// Evaluations that wait for room.
+    pub fn blocked_evals(&self) -> usize {
+        self.0.control.blocked()
+    }
+
+    /// Agents connected to this server.
+    pub fn sessions(&self) -> usize {
+        self.0.sessions.len()
+    }
+
+    /// Has this server a session with the node?
+    pub fn has_session(&self, node: NodeId) -> bool {
+        self.0.sessions.get(node).is_some()
+    }
+
+    /// Removes everything that nobody needs, whatever its age.
+    pub async fn collect_garbage(&self) {
+        self.0.control.collect(true).await;
     }
 
     pub fn now(&self) -> UnixNanos {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        crate::control::now()
     }
 
     /// A fresh random id.
@@ -135,5 +222,16 @@ impl Server {
     }
 
     /// Ends sessions and loops, flushes the store.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        self.0.stop.send_replace(true);
+        self.0.consensus.shutdown().await;
+    }
+}
+
+/// What others are told: the configured address, else the bound one.
+fn advertised(options: &Options, bound: SocketAddr) -> String {
+    match options.rpc_advertise.as_str() {
+        "" => bound.to_string(),
+        configured => configured.to_owned(),
+    }
 }

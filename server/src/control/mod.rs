@@ -1,0 +1,180 @@
+//! The leader's loops: they drive the pure parts of `tarpan_control` and carry their effects to raft.
+//!
+//! Everything here is rebuilt from state when leadership is gained and forgotten when it is lost: what must survive is in
+//! state. The parts are woken by events of state, by each other and by their own next due time; nothing polls.
+
+mod keeper;
+mod planner;
+mod watchers;
+mod worker;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tarpan_control::broker::BrokerStats;
+use tarpan_control::evals::Evals;
+use tarpan_control::gc::{Gc, GcOptions};
+use tarpan_control::heartbeats::{HeartbeatOptions, Heartbeats};
+use tarpan_model::{Dur, NodeId, UnixNanos};
+use tarpan_state::Command;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::planner::PlanQueue;
+use crate::options::Options;
+use crate::publish::Published;
+use crate::raft::{Consensus, Leadership};
+
+/// What the loops share.
+pub(crate) struct Control {
+    published: Arc<Published>,
+    consensus: Arc<Consensus>,
+    schedulers: usize,
+    evals: Mutex<Evals>,
+    /// An evaluation may be ready for a worker.
+    work: Notify,
+    /// The keeper has something to look at: an ack, a nack, a new due time.
+    turn: Notify,
+    plans: PlanQueue,
+    heartbeats: Mutex<Heartbeats>,
+    gc: Gc,
+}
+
+impl Control {
+    pub fn new(options: &Options, published: Arc<Published>, consensus: Arc<Consensus>) -> Control {
+        let heartbeats = HeartbeatOptions {
+            min_ttl: options.heartbeat_ttl.into(),
+            max_per_second: options.max_heartbeats_per_second,
+            grace: options.heartbeat_grace.into(),
+            failover_ttl: options.failover_heartbeat_ttl.into(),
+        };
+        let gc = GcOptions {
+            eval: options.eval_gc_threshold.into(),
+            batch_eval: options.batch_eval_gc_threshold.into(),
+            job: options.job_gc_threshold.into(),
+            deployment: options.deployment_gc_threshold.into(),
+            node: options.node_gc_threshold.into(),
+            ..GcOptions::default()
+        };
+        Control {
+            published,
+            consensus,
+            schedulers: options.num_schedulers.max(1),
+            evals: Mutex::default(),
+            work: Notify::new(),
+            turn: Notify::new(),
+            plans: PlanQueue::default(),
+            heartbeats: Mutex::new(Heartbeats::new(heartbeats)),
+            gc: Gc { options: gc },
+        }
+    }
+
+    /// Runs the loops whenever this server leads, until `stop`.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, kick: impl Fn(NodeId) + Send + Sync + 'static) {
+        let kick: Arc<dyn Fn(NodeId) + Send + Sync> = Arc::new(kick);
+        let mut leaderships = self.consensus.leaderships();
+        let mut loops: Option<(u64, JoinSet<()>)> = None;
+        loop {
+            let now: Leadership = *leaderships.borrow_and_update();
+            if loops.as_ref().is_some_and(|(term, _)| !now.me || *term != now.term) {
+                loops = None;
+                self.disable();
+                tracing::info!(term = now.term, "not the leader any more");
+            }
+            if now.me && loops.is_none() && self.consensus.propose(Command::Noop).await.is_ok() {
+                tracing::info!(term = now.term, "leading");
+                loops = Some((now.term, self.start(&kick)));
+            }
+            tokio::select! {
+                changed = leaderships.changed() => if changed.is_err() { return },
+                _ = stop.wait_for(|s| *s) => return,
+            }
+        }
+    }
+
+    /// Restores the parts from state and starts their loops; dropping the set ends them.
+    fn start(self: &Arc<Self>, kick: &Arc<dyn Fn(NodeId) + Send + Sync>) -> JoinSet<()> {
+        let state = self.published.state();
+        self.heartbeats().restore(&state, now());
+        let mut loops = JoinSet::new();
+        loops.spawn(self.clone().keep_evals());
+        loops.spawn(self.clone().commit_plans());
+        loops.spawn(self.clone().watch_deployments());
+        loops.spawn(self.clone().launch_periodic());
+        loops.spawn(self.clone().watch_heartbeats(kick.clone()));
+        loops.spawn(self.clone().collect_garbage());
+        for number in 0..self.schedulers {
+            loops.spawn(self.clone().work(number));
+        }
+        loops
+    }
+
+    fn disable(&self) {
+        self.evals().disable();
+        self.plans.flush();
+    }
+
+    fn evals(&self) -> MutexGuard<'_, Evals> {
+        self.evals.lock().expect("no panic while held")
+    }
+
+    fn heartbeats(&self) -> MutexGuard<'_, Heartbeats> {
+        self.heartbeats.lock().expect("no panic while held")
+    }
+
+    /// A node gave a sign of life: how long it may be silent now.
+    pub fn beat(&self, node: NodeId) -> Dur {
+        self.heartbeats().beat(node, now(), rand_u64())
+    }
+
+    pub fn forget_node(&self, node: NodeId) {
+        self.heartbeats().remove(node);
+    }
+
+    pub fn broker_stats(&self) -> BrokerStats {
+        self.evals().broker.stats()
+    }
+
+    /// Evaluations that wait for room.
+    pub fn blocked(&self) -> usize {
+        self.evals().blocked.len()
+    }
+
+    /// Proposes a command of a loop. A failure is said once; state stays as it was and the loop looks again.
+    async fn propose(&self, what: &'static str, command: Command) -> bool {
+        match self.consensus.propose(command).await {
+            Ok((_, tarpan_state::Reply::Refused(rejection))) => {
+                tracing::debug!(what, %rejection, "refused by state");
+                true
+            }
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(what, %error, "a control loop could not write");
+                false
+            }
+        }
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> UnixNanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Fresh random ids.
+pub(crate) fn ids() -> impl FnMut() -> Uuid {
+    Uuid::new_v4
+}
+
+pub(crate) fn rand_u64() -> u64 {
+    Uuid::new_v4().as_u128() as u64
+}
+
+/// The runtime's clock at wall time `at`; a day ahead for none.
+fn instant(at: Option<UnixNanos>) -> Instant {
+    let wait = at.map_or(Duration::from_secs(86_400), |at| at.since(now()).to_std());
+    Instant::now() + wait
+}

@@ -1,0 +1,138 @@
+//! The state machine: holds the one owned [`State`], applies entries, publishes each, and makes and installs snapshots.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use openraft::storage::RaftStateMachine;
+use openraft::{
+    AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, RaftTypeConfig, StorageIOError,
+};
+use tarpan_state::State;
+
+use super::snapshots::{self, Snapshots};
+use super::types::{Entry, LogId, Membership, Replies, Snapshot, SnapshotMeta, StorageError, Types};
+use crate::publish::Published;
+
+/// Owned by raft's apply task.
+pub struct Machine {
+    state: State,
+    last_applied: Option<LogId>,
+    membership: Membership,
+    published: Arc<Published>,
+    snapshots: Snapshots,
+}
+
+impl Machine {
+    /// The state as the newest snapshot has it; raft applies the log from there.
+    pub fn open(snapshots: Snapshots, published: Arc<Published>) -> io::Result<Machine> {
+        let mut machine = Machine {
+            state: State::default(),
+            last_applied: None,
+            membership: Membership::default(),
+            published,
+            snapshots,
+        };
+        if let Some((meta, mut file)) = machine.snapshots.newest()? {
+            machine.restore(&meta, &snapshots::read_state(&mut file)?).map_err(io::Error::other)?;
+        }
+        Ok(machine)
+    }
+
+    fn restore(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), tarpan_state::RestoreError> {
+        self.state = State::restore(bytes)?;
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.published.replace(self.state.clone());
+        Ok(())
+    }
+
+    fn apply_entry(&mut self, entry: Entry) -> Replies {
+        let index = entry.log_id.index;
+        self.last_applied = Some(entry.log_id);
+        let replies = match entry.payload {
+            EntryPayload::Normal(commands) => self.state.apply(index, &commands.envelopes),
+            EntryPayload::Membership(membership) => {
+                self.membership = Membership::new(Some(entry.log_id), membership);
+                self.state.apply(index, &[])
+            }
+            EntryPayload::Blank => self.state.apply(index, &[]),
+        };
+        let events = self.state.take_events();
+        self.published.publish(self.state.clone(), events);
+        Replies(replies)
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, Membership), StorageError> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Replies>, StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        Ok(entries.into_iter().map(|entry| self.apply_entry(entry)).collect())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            state: self.state.clone(),
+            last_applied: self.last_applied,
+            membership: self.membership.clone(),
+            snapshots: self.snapshots.clone(),
+        }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<File>, StorageError> {
+        let file = tempfile::tempfile_in(self.snapshots.dir());
+        file.map(Box::new).map_err(|e| failed(ErrorVerb::Write, e))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        mut snapshot: Box<<Types as RaftTypeConfig>::SnapshotData>,
+    ) -> Result<(), StorageError> {
+        let bytes = snapshots::read_state(&mut snapshot).map_err(|e| failed(ErrorVerb::Read, e))?;
+        self.restore(meta, &bytes).map_err(|e| failed(ErrorVerb::Read, e))?;
+        self.snapshots.save(meta, &bytes).map_err(|e| failed(ErrorVerb::Write, e))?;
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
+        let newest = self.snapshots.newest().map_err(|e| failed(ErrorVerb::Read, e))?;
+        Ok(newest.map(|(meta, file)| Snapshot { meta, snapshot: Box::new(file) }))
+    }
+}
+
+/// Writes one snapshot while applying goes on: it has a state of its own.
+pub struct Builder {
+    state: State,
+    last_applied: Option<LogId>,
+    membership: Membership,
+    snapshots: Snapshots,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
+        let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
+        let meta = SnapshotMeta {
+            last_log_id: self.last_applied,
+            last_membership: self.membership.clone(),
+            snapshot_id: self.last_applied.map_or_else(|| "0-0".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
+        };
+        let written = meta.clone();
+        let saved = tokio::task::spawn_blocking(move || snapshots.save(&written, &state.snapshot())).await;
+        let file = saved.map_err(io::Error::other).flatten().map_err(|e| failed(ErrorVerb::Write, e))?;
+        Ok(Snapshot { meta, snapshot: Box::new(file) })
+    }
+}
+
+fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageError {
+    StorageIOError::new(ErrorSubject::Snapshot(None), verb, AnyError::new(&error)).into()
+}

@@ -1,0 +1,305 @@
+//! Consensus: raft and its store. Types of openraft and sled end here.
+//!
+//! One server is a raft of one that elects itself at once. An entry is a list of commands ([`batch`]); what was
+//! acknowledged is on disk ([`log`]). A command that reaches a follower is carried to the leader; its id makes a second
+//! try harmless.
+
+mod batch;
+mod log;
+mod machine;
+mod network;
+mod service;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::{ChangeMembers, Config, ServerState, SnapshotPolicy};
+use tarpan_state::{Command, CommandId, Envelope, Reply};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::batch::{Batcher, NotWritten};
+pub(crate) use self::batch::Ticket;
+use self::log::LogStore;
+use self::machine::Machine;
+use self::snapshots::Snapshots;
+pub(crate) use self::service::RaftService;
+pub(crate) use self::types::{ServerId, ServerNode};
+use self::types::Raft;
+use crate::options::{MemberInfo, Options, RaftStats};
+use crate::publish::Published;
+use crate::server::{ProposeError, StartError};
+
+/// Largest command that is taken.
+const MAX_COMMAND: usize = 64 << 20;
+/// How long a command looks for a leader.
+const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// Entries between snapshots, and entries kept behind the last one for slow followers.
+const SNAPSHOT_EVERY: u64 = 8192;
+const LOG_KEPT: u64 = 1024;
+const HEARTBEAT_MS: u64 = 400;
+const ELECTION_MS: (u64, u64) = (1500, 3000);
+
+/// A running raft node.
+pub(crate) struct Consensus {
+    raft: Raft,
+    id: ServerId,
+    me: ServerNode,
+    options: Options,
+    store: LogStore,
+    batcher: Batcher,
+    /// Development mode's folder, removed at the end.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// A command with its id and bytes: encoding happens where there is time for it.
+pub(crate) struct Encoded {
+    envelope: Envelope,
+    bytes: Bytes,
+}
+
+impl Encoded {
+    pub fn new(command: Command) -> Encoded {
+        let envelope = Envelope { id: CommandId(uuid::Uuid::new_v4().as_u128()), command };
+        let bytes = types::encode(&envelope);
+        Encoded { envelope, bytes }
+    }
+}
+
+/// Who leads, as this server sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    pub leader: Option<ServerId>,
+    pub term: u64,
+    pub me: bool,
+}
+
+impl Consensus {
+    /// Opens the store and starts raft; a single server calls its own election.
+    pub async fn start(options: &Options, me: ServerNode, published: Arc<Published>) -> Result<Consensus, StartError> {
+        let temporary = match options.data_dir {
+            Some(_) => None,
+            None => Some(tempfile::tempdir().map_err(|e| store_error("a temporary folder", e))?),
+        };
+        let dir: PathBuf = match (&options.data_dir, &temporary) {
+            (Some(dir), _) => dir.join("server"),
+            (None, Some(temporary)) => temporary.path().to_owned(),
+            (None, None) => unreachable!("one of them is there"),
+        };
+        let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::Store {
+            path: dir.display().to_string(),
+            source: e,
+        };
+        let durable = temporary.is_none();
+        std::fs::create_dir_all(&dir).map_err(|e| failed(e.into()))?;
+        let store = LogStore::open(&dir.join("raft"), durable).map_err(|e| failed(e.into()))?;
+        let id = store.server_id(fresh_id()).map_err(|e| failed(e.into()))?;
+        let snapshots = Snapshots::open(dir.join("snapshots"), durable).map_err(|e| failed(e.into()))?;
+        let machine = Machine::open(snapshots, published).map_err(|e| failed(e.into()))?;
+        let config = config().map_err(|e| StartError::Raft(e.into()))?;
+        let raft = Raft::new(id, Arc::new(config), network::Network, store.clone(), machine).await;
+        let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
+        let batcher = Batcher::start(raft.clone());
+        let consensus = Consensus { raft, id, me, options: options.clone(), store, batcher, _temporary: temporary };
+        consensus.begin().await.map_err(StartError::Raft)?;
+        Ok(consensus)
+    }
+
+    /// A new single server becomes a cluster of one; one that was that before need not wait for its election timer.
+    async fn begin(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if self.raft.is_initialized().await? {
+            let voters: BTreeSet<ServerId> = self.raft.metrics().borrow().membership_config.voter_ids().collect();
+            if voters == BTreeSet::from([self.id]) {
+                self.raft.trigger().elect().await?;
+                self.tell_new_address().await;
+            }
+        } else if self.options.bootstrap_expect <= 1 {
+            self.raft.initialize(BTreeMap::from([(self.id, self.me.clone())])).await?;
+        } else {
+            tracing::warn!(expect = self.options.bootstrap_expect, "waiting for the other servers");
+        }
+        Ok(())
+    }
+
+    /// Writes this server's addresses and name where they are not what the configuration has.
+    async fn tell_new_address(&self) {
+        let known = self.raft.metrics().borrow().membership_config.membership().get_node(&self.id).cloned();
+        if known.as_ref() == Some(&self.me) {
+            return;
+        }
+        let (raft, nodes) = (self.raft.clone(), BTreeMap::from([(self.id, self.me.clone())]));
+        tokio::spawn(async move {
+            let elected = raft.wait(Some(LEADER_PATIENCE)).state(ServerState::Leader, "to write its address").await;
+            if elected.is_ok()
+                && let Err(error) = raft.change_membership(ChangeMembers::SetNodes(nodes), true).await
+            {
+                tracing::warn!(%error, "writing this server's new address");
+            }
+        });
+    }
+
+    /// Commits a command, wherever the leader is. The same bytes travel on every try.
+    pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ProposeError> {
+        let Encoded { envelope, bytes: encoded } = Encoded::new(command);
+        if encoded.len() > MAX_COMMAND {
+            return Err(ProposeError::TooLarge { size: encoded.len(), limit: MAX_COMMAND });
+        }
+        let deadline = Instant::now() + LEADER_PATIENCE;
+        loop {
+            let leadership = self.leadership();
+            if leadership.leader.is_some() && !leadership.me {
+                match service::forward(&self.raft, encoded.clone()).await {
+                    Ok(done) => return Ok(done),
+                    Err(error) => tracing::debug!(%error, "carrying a command to the leader"),
+                }
+            } else if leadership.me {
+                match self.batcher.write(envelope.clone(), encoded.clone()).await {
+                    Ok(done) => return Ok(done),
+                    Err(NotWritten::Failed(error)) => return Err(error),
+                    Err(NotWritten::NotLeader) => {}
+                }
+            }
+            self.leader_changed(deadline).await?;
+        }
+    }
+
+    /// Hands a command to this server's log, in the order of calls; only a leader's will be committed.
+    pub async fn enqueue(&self, command: Encoded) -> Ticket {
+        self.batcher.enqueue(command.envelope, command.bytes).await
+    }
+
+    /// Waits for another look at who leads; says so when `deadline` has come.
+    async fn leader_changed(&self, deadline: Instant) -> Result<(), ProposeError> {
+        if Instant::now() >= deadline {
+            return Err(ProposeError::NoLeader);
+        }
+        let mut metrics = self.raft.server_metrics();
+        metrics.borrow_and_update();
+        let pause = Duration::from_millis(50);
+        let _ = tokio::time::timeout(pause, metrics.changed()).await;
+        Ok(())
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        let leader = metrics.current_leader;
+        Leadership { leader, term: metrics.vote.leader_id().term, me: metrics.state == ServerState::Leader && leader == Some(self.id) }
+    }
+
+    /// Follows who leads.
+    pub fn leaderships(&self) -> watch::Receiver<Leadership> {
+        let (sender, receiver) = watch::channel(self.leadership());
+        let (id, mut metrics) = (self.id, self.raft.server_metrics());
+        tokio::spawn(async move {
+            while metrics.changed().await.is_ok() {
+                let now = {
+                    let m = metrics.borrow_and_update();
+                    let me = m.state == ServerState::Leader && m.current_leader == Some(id);
+                    Leadership { leader: m.current_leader, term: m.vote.leader_id().term, me }
+                };
+                sender.send_if_modified(|before| std::mem::replace(before, now) != now);
+                if sender.is_closed() {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    pub fn leader_rpc_addr(&self) -> Option<String> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        let node = metrics.membership_config.membership().get_node(&metrics.current_leader?)?;
+        Some(node.rpc_addr.clone())
+    }
+
+    pub fn members(&self) -> Vec<MemberInfo> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<ServerId> = membership.voter_ids().collect();
+        let info = |id: ServerId, node: &ServerNode| MemberInfo {
+            id,
+            name: node.name.clone(),
+            region: self.options.region.clone(),
+            datacenter: node.datacenter.clone(),
+            rpc_addr: node.rpc_addr.clone(),
+            http_addr: node.http_addr.clone(),
+            bootstrap_expect: self.options.bootstrap_expect,
+            leader: metrics.current_leader == Some(id),
+            voter: voters.contains(&id),
+            me: id == self.id,
+        };
+        let mut members: Vec<MemberInfo> = membership.nodes().map(|(id, node)| info(*id, node)).collect();
+        if !members.iter().any(|m| m.me) {
+            members.push(info(self.id, &self.me));
+        }
+        members
+    }
+
+    pub fn stats(&self) -> RaftStats {
+        let metrics = self.raft.metrics();
+        let m = metrics.borrow();
+        let applied = m.last_applied.map_or(0, |id| id.index);
+        RaftStats {
+            state: format!("{:?}", m.state).to_lowercase(),
+            term: m.current_term,
+            last_log_index: m.last_log_index.unwrap_or(0),
+            last_applied: applied,
+            commit_index: applied,
+            last_snapshot_index: m.snapshot.map_or(0, |id| id.index),
+            peers: m.membership_config.nodes().count().saturating_sub(1),
+        }
+    }
+
+    pub fn service(&self) -> RaftService {
+        RaftService::new(self.raft.clone(), self.batcher.clone())
+    }
+
+    /// Stops raft and flushes the store.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "stopping raft");
+        }
+        if let Err(error) = self.store.flush() {
+            tracing::error!(%error, "flushing the raft store");
+        }
+    }
+
+    /// Bytes of the store on disk.
+    #[allow(dead_code)]
+    pub fn size_on_disk(&self) -> u64 {
+        self.store.size_on_disk()
+    }
+}
+
+fn config() -> Result<Config, openraft::ConfigError> {
+    Config {
+        cluster_name: "tarpan".to_owned(),
+        heartbeat_interval: HEARTBEAT_MS,
+        election_timeout_min: ELECTION_MS.0,
+        election_timeout_max: ELECTION_MS.1,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
+        max_in_snapshot_log_to_keep: LOG_KEPT,
+        purge_batch_size: 256,
+        ..Config::default()
+    }
+    .validate()
+}
+
+/// A number no other server has; within the 53 bits that every reader of JSON keeps.
+fn fresh_id() -> ServerId {
+    (uuid::Uuid::new_v4().as_u128() as u64 >> 11).max(1)
+}
+
+fn store_error(path: &str, source: std::io::Error) -> StartError {
+    StartError::Store { path: path.to_owned(), source: source.into() }
+}

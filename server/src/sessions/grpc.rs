@@ -1,0 +1,135 @@
+//! The gRPC service that agents call.
+
+use std::pin::Pin;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tarpan_model::ids::Namespace;
+use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
+use tarpan_rpc::agent::{
+    BulkDown, BulkUp, FromAgent, FromServer, HttpHead, HttpPart, HttpRequest, ServiceSet, WatchServiceRequest, http_part,
+};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tower::ServiceExt;
+
+use super::{bulk, session};
+use crate::server::Server;
+use crate::watch::Watch;
+
+/// Largest message of an agent: a forwarded upload is the largest.
+const MAX_MESSAGE: usize = 64 << 20;
+const CHUNKS: usize = 16;
+
+/// Answers agents.
+#[derive(Clone)]
+pub(crate) struct AgentService {
+    server: Server,
+    router: axum::Router,
+}
+
+impl AgentService {
+    pub fn new(server: Server) -> AgentService {
+        let router = crate::router(server.clone());
+        AgentService { server, router }
+    }
+
+    pub fn into_server(self) -> AgentsServer<AgentService> {
+        AgentsServer::new(self).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
+    }
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Agents for AgentService {
+    type SessionStream = ReceiverStream<Result<FromServer, Status>>;
+    type BulkStream = ReceiverStream<Result<BulkDown, Status>>;
+    type WatchServiceStream = ReceiverStream<Result<ServiceSet, Status>>;
+    type HttpStream = Answers<HttpPart>;
+
+    async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
+        let (down, receiver) = mpsc::channel(session::DOWN_QUEUE);
+        tokio::spawn(session::run(self.server.clone(), request.into_inner(), down));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn bulk(&self, request: Request<Streaming<BulkUp>>) -> Result<Response<Self::BulkStream>, Status> {
+        let (down, receiver) = mpsc::channel(CHUNKS);
+        let (server, up) = (self.server.clone(), request.into_inner());
+        tokio::spawn(async move {
+            if let Err(status) = bulk::answer(server, up, down.clone()).await {
+                let _ = down.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn watch_service(
+        &self,
+        request: Request<WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let (down, receiver) = mpsc::channel(2);
+        tokio::spawn(watch_service(self.server.clone(), request.into_inner(), down));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn http(&self, request: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {
+        let request = into_http(request.into_inner())?;
+        let answer = match self.router.clone().oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        let (head, body) = answer.into_parts();
+        let head = HttpHead {
+            status: head.status.as_u16().into(),
+            headers: head
+                .headers
+                .iter()
+                .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+                .collect(),
+        };
+        let head = Ok(HttpPart { body: Some(http_part::Body::Head(head)) });
+        let data = body.into_data_stream().map(|chunk| match chunk {
+            Ok(data) => Ok(HttpPart { body: Some(http_part::Body::Data(data)) }),
+            Err(error) => Err(Status::internal(error.to_string())),
+        });
+        Ok(Response::new(Box::pin(futures::stream::iter([head]).chain(data))))
+    }
+}
+
+fn into_http(request: HttpRequest) -> Result<http::Request<Body>, Status> {
+    let bad = |e: http::Error| Status::invalid_argument(e.to_string());
+    let mut builder = http::Request::builder().method(request.method.as_str()).uri(request.path.as_str());
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    builder.body(Body::from(request.body)).map_err(bad)
+}
+
+/// Sends the instances of a service, now and after each change, until the agent goes.
+async fn watch_service(server: Server, asked: WatchServiceRequest, down: mpsc::Sender<Result<ServiceSet, Status>>) {
+    let namespace = Namespace::new(&asked.namespace);
+    let watch = [Watch::Service(namespace.clone(), asked.name.clone())];
+    let mut state = server.state();
+    let mut last: Option<Bytes> = None;
+    loop {
+        let rows: Vec<_> = state.service(&namespace, &asked.name).collect();
+        let services = Bytes::from(tarpan_rpc::pack(&rows));
+        if last.as_ref() != Some(&services) {
+            last = Some(services.clone());
+            if down.send(Ok(ServiceSet { services })).await.is_err() {
+                return;
+            }
+        }
+        let far = Instant::now() + std::time::Duration::from_secs(86_400);
+        let past = state.index();
+        state = tokio::select! {
+            state = server.wait(&watch, past, far) => state,
+            () = down.closed() => return,
+        };
+    }
+}

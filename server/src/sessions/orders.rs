@@ -1,0 +1,91 @@
+//! What a node should have, as the difference to what its agent holds.
+//!
+//! Reads: state, and what was sent before. Gives: `Orders` messages of bounded size, job versions before the rows that
+//! name them, once a session.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tarpan_model::ids::NamespacedId;
+use tarpan_model::{AllocId, Allocation, Job, NodeId};
+use tarpan_rpc::agent::Orders;
+use tarpan_state::State;
+
+/// Allocations in one message: it stays well under the 4 MiB that gRPC takes unasked.
+const CHUNK: usize = 500;
+
+/// What one agent holds, as far as it was told.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    allocs: BTreeMap<AllocId, u64>,
+    jobs: HashSet<(NamespacedId, u64, u64)>,
+}
+
+impl Sent {
+    /// The agent says what it holds.
+    pub fn holds(&mut self, have: impl Iterator<Item = (AllocId, u64)>) {
+        self.allocs = have.collect();
+    }
+
+    /// Everything that the node should have and the agent does not hold.
+    pub fn all(&mut self, state: &State, node: NodeId) -> Vec<Orders> {
+        let mut ids: Vec<AllocId> = state.allocs_by_node(node).map(|a| a.id).collect();
+        ids.extend(self.allocs.keys().filter(|id| state.alloc(**id).is_none_or(|a| a.node_id != node)));
+        let mut orders = self.some(state, node, ids);
+        if orders.is_empty() {
+            orders.push(Orders::default());
+        }
+        orders.last_mut().expect("at least one").complete = true;
+        orders
+    }
+
+    /// What is new of these allocations. Empty: nothing is.
+    pub fn some(&mut self, state: &State, node: NodeId, ids: impl IntoIterator<Item = AllocId>) -> Vec<Orders> {
+        let (mut rows, mut forget) = (Vec::new(), Vec::new());
+        for id in ids {
+            match state.alloc(id).filter(|a| a.node_id == node) {
+                Some(row) if self.is_news(row) => rows.push(row.clone()),
+                Some(_) => {}
+                None if self.allocs.remove(&id).is_some() => forget.push(Bytes::copy_from_slice(id.0.as_bytes())),
+                None => {}
+            }
+        }
+        let mut orders: Vec<Orders> = rows.chunks(CHUNK).map(|rows| self.orders(state, rows)).collect();
+        if !forget.is_empty() {
+            match orders.last_mut() {
+                Some(last) => last.forget = forget,
+                None => orders.push(Orders { forget, ..Orders::default() }),
+            }
+        }
+        orders
+    }
+
+    /// An allocation that ended and that the agent does not know is none of its business.
+    fn is_news(&self, row: &Allocation) -> bool {
+        match self.allocs.get(&row.id) {
+            Some(index) => *index < row.alloc_modify_index,
+            None => !row.client_terminal(),
+        }
+    }
+
+    fn orders(&mut self, state: &State, rows: &[Arc<Allocation>]) -> Orders {
+        let mut jobs: Vec<Arc<Job>> = Vec::new();
+        for row in rows {
+            self.allocs.insert(row.id, row.alloc_modify_index);
+            let key = (row.job_key(), row.job_version, row.job_create_index);
+            if !self.jobs.contains(&key) {
+                let linked = Some(&row.job).filter(|job| job.id.is_some());
+                jobs.extend(linked.or_else(|| state.job_version(&key.0, key.1)).cloned());
+                self.jobs.insert(key);
+            }
+        }
+        // How a placement was decided stays with the servers.
+        let rows: Vec<Allocation> = rows.iter().map(|row| Allocation { metrics: None, ..(**row).clone() }).collect();
+        Orders {
+            allocs: tarpan_rpc::pack(&rows).into(),
+            jobs: if jobs.is_empty() { Bytes::new() } else { tarpan_rpc::pack(&jobs).into() },
+            ..Orders::default()
+        }
+    }
+}

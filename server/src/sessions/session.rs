@@ -1,0 +1,221 @@
+//! One agent's session: a task that sleeps until the agent speaks or something of its node changes.
+
+use std::sync::Arc;
+
+use tarpan_control::nodes;
+use tarpan_model::alloc::AllocUpdate;
+use tarpan_model::service::ServiceRegistration;
+use tarpan_model::{AllocId, Node, NodeId, NodeStatus};
+use tarpan_rpc::agent::{
+    Ack, AllocVersion, FromAgent, FromServer, HeartbeatAck, Hello, Report, Services, Welcome, from_agent, from_server,
+};
+use tarpan_state::Command;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use super::orders::Sent;
+use super::register::register;
+use super::{Down, Held};
+use crate::control::{ids, now};
+use crate::server::Server;
+
+/// Messages that may wait for a slow agent.
+pub(super) const DOWN_QUEUE: usize = 16;
+
+struct Session {
+    server: Server,
+    node: NodeId,
+    secret: Uuid,
+    held: Arc<Held>,
+    down: mpsc::Sender<Down>,
+    sent: Sent,
+}
+
+/// Runs a session from its first message to its end.
+pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc::Sender<Down>) {
+    let session = match hello(&server, &mut up, &down).await {
+        Ok(session) => session,
+        Err(status) => {
+            tracing::info!(reason = status.message(), "refused an agent");
+            let _ = down.send(Err(status)).await;
+            return;
+        }
+    };
+    let (node, number) = (session.node, session.held.number);
+    tracing::debug!(node_id = %node, "session begins");
+    let end = session.run(up).await;
+    server.0.sessions.leave(node, number);
+    tracing::debug!(node_id = %node, reason = end.as_ref().map(Status::message), "session ends");
+    if let Some(status) = end {
+        let _ = down.try_send(Err(status));
+    }
+}
+
+/// The first message: registers the node and answers Welcome and all orders.
+async fn hello(server: &Server, up: &mut Streaming<FromAgent>, down: &mpsc::Sender<Down>) -> Result<Session, Status> {
+    let first = up.message().await?.and_then(|m| m.body);
+    let Some(from_agent::Body::Hello(Hello { node, have, .. })) = first else {
+        return Err(Status::invalid_argument("a session begins with hello"));
+    };
+    let node: Node = unpack(&node)?;
+    let (id, secret) = (node.id, node.secret_id);
+    register(server, node).await?;
+    let held = server.0.sessions.enter(id, down.clone());
+    let mut session =
+        Session { server: server.clone(), node: id, secret, held, down: down.clone(), sent: Sent::default() };
+    session.sent.holds(versions(&have));
+    let ttl = server.0.control.beat(id);
+    let welcome = Welcome {
+        heartbeat_ttl_ms: millis(ttl),
+        servers: server.rpc_servers(),
+        region: server.options().region.clone(),
+    };
+    session.send(from_server::Body::Welcome(welcome)).await?;
+    session.send_all().await?;
+    Ok(session)
+}
+
+impl Session {
+    /// Until the agent goes, or is told to: then the status it is told.
+    async fn run(mut self, mut up: Streaming<FromAgent>) -> Option<Status> {
+        loop {
+            let held = self.held.clone();
+            let done = tokio::select! {
+                message = up.message() => match message {
+                    Ok(Some(FromAgent { body: Some(body) })) => self.hear(body).await,
+                    Ok(Some(FromAgent { body: None })) => Ok(()),
+                    Ok(None) | Err(_) => return None,
+                },
+                () = held.wake.notified() => self.look().await,
+            };
+            if let Err(status) = done {
+                return Some(status);
+            }
+        }
+    }
+
+    /// Something of the node changed.
+    async fn look(&mut self) -> Result<(), Status> {
+        let news = self.held.take_news();
+        if let Some(status) = news.end {
+            return Err(status);
+        }
+        if news.all {
+            return self.send_all().await;
+        }
+        let state = self.server.state();
+        for orders in self.sent.some(&state, self.node, news.allocs) {
+            self.send(from_server::Body::Orders(orders)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_all(&mut self) -> Result<(), Status> {
+        let state = self.server.state();
+        for orders in self.sent.all(&state, self.node) {
+            self.send(from_server::Body::Orders(orders)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, body: from_server::Body) -> Result<(), Status> {
+        let gone = |_| Status::cancelled("the agent is gone");
+        self.down.send(Ok(FromServer { body: Some(body) })).await.map_err(gone)
+    }
+
+    async fn hear(&mut self, body: from_agent::Body) -> Result<(), Status> {
+        match body {
+            from_agent::Body::Heartbeat(beat) => self.beat(beat.seq).await,
+            from_agent::Body::Report(report) => self.report(report).await,
+            from_agent::Body::Services(services) => self.services(services).await,
+            from_agent::Body::Node(changed) => {
+                let node: Node = unpack(&changed.node)?;
+                if node.id != self.node || node.secret_id != self.secret {
+                    return Err(Status::permission_denied("that is another node"));
+                }
+                register(&self.server, node).await
+            }
+            from_agent::Body::Inventory(inventory) => {
+                self.sent.holds(versions(&inventory.have));
+                self.send_all().await
+            }
+            from_agent::Body::StreamFailed(failed) => {
+                self.server.0.streams.failed(failed.stream_id, self.node, failed.code, failed.message);
+                Ok(())
+            }
+            from_agent::Body::Hello(_) => Err(Status::invalid_argument("hello came twice")),
+        }
+    }
+
+    /// In memory only, unless the node has to become ready again.
+    async fn beat(&mut self, seq: u64) -> Result<(), Status> {
+        let state = self.server.state();
+        let Some(node) = state.node(self.node) else { return Err(Status::not_found("node not found")) };
+        let ttl = self.server.0.control.beat(self.node);
+        if node.status != NodeStatus::Ready
+            && let Some(command) = nodes::heartbeat(&state, self.node, now(), &mut ids())
+        {
+            self.propose(command).await?;
+        }
+        let ack = HeartbeatAck { seq, heartbeat_ttl_ms: millis(ttl), servers: self.server.rpc_servers() };
+        self.send(from_server::Body::Heartbeat(ack)).await
+    }
+
+    /// Hands the states on; the acknowledgement follows the commit, and the session reads on meanwhile.
+    async fn report(&mut self, report: Report) -> Result<(), Status> {
+        let mut updates: Vec<AllocUpdate> = unpack(&report.updates)?;
+        let state = self.server.state();
+        updates.retain(|u| state.alloc(u.id).is_some_and(|a| a.node_id == self.node));
+        let ack = FromServer { body: Some(from_server::Body::Ack(Ack { seq: report.seq })) };
+        if updates.is_empty() {
+            return self.down.send(Ok(ack)).await.map_err(|_| Status::cancelled("the agent is gone"));
+        }
+        let written = self.server.0.reports.hand_in(updates).await;
+        let down = self.down.clone();
+        tokio::spawn(async move {
+            // What was not written is sent again by the agent when it connects anew.
+            let message = match written.await {
+                Ok(true) => Ok(ack),
+                _ => Err(Status::unavailable("the report could not be written")),
+            };
+            let _ = down.send(message).await;
+        });
+        Ok(())
+    }
+
+    async fn services(&mut self, services: Services) -> Result<(), Status> {
+        if !services.upsert.is_empty() {
+            let mut rows: Vec<ServiceRegistration> = unpack(&services.upsert)?;
+            rows.retain(|row| row.node_id == self.node);
+            if !rows.is_empty() {
+                self.propose(Command::UpsertServices { services: rows }).await?;
+            }
+        }
+        if !services.delete.is_empty() {
+            let ids = services.delete.iter().map(|id| Arc::from(id.as_str())).collect();
+            self.propose(Command::DeleteServices { ids }).await?;
+        }
+        self.send(from_server::Body::Ack(Ack { seq: services.seq })).await
+    }
+
+    async fn propose(&self, command: Command) -> Result<(), Status> {
+        let done = self.server.propose(command).await;
+        done.map(|_| ()).map_err(|error| Status::unavailable(error.to_string()))
+    }
+}
+
+fn unpack<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Status> {
+    tarpan_rpc::unpack(bytes).map_err(|error| {
+        tracing::warn!(%error, source = ?std::error::Error::source(&error), "a message of an agent");
+        Status::invalid_argument(error.to_string())
+    })
+}
+
+fn versions(have: &[AllocVersion]) -> impl Iterator<Item = (AllocId, u64)> + '_ {
+    have.iter().filter_map(|v| Some((AllocId(Uuid::from_slice(&v.alloc_id).ok()?), v.alloc_modify_index)))
+}
+
+fn millis(ttl: tarpan_model::Dur) -> u64 {
+    u64::try_from(ttl.0 / tarpan_model::duration::MILLISECOND).unwrap_or(0)
+}
