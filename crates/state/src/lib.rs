@@ -7,9 +7,12 @@
 mod apply;
 pub mod command;
 pub mod event;
+mod link;
 pub mod query;
+mod share;
 mod snapshot;
 pub mod tables;
+pub mod usage;
 
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};

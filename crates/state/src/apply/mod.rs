@@ -1,8 +1,29 @@
-//! Applying commands: the only way in which state changes.
+//! Applying commands: the only way in which state changes. One file a subject; [`Txn`] carries one command.
+//!
+//! Reads: the state and the command. Gives: a reply a command, and events for whatever changed, all of a command's events
+//! under one type (the wire's). A command is checked before it changes anything, so that a refused one leaves no trace.
 
-use crate::command::{Envelope, Reply};
+mod allocs;
+mod deployments;
+mod evals;
+mod jobs;
+mod nodes;
+mod plan;
+mod reap;
+mod services;
+mod settings;
+mod txn;
+
+use std::sync::Arc;
+
+pub(crate) use txn::{Txn, parent};
+
+use crate::command::{Command, CommandId, Envelope, Rejection, Reply};
 use crate::event::Event;
 use crate::tables::State;
+
+/// How many ids of applied commands are remembered. A proposer tries again for seconds, not for this many commands.
+const RECENT: usize = 8_192;
 
 impl State {
     /// Applies one raft entry: each command in order, each on its own. Gives one reply a command, in the same order.
@@ -10,11 +31,98 @@ impl State {
     /// A refused command changes nothing. A command whose id was applied lately answers as it did then.
     pub fn apply(&mut self, index: u64, batch: &[Envelope]) -> Vec<Reply> {
         self.index = index;
-        batch.iter().map(|_| Reply::Done { index }).collect()
+        batch.iter().map(|envelope| self.apply_once(index, envelope)).collect()
+    }
+
+    fn apply_once(&mut self, index: u64, envelope: &Envelope) -> Reply {
+        if let Some(reply) = self.recent.get(&envelope.id) {
+            return Reply::clone(reply);
+        }
+        let reply = run(self, index, &envelope.command).unwrap_or_else(Reply::Refused);
+        self.remember(envelope.id, Arc::new(reply.clone()));
+        reply
+    }
+
+    pub(crate) fn remember(&mut self, id: CommandId, reply: Arc<Reply>) {
+        let next = self.recent_order.get_max().map_or(0, |(n, _)| n + 1);
+        self.recent.insert(id, reply);
+        self.recent_order.insert(next, id);
+        while self.recent_order.len() > RECENT {
+            let Some((oldest, id)) = self.recent_order.get_min().copied() else { break };
+            self.recent_order.remove(&oldest);
+            self.recent.remove(&id);
+        }
     }
 
     /// What was changed since the last call, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+}
+
+fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Rejection> {
+    let mut txn = Txn::new(state, index, kind(command));
+    let reply = match command {
+        Command::Noop => Ok(txn.done()),
+        Command::RegisterJob(register) => jobs::register(&mut txn, register),
+        Command::DeregisterJob(deregister) => Ok(jobs::deregister(&mut txn, deregister)),
+        Command::SetJobStability { job, version, stable } => jobs::set_stability(&mut txn, job, *version, *stable),
+        Command::TagJobVersion { job, version, name, description, now, remove } => {
+            jobs::tag(&mut txn, job, *version, name, description, *now, *remove)
+        }
+        Command::UpsertEvals { evals, .. } => Ok(evals::upsert(&mut txn, evals)),
+        Command::Reap { evals, allocs } => Ok(reap::evals_and_allocs(&mut txn, evals, allocs)),
+        Command::ReapDeployments { deployments } => Ok(reap::deployments(&mut txn, deployments)),
+        Command::ApplyPlan(plan) => plan::apply(&mut txn, plan),
+        Command::UpsertNode { node, now, evals } => nodes::upsert(&mut txn, node, *now, evals),
+        Command::UpdateNodeStatus { node, status, event, now, evals } => {
+            nodes::set_status(&mut txn, *node, *status, event.as_ref(), *now, evals)
+        }
+        Command::UpdateNodeEligibility { node, eligibility, event, evals, .. } => {
+            nodes::set_eligibility(&mut txn, *node, *eligibility, event.as_ref(), evals)
+        }
+        Command::UpdateNodeDrain { node, strategy, mark_eligible, event, now, evals } => {
+            nodes::set_drain(&mut txn, *node, strategy.as_ref(), *mark_eligible, event.as_ref(), *now, evals)
+        }
+        Command::DeregisterNode { node, evals, .. } => nodes::deregister(&mut txn, *node, evals),
+        Command::UpdateAllocs { updates, evals, now } => Ok(allocs::client_updates(&mut txn, updates, evals, *now)),
+        Command::SetTransitions { allocs, evals, now } => Ok(allocs::transitions(&mut txn, allocs, evals, *now)),
+        Command::UpsertServices { services } => Ok(services::upsert(&mut txn, services)),
+        Command::DeleteServices { ids } => Ok(services::delete(&mut txn, ids)),
+        Command::UpdateDeployment(update) => deployments::update(&mut txn, update),
+        Command::SetPeriodicLaunch { job, launch } => settings::periodic_launch(&mut txn, job, *launch),
+        Command::SetSchedulerConfig { config, check_index } => {
+            settings::scheduler_config(&mut txn, config, *check_index)
+        }
+    };
+    txn.finish();
+    reply
+}
+
+/// The wire's event type for everything that a command changes.
+///
+/// Source: `reference/runtime.md`, "Event stream".
+fn kind(command: &Command) -> &'static str {
+    match command {
+        Command::Noop | Command::SetPeriodicLaunch { .. } | Command::SetSchedulerConfig { .. } => "",
+        Command::RegisterJob(_) | Command::SetJobStability { .. } | Command::TagJobVersion { .. } => "JobRegistered",
+        Command::DeregisterJob(_) => "JobDeregistered",
+        Command::UpsertEvals { .. } | Command::Reap { .. } => "EvaluationUpdated",
+        Command::ReapDeployments { .. } => "DeploymentStatusUpdate",
+        Command::ApplyPlan(_) => "PlanResult",
+        Command::UpsertNode { .. } => "NodeRegistration",
+        Command::UpdateNodeStatus { .. } => "NodeStreamEvent",
+        Command::UpdateNodeEligibility { .. } => "NodeEligibility",
+        Command::UpdateNodeDrain { .. } => "NodeDrain",
+        Command::DeregisterNode { .. } => "NodeDeregistration",
+        Command::UpdateAllocs { .. } => "AllocationUpdated",
+        Command::SetTransitions { .. } => "AllocationUpdateDesiredStatus",
+        Command::UpsertServices { .. } => "ServiceRegistration",
+        Command::DeleteServices { .. } => "ServiceDeregistration",
+        Command::UpdateDeployment(update) if update.promote.is_some() => "DeploymentPromotion",
+        Command::UpdateDeployment(update) if !update.healthy.is_empty() || !update.unhealthy.is_empty() => {
+            "DeploymentAllocHealth"
+        }
+        Command::UpdateDeployment(_) => "DeploymentStatusUpdate",
     }
 }

@@ -1,0 +1,198 @@
+//! Nodes: registration, status, eligibility, drain, removal.
+
+use std::sync::Arc;
+
+use tarpan_model::ids::NodeId;
+use tarpan_model::node::{DrainMetadata, DrainStrategy, NodeEvent};
+use tarpan_model::{Eligibility, Evaluation, Node, NodeStatus, UnixNanos};
+
+use super::txn::Txn;
+use crate::command::{Rejection, Reply};
+use crate::event::Change;
+use crate::tables::Table;
+
+/// Events kept a node.
+const EVENTS: usize = 10;
+
+/// A new node keeps the status it comes with; one that is known keeps what the servers hold of it.
+pub(crate) fn upsert(
+    txn: &mut Txn<'_>,
+    node: &Node,
+    now: UnixNanos,
+    evals: &[Evaluation],
+) -> Result<Reply, Rejection> {
+    let mut row = node.clone();
+    let message = match txn.state.nodes.get(&node.id) {
+        Some(old) if old.secret_id != node.secret_id => {
+            return Err(Rejection::Other("node secret ID does not match".to_owned()));
+        }
+        Some(old) => {
+            row.status = old.status;
+            row.status_description.clone_from(&old.status_description);
+            row.status_updated_at = old.status_updated_at;
+            row.eligibility = old.eligibility;
+            row.drain.clone_from(&old.drain);
+            row.last_drain.clone_from(&old.last_drain);
+            row.events.clone_from(&old.events);
+            row.last_missed_heartbeat_index = old.last_missed_heartbeat_index;
+            row.last_alloc_update_index = old.last_alloc_update_index;
+            row.create_index = old.create_index;
+            "Node re-registered"
+        }
+        None => {
+            row.status_updated_at = now;
+            row.create_index = txn.index;
+            "Node registered"
+        }
+    };
+    share_texts(txn, &mut row);
+    let event =
+        NodeEvent { message: message.to_owned(), subsystem: "Cluster".to_owned(), timestamp: now, ..Default::default() };
+    put(txn, row, Some(&event), evals);
+    Ok(txn.done())
+}
+
+/// Attribute names and most values are the same on every node.
+fn share_texts(txn: &mut Txn<'_>, node: &mut Node) {
+    for map in [&mut node.attributes, &mut node.meta] {
+        let entries = std::mem::take(map).into_iter();
+        *map = entries
+            .map(|(k, v)| {
+                let unique = k.starts_with("unique.");
+                (txn.state.text(&k), if unique { v } else { txn.state.text(&v) })
+            })
+            .collect();
+    }
+    let drivers = std::mem::take(&mut node.drivers).into_iter();
+    node.drivers = drivers
+        .map(|(name, mut info)| {
+            let entries = std::mem::take(&mut info.attributes).into_iter();
+            info.attributes = entries.map(|(k, v)| (txn.state.text(&k), txn.state.text(&v))).collect();
+            (txn.state.text(&name), info)
+        })
+        .collect();
+    for text in [&mut node.datacenter, &mut node.node_class, &mut node.node_pool, &mut node.computed_class] {
+        *text = txn.state.text(text);
+    }
+}
+
+fn change(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    event: Option<&NodeEvent>,
+    evals: &[Evaluation],
+    change: impl FnOnce(&mut Node),
+) -> Result<Reply, Rejection> {
+    let Some(old) = txn.state.nodes.get(&node) else { return Err(Rejection::NodeNotFound) };
+    let mut row = Node::clone(old);
+    change(&mut row);
+    put(txn, row, event, evals);
+    Ok(txn.done())
+}
+
+fn put(txn: &mut Txn<'_>, mut row: Node, event: Option<&NodeEvent>, evals: &[Evaluation]) {
+    if let Some(event) = event {
+        if row.events.len() >= EVENTS {
+            row.events.drain(..=row.events.len() - EVENTS);
+        }
+        row.events.push(NodeEvent { create_index: txn.index, ..event.clone() });
+    }
+    txn.put_node_row(row);
+    put_evals(txn, evals);
+}
+
+fn put_evals(txn: &mut Txn<'_>, evals: &[Evaluation]) {
+    for eval in evals {
+        let node_modify_index = if eval.node_id.is_some() { txn.index } else { eval.node_modify_index };
+        txn.put_eval(Evaluation { node_modify_index, ..eval.clone() });
+    }
+}
+
+pub(crate) fn set_status(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    status: NodeStatus,
+    event: Option<&NodeEvent>,
+    now: UnixNanos,
+    evals: &[Evaluation],
+) -> Result<Reply, Rejection> {
+    let index = txn.index;
+    change(txn, node, event, evals, |row| {
+        let lost = matches!(status, NodeStatus::Down | NodeStatus::Disconnected);
+        if lost && row.status == NodeStatus::Ready {
+            row.last_missed_heartbeat_index = index;
+        }
+        row.status = status;
+        row.status_updated_at = now;
+    })
+}
+
+pub(crate) fn set_eligibility(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    eligibility: Eligibility,
+    event: Option<&NodeEvent>,
+    evals: &[Evaluation],
+) -> Result<Reply, Rejection> {
+    let draining = txn.state.nodes.get(&node).is_some_and(|n| n.drain.is_some());
+    if draining && eligibility == Eligibility::Eligible {
+        let text = "can not set node's scheduling eligibility to eligible while it is draining";
+        return Err(Rejection::Other(text.to_owned()));
+    }
+    change(txn, node, event, evals, |row| row.eligibility = eligibility)
+}
+
+/// Starting makes the node ineligible; ending leaves it so unless `mark_eligible`.
+pub(crate) fn set_drain(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    strategy: Option<&DrainStrategy>,
+    mark_eligible: bool,
+    event: Option<&NodeEvent>,
+    now: UnixNanos,
+    evals: &[Evaluation],
+) -> Result<Reply, Rejection> {
+    change(txn, node, event, evals, |row| {
+        let started = row.last_drain.as_ref().filter(|_| row.drain.is_some()).map_or(now, |d| d.started_at);
+        let status = match strategy {
+            Some(_) => "draining",
+            None if event.is_some_and(|e| e.message == "Node drain complete") => "complete",
+            None => "canceled",
+        };
+        if strategy.is_some() || row.drain.is_some() {
+            let meta = row.last_drain.take().unwrap_or_default();
+            row.last_drain =
+                Some(DrainMetadata { started_at: started, updated_at: now, status: status.to_owned(), ..meta });
+        }
+        row.drain = strategy.cloned();
+        if strategy.is_some() {
+            row.eligibility = Eligibility::Ineligible;
+        } else if mark_eligible {
+            row.eligibility = Eligibility::Eligible;
+        }
+    })
+}
+
+pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) -> Result<Reply, Rejection> {
+    if txn.state.nodes.remove(&node).is_none() {
+        return Err(Rejection::NodeNotFound);
+    }
+    txn.touch(Table::Nodes);
+    txn.event(Change::Node { id: node, row: None });
+    let allocs: Vec<_> = txn.state.allocs_by_node(node).map(|a| a.id).collect();
+    for alloc in allocs {
+        txn.remove_services_of(alloc);
+    }
+    put_evals(txn, evals);
+    Ok(txn.done())
+}
+
+impl Txn<'_> {
+    pub(crate) fn put_node_row(&mut self, mut row: Node) {
+        row.modify_index = self.index;
+        let row = Arc::new(row);
+        self.state.nodes.insert(row.id, row.clone());
+        self.touch(Table::Nodes);
+        self.event(Change::Node { id: row.id, row: Some(row) });
+    }
+}

@@ -1,0 +1,91 @@
+//! Service registrations: made and removed by nodes, and removed with the allocation they belong to.
+
+use std::sync::Arc;
+
+use tarpan_model::ids::{AllocId, Namespace};
+use tarpan_model::service::ServiceRegistration;
+
+use super::txn::Txn;
+use crate::command::Reply;
+use crate::event::Change;
+use crate::tables::Table;
+
+/// Registrations of allocations that are gone or ended are dropped: nobody would remove them again.
+pub(crate) fn upsert(txn: &mut Txn<'_>, services: &[ServiceRegistration]) -> Reply {
+    for service in services {
+        let alive = txn.state.allocs.get(&service.alloc_id).is_some_and(|a| !a.client_terminal());
+        if alive {
+            put(txn, service);
+        }
+    }
+    txn.done()
+}
+
+fn put(txn: &mut Txn<'_>, service: &ServiceRegistration) {
+    let name = txn.state.text(&service.service_name);
+    let key = (service.namespace.clone(), name.clone(), service.id.clone());
+    let old = txn.state.services.get(&key);
+    let unchanged = old.is_some_and(|old| {
+        ServiceRegistration { create_index: old.create_index, modify_index: old.modify_index, ..service.clone() } == **old
+    });
+    if unchanged {
+        return;
+    }
+    let row = Arc::new(ServiceRegistration {
+        service_name: name,
+        create_index: old.map_or(txn.index, |old| old.create_index),
+        modify_index: txn.index,
+        ..service.clone()
+    });
+    txn.state.services_by_alloc.insert((row.alloc_id, key.clone()));
+    txn.state.services.insert(key, row.clone());
+    txn.touch(Table::Services);
+    txn.event(Change::Service { row, gone: false });
+}
+
+/// By id; unknown ids are no error.
+pub(crate) fn delete(txn: &mut Txn<'_>, ids: &[Arc<str>]) -> Reply {
+    for id in ids {
+        if let Some(key) = find(txn, id) {
+            remove(txn, &key);
+        }
+    }
+    txn.done()
+}
+
+type Key = (Namespace, Arc<str>, Arc<str>);
+
+/// An id names its allocation: `_nomad-task-<alloc id>-…`. Other ids are looked for everywhere.
+fn find(txn: &Txn<'_>, id: &Arc<str>) -> Option<Key> {
+    let alloc: Option<AllocId> =
+        id.strip_prefix("_nomad-task-").and_then(|rest| rest.get(..36)).and_then(|text| text.parse().ok());
+    let matches = |row: &&Arc<ServiceRegistration>| row.id == *id;
+    let row = match alloc {
+        Some(alloc) => txn.state.services_by_alloc(alloc).find(matches),
+        None => txn.state.services().find(matches),
+    }?;
+    Some((row.namespace.clone(), row.service_name.clone(), row.id.clone()))
+}
+
+fn remove(txn: &mut Txn<'_>, key: &Key) {
+    let Some(row) = txn.state.services.remove(key) else { return };
+    txn.state.services_by_alloc.remove(&(row.alloc_id, key.clone()));
+    txn.touch(Table::Services);
+    txn.event(Change::Service { row, gone: true });
+}
+
+impl Txn<'_> {
+    pub(crate) fn remove_services_of(&mut self, alloc: AllocId) {
+        if self.state.services_by_alloc.is_empty() {
+            return;
+        }
+        let rows: Vec<Key> = self
+            .state
+            .services_by_alloc(alloc)
+            .map(|row| (row.namespace.clone(), row.service_name.clone(), row.id.clone()))
+            .collect();
+        for key in rows {
+            remove(self, &key);
+        }
+    }
+}

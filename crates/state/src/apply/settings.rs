@@ -1,0 +1,54 @@
+//! Launch times of periodic jobs, and the scheduler's settings.
+
+use std::sync::Arc;
+
+use tarpan_model::UnixNanos;
+use tarpan_model::ids::NamespacedId;
+
+use super::txn::Txn;
+use crate::command::{Rejection, Reply};
+use crate::tables::{PeriodicLaunch, SchedulerConfig, Table};
+
+pub(crate) fn periodic_launch(
+    txn: &mut Txn<'_>,
+    job: &NamespacedId,
+    launch: UnixNanos,
+) -> Result<Reply, Rejection> {
+    if !txn.state.jobs.contains_key(job) {
+        return Err(Rejection::JobNotFound);
+    }
+    txn.set_launch(job, launch);
+    Ok(txn.done())
+}
+
+impl Txn<'_> {
+    /// Notes the last launch of a periodic job; an earlier one than is known is ignored.
+    pub(crate) fn set_launch(&mut self, job: &NamespacedId, launch: UnixNanos) {
+        let old = self.state.periodic_launches.get(job).copied();
+        if old.is_some_and(|old| old.launch >= launch) {
+            return;
+        }
+        let create_index = old.map_or(self.index, |old| old.create_index);
+        let row = PeriodicLaunch { launch, create_index, modify_index: self.index };
+        self.state.periodic_launches.insert(job.clone(), row);
+        self.touch(Table::PeriodicLaunches);
+    }
+}
+
+/// `check_index`: refuse unless the settings have this modify index.
+pub(crate) fn scheduler_config(
+    txn: &mut Txn<'_>,
+    config: &SchedulerConfig,
+    check_index: Option<u64>,
+) -> Result<Reply, Rejection> {
+    let old = &txn.state.scheduler_config;
+    if let Some(check) = check_index.filter(|check| *check != old.modify_index) {
+        let found = old.modify_index;
+        return Err(Rejection::Other(format!("scheduler configuration has modify index {found}, not {check}")));
+    }
+    let create_index = if old.create_index == 0 { txn.index } else { old.create_index };
+    txn.state.scheduler_config =
+        Arc::new(SchedulerConfig { create_index, modify_index: txn.index, ..config.clone() });
+    txn.touch(Table::SchedulerConfig);
+    Ok(txn.done())
+}
