@@ -1,1 +1,67 @@
 //! The web UI: pages and components. Renders on the server, hydrates in the browser.
+//!
+//! Reads: `/v1` through the typed [`tarpan_api::Client`] of the Leptos context, and nothing else; on the server the client calls
+//! the router in the same process, in the browser it fetches, in tests it is a fake.
+//! Gives: [`App`] (everything inside `<body>`), [`shell::shell`] (the document around it), [`hydrate`] (the browser's start).
+//! Start at [`App`] for the routes, at [`pages`] for what each page shows. What a page shows is computed by plain functions
+//! ([`status`], [`format`], [`rows`]) that are tested without a browser.
+
+pub mod chart;
+pub mod dom;
+pub mod format;
+pub mod lang;
+pub mod live;
+pub mod pages;
+pub mod parts;
+pub mod paths;
+pub mod prefs;
+pub mod rows;
+pub mod shapes;
+pub mod shell;
+pub mod status;
+pub mod transport;
+pub mod web;
+
+
+use leptos::prelude::*;
+use leptos_meta::{Title, provide_meta_context};
+use leptos_router::components::{Route, Router, Routes};
+use leptos_router::{SsrMode, path};
+
+/// Every style sheet in one text, in order.
+#[cfg(feature = "ssr")]
+pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
+
+/// Takes over the page that the server rendered.
+#[cfg(feature = "hydrate")]
+pub fn hydrate() {
+    use tarpan_api::Client;
+    leptos::mount::hydrate_body(|| {
+        provide_context(Client::new(transport::Fetch));
+        provide_context(prefs::Prefs::from_document());
+        provide_context(shell::Assets::from_document());
+        view! { <App/> }
+    });
+}
+
+/// The routes. Lists render in order as their data comes; details wait, so that status and title are right.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    let prefs = use_context::<prefs::Prefs>().unwrap_or_default();
+    provide_context(prefs);
+    provide_context(lang::texts_of(prefs.lang));
+    live::provide();
+    format::provide_clock();
+    parts::toast::provide();
+    view! {
+        <Title formatter=|text: String| if text.is_empty() { "Tarpan".to_owned() } else { format!("{text} · Tarpan") }/>
+        <Router>
+            <parts::frame::Frame>
+                <Routes fallback=pages::missing::Missing>
+                    <Route path=path!("/ui/jobs") view=pages::jobs::Jobs ssr=SsrMode::InOrder/>
+                </Routes>
+            </parts::frame::Frame>
+        </Router>
+    }
+}

@@ -13,6 +13,7 @@ mod sessions;
 
 pub mod events;
 pub mod node_request;
+pub mod ui;
 pub mod watch;
 
 pub use events::{EventFeed, FeedError};

@@ -7,6 +7,7 @@ mod demo;
 mod setup;
 mod shell;
 mod test;
+mod ui;
 
 use anyhow::{Result, bail};
 
@@ -29,6 +30,7 @@ fn main() -> Result<()> {
     match args.first().map(String::as_str) {
         Some("demo") => demo::run(&flags),
         Some("dev") => demo::dev(),
+        Some("ui") => ui::run(&flags),
         Some("test") => test::run(false),
         Some("ci") => test::run(true),
         Some("bench") => bench::run(&flags),

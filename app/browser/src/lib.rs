@@ -1,1 +1,10 @@
-//! The browser entry of the web UI.
+//! The browser's entry: takes over the page that the server rendered.
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Called once by the page when the module is there.
+#[wasm_bindgen]
+pub fn start() {
+    console_error_panic_hook::set_once();
+    tarpan_app::hydrate();
+}

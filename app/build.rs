@@ -1,0 +1,19 @@
+//! Joins the style sheets into one text, so that pages have their look even before the UI was built for the browser.
+
+use std::path::Path;
+use std::{env, fs};
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../style");
+    let index = root.join("index.css");
+    println!("cargo:rerun-if-changed={}", root.display());
+    let order = fs::read_to_string(&index).unwrap_or_else(|e| panic!("{}: {e}", index.display()));
+    let mut all = String::new();
+    for name in order.lines().filter_map(|l| l.strip_prefix("@import \"")?.strip_suffix("\";")) {
+        let path = root.join(name);
+        println!("cargo:rerun-if-changed={}", path.display());
+        all += &fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    fs::write(Path::new(&out).join("style.css"), all).expect("writing into OUT_DIR");
+}

@@ -1,0 +1,303 @@
+//! The Jobs list: facets, a filter in the address, a bar of allocations a line, children on demand. Lines change in place.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::{use_navigate, use_query_map};
+use tarpan_api::wire::{JobListStub, JobStatusesJob};
+
+use super::{client, or_default};
+use crate::format::{Ago, thousands};
+use crate::lang::{Texts, fill, t};
+use crate::live::{Topic, live};
+use crate::parts::loaded::{Loaded, Read};
+use crate::parts::{alloc_bar, blank, icon, icon12, legend, shape, status};
+use crate::paths;
+use crate::rows::{self, FACETS, Filter, JobRow, Sort, badge, counts, job_rows, narrowed, segments};
+
+#[component]
+pub fn Jobs() -> impl IntoView {
+    let texts = t();
+    let jobs = read_jobs();
+    view! {
+        <Title text=texts.jobs/>
+        <main id="main" class="page page-jobs">
+            <Loaded read=jobs view=|rows| view! { <List rows=rows/> }.into_any()/>
+        </main>
+    }
+}
+
+/// Jobs without parent, of every namespace.
+fn read_jobs() -> Read<Vec<JobRow>> {
+    let (client, live) = (client(), live());
+    Resource::new(
+        move || live.changed(&[Topic::Job, Topic::Allocation, Topic::Deployment]),
+        move |_| {
+            let client = client.clone();
+            async move {
+                let stubs = client.get::<Vec<JobListStub>>("/v1/jobs?namespace=*&filter=ParentID%20%3D%3D%20%22%22").await;
+                let mut stubs = match stubs {
+                    Ok(answer) => answer,
+                    // Not every server knows the filter.
+                    Err(tarpan_api::Error::Status { code: 400, .. }) => client.get("/v1/jobs?namespace=*").await?,
+                    Err(error) => return Err(error),
+                };
+                stubs.value.retain(|s| s.parent_id.is_empty());
+                live.index.try_update(|i| *i = (*i).max(stubs.index));
+                // The second list adds versions and canaries; without it the lines say less.
+                let statuses = client.get::<Vec<JobStatusesJob>>("/v1/jobs/statuses?namespace=*").await;
+                let statuses = statuses.map(|a| a.value).unwrap_or_default();
+                Ok(job_rows(&stubs.value, &statuses))
+            }
+        },
+    )
+}
+
+#[component]
+fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
+    let texts = t();
+    let query = use_query_map();
+    let filter = Memo::new(move |_| query.with(|q| Filter::from_query(|name| q.get(name))));
+    let shown = Memo::new(move |_| rows.with(|r| narrowed(texts, r, &filter.get())));
+    let total = Memo::new(move |_| shown.with(|r| rows::total(r)));
+    view! {
+        <div class="page-head"><div class="title">
+            <h1>{texts.jobs}</h1>
+            <span class="t3">{move || thousands(shown.with(Vec::len) as i64)}</span>
+            <div class="actions"><a class="btn primary" href="/ui/run">{icon("plus")}{texts.run_a_job}</a></div>
+        </div></div>
+        <Tools filter=filter rows=rows/>
+        <div class="sum">
+            <span class="sumbar">{move || alloc_bar(total.get())}</span>
+            <span class="legend">{move || legend(total.get())}</span>
+        </div>
+        <div class="cols">
+            <Facets rows=rows filter=filter class="facets wide"/>
+            <div class="list">{move || if shown.with(Vec::is_empty) { empty(rows, filter).into_any() } else { view! { <Table shown=shown filter=filter/> }.into_any() }}</div>
+        </div>
+    }
+}
+
+fn empty(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
+    let texts = t();
+    if rows.with(Vec::is_empty) && filter.get().is_empty() {
+        let run = view! { <a class="btn primary" href="/ui/run">{icon("plus")}{texts.run_a_job}</a> };
+        blank("jobs", texts.no_jobs, texts.no_jobs_text, run)
+    } else {
+        blank("filter", texts.nothing_matches, texts.nothing_matches_text, view! { <a class="btn" href="/ui/jobs">{texts.clear_filters}</a> })
+    }
+}
+
+/// Changes the address to another filter, without a new entry in the history.
+fn go_to() -> impl Fn(Filter) + Clone + Send + Sync + 'static {
+    let navigate = StoredValue::new_local(use_navigate());
+    move |filter: Filter| {
+        let options = NavigateOptions { replace: true, scroll: false, ..Default::default() };
+        navigate.with_value(|go| go(&format!("/ui/jobs{}", filter.to_query()), options));
+    }
+}
+
+#[component]
+fn Tools(filter: Memo<Filter>, rows: Signal<Vec<JobRow>>) -> impl IntoView {
+    let texts = t();
+    let go = go_to();
+    let typed = move |e| go(Filter { text: event_target_value(&e), ..filter.get_untracked() });
+    view! {
+        <form class="tools" method="get" action="/ui/jobs" role="search" on:submit=|e| e.prevent_default()>
+            <label class="affix grow">
+                {icon("filter")}<span class="vh">{texts.filter_jobs}</span>
+                <input type="text" name="q" placeholder=texts.filter_by_name prop:value=move || filter.get().text value=filter.get_untracked().text on:input=typed/>
+            </label>
+            <details class="more phone-only">
+                <summary class="btn">{icon("filter")}{texts.filters}</summary>
+                <div class="menu"><Facets rows=rows filter=filter class=""/></div>
+            </details>
+        </form>
+    }
+}
+
+fn facet_name(texts: &Texts, facet: &str) -> &'static str {
+    match facet {
+        "status" => texts.status,
+        "type" => texts.kind,
+        "namespace" => texts.namespace,
+        "pool" => texts.node_pool,
+        _ => texts.datacenter,
+    }
+}
+
+#[component]
+fn Facets(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>, class: &'static str) -> impl IntoView {
+    let texts = t();
+    let one = move |facet: &'static str| {
+        let go = go_to();
+        let values = Memo::new(move |_| rows.with(|r| rows::facet(texts, r, facet)));
+        view! {
+            <section class="facet">
+                <h2 class="t11 t3">{facet_name(texts, facet)}</h2>
+                <ul>
+                    <For each=move || values.get() key=|v| v.clone() children=move |(value, kind, n)| {
+                        let (go, chosen, name) = (go.clone(), value.clone(), value.clone());
+                        let toggle = move |_| go(filter.get_untracked().toggled(facet, &value));
+                        let checked = move || filter.get().is_chosen(facet, &chosen);
+                        view! {
+                            <li><label class="check">
+                                <input type="checkbox" prop:checked=checked.clone() checked=checked on:change=toggle/>
+                                <span class="cut">{match kind {
+                                    Some(kind) => view! { <span class="st">{shape(kind)}{name}</span> }.into_any(),
+                                    None => name.into_any(),
+                                }}</span>
+                                <span class="n">{n}</span>
+                            </label></li>
+                        }
+                    }/>
+                </ul>
+            </section>
+        }
+    };
+    view! { <aside class=class aria-label=texts.filters>{FACETS.map(one).into_iter().collect_view()}</aside> }
+}
+
+#[component]
+fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
+    let texts = t();
+    let head = move |sort: Sort, text: &'static str, class: &'static str| {
+        let current = move || filter.get().sort == sort;
+        let href = move || format!("/ui/jobs{}", Filter { sort, ..filter.get() }.to_query());
+        let direction = if sort == Sort::Changed || sort == Sort::Priority { "descending" } else { "ascending" };
+        view! {
+            <th scope="col" class=class aria-sort=move || current().then_some(direction)>
+                <a href=href>{text}{move || current().then(|| icon("sort-d"))}</a>
+            </th>
+        }
+    };
+    let by_key = Memo::new(move |_| shown.with(|r| r.iter().map(|j| (key(j), j.clone())).collect::<std::collections::HashMap<_, _>>()));
+    view! {
+        <table class="table stacked jobs-t" aria-label=texts.jobs>
+            <thead><tr>
+                {head(Sort::Name, texts.name, "")}
+                {head(Sort::Status, texts.status, "")}
+                {head(Sort::Kind, texts.kind, "x3b")}
+                {head(Sort::Namespace, texts.namespace, "x4")}
+                <th scope="col">{texts.allocations}</th>
+                <th scope="col" class="num x3">{texts.version}</th>
+                {head(Sort::Priority, texts.priority, "num x3")}
+                <th scope="col" class="x2">{texts.pool}</th>
+                {head(Sort::Changed, texts.changed, "num")}
+            </tr></thead>
+            <tbody>
+                <For each=move || shown.get() key=key children=move |first| {
+                    let this = key(&first);
+                    let row = Memo::new(move |before: Option<&JobRow>| {
+                        by_key.with(|m| m.get(&this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+                    });
+                    view! { <JobLines row=row/> }
+                }/>
+            </tbody>
+        </table>
+        <div class="pager"><span class="t3">{move || fill(texts.n_jobs, &[&thousands(shown.with(Vec::len) as i64)])}</span></div>
+    }
+}
+
+fn key(row: &JobRow) -> (String, String) {
+    (row.namespace.clone(), row.id.clone())
+}
+
+/// A job's line, and below it its children when asked for.
+#[component]
+fn JobLines(row: Memo<JobRow>) -> impl IntoView {
+    let texts = t();
+    let open = RwSignal::new(false);
+    let is_parent = move || row.with(|r| r.children.is_some());
+    let twist = move || {
+        is_parent().then(|| {
+            view! {
+                <button type="button" class="twist" aria-expanded=move || open.get().to_string() aria-label=texts.show_children
+                    on:click=move |_| open.update(|o| *o = !*o)>{move || icon12(if open.get() { "down" } else { "right" })}</button>
+            }
+        })
+    };
+    view! {
+        <tr>{cells(row, Some(twist.into_any()))}</tr>
+        {move || (open.get() && is_parent()).then(|| view! { <Children parent=row/> })}
+    }
+}
+
+/// The cells after the first two are the same for parents and children.
+fn cells(row: Memo<JobRow>, twist: Option<AnyView>) -> impl IntoView {
+    let texts = t();
+    let name = move || row.with(|r| r.name.clone());
+    let href = move || row.with(|r| paths::job(&r.namespace, &r.id));
+    let text = move |get: fn(&JobRow) -> String| move || row.with(get);
+    view! {
+        <td class="m1 c-name"><span class="row row-1"><a class="name" href=href>{name}</a>{twist}</span></td>
+        <td class="mr c-st">{move || row.with(|r| status(badge(texts, r)))}</td>
+        <td class="t2 x3b">{text(|r| r.kind.clone())}</td>
+        <td class="t2 x4">{text(|r| r.namespace.clone())}</td>
+        <td class="m2 c-al"><span class="row">
+            <span class="w-al">{move || alloc_bar(row.with(segments))}</span>
+            <span class="t12 t2 want">{move || row.with(|r| counts(texts, r))}</span>
+        </span></td>
+        <td class="num t2 x3">{text(|r| r.version.map(|v| format!("v{v}")).unwrap_or_else(|| "–".to_owned()))}</td>
+        <td class="num t2 x3">{text(|r| r.priority.to_string())}</td>
+        <td class="t2 x2">{text(|r| r.node_pool.clone())}</td>
+        <td class="num t2 mr">{move || view! { <Ago at=row.with(|r| r.submitted)/> }}</td>
+    }
+}
+
+/// Children shown at once.
+const MOST_CHILDREN: usize = 5;
+
+/// The newest children of a periodic or parameterized job.
+#[component]
+fn Children(parent: Memo<JobRow>) -> impl IntoView {
+    let texts = t();
+    let (client, live) = (client(), live());
+    let children: Read<Vec<JobRow>> = Resource::new(
+        move || (parent.with(|p| (p.namespace.clone(), p.id.clone())), live.changed(&[Topic::Job, Topic::Allocation])),
+        move |((namespace, id), _)| {
+            let client = client.clone();
+            async move {
+                let path = format!("/v1/jobs?namespace={}&prefix={}", paths::encode(&namespace, false), paths::encode(&format!("{id}/"), false));
+                let mut stubs = client.get::<Vec<JobListStub>>(&path).await?.value;
+                stubs.retain(|s| s.parent_id == id);
+                stubs.sort_by_key(|s| std::cmp::Reverse((s.submit_time, s.create_index)));
+                Ok(job_rows(&stubs, &[]))
+            }
+        },
+    );
+    let all = or_default(children);
+    let newest = Memo::new(move |_| all.with(|rows| rows.iter().take(MOST_CHILDREN).cloned().collect::<Vec<_>>()));
+    let older = move || all.with(Vec::len).saturating_sub(MOST_CHILDREN);
+    let parent_path = move || parent.with(|p| paths::job_tab(&p.namespace, &p.id, "children"));
+    view! {
+        <Transition fallback=|| ()>
+            <For each=move || newest.get() key=key children=move |first| {
+                let this = key(&first);
+                let row = Memo::new(move |before: Option<&JobRow>| {
+                    newest.with(|r| r.iter().find(|j| key(j) == this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+                });
+                let href = move || row.with(|r| paths::job(&r.namespace, &r.id));
+                let name = move || row.with(|r| r.id.rsplit('/').next().unwrap_or(&r.id).to_owned());
+                view! {
+                    <tr class="child">
+                        <td class="m1 c-name"><span class="row row-1 kid"><span class="elbow"></span><a class="name" href=href>{name}</a></span></td>
+                        <td class="mr c-st">{move || row.with(|r| status(badge(texts, r)))}</td>
+                        <td class="x3b"></td>
+                        <td class="t2 x4">{move || row.with(|r| r.namespace.clone())}</td>
+                        <td class="m2 c-al"><span class="row">
+                            <span class="w-al">{move || alloc_bar(row.with(segments))}</span>
+                            <span class="t12 t2 want">{move || row.with(|r| counts(texts, r))}</span>
+                        </span></td>
+                        <td class="x3"></td><td class="x3"></td><td class="x2"></td>
+                        <td class="num t2 mr">{move || view! { <Ago at=row.with(|r| r.submitted)/> }}</td>
+                    </tr>
+                }
+            }/>
+            {move || (older() > 0).then(|| view! {
+                <tr class="child"><td class="m1 c-name" colspan="9"><span class="row row-1 kid"><span class="elbow last"></span>
+                    <a class="link" href=parent_path>{fill(texts.n_older_children, &[&older().to_string()])}</a></span></td></tr>
+            })}
+        </Transition>
+    }
+}

@@ -1,0 +1,11 @@
+//! Components: they take plain data or signals and know nothing of `/v1`. Class names are those of `style/`.
+
+pub mod bits;
+pub mod dialog;
+pub mod diff;
+pub mod frame;
+pub mod loaded;
+pub mod palette;
+pub mod toast;
+
+pub use bits::*;

@@ -1,0 +1,207 @@
+//! The host of the web UI: renders pages by calling `/v1` in this process, and serves the built browser files.
+//!
+//! Reads: the router of `/v1`; `dist/ui`, embedded (a debug build reads it from disk at each request). Without a built UI the pages
+//! are rendered all the same, and say what to run. Start at [`router`].
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use leptos::prelude::{LeptosOptions, expect_context, provide_context, use_context};
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_to_stream_with_context};
+use rust_embed::RustEmbed;
+use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
+use tarpan_app::pages::SetStatus;
+use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
+use tarpan_app::shell::{Assets, PLAIN_CSS, shell};
+use tower::ServiceExt;
+
+/// The files that `cargo xtask ui` made.
+#[derive(RustEmbed)]
+#[folder = "../dist/ui"]
+#[allow_missing = true]
+struct Dist;
+
+/// `/`, `/ui/…` and its assets. `v1` is the whole API with its layers; pages ask it in this process, with the caller's credentials.
+pub fn router(v1: Router) -> Router {
+    let options = LeptosOptions::builder().output_name("app").build();
+    let routes = generate_route_list(tarpan_app::App);
+    let context = move || provide_page_context(&v1);
+    let document = || {
+        let nonce = leptos::nonce::use_nonce().map(|n| n.to_string());
+        expect_context::<ResponseOptions>().insert_header(header::CONTENT_SECURITY_POLICY, policy(nonce.as_deref()));
+        expect_context::<ResponseOptions>().insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        shell(assets(), use_context::<Prefs>().unwrap_or_default(), nonce)
+    };
+    let pages = Router::new()
+        .leptos_routes_with_context(&options, routes, context.clone(), document)
+        .route("/ui/{*rest}", get(render_app_to_stream_with_context(context, document)))
+        .with_state(options);
+    Router::new()
+        .route("/", get(|request: Request| to("/ui/", request)))
+        .route("/ui", get(|request: Request| to("/ui/", request)))
+        .route("/ui/", get(|request: Request| to("/ui/jobs", request)))
+        .route("/ui/set", get(set_preference))
+        .route("/ui/assets/{*path}", get(asset))
+        .merge(pages)
+}
+
+/// A redirect that keeps the query.
+async fn to(path: &str, request: Request) -> Redirect {
+    let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+    Redirect::temporary(&format!("{path}{query}"))
+}
+
+/// What a page may ask for while it is rendered: the client, the preferences, a way to set the status.
+fn provide_page_context(v1: &Router) {
+    let parts = use_context::<http::request::Parts>();
+    let headers = parts.map(|p| p.headers).unwrap_or_default();
+    let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    provide_context(Prefs::from_headers(text(header::COOKIE), text(header::ACCEPT_LANGUAGE)));
+    provide_context(Client::new(InProcess { v1: v1.clone(), credentials: credentials(&headers) }));
+    if let Some(response) = use_context::<ResponseOptions>() {
+        provide_context(SetStatus(Arc::new(move |code| {
+            if let Ok(code) = StatusCode::from_u16(code) {
+                response.set_status(code);
+            }
+        })));
+    }
+}
+
+/// The headers that say who is asking.
+fn credentials(headers: &HeaderMap) -> HeaderMap {
+    let names = [header::COOKIE, header::AUTHORIZATION, HeaderName::from_static("x-nomad-token")];
+    names.into_iter().filter_map(|name| headers.get(&name).cloned().map(|value| (name, value))).collect()
+}
+
+/// The content security policy of a page: our own files, and the one inline script that carries the nonce.
+fn policy(nonce: Option<&str>) -> HeaderValue {
+    let nonce = nonce.map(|n| format!(" 'nonce-{n}'")).unwrap_or_default();
+    let text = format!(
+        "default-src 'none'; script-src 'self'{nonce} 'wasm-unsafe-eval'; style-src 'self'{nonce}; connect-src 'self'; \
+         img-src 'self' data:; font-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+/// The worker has a policy of its own, from its own answer.
+const ASSET_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
+
+/// Where the built files are; empty when the UI was not built.
+fn assets() -> Assets {
+    Dist::get("manifest.json").and_then(|file| serde_json::from_slice(&file.data).ok()).unwrap_or_default()
+}
+
+/// A built file, in the smallest form that the caller takes.
+async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    if format!("/ui/assets/{path}") == PLAIN_CSS {
+        return ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], tarpan_app::STYLE).into_response();
+    }
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let takes = |name: &str| accepted.split(',').any(|part| part.split(';').next().is_some_and(|n| n.trim() == name));
+    let packed = [("br", "br"), ("gzip", "gz")].into_iter().filter(|(name, _)| takes(name));
+    let found = packed
+        .filter_map(|(name, suffix)| Some((Dist::get(&format!("{path}.{suffix}"))?, Some(name))))
+        .next()
+        .or_else(|| Some((Dist::get(&path)?, None)));
+    let Some((file, encoding)) = found else { return StatusCode::NOT_FOUND.into_response() };
+    let body = match file.data {
+        std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    let mut response = Response::new(Body::from(body));
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&path)));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(ASSET_POLICY));
+    if let Some(encoding) = encoding {
+        out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    response
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("wasm") => "application/wasm",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json" | "map") => "application/json",
+        _ => "application/octet-stream",
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Preference {
+    lang: Option<String>,
+    theme: Option<String>,
+    back: Option<String>,
+}
+
+/// `/ui/set?lang=zh&back=/ui/jobs`: keeps a preference and goes back; works without JavaScript.
+async fn set_preference(Query(wish): Query<Preference>) -> Response {
+    // Only our own pages: an absolute address or `//host` would send people elsewhere.
+    let back = wish.back.filter(|b| b.starts_with("/ui/")).unwrap_or_else(|| "/ui/jobs".to_owned());
+    let mut response = Redirect::to(&back).into_response();
+    let mut keep = |name: &str, value: &str| {
+        let cookie = format!("{name}={value}; Path=/; Max-Age=31536000; SameSite=Strict");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    };
+    if let Some(lang) = wish.lang {
+        keep(LANG_COOKIE, Lang::from_tag(&lang).tag());
+    }
+    if let Some(theme) = wish.theme {
+        keep(THEME_COOKIE, Theme::from_text(&theme).attribute().unwrap_or("system"));
+    }
+    response
+}
+
+/// The client's transport while the server renders: a call into the API's router, with the caller's credentials.
+struct InProcess {
+    v1: Router,
+    credentials: HeaderMap,
+}
+
+impl InProcess {
+    fn call(&self, request: http::Request<Bytes>) -> impl Future<Output = Response> + Send + use<> {
+        let mut request = request.map(Body::from);
+        request.headers_mut().extend(self.credentials.clone());
+        // Changes that a page makes while it renders come from the page itself.
+        request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+        let v1 = self.v1.clone();
+        async move { v1.oneshot(request).await.into_response() }
+    }
+}
+
+impl Transport for InProcess {
+    fn send(&self, request: http::Request<Bytes>) -> Fut<'_, Result<http::Response<Bytes>, Error>> {
+        let answer = self.call(request);
+        Box::pin(async move {
+            let (parts, body) = answer.await.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|e| Error::Unreachable(e.to_string()))?;
+            Ok(http::Response::from_parts(parts, body))
+        })
+    }
+
+    fn stream(&self, request: http::Request<Bytes>) -> Fut<'_, Result<ByteStream, Error>> {
+        let answer = self.call(request);
+        Box::pin(async move {
+            let (parts, body) = answer.await.into_parts();
+            if !parts.status.is_success() {
+                let text = axum::body::to_bytes(body, 64 * 1024).await.unwrap_or_default();
+                let message = String::from_utf8_lossy(&text).trim().to_owned();
+                return Err(Error::Status { code: parts.status.as_u16(), message });
+            }
+            Ok(Box::pin(body.into_data_stream().map_err(|e| Error::Unreachable(e.to_string()))) as ByteStream)
+        })
+    }
+}

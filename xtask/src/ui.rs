@@ -1,0 +1,301 @@
+//! Builds the browser's part: two WASM modules, the npm parts and the style sheet, in one folder named by its hash.
+//!
+//! Reads: `app/`, `style/`, the crates they use. Gives: `dist/ui/<hash>/…` with `.br` and `.gz` beside each file, and
+//! `dist/ui/manifest.json`, which the server's host of the UI reads. Start at [`build`].
+//!
+//! Where rustup has the WASM target (or can add it) that is all that is needed; else Debian's `rustc-web` builds it. Without npm the
+//! editor stays a plain text area. A second build of the same sources leaves everything as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+
+const TRIPLE: &str = "wasm32-unknown-unknown";
+
+/// How to build.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Small and slow to build: size-optimised WASM, brotli at its best.
+    pub release: bool,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// `dist/ui`.
+    pub folder: PathBuf,
+    /// What is less than it could be, in sentences: npm missing, say.
+    pub notes: Vec<String>,
+    /// Bytes of each file as they are and as brotli carries them; empty when nothing had to be built.
+    pub sizes: BTreeMap<String, (usize, usize)>,
+}
+
+/// `cargo xtask ui [-release]`.
+pub fn run(flags: &[&str]) -> Result<()> {
+    let built = build(&Options { release: flags.contains(&"release") })?;
+    for note in &built.notes {
+        println!("note: {note}");
+    }
+    for (name, (plain, small)) in &built.sizes {
+        println!("{name:40} {:>9} bytes {:>9} brotli", plain, small);
+    }
+    println!("The UI is in {}", built.folder.display());
+    Ok(())
+}
+
+/// Builds what changed; the folder is complete when this returns.
+pub fn build(options: &Options) -> Result<Built> {
+    let root = root();
+    let folder = root.join("dist/ui");
+    let mut notes = Vec::new();
+    let wasm = compile(&root, options.release)?;
+    let web = web_parts(&root, options.release, &mut notes)?;
+    let stamp = stamp(&wasm, &web, options)?;
+    if manifest_stamp(&folder).as_deref() == Some(&stamp) {
+        return Ok(Built { folder, notes, sizes: BTreeMap::new() });
+    }
+
+    let fresh = root.join("dist/ui.new");
+    let _ = fs::remove_dir_all(&fresh);
+    let files = fresh.join(&stamp);
+    fs::create_dir_all(&files).with_context(|| format!("making {}", files.display()))?;
+    bind(&wasm.app, "app", &files, options.release)?;
+    bind(&wasm.worker, "worker", &files, options.release)?;
+    fs::write(files.join("check.js"), WORKER_JS)?;
+    for (name, bytes) in &web.files {
+        fs::write(files.join(name), bytes)?;
+    }
+    let sizes = compress(&files, options.release)?;
+    let manifest = json!({
+        "base": format!("/ui/assets/{stamp}"), "js": "app.js", "wasm": "app_bg.wasm", "css": "app.css",
+        "editor": web.editor, "worker": "check.js",
+    });
+    fs::write(fresh.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&fresh, &folder).with_context(|| format!("moving {} into place", fresh.display()))?;
+    Ok(Built { folder, notes, sizes })
+}
+
+/// The web worker's start: answers `[id, call, text]` with `[id, answer, error]`.
+const WORKER_JS: &str = "\
+import init, * as parts from './worker.js';
+const ready = init({ module_or_path: new URL('./worker_bg.wasm', import.meta.url) });
+onmessage = async ({ data: [id, call, text] }) => {
+  try { await ready; postMessage([id, parts[call](text), null]); } catch (error) { postMessage([id, null, String(error)]); }
+};
+";
+
+struct Wasm {
+    app: PathBuf,
+    worker: PathBuf,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+/// Compiles the two modules.
+fn compile(root: &Path, release: bool) -> Result<Wasm> {
+    let (profile, folder) = if release { ("wasm-release", "wasm-release") } else { ("dev", "debug") };
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = if target.is_absolute() { target } else { root.join(target) };
+    let mut command = compiler(root)?;
+    command.current_dir(root).args(["build", "--quiet", "--target", TRIPLE, "--profile", profile]);
+    command.args(["-p", "tarpan-browser", "-p", "tarpan-worker"]);
+    command.env("CARGO_TARGET_DIR", &target);
+    // Variables that cargo sets for this program would make the build start over.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    println!("Building the browser's modules{} …", if release { " for release (this takes minutes)" } else { "" });
+    let status = command.status().context("starting cargo")?;
+    ensure!(status.success(), "the browser's modules do not build");
+    let at = |name: &str| target.join(TRIPLE).join(folder).join(format!("{name}.wasm"));
+    Ok(Wasm { app: at("tarpan_browser"), worker: at("tarpan_worker") })
+}
+
+/// A cargo that can build for the browser: rustup's, else Debian's.
+fn compiler(root: &Path) -> Result<Command> {
+    let sysroot = text_of(Command::new("rustc").current_dir(root).args(["--print", "sysroot"])).context("asking rustc for its folder")?;
+    let sysroot = PathBuf::from(sysroot.trim());
+    let has_target = || sysroot.join("lib/rustlib").join(TRIPLE).join("lib").is_dir();
+    if !has_target() {
+        // Fails quietly where rustup is missing or can't reach its server: then Debian's is tried.
+        let _ = Command::new("rustup").current_dir(root).args(["target", "add", TRIPLE]).output();
+    }
+    if has_target() {
+        return Ok(Command::new("cargo"));
+    }
+    let debian = Path::new("/usr/bin/rustc");
+    let std_source = Path::new("/usr/lib/rustlib").join(TRIPLE);
+    if debian.exists() && (std_source.exists() || Path::new("/usr/src").join("rustc-web").exists() || web_rustc(debian)) {
+        let linker = sysroot.join("lib/rustlib").join(host_triple(root)?).join("bin/rust-lld");
+        let mut command = Command::new("/usr/bin/cargo");
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", debian);
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+        command.arg("-Zbuild-std=std,panic_abort");
+        return Ok(command);
+    }
+    bail!(
+        "no compiler for the browser: `rustup target add {TRIPLE}` adds one; on Debian \
+         `apt-get install rustc-web cargo-web rust-web-src` does as well"
+    )
+}
+
+/// Whether this rustc knows the browser's target at all.
+fn web_rustc(rustc: &Path) -> bool {
+    text_of(Command::new(rustc).args(["--print", "target-list"])).is_ok_and(|list| list.contains(TRIPLE))
+        && Path::new("/usr/bin/cargo").exists()
+}
+
+fn host_triple(root: &Path) -> Result<String> {
+    let text = text_of(Command::new("rustc").current_dir(root).arg("-vV"))?;
+    let line = text.lines().find_map(|l| l.strip_prefix("host: "));
+    Ok(line.context("rustc does not say its host")?.to_owned())
+}
+
+fn text_of(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Makes the JavaScript around a module.
+fn bind(wasm: &Path, name: &str, out: &Path, release: bool) -> Result<()> {
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.input_path(wasm).out_name(name).typescript(false).omit_default_module_path(true);
+    bindgen.remove_name_section(release).remove_producers_section(release);
+    bindgen.web(true)?.generate(out).with_context(|| format!("binding {}", wasm.display()))
+}
+
+/// What npm made, or its plain stand-in.
+struct Web {
+    files: BTreeMap<String, Vec<u8>>,
+    /// The editor's entry; empty without npm.
+    editor: String,
+}
+
+/// Bundles the npm parts and the style sheet.
+fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web> {
+    let web = root.join("app/web");
+    if !has_npm() {
+        notes.push("npm was not found: the job editor is a plain text area (install nodejs and npm for the real one)".to_owned());
+        let files = BTreeMap::from([("app.css".to_owned(), plain_css(root)?.into_bytes())]);
+        return Ok(Web { files, editor: String::new() });
+    }
+    install_packages(&web)?;
+    let dist = web.join("dist");
+    let _ = fs::remove_dir_all(&dist);
+    let mut command = Command::new(web.join("node_modules/.bin/esbuild"));
+    command.current_dir(&web).args(["editor.js", "app.css", "--bundle", "--splitting", "--format=esm", "--target=es2022"]);
+    command.args(["--entry-names=[name]", "--chunk-names=chunk-[hash]", "--outdir=dist", "--log-level=warning"]);
+    if release {
+        command.arg("--minify");
+    }
+    let status = command.status().context("starting esbuild")?;
+    ensure!(status.success(), "the npm parts do not bundle");
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(&dist)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(name, fs::read(&path)?);
+    }
+    Ok(Web { files, editor: "editor.js".to_owned() })
+}
+
+fn has_npm() -> bool {
+    ["npm", "node"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success()))
+}
+
+/// `npm ci`, when the lock file is newer than what is installed.
+fn install_packages(web: &Path) -> Result<()> {
+    let modified = |path: PathBuf| fs::metadata(path).and_then(|m| m.modified()).ok();
+    let installed = modified(web.join("node_modules/.package-lock.json"));
+    if installed.is_some() && installed >= modified(web.join("package-lock.json")) {
+        return Ok(());
+    }
+    println!("Installing the npm parts …");
+    let status = Command::new("npm").current_dir(web).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).status();
+    ensure!(status.context("starting npm")?.success(), "`npm ci` failed in {}", web.display());
+    Ok(())
+}
+
+/// The sheets of `style/index.css`, joined.
+fn plain_css(root: &Path) -> Result<String> {
+    let style = root.join("style");
+    let index = fs::read_to_string(style.join("index.css")).context("reading style/index.css")?;
+    let names = index.lines().filter_map(|l| l.strip_prefix("@import \"")?.strip_suffix("\";"));
+    names.map(|name| fs::read_to_string(style.join(name)).with_context(|| format!("reading style/{name}"))).collect()
+}
+
+/// A name for exactly this content.
+fn stamp(wasm: &Wasm, web: &Web, options: &Options) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    options.release.hash(&mut hasher);
+    WORKER_JS.hash(&mut hasher);
+    for path in [&wasm.app, &wasm.worker] {
+        fs::read(path).with_context(|| format!("reading {}", path.display()))?.hash(&mut hasher);
+    }
+    web.files.hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// The stamp of what is there, when it is whole.
+fn manifest_stamp(folder: &Path) -> Option<String> {
+    let text = fs::read(folder.join("manifest.json")).ok()?;
+    let manifest: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    manifest["base"].as_str()?.rsplit('/').next().map(str::to_owned)
+}
+
+/// Writes `.br` and `.gz` beside each file (release only), and says how large they are.
+fn compress(folder: &Path, release: bool) -> Result<BTreeMap<String, (usize, usize)>> {
+    let mut sizes = BTreeMap::new();
+    for path in files_below(folder)? {
+        let plain = fs::read(&path)?;
+        let mut small = plain.len();
+        if release {
+            let brotli = brotli(&plain)?;
+            small = brotli.len();
+            fs::write(with_suffix(&path, "br"), &brotli)?;
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            gzip.write_all(&plain)?;
+            fs::write(with_suffix(&path, "gz"), gzip.finish()?)?;
+        }
+        let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+        sizes.insert(name, (plain.len(), small));
+    }
+    Ok(sizes)
+}
+
+fn brotli(plain: &[u8]) -> Result<Vec<u8>> {
+    let mut small = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut small, 64 * 1024, 11, 24);
+    writer.write_all(plain)?;
+    drop(writer);
+    Ok(small)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { found.extend(files_below(&path)?) } else { found.push(path) }
+    }
+    Ok(found)
+}
