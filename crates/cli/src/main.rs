@@ -8,6 +8,9 @@ mod commands;
 mod dispatch;
 mod flags;
 mod help;
+mod jobfile;
+mod lookup;
+mod monitor;
 mod output;
 
 fn main() -> std::process::ExitCode {

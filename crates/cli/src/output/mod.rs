@@ -1,6 +1,11 @@
 //! What commands print: tables, blocks, times, sizes, JSON and templates. Pure, but for the last few functions.
 
+pub mod allocs;
+pub mod deployment;
+pub mod diff;
+pub mod eval;
 pub mod json;
+pub mod metric;
 pub mod table;
 pub mod time;
 

@@ -31,6 +31,11 @@ pub fn ago_or_stamp(t: UnixNanos, now: UnixNanos, verbose: bool) -> String {
     if verbose { stamp(t) } else { ago(t, now) }
 }
 
+/// A wait in whole seconds, as Go writes durations: `1h0m5s`.
+pub fn rounded(d: Dur) -> String {
+    Dur::from_secs(d.0.max(0).saturating_add(SECOND / 2) / SECOND).to_string()
+}
+
 /// A length of time in at most two units: `3d4h`, `5m1s`, `0s`.
 pub fn span(d: Dur) -> String {
     const DAY: i64 = 24 * HOUR;

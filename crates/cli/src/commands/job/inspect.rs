@@ -1,0 +1,78 @@
+//! `job inspect`: a job as the server has it, or the text it came from.
+
+use serde_json::{Value, json};
+
+use super::one;
+use crate::client::ClientFlags;
+use crate::command::{Command, Doing as _, Fail, Outcome};
+use crate::lookup;
+use crate::output::Format;
+
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    #[command(flatten)]
+    client: ClientFlags,
+    #[command(flatten)]
+    format: Format,
+    /// Print the text that the job was submitted as.
+    #[arg(long)]
+    hcl: bool,
+    /// With -hcl: print the values of variables too.
+    #[arg(long)]
+    with_vars: bool,
+    /// This version rather than the newest.
+    #[arg(long, value_name = "version")]
+    version: Option<String>,
+    args: Vec<String>,
+}
+
+impl Command for Inspect {
+    const PATH: &'static str = "job inspect";
+    const ALIASES: &'static [&'static str] = &["inspect"];
+    const USAGE: &'static str = "<job>";
+    const ABOUT: &'static str = "Prints a job's definition as JSON or as it was written.";
+
+    async fn run(self) -> Outcome {
+        let wanted = match &self.version {
+            Some(text) => Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?),
+            None => None,
+        };
+        let client = self.client.client()?;
+        if self.args.is_empty() && self.format.asked() {
+            return self.format.print_path(&client, "/v1/jobs", "Error querying jobs").await;
+        }
+        let word = one(&self.args, "<job>")?;
+        let job = lookup::job(&client, word, "Error inspecting job").await?;
+        let doing = "Error inspecting job";
+        let whole: Value = match wanted {
+            None => client.job_part(&job.query(), &job.id, "").await.doing(doing)?.value,
+            Some(version) => {
+                let answer: Value = client.job_part(&job.query(), &job.id, "versions").await.doing(doing)?.value;
+                let all = answer["Versions"].as_array().cloned().unwrap_or_default();
+                let found = all.into_iter().find(|v| v["Version"] == version);
+                found.ok_or_else(|| Fail::new(format!("{doing}: job {:?} with version {version} not found", job.id)))?
+            }
+        };
+        if self.hcl {
+            let version = whole["Version"].as_u64().unwrap_or(0);
+            let text = client.job_submission(&job.query(), &job.id, version).await.doing("Error getting job source")?;
+            println!("{}", text.value.source.trim_end());
+            if self.with_vars {
+                for (name, value) in text.value.variable_flags.unwrap_or_default() {
+                    println!("\n{name} = {value:?}");
+                }
+                if !text.value.variables.is_empty() {
+                    println!("\n{}", text.value.variables.trim_end());
+                }
+            }
+            return Ok(0);
+        }
+        match &self.format.template {
+            Some(_) => self.format.print(&whole),
+            None => {
+                println!("{}", crate::output::json::pretty(&json!({ "Job": whole }), 4));
+                Ok(0)
+            }
+        }
+    }
+}
