@@ -3,16 +3,25 @@
 //! Start at [`parse`] (text to job) and [`check`] (the same, and every rule of the job too): what the editor, `job validate`
 //! and the server share. [`parse_json`] reads the API's form.
 
+mod decode;
 mod diagnostic;
+mod eval;
+mod functions;
 mod input;
+mod lines;
+mod number;
+mod read;
+pub mod syntax;
+mod types;
+mod value;
+mod variables;
 
 pub use diagnostic::{Diagnostic, Place, Range, Severity};
 pub use input::{FileError, Files, Input, Limits, Parsed, VarFile, Variables};
 
 /// Reads a jobspec: every mistake of syntax, or else every mistake of names, types and values.
 pub fn parse(input: &Input<'_>) -> Parsed {
-    let _ = input;
-    Parsed::default()
+    read::read(input).finish(input)
 }
 
 /// [`parse`], then the defaults and every rule of the job, findings mapped to places in the text.
@@ -22,7 +31,11 @@ pub fn check(input: &Input<'_>) -> Parsed {
 
 /// Reads the API's form of a job: the object itself, or wrapped as `{"Job": …}`.
 pub fn parse_json(text: &str) -> Result<tarpan_model::Job, JsonError> {
-    serde_json::from_str(text).map_err(|e| JsonError(e.to_string()))
+    let wrong = |e: serde_json::Error| JsonError(e.to_string());
+    let whole: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+    let inner = whole.as_object().and_then(|o| o.iter().find(|(k, v)| k.eq_ignore_ascii_case("job") && v.is_object()));
+    let job = inner.map_or(&whole, |(_, job)| job);
+    serde_path_to_error::deserialize(job).map_err(|e| JsonError(format!("{}: {}", e.path(), e.inner())))
 }
 
 /// Why a text is not a job in JSON.
