@@ -1,9 +1,15 @@
 //! Hands pending evaluations to workers: one of a job at a time, the most important first.
+//!
+//! Reads: evaluations as they are enqueued, answers of workers, `now`. Gives: evaluations to work on, and those that a newer
+//! one of their job made needless. Tokens are handed in by the caller, who draws them at random.
+//! Source: `reference/semantics.md` §1.2.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tarpan_model::duration::SECOND;
-use tarpan_model::ids::EvalId;
+use tarpan_model::ids::{EvalId, NamespacedId};
 use tarpan_model::job::JobType;
 use tarpan_model::{Dur, Evaluation, UnixNanos};
 
@@ -58,60 +64,416 @@ pub struct BrokerStats {
     pub failed: usize,
 }
 
+/// Where a tracked evaluation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Ready,
+    /// Another one of its job is ready or with a worker.
+    Pending,
+    /// Comes in at this time. `nacked`: holds its job's slot meanwhile.
+    Waiting { until: UnixNanos, nacked: bool },
+    /// With a worker; `until` is when the worker's silence counts as a nack (`None`: its plan is being committed).
+    Unacked { token: u64, until: Option<UnixNanos> },
+    /// Handed out too often.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    eval: Arc<Evaluation>,
+    attempts: u32,
+    place: Place,
+}
+
+/// Higher priority first, then the older evaluation.
+type ReadyKey = (Reverse<i64>, u64, EvalId);
+/// Higher priority first, then the newest change.
+type PendingKey = (Reverse<i64>, Reverse<u64>, EvalId);
+
+fn ready_key(eval: &Evaluation) -> ReadyKey {
+    (Reverse(eval.priority), eval.create_index, eval.id)
+}
+
+fn pending_key(eval: &Evaluation) -> PendingKey {
+    (Reverse(eval.priority), Reverse(eval.modify_index), eval.id)
+}
+
 /// Pending evaluations on their way to workers.
 #[derive(Debug, Default)]
-pub struct Broker {}
+pub struct Broker {
+    options: BrokerOptions,
+    enabled: bool,
+    evals: HashMap<EvalId, Tracked>,
+    /// The one evaluation of a job that is ready, waits after a nack, failed, or is with a worker.
+    slots: HashMap<NamespacedId, EvalId>,
+    ready: HashMap<JobType, BTreeSet<ReadyKey>>,
+    pending: HashMap<NamespacedId, BTreeSet<PendingKey>>,
+    failed: BTreeSet<ReadyKey>,
+    /// When something is due: workers' silence and delays.
+    timers: BTreeSet<(UnixNanos, EvalId)>,
+    /// By token: given back while a worker still holds it.
+    requeue: HashMap<u64, Arc<Evaluation>>,
+    cancelable: Vec<Arc<Evaluation>>,
+}
 
 impl Broker {
-    pub fn new(_options: BrokerOptions) -> Broker {
-        Broker::default()
+    pub fn new(options: BrokerOptions) -> Broker {
+        Broker { options, ..Broker::default() }
     }
+
     pub fn enabled(&self) -> bool {
-        false
+        self.enabled
     }
+
     /// Off forgets everything.
-    pub fn set_enabled(&mut self, _enabled: bool) {}
+    pub fn set_enabled(&mut self, enabled: bool) {
+        if !enabled {
+            *self = Broker::new(self.options.clone());
+        }
+        self.enabled = enabled;
+    }
+
     /// Takes a pending evaluation in. `token`: held by the worker that gives it back while it still holds it.
-    pub fn enqueue(&mut self, _eval: Arc<Evaluation>, _token: Option<u64>, _now: UnixNanos) {}
+    pub fn enqueue(&mut self, eval: Arc<Evaluation>, token: Option<u64>, now: UnixNanos) {
+        if !self.enabled {
+            return;
+        }
+        if self.evals.contains_key(&eval.id) {
+            if let Some(token) = token.filter(|t| self.outstanding(eval.id) == Some(*t)) {
+                self.requeue.insert(token, eval);
+            }
+            return;
+        }
+        let until = if eval.wait.0 > 0 { now + eval.wait } else { eval.wait_until };
+        let id = eval.id;
+        let waits = until > now;
+        let place = if waits { Place::Waiting { until, nacked: false } } else { Place::Pending };
+        self.evals.insert(id, Tracked { eval, attempts: 0, place });
+        if waits {
+            self.timers.insert((until, id));
+        } else {
+            self.admit(id);
+        }
+    }
+
+    /// Makes a tracked evaluation ready, or pending behind another one of its job.
+    fn admit(&mut self, id: EvalId) {
+        let Some(tracked) = self.evals.get_mut(&id) else { return };
+        let job = tracked.eval.job_key();
+        let holder = *self.slots.entry(job.clone()).or_insert(id);
+        if holder == id {
+            tracked.place = Place::Ready;
+            self.ready.entry(tracked.eval.type_).or_default().insert(ready_key(&tracked.eval));
+        } else {
+            tracked.place = Place::Pending;
+            self.pending.entry(job).or_default().insert(pending_key(&tracked.eval));
+        }
+    }
+
     /// Forgets an evaluation that ended elsewhere, unless a worker holds it.
-    pub fn remove(&mut self, _id: EvalId) {}
+    pub fn remove(&mut self, id: EvalId) {
+        let Some(tracked) = self.evals.get(&id) else { return };
+        if matches!(tracked.place, Place::Unacked { .. }) {
+            return;
+        }
+        let Some(Tracked { eval, place, .. }) = self.evals.remove(&id) else { return };
+        match place {
+            Place::Ready => {
+                self.ready.entry(eval.type_).or_default().remove(&ready_key(&eval));
+            }
+            Place::Pending => {
+                if let Some(queue) = self.pending.get_mut(&eval.job_key()) {
+                    queue.remove(&pending_key(&eval));
+                }
+            }
+            Place::Waiting { until, .. } => {
+                self.timers.remove(&(until, id));
+            }
+            Place::Failed => {
+                self.failed.remove(&ready_key(&eval));
+            }
+            Place::Unacked { .. } => {}
+        }
+        self.free_slot(&eval.job_key(), id);
+    }
+
     /// The best ready evaluation of these types, from now on held under `token`.
-    pub fn dequeue(&mut self, _types: &[JobType], _token: u64, _now: UnixNanos) -> Option<Dequeued> {
-        None
+    pub fn dequeue(&mut self, types: &[JobType], token: u64, now: UnixNanos) -> Option<Dequeued> {
+        let first = |t: &JobType| self.ready.get(t).and_then(|queue| queue.first()).map(|key| (*key, *t));
+        let (key, type_) = types.iter().filter_map(first).min()?;
+        self.ready.entry(type_).or_default().remove(&key);
+        self.hand_out(key.2, token, now)
     }
+
     /// One that was handed out too often: to be written as failed, then acked.
-    pub fn dequeue_failed(&mut self, _token: u64, _now: UnixNanos) -> Option<Dequeued> {
-        None
+    pub fn dequeue_failed(&mut self, token: u64, now: UnixNanos) -> Option<Dequeued> {
+        let (.., id) = self.failed.pop_first()?;
+        self.hand_out(id, token, now)
     }
-    pub fn ack(&mut self, _id: EvalId, _token: u64, _now: UnixNanos) -> Result<(), BrokerError> {
+
+    fn hand_out(&mut self, id: EvalId, token: u64, now: UnixNanos) -> Option<Dequeued> {
+        let until = now + self.options.nack_timeout;
+        let tracked = self.evals.get_mut(&id)?;
+        tracked.attempts += 1;
+        tracked.place = Place::Unacked { token, until: Some(until) };
+        self.timers.insert((until, id));
+        Some(Dequeued { eval: tracked.eval.clone(), token, attempts: tracked.attempts })
+    }
+
+    /// The worker is done with it. The newest waiting evaluation of the job is next; older ones are needless.
+    pub fn ack(&mut self, id: EvalId, token: u64, now: UnixNanos) -> Result<(), BrokerError> {
+        self.release(id, token)?;
+        let Some(tracked) = self.evals.remove(&id) else { return Err(BrokerError::NotFound) };
+        let job = tracked.eval.job_key();
+        self.free_slot(&job, id);
+        if let Some(eval) = self.requeue.remove(&token) {
+            self.enqueue(eval, None, now);
+        }
         Ok(())
     }
-    pub fn nack(&mut self, _id: EvalId, _token: u64, _now: UnixNanos) -> Result<(), BrokerError> {
+
+    /// The worker could not do it: it comes again after a while, or is given up.
+    pub fn nack(&mut self, id: EvalId, token: u64, now: UnixNanos) -> Result<(), BrokerError> {
+        self.release(id, token)?;
+        self.requeue.remove(&token);
+        let Some(tracked) = self.evals.get_mut(&id) else { return Err(BrokerError::NotFound) };
+        if tracked.attempts >= self.options.delivery_limit {
+            tracked.place = Place::Failed;
+            self.failed.insert(ready_key(&tracked.eval));
+            return Ok(());
+        }
+        let delay = match tracked.attempts {
+            0 => Dur::ZERO,
+            1 => self.options.initial_nack_delay,
+            n => Dur(self.options.subsequent_nack_delay.0 * i64::from(n - 1)),
+        };
+        let until = now + delay;
+        tracked.place = Place::Waiting { until, nacked: true };
+        self.timers.insert((until, id));
         Ok(())
     }
+
+    /// Takes an evaluation out of its worker's hands.
+    fn release(&mut self, id: EvalId, token: u64) -> Result<(), BrokerError> {
+        let until = self.held(id, token)?;
+        if let Some(until) = until {
+            self.timers.remove(&(until, id));
+        }
+        Ok(())
+    }
+
+    fn held(&self, id: EvalId, token: u64) -> Result<Option<UnixNanos>, BrokerError> {
+        match self.evals.get(&id).map(|t| t.place) {
+            Some(Place::Unacked { token: known, until }) if known == token => Ok(until),
+            Some(Place::Unacked { .. }) => Err(BrokerError::TokenMismatch),
+            Some(Place::Waiting { nacked: true, .. } | Place::Failed) => Err(BrokerError::TooLate),
+            _ => Err(BrokerError::NotFound),
+        }
+    }
+
+    fn free_slot(&mut self, job: &NamespacedId, id: EvalId) {
+        if self.slots.get(job) != Some(&id) {
+            return;
+        }
+        self.slots.remove(job);
+        let Some(mut queue) = self.pending.remove(job) else { return };
+        if let Some((.., best)) = queue.pop_first() {
+            self.admit(best);
+        }
+        for (.., id) in queue {
+            self.cancelable.extend(self.evals.remove(&id).map(|t| t.eval));
+        }
+    }
+
     /// The token under which a worker holds `id`.
-    pub fn outstanding(&self, _id: EvalId) -> Option<u64> {
-        None
+    pub fn outstanding(&self, id: EvalId) -> Option<u64> {
+        match self.evals.get(&id)?.place {
+            Place::Unacked { token, .. } => Some(token),
+            _ => None,
+        }
     }
+
     /// The worker is alive: its time starts again.
-    pub fn reset(&mut self, _id: EvalId, _token: u64, _now: UnixNanos) -> Result<(), BrokerError> {
+    pub fn reset(&mut self, id: EvalId, token: u64, now: UnixNanos) -> Result<(), BrokerError> {
+        self.release(id, token)?;
+        let until = now + self.options.nack_timeout;
+        self.set_until(id, Some(until), token);
+        self.timers.insert((until, id));
         Ok(())
     }
+
     /// Stops the worker's time while its plan waits to be committed; [`Broker::reset`] starts it again.
-    pub fn pause(&mut self, _id: EvalId, _token: u64) -> Result<(), BrokerError> {
+    pub fn pause(&mut self, id: EvalId, token: u64) -> Result<(), BrokerError> {
+        self.release(id, token)?;
+        self.set_until(id, None, token);
         Ok(())
     }
+
+    fn set_until(&mut self, id: EvalId, until: Option<UnixNanos>, token: u64) {
+        if let Some(tracked) = self.evals.get_mut(&id) {
+            tracked.place = Place::Unacked { token, until };
+        }
+    }
+
     /// Carries out what is due: delays that end, workers that were silent too long.
-    pub fn step(&mut self, _now: UnixNanos) {}
+    pub fn step(&mut self, now: UnixNanos) {
+        while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            match self.evals.get(&id).map(|t| t.place) {
+                Some(Place::Waiting { .. }) => self.admit(id),
+                Some(Place::Unacked { token, .. }) => {
+                    let _ = self.nack(id, token, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// When [`Broker::step`] has something to do.
     pub fn next_wake(&self) -> Option<UnixNanos> {
-        None
+        self.timers.first().map(|(at, _)| *at)
     }
+
     /// Evaluations that a newer one of their job made needless: to be written as canceled.
-    pub fn take_cancelable(&mut self, _max: usize) -> Vec<Arc<Evaluation>> {
-        Vec::new()
+    pub fn take_cancelable(&mut self, max: usize) -> Vec<Arc<Evaluation>> {
+        let keep = self.cancelable.len().saturating_sub(max);
+        self.cancelable.split_off(keep)
     }
+
     pub fn stats(&self) -> BrokerStats {
-        BrokerStats::default()
+        let mut stats = BrokerStats { cancelable: self.cancelable.len(), ..BrokerStats::default() };
+        for tracked in self.evals.values() {
+            *match tracked.place {
+                Place::Ready => &mut stats.ready,
+                Place::Pending => &mut stats.pending,
+                Place::Waiting { .. } => &mut stats.waiting,
+                Place::Unacked { .. } => &mut stats.unacked,
+                Place::Failed => &mut stats.failed,
+            } += 1;
+        }
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tarpan_model::Trigger;
+    use tarpan_testkit::at;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ALL: [JobType; 2] = [JobType::Service, JobType::Batch];
+
+    fn id(n: u128) -> EvalId {
+        EvalId(Uuid::from_u128(n))
+    }
+
+    /// Evaluation `n` of a job, created and changed at index `n`.
+    fn eval(n: u64, job: &str, priority: i64) -> Evaluation {
+        let job = NamespacedId::new("default", job);
+        let mut eval =
+            Evaluation::new(id(n.into()), &job, JobType::Service, priority, Trigger::JobRegister, UnixNanos::ZERO);
+        (eval.create_index, eval.modify_index) = (n, n);
+        eval
+    }
+
+    fn broker(evals: impl IntoIterator<Item = Evaluation>) -> Broker {
+        let mut broker = Broker::default();
+        broker.set_enabled(true);
+        for eval in evals {
+            broker.enqueue(Arc::new(eval), None, at(0));
+        }
+        broker
+    }
+
+    fn next(broker: &mut Broker, token: u64, now: UnixNanos) -> Option<u128> {
+        broker.dequeue(&ALL, token, now).map(|d| d.eval.id.0.as_u128())
+    }
+
+    #[test]
+    fn the_most_important_then_the_oldest_comes_first() {
+        let mut broker = broker([eval(2, "a", 50), eval(1, "b", 50), eval(3, "c", 80)]);
+        let order: Vec<_> = (0..4).map(|t| next(&mut broker, t, at(0))).collect();
+        assert_eq!(order, [Some(3), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn one_of_a_job_at_a_time_and_older_waiting_ones_are_canceled() {
+        let mut broker = broker([eval(1, "a", 50), eval(2, "a", 50), eval(3, "a", 50)]);
+        assert_eq!(next(&mut broker, 7, at(0)), Some(1));
+        assert_eq!(next(&mut broker, 8, at(0)), None);
+        assert_eq!(broker.ack(id(1), 8, at(0)), Err(BrokerError::TokenMismatch));
+        broker.ack(id(1), 7, at(0)).unwrap();
+        assert_eq!(broker.take_cancelable(10).iter().map(|e| e.id).collect::<Vec<_>>(), [id(2)]);
+        assert_eq!(next(&mut broker, 9, at(0)), Some(3));
+    }
+
+    #[test]
+    fn a_nacked_one_waits_longer_each_time_and_fails_in_the_end() {
+        let mut broker = broker([eval(1, "a", 50), eval(2, "a", 50)]);
+        for (attempt, delay) in [(1, 1), (2, 20)] {
+            assert_eq!(next(&mut broker, attempt, at(100)), Some(1));
+            broker.nack(id(1), attempt, at(100)).unwrap();
+            broker.step(at(100 + delay - 1));
+            assert_eq!(next(&mut broker, 50, at(100)), None, "its delay keeps the job's slot");
+            assert_eq!(broker.next_wake(), Some(at(100 + delay)));
+            broker.step(at(100 + delay));
+        }
+        assert_eq!(next(&mut broker, 3, at(200)), Some(1));
+        broker.nack(id(1), 3, at(200)).unwrap();
+        assert_eq!(next(&mut broker, 4, at(300)), None);
+        let failed = broker.dequeue_failed(5, at(300)).unwrap();
+        assert_eq!(failed.eval.id, id(1));
+        broker.ack(id(1), 5, at(300)).unwrap();
+        assert_eq!(next(&mut broker, 6, at(300)), Some(2));
+    }
+
+    #[test]
+    fn a_silent_worker_loses_it_unless_its_plan_is_being_committed() {
+        let mut broker = broker([eval(1, "a", 50)]);
+        next(&mut broker, 1, at(0));
+        broker.pause(id(1), 1).unwrap();
+        broker.step(at(1_000));
+        assert_eq!(broker.outstanding(id(1)), Some(1));
+        broker.reset(id(1), 1, at(1_000)).unwrap();
+        broker.step(at(1_060));
+        assert_eq!(broker.outstanding(id(1)), None);
+        assert_eq!(broker.ack(id(1), 1, at(1_060)), Err(BrokerError::TooLate));
+        broker.step(at(1_061));
+        assert_eq!(next(&mut broker, 2, at(1_061)), Some(1));
+    }
+
+    #[test]
+    fn delays_are_kept() {
+        let later = Evaluation { wait_until: at(30), ..eval(1, "a", 50) };
+        let waiting = Evaluation { wait: Dur::from_secs(10), ..eval(2, "b", 50) };
+        let mut broker = broker([later, waiting]);
+        assert_eq!(next(&mut broker, 1, at(0)), None);
+        broker.step(at(10));
+        assert_eq!(next(&mut broker, 1, at(10)), Some(2));
+        broker.step(at(30));
+        assert_eq!(next(&mut broker, 2, at(30)), Some(1));
+    }
+
+    #[test]
+    fn given_back_by_its_worker_it_comes_again_after_the_ack() {
+        let mut broker = broker([eval(1, "a", 50)]);
+        next(&mut broker, 1, at(0));
+        broker.enqueue(Arc::new(eval(1, "a", 50)), None, at(0));
+        broker.enqueue(Arc::new(eval(1, "a", 60)), Some(1), at(0));
+        assert_eq!(next(&mut broker, 2, at(0)), None);
+        broker.ack(id(1), 1, at(0)).unwrap();
+        let again = broker.dequeue(&ALL, 3, at(0)).unwrap();
+        assert_eq!((again.eval.id, again.eval.priority, again.attempts), (id(1), 60, 1));
+    }
+
+    #[test]
+    fn one_that_ended_elsewhere_makes_room() {
+        let mut broker = broker([eval(1, "a", 50), eval(2, "a", 50)]);
+        broker.remove(id(1));
+        assert_eq!(next(&mut broker, 1, at(0)), Some(2));
+        broker.set_enabled(false);
+        assert_eq!(broker.stats(), BrokerStats::default());
     }
 }

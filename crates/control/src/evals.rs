@@ -1,9 +1,13 @@
 //! Broker and blocked evaluations together, kept in step with state by its events.
 
-use tarpan_model::UnixNanos;
-use tarpan_state::{Event, State};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::blocked::Blocked;
+use tarpan_model::ids::NodeId;
+use tarpan_model::{EvalStatus, Evaluation, UnixNanos};
+use tarpan_state::{Change, Event, State};
+
+use crate::blocked::{Blocked, Released};
 use crate::broker::Broker;
 
 /// All evaluations that are not finished, on the leader.
@@ -15,9 +19,101 @@ pub struct Evals {
 
 impl Evals {
     /// Starts (or starts again) from what is written: for a new leader.
-    pub fn restore(&mut self, _state: &State, _now: UnixNanos) {}
+    ///
+    /// What workers hold stays with them: starting again after a gap in the events must not hand it out twice.
+    pub fn restore(&mut self, state: &State, now: UnixNanos) {
+        self.broker.set_enabled(true);
+        self.blocked.set_enabled(true);
+        for eval in state.evals() {
+            self.take_in(eval, now);
+        }
+    }
+
     /// Not the leader any more.
-    pub fn disable(&mut self) {}
+    pub fn disable(&mut self) {
+        self.broker.set_enabled(false);
+        self.blocked.set_enabled(false);
+    }
+
+    fn take_in(&mut self, eval: &Arc<Evaluation>, now: UnixNanos) {
+        match eval.status {
+            EvalStatus::Pending => self.broker.enqueue(eval.clone(), None, now),
+            EvalStatus::Blocked => {
+                let token = self.broker.outstanding(eval.id);
+                let released = self.blocked.block(eval.clone(), token, now);
+                self.enqueue(released, now);
+            }
+            EvalStatus::Complete | EvalStatus::Failed | EvalStatus::Canceled => self.finished(eval),
+        }
+    }
+
+    fn finished(&mut self, eval: &Evaluation) {
+        self.broker.remove(eval.id);
+        self.blocked.remove(eval.id);
+        if eval.status == EvalStatus::Complete && eval.failed_tg_allocs.is_empty() {
+            self.blocked.untrack(&eval.job_key());
+        }
+    }
+
+    fn enqueue(&mut self, released: Vec<Released>, now: UnixNanos) {
+        for Released { eval, token } in released {
+            self.broker.enqueue(eval, token, now);
+        }
+    }
+
     /// Follows what applying changed: new evaluations come in, finished ones go, room that appears releases blocked ones.
-    pub fn observe(&mut self, _events: &[Event], _state: &State, _now: UnixNanos) {}
+    ///
+    /// `state` may be newer than the events: what it says counts.
+    pub fn observe(&mut self, events: &[Event], state: &State, now: UnixNanos) {
+        if !self.broker.enabled() {
+            return;
+        }
+        let mut room: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for event in events {
+            match &event.change {
+                Change::Evaluation { id, row: Some(row), .. } => match state.eval(*id) {
+                    Some(newest) if newest.modify_index == row.modify_index => self.take_in(row, now),
+                    // A later event tells the rest.
+                    Some(_) => {}
+                    None => self.gone(row),
+                },
+                Change::Evaluation { id, row: None, .. } => {
+                    self.broker.remove(*id);
+                    self.blocked.remove(*id);
+                }
+                Change::Node { row: Some(node), .. } if node.is_schedulable() => {
+                    room.insert(node.id, event.index);
+                }
+                Change::Allocation { node, row: Some(row), .. }
+                    if row.client_terminal() && event.kind == "AllocationUpdated" =>
+                {
+                    room.insert(*node, event.index);
+                }
+                Change::Job { key, row: None } => self.blocked.untrack(key),
+                _ => {}
+            }
+        }
+        self.make_room(&room, state, now);
+    }
+
+    fn gone(&mut self, eval: &Evaluation) {
+        self.broker.remove(eval.id);
+        self.blocked.remove(eval.id);
+    }
+
+    /// One release a class, however many of its nodes have room now.
+    fn make_room(&mut self, room: &BTreeMap<NodeId, u64>, state: &State, now: UnixNanos) {
+        let mut classes: BTreeMap<&Arc<str>, u64> = BTreeMap::new();
+        for (id, index) in room {
+            let Some(node) = state.node(*id).filter(|n| n.is_schedulable()) else { continue };
+            let newest = classes.entry(&node.computed_class).or_default();
+            *newest = (*newest).max(*index);
+            let released = self.blocked.unblock_node(*id, *index, now);
+            self.enqueue(released, now);
+        }
+        for (class, index) in classes {
+            let released = self.blocked.unblock_class(class, index, now);
+            self.enqueue(released, now);
+        }
+    }
 }
