@@ -25,7 +25,10 @@ impl Evals {
         self.broker.set_enabled(true);
         self.blocked.set_enabled(true);
         for eval in state.evals() {
-            self.take_in(eval, now);
+            match eval.terminal() {
+                true => self.gone(eval),
+                false => self.take_in(eval, now),
+            }
         }
     }
 
@@ -48,8 +51,7 @@ impl Evals {
     }
 
     fn finished(&mut self, eval: &Evaluation) {
-        self.broker.remove(eval.id);
-        self.blocked.remove(eval.id);
+        self.gone(eval);
         if eval.status == EvalStatus::Complete && eval.failed_tg_allocs.is_empty() {
             self.blocked.untrack(&eval.job_key());
         }
@@ -72,7 +74,7 @@ impl Evals {
         for event in events {
             match &event.change {
                 Change::Evaluation { id, row: Some(row), .. } => match state.eval(*id) {
-                    Some(newest) if newest.modify_index == row.modify_index => self.take_in(row, now),
+                    Some(newest) if newest.modify_index == row.modify_index => self.take_in(newest, now),
                     // A later event tells the rest.
                     Some(_) => {}
                     None => self.gone(row),

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(beats.expired(at(20)), []);
         beats.beat(nodes::id(2), at(15), 0);
         assert_eq!(beats.expired(at(21)), [nodes::id(1)]);
-        assert_eq!(beats.expired(at(35)), []);
+        assert_eq!(beats.expired(at(34)), []);
         assert_eq!(beats.expired(at(36)), [nodes::id(2)]);
         assert_eq!(beats.expired(at(1_000)), []);
         assert_eq!(beats.next_wake(), None);

@@ -1,28 +1,142 @@
 //! What happens to nodes, turned into commands with the evaluations they ask for.
+//!
+//! Source: `reference/semantics.md` §11.
 
-use tarpan_model::ids::{IdSource, NodeId};
-use tarpan_model::node::DrainStrategy;
-use tarpan_model::{Eligibility, Evaluation, Node, UnixNanos};
+use std::collections::BTreeMap;
+
+use tarpan_model::ids::{EvalId, IdSource, NamespacedId, NodeId};
+use tarpan_model::node::{DrainStrategy, NodeEvent};
+use tarpan_model::{Allocation, ClientStatus, Dur, Eligibility, Evaluation, Job, JobType, Node, NodeStatus, Trigger, UnixNanos};
 use tarpan_state::{Command, State};
 
 /// One evaluation for each job that has something on the node, and for each system job that could.
-pub fn node_evals(_state: &State, _node: NodeId, _now: UnixNanos, _ids: &mut dyn IdSource) -> Vec<Evaluation> {
-    Vec::new()
+pub fn node_evals(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdSource) -> Vec<Evaluation> {
+    match state.node(node) {
+        Some(row) => evals_for(state, row, now, ids),
+        None => Vec::new(),
+    }
+}
+
+fn evals_for(state: &State, node: &Node, now: UnixNanos, ids: &mut dyn IdSource) -> Vec<Evaluation> {
+    let mut jobs: BTreeMap<NamespacedId, (JobType, i64, u64)> = BTreeMap::new();
+    for alloc in state.allocs_by_node(node.id).filter(|a| !a.client_terminal()) {
+        let key = alloc.job_key();
+        let job = state.job(&key).unwrap_or(&alloc.job);
+        jobs.entry(key).or_insert_with(|| about(job));
+    }
+    for (key, job) in state.jobs() {
+        if job.job_type() == JobType::System && !job.stopped() && could_run(job, node) {
+            jobs.entry(key.clone()).or_insert_with(|| about(job));
+        }
+    }
+    jobs.into_iter()
+        .map(|(key, (type_, priority, job_modify_index))| {
+            let id = EvalId(ids.next_uuid());
+            let eval = Evaluation::new(id, &key, type_, priority, Trigger::NodeUpdate, now);
+            Evaluation { node_id: Some(node.id), node_modify_index: node.modify_index, job_modify_index, ..eval }
+        })
+        .collect()
+}
+
+fn about(job: &Job) -> (JobType, i64, u64) {
+    (job.job_type(), job.priority(), job.job_modify_index.unwrap_or(0))
+}
+
+/// The job's pool and datacenters include the node.
+fn could_run(job: &Job, node: &Node) -> bool {
+    let pool = job.node_pool.as_deref().unwrap_or("default");
+    let in_pool = matches!(pool, "" | "all") || pool == &*node.node_pool;
+    let globs = job.datacenters.as_deref().unwrap_or_default();
+    in_pool && (globs.is_empty() || globs.iter().any(|glob| glob_matches(glob, &node.datacenter)))
+}
+
+/// `*` stands for any run of characters.
+fn glob_matches(glob: &str, text: &str) -> bool {
+    let Some((head, tail)) = glob.split_once('*') else { return glob == text };
+    let Some(rest) = text.strip_prefix(head) else { return false };
+    (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| glob_matches(tail, &rest[at..]))
 }
 
 /// A node (re-)registers. A new one, or one that was not ready, becomes ready with it.
-pub fn register(_state: &State, node: Node, now: UnixNanos, _ids: &mut dyn IdSource) -> Command {
-    Command::UpsertNode { node: Box::new(node), now, evals: Vec::new() }
+///
+/// A known node keeps what the servers hold of it: [`heartbeat`] makes it ready again. Evaluations come with a new node,
+/// and with changes that could matter to a job.
+pub fn register(state: &State, node: Node, now: UnixNanos, ids: &mut dyn IdSource) -> Command {
+    let evals = match state.node(node.id) {
+        Some(old) if !matters(old, &node) => Vec::new(),
+        _ if node.status == NodeStatus::Ready => evals_for(state, &node, now, ids),
+        _ => Vec::new(),
+    };
+    Command::UpsertNode { node: Box::new(node), now, evals }
+}
+
+/// Something changed that scheduling looks at.
+fn matters(old: &Node, new: &Node) -> bool {
+    old.datacenter != new.datacenter
+        || old.name != new.name
+        || old.node_class != new.node_class
+        || old.node_pool != new.node_pool
+        || old.attributes != new.attributes
+        || old.meta != new.meta
+        || old.host_volumes != new.host_volumes
+        || old.resources != new.resources
+        || old.drivers.len() != new.drivers.len()
+        || old.drivers.iter().any(|(name, info)| {
+            new.drivers.get(name).is_none_or(|n| (n.detected, n.healthy) != (info.detected, info.healthy))
+        })
 }
 
 /// A heartbeat: the command that makes the node ready again, if it is not.
-pub fn heartbeat(_state: &State, _node: NodeId, _now: UnixNanos, _ids: &mut dyn IdSource) -> Option<Command> {
-    None
+///
+/// A node that was disconnected is `initializing` until it reported the allocations that were believed unknown.
+pub fn heartbeat(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Command> {
+    let row = state.node(node)?;
+    let status = next_status(state, row)?;
+    let evals = evals_for(state, row, now, ids);
+    let event = (row.status == NodeStatus::Down).then(|| event("Cluster", "Node reregistered by heartbeat", now));
+    Some(Command::UpdateNodeStatus { node, status, event, now, evals })
+}
+
+fn next_status(state: &State, row: &Node) -> Option<NodeStatus> {
+    let unsynced = || {
+        row.last_alloc_update_index <= row.last_missed_heartbeat_index
+            && row.last_missed_heartbeat_index > 0
+            && state.allocs_by_node(row.id).any(|a| !a.terminal() && a.client_status == ClientStatus::Unknown)
+    };
+    match row.status {
+        NodeStatus::Ready => None,
+        NodeStatus::Disconnected => Some(NodeStatus::Initializing),
+        NodeStatus::Initializing if unsynced() => None,
+        NodeStatus::Initializing | NodeStatus::Down => Some(NodeStatus::Ready),
+    }
 }
 
 /// A node was silent too long: down, or disconnected when an allocation may wait for it.
-pub fn missed(_state: &State, _node: NodeId, _now: UnixNanos, _ids: &mut dyn IdSource) -> Option<Command> {
-    None
+pub fn missed(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Command> {
+    let row = state.node(node)?;
+    if row.status == NodeStatus::Down {
+        return None;
+    }
+    let may_wait = row.status != NodeStatus::Initializing
+        && state.allocs_by_node(node).any(|a| !a.terminal() && waits_for_node(a, now));
+    let status = if may_wait { NodeStatus::Disconnected } else { NodeStatus::Down };
+    if row.status == status {
+        return None;
+    }
+    let event = Some(event("Cluster", "Node heartbeat missed", now));
+    let evals = evals_for(state, row, now, ids);
+    Some(Command::UpdateNodeStatus { node, status, event, now, evals })
+}
+
+/// The allocation is given time to come back, and that time is not over.
+fn waits_for_node(alloc: &Allocation, now: UnixNanos) -> bool {
+    let lost_after = alloc.group().and_then(|g| g.disconnect.as_ref()).and_then(|d| d.lost_after).unwrap_or(Dur::ZERO);
+    let unknown_since = alloc.client_states.last().filter(|(s, _)| *s == ClientStatus::Unknown);
+    lost_after.0 > 0 && unknown_since.is_none_or(|(_, since)| now < *since + lost_after)
+}
+
+fn event(subsystem: &str, message: &str, now: UnixNanos) -> NodeEvent {
+    NodeEvent { message: message.to_owned(), subsystem: subsystem.to_owned(), timestamp: now, ..NodeEvent::default() }
 }
 
 /// Why a wish about a node was refused.
@@ -36,32 +150,81 @@ pub enum NodeError {
 
 /// `None`: nothing changes.
 pub fn set_eligibility(
-    _state: &State,
-    _node: NodeId,
-    _eligibility: Eligibility,
-    _now: UnixNanos,
-    _ids: &mut dyn IdSource,
+    state: &State,
+    node: NodeId,
+    eligibility: Eligibility,
+    now: UnixNanos,
+    ids: &mut dyn IdSource,
 ) -> Result<Option<Command>, NodeError> {
-    Ok(None)
+    let row = state.node(node).ok_or(NodeError::NotFound)?;
+    if row.drain.is_some() && eligibility == Eligibility::Eligible {
+        return Err(NodeError::Draining);
+    }
+    if row.eligibility == eligibility {
+        return Ok(None);
+    }
+    let evals = match eligibility {
+        Eligibility::Eligible => evals_for(state, row, now, ids),
+        Eligibility::Ineligible => Vec::new(),
+    };
+    let event = Some(event("Cluster", &format!("Node marked as {eligibility} for scheduling"), now));
+    Ok(Some(Command::UpdateNodeEligibility { node, eligibility, event, now, evals }))
 }
 
-/// Starts, changes or (with `None`) ends a drain.
+/// Starts, changes or (with `None`) ends a drain. The deadline is turned into a time.
 pub fn set_drain(
-    _state: &State,
-    _node: NodeId,
-    _strategy: Option<DrainStrategy>,
-    _mark_eligible: bool,
-    _now: UnixNanos,
-    _ids: &mut dyn IdSource,
+    state: &State,
+    node: NodeId,
+    strategy: Option<DrainStrategy>,
+    mark_eligible: bool,
+    now: UnixNanos,
+    ids: &mut dyn IdSource,
 ) -> Result<Command, NodeError> {
-    Err(NodeError::NotFound)
+    let row = state.node(node).ok_or(NodeError::NotFound)?;
+    let message = match (&strategy, &row.drain) {
+        (Some(_), None) => "Node drain strategy set",
+        (Some(_), Some(_)) => "Node drain strategy updated",
+        (None, _) => "Node drain disabled",
+    };
+    let started_at = row.drain.as_ref().map_or(now, |d| d.started_at);
+    let strategy = strategy.map(|s| DrainStrategy {
+        started_at,
+        force_deadline: if s.deadline.0 > 0 { now + s.deadline } else { UnixNanos::ZERO },
+        ..s
+    });
+    let evals = if mark_eligible || strategy.is_some() { evals_for(state, row, now, ids) } else { Vec::new() };
+    let event = Some(event("Drain", message, now));
+    Ok(Command::UpdateNodeDrain { node, strategy, mark_eligible, event, now, evals })
 }
 
+/// Removes a node; its allocations are lost.
 pub fn deregister(
-    _state: &State,
-    _node: NodeId,
-    _now: UnixNanos,
-    _ids: &mut dyn IdSource,
+    state: &State,
+    node: NodeId,
+    now: UnixNanos,
+    ids: &mut dyn IdSource,
 ) -> Result<Command, NodeError> {
-    Err(NodeError::NotFound)
+    let row = state.node(node).ok_or(NodeError::NotFound)?;
+    Ok(Command::DeregisterNode { node, now, evals: evals_for(state, row, now, ids) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (glob, text, matches) in [
+            ("*", "dc1", true),
+            ("dc1", "dc1", true),
+            ("dc1", "dc10", false),
+            ("dc*", "dc10", true),
+            ("*-eu", "west-eu", true),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "a1c2b", false),
+            ("", "", true),
+        ] {
+            assert_eq!(glob_matches(glob, text), matches, "{glob} on {text}");
+        }
+    }
 }

@@ -1,10 +1,22 @@
 //! Verifies plans, node by node, against the newest state and the plans that are on their way into it.
+//!
+//! Reads: waiting plans, a snapshot of state, what the plans in flight change on their nodes. Gives: commands that commit
+//! all or part of a plan, or the answer when nothing is left of it. What a node has left comes from the sums that state
+//! keeps, corrected by what changes: a node's allocations are never added up again.
+//! Source: `reference/semantics.md` §3.3.
 
-use tarpan_model::ids::IdSource;
+mod fit;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tarpan_model::ids::{AllocId, EvalId, IdSource, NodeId};
 use tarpan_model::plan::PlanResult;
-use tarpan_model::{Plan, UnixNanos};
+use tarpan_model::{Allocation, ClientStatus, Eligibility, Evaluation, NodeStatus, Plan, Trigger, UnixNanos};
 use tarpan_state::State;
 use tarpan_state::command::ApplyPlan;
+
+use self::fit::{Balance, Taken};
 
 /// What becomes of one submitted plan.
 #[derive(Clone, Debug)]
@@ -22,29 +34,248 @@ pub enum Verdict {
     Answer(PlanResult),
 }
 
+/// A plan that was handed to raft.
+#[derive(Debug)]
+struct Flight {
+    nodes: Vec<NodeId>,
+    /// The raft index from which state has it.
+    committed: Option<u64>,
+}
+
+/// What a plan in flight does to one allocation of a node.
+#[derive(Clone, Debug)]
+struct Change {
+    ticket: u64,
+    alloc: AllocId,
+    /// `None`: it takes nothing any more.
+    taken: Option<Taken>,
+}
+
 /// Plans that wait, and plans in flight.
 #[derive(Debug, Default)]
-pub struct Planner {}
+pub struct Planner {
+    next: u64,
+    queue: BTreeMap<(Reverse<i64>, u64), Plan>,
+    flights: BTreeMap<u64, Flight>,
+    /// By node, in order of commitment.
+    changes: HashMap<NodeId, Vec<Change>>,
+}
 
 impl Planner {
     /// Queues a plan: higher priority first, then first come first served.
-    pub fn submit(&mut self, _plan: Plan) -> u64 {
-        0
+    pub fn submit(&mut self, plan: Plan) -> u64 {
+        self.next += 1;
+        self.queue.insert((Reverse(plan.priority), self.next), plan);
+        self.next
     }
+
     /// Number of plans that wait.
     pub fn waiting(&self) -> usize {
-        0
+        self.queue.len()
     }
+
+    /// Number of plans in flight.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
     /// Verifies up to `max` waiting plans, each against `state` with all plans in flight.
-    pub fn verify(&mut self, _state: &State, _ids: &mut dyn IdSource, _now: UnixNanos, _max: usize) -> Vec<Verified> {
-        Vec::new()
+    pub fn verify(&mut self, state: &State, ids: &mut dyn IdSource, now: UnixNanos, max: usize) -> Vec<Verified> {
+        self.land(state.index());
+        let mut verified = Vec::new();
+        while verified.len() < max {
+            let Some(((_, ticket), plan)) = self.queue.pop_first() else { break };
+            let verdict = self.verify_one(state, ticket, plan, ids, now);
+            verified.push(Verified { ticket, verdict });
+        }
+        verified
     }
+
     /// The plan is in state from raft `index` on.
-    pub fn committed(&mut self, _ticket: u64, _index: u64) {}
+    pub fn committed(&mut self, ticket: u64, index: u64) {
+        if let Some(flight) = self.flights.get_mut(&ticket) {
+            flight.committed = Some(index);
+        }
+    }
+
     /// The plan will not be committed.
-    pub fn failed(&mut self, _ticket: u64) {}
+    pub fn failed(&mut self, ticket: u64) {
+        self.forget(ticket);
+    }
+
     /// Not the leader any more: gives the tickets of the plans that waited.
     pub fn reset(&mut self) -> Vec<u64> {
-        Vec::new()
+        let waiting = self.queue.keys().map(|(_, ticket)| *ticket).collect();
+        *self = Planner { next: self.next, ..Planner::default() };
+        waiting
+    }
+
+    /// Forgets flights that arrived: what they changed is in state.
+    fn land(&mut self, index: u64) {
+        let landed: Vec<u64> =
+            self.flights.iter().filter(|(_, f)| f.committed.is_some_and(|at| at <= index)).map(|(t, _)| *t).collect();
+        for ticket in landed {
+            self.forget(ticket);
+        }
+    }
+
+    fn forget(&mut self, ticket: u64) {
+        let Some(flight) = self.flights.remove(&ticket) else { return };
+        for node in flight.nodes {
+            let Some(changes) = self.changes.get_mut(&node) else { continue };
+            changes.retain(|change| change.ticket != ticket);
+            if changes.is_empty() {
+                self.changes.remove(&node);
+            }
+        }
+    }
+
+    fn verify_one(
+        &mut self,
+        state: &State,
+        ticket: u64,
+        mut plan: Plan,
+        ids: &mut dyn IdSource,
+        now: UnixNanos,
+    ) -> Verdict {
+        for preempted in plan.preemptions.values_mut() {
+            preempted.retain(|p| state.alloc(p.id).is_some_and(|a| !a.terminal()));
+        }
+        plan.preemptions.retain(|_, preempted| !preempted.is_empty());
+        let nodes: BTreeSet<NodeId> = plan.stops.keys().chain(plan.placements.keys()).copied().collect();
+        let rejected: Vec<NodeId> = nodes.into_iter().filter(|node| !self.accepts(state, *node, &plan)).collect();
+        if !rejected.is_empty() {
+            drop_nodes(&mut plan, &rejected);
+            prune_canaries(state, &mut plan);
+        }
+        let contested = rejected.iter().any(|node| self.changes.contains_key(node));
+        let result = PlanResult {
+            index: 0,
+            refresh_index: match rejected.is_empty() {
+                true => 0,
+                // Plans in flight took the room: what took it is seen one entry later at the earliest.
+                false => (state.index() + u64::from(contested)).max(1),
+            },
+            rejected_nodes: rejected,
+            placed: plan.placements.values().map(|p| p.len() as u64).sum(),
+            progressed: !plan.is_noop(),
+        };
+        if plan.is_noop() {
+            return Verdict::Answer(result);
+        }
+        let evals = preemption_evals(state, &plan, now, ids);
+        self.take_off(state, ticket, &plan);
+        Verdict::Commit(Box::new(ApplyPlan { plan, result, evals, now }))
+    }
+
+    /// Can this node carry its part of the plan?
+    fn accepts(&self, state: &State, id: NodeId, plan: &Plan) -> bool {
+        let placements = plan.placements.get(&id).map(Vec::as_slice).unwrap_or_default();
+        if placements.is_empty() {
+            return true;
+        }
+        let Some(node) = state.node(id) else { return false };
+        match node.status {
+            NodeStatus::Ready => {}
+            NodeStatus::Disconnected => return placements.iter().all(|a| a.client_status == ClientStatus::Unknown),
+            NodeStatus::Down => return placements.iter().all(|a| ends_with_node(state, a)),
+            NodeStatus::Initializing => return false,
+        }
+        if placements.iter().all(|a| is_there(state, a)) {
+            return true;
+        }
+        if node.eligibility != Eligibility::Eligible || node.drain.is_some() {
+            return false;
+        }
+        let mut balance = Balance::new(state, id);
+        for change in self.changes.get(&id).into_iter().flatten() {
+            balance.set(change.alloc, change.taken.clone());
+        }
+        for stop in plan.stops.get(&id).into_iter().flatten() {
+            balance.set(stop.id, None);
+        }
+        for preempted in plan.preemptions.get(&id).into_iter().flatten() {
+            balance.set(preempted.id, None);
+        }
+        for alloc in placements {
+            balance.set(alloc.id, (!alloc.terminal()).then(|| Taken::of(state, alloc)));
+        }
+        balance.fits(node)
+    }
+
+    /// Notes what a plan that goes to raft changes.
+    fn take_off(&mut self, state: &State, ticket: u64, plan: &Plan) {
+        let stops = plan.stops.iter().flat_map(|(n, stops)| stops.iter().map(|s| (*n, s.id, None)));
+        let preempted = plan.preemptions.iter().flat_map(|(n, list)| list.iter().map(|p| (*n, p.id, None)));
+        let placed = plan.placements.iter().flat_map(|(n, list)| {
+            list.iter().map(|a| (*n, a.id, (!a.terminal()).then(|| Taken::of(state, a))))
+        });
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for (node, alloc, taken) in stops.chain(preempted).chain(placed) {
+            if nodes.last() != Some(&node) {
+                nodes.push(node);
+            }
+            self.changes.entry(node).or_default().push(Change { ticket, alloc, taken });
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        self.flights.insert(ticket, Flight { nodes, committed: None });
     }
 }
+
+/// Allowed on a node that is down: it is said to be lost, or to be unknown and not replaced.
+fn ends_with_node(state: &State, alloc: &Allocation) -> bool {
+    let kept = || {
+        let job = state.job_version(&alloc.job_key(), alloc.job_version);
+        let group = job.and_then(|job| job.group(&alloc.task_group));
+        group.and_then(|g| g.disconnect.as_ref()).is_some_and(|d| d.replace == Some(false))
+    };
+    alloc.client_status == ClientStatus::Lost || (alloc.client_status == ClientStatus::Unknown && kept())
+}
+
+/// It runs there already: an update in place.
+fn is_there(state: &State, alloc: &Allocation) -> bool {
+    state.alloc(alloc.id).is_some_and(|known| !known.terminal() && known.node_id == alloc.node_id)
+}
+
+fn drop_nodes(plan: &mut Plan, rejected: &[NodeId]) {
+    if plan.all_at_once {
+        plan.stops.clear();
+        plan.placements.clear();
+        plan.preemptions.clear();
+        plan.deployment = None;
+        plan.deployment_updates.clear();
+        return;
+    }
+    for node in rejected {
+        plan.stops.remove(node);
+        plan.placements.remove(node);
+        plan.preemptions.remove(node);
+    }
+}
+
+/// Canaries that were not placed are no canaries.
+fn prune_canaries(state: &State, plan: &mut Plan) {
+    let placed: BTreeSet<AllocId> = plan.placements.values().flatten().map(|a| a.id).collect();
+    for group in plan.deployment.iter_mut().flat_map(|d| d.groups.values_mut()) {
+        group.placed_canaries.retain(|id| placed.contains(id) || state.alloc(*id).is_some());
+    }
+}
+
+/// One evaluation for each job that loses allocations.
+fn preemption_evals(state: &State, plan: &Plan, now: UnixNanos, ids: &mut dyn IdSource) -> Vec<Evaluation> {
+    let lost = plan.preemptions.values().flatten().filter_map(|p| state.alloc(p.id));
+    let jobs: BTreeSet<_> = lost.map(|alloc| alloc.job_key()).collect();
+    jobs.iter()
+        .filter_map(|key| state.job(key))
+        .map(|job| {
+            let id = EvalId(ids.next_uuid());
+            let eval =
+                Evaluation::new(id, &job.key(), job.job_type(), job.priority(), Trigger::Preemption, now);
+            Evaluation { job_modify_index: job.job_modify_index.unwrap_or(0), ..eval }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
