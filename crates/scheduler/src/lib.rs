@@ -4,10 +4,28 @@
 //! not change (the node table as columns, job versions in their dense form), and never changes an answer.
 
 pub mod class;
+pub mod columns;
+pub mod compile;
+pub mod constraint;
+mod differs;
+mod explain;
+mod feasible;
+mod generic;
+mod glob;
+#[cfg(test)]
+mod harness;
+mod place;
+mod plan;
+mod ports;
+pub mod reconcile;
+mod rng;
+mod spread;
+#[cfg(test)]
+mod tests;
 pub mod worker;
 
 use tarpan_model::ids::IdSource;
-use tarpan_model::{Evaluation, Plan, UnixNanos};
+use tarpan_model::{Evaluation, JobType, Plan, UnixNanos};
 use tarpan_state::State;
 
 pub use class::computed_class;
@@ -25,7 +43,10 @@ pub struct Context<'a> {
 
 /// What was derived from rows and is still good for the next evaluation. Not shared between threads: one a worker.
 #[derive(Default)]
-pub struct Cache {}
+pub struct Cache {
+    pub nodes: columns::Nodes,
+    pub jobs: compile::Jobs,
+}
 
 /// What one look at a job asks for.
 #[derive(Clone, Debug)]
@@ -45,6 +66,11 @@ pub struct Outcome {
 ///
 /// Deterministic: equal inputs give equal outcomes. Errors: none; what can't be done is said in `eval`.
 pub fn schedule(context: Context<'_>, eval: &Evaluation) -> Outcome {
-    let plan = Plan::new(eval.id, eval.job_key(), eval.priority, context.state.index());
-    Outcome { evals_before: Vec::new(), plan, eval: eval.clone(), blocked: Vec::new() }
+    context.cache.nodes.refresh(context.state);
+    // A job that is gone or stopped is stopped by its allocations alone, whatever type the evaluation says.
+    let type_ = context.state.job(&eval.job_key()).map_or(eval.type_, |job| job.job_type());
+    match type_ {
+        JobType::Service | JobType::Batch => generic::schedule(context, eval, type_),
+        JobType::System | JobType::SysBatch => generic::schedule(context, eval, type_),
+    }
 }

@@ -127,6 +127,11 @@ impl State {
         self.node_usage.get(&id)
     }
 
+    /// Nodes that have allocations, with what these take, in node-id order.
+    pub fn usages(&self) -> impl Iterator<Item = (NodeId, &Arc<NodeUsage>)> {
+        self.node_usage.iter().map(|(id, usage)| (*id, usage))
+    }
+
     pub fn periodic_launches(&self) -> impl Iterator<Item = (&NamespacedId, PeriodicLaunch)> {
         self.periodic_launches.iter().map(|(key, launch)| (key, *launch))
     }

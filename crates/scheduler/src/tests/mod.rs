@@ -1,0 +1,7 @@
+//! What a plan looks like in the situations that users know, as text.
+
+mod deployments;
+mod failures;
+mod generated;
+mod placing;
+mod system;
