@@ -163,12 +163,8 @@ fn seen(eval: &Evaluation) -> u64 {
 /// Could room there be of use to it?
 fn helps(eval: &Evaluation, room: &Room) -> bool {
     match room {
-        Room::Class(class) => {
-            eval.escaped_computed_class || eval.class_eligibility.get(class).copied().unwrap_or(true)
-        }
-        Room::Node(node) => {
-            matches!(eval.type_, JobType::System | JobType::SysBatch) && eval.node_id == Some(*node)
-        }
+        Room::Class(class) => eval.escaped_computed_class || eval.class_eligibility.get(class).copied().unwrap_or(true),
+        Room::Node(node) => matches!(eval.type_, JobType::System | JobType::SysBatch) && eval.node_id == Some(*node),
     }
 }
 
@@ -211,7 +207,8 @@ mod tests {
     #[test]
     fn room_releases_those_it_could_help() {
         let escaped = Evaluation { escaped_computed_class: true, ..eval(4, "d", &[("x", false)]) };
-        let cases = [eval(1, "a", &[("x", true)]), eval(2, "b", &[("x", false)]), eval(3, "c", &[("y", false)]), escaped];
+        let cases =
+            [eval(1, "a", &[("x", true)]), eval(2, "b", &[("x", false)]), eval(3, "c", &[("y", false)]), escaped];
         let mut blocked = blocked(cases);
         assert_eq!(numbers(&blocked.unblock_class(&Arc::from("x"), 9, at(1))), [1, 3, 4]);
         assert_eq!(blocked.len(), 1);

@@ -71,9 +71,15 @@ enum Place {
     /// Another one of its job is ready or with a worker.
     Pending,
     /// Comes in at this time. `nacked`: holds its job's slot meanwhile.
-    Waiting { until: UnixNanos, nacked: bool },
+    Waiting {
+        until: UnixNanos,
+        nacked: bool,
+    },
     /// With a worker; `until` is when the worker's silence counts as a nack (`None`: its plan is being committed).
-    Unacked { token: u64, until: Option<UnixNanos> },
+    Unacked {
+        token: u64,
+        until: Option<UnixNanos>,
+    },
     /// Handed out too often.
     Failed,
 }

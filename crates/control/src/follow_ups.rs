@@ -63,7 +63,8 @@ fn may_reschedule(alloc: &Allocation, update: &AllocUpdate, now: UnixNanos) -> b
     if alloc.server_terminal() {
         return false;
     }
-    let failed_at = failed_at(update.task_states.values(), if update.modify_time.is_zero() { now } else { update.modify_time });
+    let failed_at =
+        failed_at(update.task_states.values(), if update.modify_time.is_zero() { now } else { update.modify_time });
     eligible(alloc, failed_at)
 }
 
@@ -121,10 +122,8 @@ pub fn delivery_failed(
     }
     let id = EvalId(ids.next_uuid());
     failed.next_eval = Some(id);
-    let again =
-        Evaluation::new(id, &eval.job_key(), eval.type_, eval.priority, Trigger::FailedFollowUp, now);
-    let again =
-        Evaluation { wait, previous_eval: Some(eval.id), job_modify_index: eval.job_modify_index, ..again };
+    let again = Evaluation::new(id, &eval.job_key(), eval.type_, eval.priority, Trigger::FailedFollowUp, now);
+    let again = Evaluation { wait, previous_eval: Some(eval.id), job_modify_index: eval.job_modify_index, ..again };
     vec![failed, again]
 }
 
@@ -135,7 +134,9 @@ pub fn canceled(evals: &[Arc<Evaluation>], now: UnixNanos) -> Vec<Evaluation> {
 
 /// Rows for [`crate::Blocked::take_duplicates`].
 pub fn duplicates(evals: &[Arc<Evaluation>], now: UnixNanos) -> Vec<Evaluation> {
-    ended(evals, now, |eval| Arc::from(format!("existing blocked evaluation exists for job {:?}", eval.job_id.as_str())))
+    ended(evals, now, |eval| {
+        Arc::from(format!("existing blocked evaluation exists for job {:?}", eval.job_id.as_str()))
+    })
 }
 
 fn ended(evals: &[Arc<Evaluation>], now: UnixNanos, why: impl Fn(&Evaluation) -> Arc<str>) -> Vec<Evaluation> {

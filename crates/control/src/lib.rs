@@ -23,4 +23,4 @@ pub use evals::Evals;
 pub use gc::Gc;
 pub use heartbeats::Heartbeats;
 pub use periodic::Periodic;
-pub use planner::{Planner, Verified, Verdict};
+pub use planner::{Planner, Verdict, Verified};

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use tarpan_model::ids::{EvalId, IdSource, NamespacedId, NodeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
-use tarpan_model::{Allocation, ClientStatus, Dur, Eligibility, Evaluation, Job, JobType, Node, NodeStatus, Trigger, UnixNanos};
+use tarpan_model::{
+    Allocation, ClientStatus, Dur, Eligibility, Evaluation, Job, JobType, Node, NodeStatus, Trigger, UnixNanos,
+};
 use tarpan_state::{Command, State};
 
 /// One evaluation for each job that has something on the node, and for each system job that could.
@@ -198,12 +200,7 @@ pub fn set_drain(
 }
 
 /// Removes a node; its allocations are lost.
-pub fn deregister(
-    state: &State,
-    node: NodeId,
-    now: UnixNanos,
-    ids: &mut dyn IdSource,
-) -> Result<Command, NodeError> {
+pub fn deregister(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdSource) -> Result<Command, NodeError> {
     let row = state.node(node).ok_or(NodeError::NotFound)?;
     Ok(Command::DeregisterNode { node, now, evals: evals_for(state, row, now, ids) })
 }

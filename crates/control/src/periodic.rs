@@ -1,10 +1,23 @@
 //! Launches of periodic jobs: when, and as which child.
+//!
+//! Reads: periodic jobs as they are registered, `now`. Gives: children to register. Cron expressions are the field's: five
+//! fields, six with a year, seven with seconds first.
+//! Source: `reference/semantics.md` §9.
 
-use tarpan_model::ids::{IdSource, NamespacedId};
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, TimeZone};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::CronParser;
+use tarpan_model::ids::{EvalId, IdSource, NamespacedId};
 use tarpan_model::job::PeriodicConfig;
-use tarpan_model::{Job, UnixNanos};
+use tarpan_model::{Dur, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::command::RegisterJob;
-use tarpan_state::{Event, State};
+use tarpan_state::{Change, Event, State};
+
+/// Launches that are later than this are not made up for one by one.
+const LATE: Dur = Dur::from_secs(5);
 
 /// Why a periodic block gives no times, or a launch is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,41 +32,340 @@ pub enum PeriodicError {
     NotFound,
 }
 
-/// The first launch after `after`; `None` when there is none.
-pub fn next_launch(_periodic: &PeriodicConfig, _after: UnixNanos) -> Result<Option<UnixNanos>, PeriodicError> {
-    Ok(None)
+/// A cron expression as the field reads it.
+///
+/// Five fields: minute to weekday. Six: a year follows. Seven: seconds come first. Further fields are ignored. `0/3` is "from 0,
+/// every third".
+pub fn parse_cron(expression: &str) -> Result<Cron, PeriodicError> {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    let normal = match fields.len() {
+        6 => format!("0 {}", fields.join(" ")),
+        7.. => fields[..7].join(" "),
+        _ => fields.join(" "),
+    };
+    let error = |reason: String| PeriodicError::Cron { expression: expression.to_owned(), reason };
+    CronParser::builder().sloppy_ranges(true).build().parse(&normal).map_err(|e| error(e.to_string()))
 }
 
-/// The child of `parent` for the launch at `at`, with its evaluation.
-pub fn child(_parent: &Job, _at: UnixNanos, _now: UnixNanos, _ids: &mut dyn IdSource) -> RegisterJob {
-    unimplemented!()
+fn time_zone(periodic: &PeriodicConfig) -> Result<Tz, PeriodicError> {
+    match periodic.time_zone.as_deref() {
+        None | Some("" | "Local") => Ok(Tz::UTC),
+        Some(name) => name.parse().map_err(|_| PeriodicError::TimeZone(name.to_owned())),
+    }
+}
+
+/// `cron` or all of `crons`.
+fn expressions(periodic: &PeriodicConfig) -> impl Iterator<Item = &str> {
+    let one = periodic.spec.as_deref().filter(|s| !s.is_empty());
+    one.into_iter().chain(periodic.specs.iter().flatten().map(String::as_str))
+}
+
+/// The first launch after `after`; `None` when there is none.
+pub fn next_launch(periodic: &PeriodicConfig, after: UnixNanos) -> Result<Option<UnixNanos>, PeriodicError> {
+    let zone = time_zone(periodic)?;
+    let Some(after) = DateTime::from_timestamp(after.secs(), 0) else { return Ok(None) };
+    let after = zone.from_utc_datetime(&after.naive_utc());
+    let mut first = None;
+    for expression in expressions(periodic) {
+        // The only failure left is a time that never comes, such as February 30th.
+        let Ok(next) = parse_cron(expression)?.find_next_occurrence(&after, false) else { continue };
+        let next = UnixNanos::from_secs(next.timestamp());
+        first = Some(first.map_or(next, |known: UnixNanos| known.min(next)));
+    }
+    Ok(first)
+}
+
+/// The child of `parent` for the launch at `at`, with its evaluation. Refused when that launch was made already.
+pub fn child(parent: &Job, at: UnixNanos, now: UnixNanos, ids: &mut dyn IdSource) -> RegisterJob {
+    let id = format!("{}/periodic-{}", parent.id(), at.secs());
+    let job = Job { periodic: None, ..derived(parent, id, now) };
+    let eval =
+        Evaluation::new(EvalId(ids.next_uuid()), &job.key(), job.job_type(), job.priority(), Trigger::PeriodicJob, now);
+    RegisterJob { job, eval: Some(eval), submission: None, enforce_index: Some(0), preserve_counts: false, now }
+}
+
+/// A copy of `parent` as its child `id`, without what the servers wrote into the parent.
+pub(crate) fn derived(parent: &Job, id: String, now: UnixNanos) -> Job {
+    Job {
+        name: Some(id.clone()),
+        id: Some(id),
+        parent_id: parent.id.clone(),
+        status: None,
+        status_description: None,
+        stable: None,
+        version: None,
+        version_tag: None,
+        submit_time: Some(now.0),
+        create_index: None,
+        modify_index: None,
+        job_modify_index: None,
+        ..parent.clone()
+    }
 }
 
 /// A launch by hand, overlap or not.
 pub fn force(
-    _state: &State,
-    _job: &NamespacedId,
-    _now: UnixNanos,
-    _ids: &mut dyn IdSource,
+    state: &State,
+    job: &NamespacedId,
+    now: UnixNanos,
+    ids: &mut dyn IdSource,
 ) -> Result<RegisterJob, PeriodicError> {
-    Err(PeriodicError::NotFound)
+    let parent = state.job(job).ok_or(PeriodicError::NotFound)?;
+    if !parent.is_periodic() {
+        return Err(PeriodicError::NotPeriodic);
+    }
+    Ok(RegisterJob { enforce_index: None, ..child(parent, now, now, ids) })
+}
+
+/// A job that is launched by time.
+fn tracked(job: &Job) -> Option<&PeriodicConfig> {
+    let periodic = job.periodic.as_ref().filter(|p| p.enabled != Some(false))?;
+    (!job.stopped() && !job.is_parameterized()).then_some(periodic)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: UnixNanos,
+    /// Changes of the job that do not make a version leave its next launch alone.
+    version: (Option<u64>, u64),
 }
 
 /// The next launch of every periodic job, on the leader.
 #[derive(Debug, Default)]
-pub struct Periodic {}
+pub struct Periodic {
+    jobs: HashMap<NamespacedId, Entry>,
+    due: BTreeSet<(UnixNanos, NamespacedId)>,
+}
 
 impl Periodic {
     /// For a new leader; what was missed is launched once.
-    pub fn restore(&mut self, _state: &State, _now: UnixNanos) {}
-    pub fn disable(&mut self) {}
-    /// Follows registered, changed and removed jobs.
-    pub fn observe(&mut self, _events: &[Event], _now: UnixNanos) {}
-    /// Children due at `now`; the next launches are set.
-    pub fn step(&mut self, _state: &State, _now: UnixNanos, _ids: &mut dyn IdSource) -> Vec<RegisterJob> {
-        Vec::new()
+    pub fn restore(&mut self, state: &State, now: UnixNanos) {
+        self.disable();
+        for (key, job) in state.jobs() {
+            let Some(periodic) = tracked(job) else { continue };
+            let last = state.periodic_launch(key).map_or(now, |l| l.launch);
+            let Ok(Some(next)) = next_launch(periodic, last) else { continue };
+            self.set(key, job, next.max(now));
+        }
     }
+
+    /// Not the leader any more.
+    pub fn disable(&mut self) {
+        *self = Periodic::default();
+    }
+
+    fn set(&mut self, key: &NamespacedId, job: &Job, at: UnixNanos) {
+        self.remove(key);
+        self.due.insert((at, key.clone()));
+        self.jobs.insert(key.clone(), Entry { at, version: version(job) });
+    }
+
+    fn remove(&mut self, key: &NamespacedId) {
+        if let Some(entry) = self.jobs.remove(key) {
+            self.due.remove(&(entry.at, key.clone()));
+        }
+    }
+
+    /// Follows registered, changed and removed jobs.
+    pub fn observe(&mut self, events: &[Event], now: UnixNanos) {
+        for event in events {
+            if let Change::Job { key, row } = &event.change {
+                self.follow(key, row.as_deref(), now);
+            }
+        }
+    }
+
+    fn follow(&mut self, key: &NamespacedId, job: Option<&Job>, now: UnixNanos) {
+        let Some((job, periodic)) = job.and_then(|job| tracked(job).map(|p| (job, p))) else {
+            return self.remove(key);
+        };
+        if self.jobs.get(key).is_some_and(|entry| entry.version == version(job)) {
+            return;
+        }
+        match next_launch(periodic, now) {
+            Ok(Some(next)) => self.set(key, job, next),
+            _ => self.remove(key),
+        }
+    }
+
+    /// Children due at `now`; the next launches are set.
+    pub fn step(&mut self, state: &State, now: UnixNanos, ids: &mut dyn IdSource) -> Vec<RegisterJob> {
+        let mut children = Vec::new();
+        while let Some((at, key)) = self.due.first().filter(|(at, _)| *at <= now).cloned() {
+            self.remove(&key);
+            let Some(job) = state.job(&key) else { continue };
+            let Some(periodic) = tracked(job) else { continue };
+            if !(periodic.prohibit_overlap == Some(true) && runs(state, &key)) {
+                children.push(child(job, at, now, ids));
+            }
+            let last = if now.since(at) > LATE { now } else { at };
+            if let Ok(Some(next)) = next_launch(periodic, last) {
+                self.set(&key, job, next);
+            }
+        }
+        children
+    }
+
+    /// When the next launch is due.
     pub fn next_wake(&self) -> Option<UnixNanos> {
-        None
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The next launch of one job.
+    pub fn next_of(&self, job: &NamespacedId) -> Option<UnixNanos> {
+        self.jobs.get(job).map(|entry| entry.at)
+    }
+}
+
+fn version(job: &Job) -> (Option<u64>, u64) {
+    (job.create_index, job.version())
+}
+
+/// A child is at work, or waits to be.
+fn runs(state: &State, parent: &NamespacedId) -> bool {
+    state.job_children(parent).any(|child| {
+        let live = state.job_live(&child.key());
+        live.evals > 0 || live.allocs > 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tarpan_model::ids::CountingIds;
+    use tarpan_state::{Command, CommandId, Envelope};
+    use tarpan_testkit::{at, jobs};
+
+    use super::*;
+
+    fn next(cron: &str, zone: &str, after: &str) -> String {
+        let periodic = PeriodicConfig {
+            spec: Some(cron.to_owned()),
+            time_zone: Some(zone.to_owned()),
+            ..PeriodicConfig::default()
+        };
+        let after = DateTime::parse_from_rfc3339(after).unwrap().timestamp();
+        match next_launch(&periodic, UnixNanos::from_secs(after)).unwrap() {
+            Some(time) => tarpan_model::time::rfc3339(time),
+            None => "never".to_owned(),
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (cron, zone, after, then) in [
+            ("*/15 * * * *", "UTC", "2026-01-01T00:07:00Z", "2026-01-01T00:15:00Z"),
+            // Seven fields: seconds first, as in the demo.
+            ("0/3 * * * * * *", "UTC", "2026-01-01T00:00:01Z", "2026-01-01T00:00:03Z"),
+            ("* * * * * * *", "UTC", "2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"),
+            // Six fields: the last is a year.
+            ("0 12 * * * 2027", "UTC", "2026-01-01T00:00:00Z", "2027-01-01T12:00:00Z"),
+            ("30 4 1,15 * 5", "UTC", "2026-01-01T12:00:00Z", "2026-01-02T04:30:00Z"),
+            ("0 0 L * *", "UTC", "2026-02-10T00:00:00Z", "2026-02-28T00:00:00Z"),
+            ("0 9 * * MON-FRI", "UTC", "2026-01-02T10:00:00Z", "2026-01-05T09:00:00Z"),
+            ("0 0 * * 5#2", "UTC", "2026-01-01T00:00:00Z", "2026-01-09T00:00:00Z"),
+            ("@daily", "UTC", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
+            ("@hourly", "UTC", "2026-01-01T00:30:00Z", "2026-01-01T01:00:00Z"),
+            ("0 8 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z", "2026-07-01T06:00:00Z"),
+            ("0 8 * * *", "Asia/Shanghai", "2026-07-01T00:00:00Z", "2026-07-02T00:00:00Z"),
+            ("0 0 30 2 *", "UTC", "2026-01-01T00:00:00Z", "never"),
+        ] {
+            assert_eq!(next(cron, zone, after), then, "{cron} {zone}");
+        }
+    }
+
+    #[test]
+    fn the_earliest_of_several_counts() {
+        let specs = vec!["0 12 * * *".to_owned(), "30 6 * * *".to_owned()];
+        let periodic = PeriodicConfig { specs: Some(specs), ..PeriodicConfig::default() };
+        assert_eq!(next_launch(&periodic, at(0)).unwrap(), Some(at(6 * 3600 + 1800)));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let with = |spec: &str, zone: &str| PeriodicConfig {
+            spec: Some(spec.to_owned()),
+            time_zone: Some(zone.to_owned()),
+            ..PeriodicConfig::default()
+        };
+        assert!(matches!(next_launch(&with("61 * * * *", "UTC"), at(0)), Err(PeriodicError::Cron { .. })));
+        assert!(matches!(next_launch(&with("* *", "UTC"), at(0)), Err(PeriodicError::Cron { .. })));
+        assert!(matches!(next_launch(&with("* * * * *", "Mars/Olympus"), at(0)), Err(PeriodicError::TimeZone(_))));
+    }
+
+    /// A leader's periodic part beside a state that follows it.
+    struct World {
+        state: State,
+        periodic: Periodic,
+        ids: CountingIds,
+    }
+
+    impl World {
+        fn new(job: Job) -> World {
+            let mut world =
+                World { state: State::default(), periodic: Periodic::default(), ids: CountingIds::default() };
+            let command = RegisterJob {
+                job,
+                eval: None,
+                submission: None,
+                enforce_index: None,
+                preserve_counts: false,
+                now: at(0),
+            };
+            world.register(command, at(0));
+            world
+        }
+        fn register(&mut self, command: RegisterJob, now: UnixNanos) {
+            let id = CommandId(self.ids.next_uuid().as_u128());
+            let command = Command::RegisterJob(Box::new(command));
+            self.state.apply(self.state.index() + 1, &[Envelope { id, command }]);
+            let events = self.state.take_events();
+            self.periodic.observe(&events, now);
+        }
+        /// Ids of the children launched at `now`.
+        fn step(&mut self, now: UnixNanos) -> Vec<String> {
+            let children = self.periodic.step(&self.state, now, &mut self.ids);
+            let ids = children.iter().map(|c| c.job.id().to_owned()).collect();
+            for child in children {
+                self.register(child, now);
+            }
+            ids
+        }
+    }
+
+    #[test]
+    fn children_come_by_the_clock_and_a_new_version_changes_the_pace() {
+        let mut world = World::new(jobs::periodic("employee", "0/3 * * * * * *"));
+        let start = at(0).secs();
+        assert_eq!(world.periodic.next_wake(), Some(at(3)));
+        assert_eq!(world.step(at(3)), [format!("employee/periodic-{}", start + 3)]);
+        assert_eq!(world.step(at(5)), [""; 0]);
+        assert_eq!(world.step(at(6)), [format!("employee/periodic-{}", start + 6)]);
+        let parent = NamespacedId::new("default", "employee");
+        assert_eq!(world.state.job_summary(&parent).unwrap().children.unwrap().pending, 2);
+        assert_eq!(world.state.periodic_launch(&parent).unwrap().launch, at(6));
+        let faster = World::new(jobs::periodic("employee", "* * * * * * *")).state.job(&parent).unwrap().clone();
+        let command = RegisterJob { job: (*faster).clone(), ..child(&faster, at(0), at(7), &mut world.ids) };
+        world.register(RegisterJob { eval: None, enforce_index: None, ..command }, at(7));
+        assert_eq!(world.periodic.next_wake(), Some(at(8)));
+    }
+
+    #[test]
+    fn overlap_is_prohibited_on_wish() {
+        let mut job = jobs::periodic("nightly", "* * * * * * *");
+        job.periodic.as_mut().unwrap().prohibit_overlap = Some(true);
+        let mut world = World::new(job);
+        assert_eq!(world.step(at(1)).len(), 1);
+        assert_eq!(world.step(at(2)).len(), 0, "the first child's evaluation is still pending");
+        assert_eq!(world.periodic.next_wake(), Some(at(3)));
+        let forced = force(&world.state, &NamespacedId::new("default", "nightly"), at(2), &mut world.ids);
+        assert!(forced.unwrap().job.id().starts_with("nightly/periodic-"));
+    }
+
+    #[test]
+    fn a_new_leader_makes_up_for_what_was_missed_once() {
+        let mut world = World::new(jobs::periodic("employee", "0/3 * * * * * *"));
+        world.periodic.restore(&world.state, at(100));
+        assert_eq!(world.step(at(100)).len(), 1);
+        assert_eq!(world.periodic.next_wake(), Some(at(102)));
     }
 }

@@ -207,9 +207,10 @@ impl Planner {
     fn take_off(&mut self, state: &State, ticket: u64, plan: &Plan) {
         let stops = plan.stops.iter().flat_map(|(n, stops)| stops.iter().map(|s| (*n, s.id, None)));
         let preempted = plan.preemptions.iter().flat_map(|(n, list)| list.iter().map(|p| (*n, p.id, None)));
-        let placed = plan.placements.iter().flat_map(|(n, list)| {
-            list.iter().map(|a| (*n, a.id, (!a.terminal()).then(|| Taken::of(state, a))))
-        });
+        let placed = plan
+            .placements
+            .iter()
+            .flat_map(|(n, list)| list.iter().map(|a| (*n, a.id, (!a.terminal()).then(|| Taken::of(state, a)))));
         let mut nodes: Vec<NodeId> = Vec::new();
         for (node, alloc, taken) in stops.chain(preempted).chain(placed) {
             if nodes.last() != Some(&node) {
@@ -270,8 +271,7 @@ fn preemption_evals(state: &State, plan: &Plan, now: UnixNanos, ids: &mut dyn Id
         .filter_map(|key| state.job(key))
         .map(|job| {
             let id = EvalId(ids.next_uuid());
-            let eval =
-                Evaluation::new(id, &job.key(), job.job_type(), job.priority(), Trigger::Preemption, now);
+            let eval = Evaluation::new(id, &job.key(), job.job_type(), job.priority(), Trigger::Preemption, now);
             Evaluation { job_modify_index: job.job_modify_index.unwrap_or(0), ..eval }
         })
         .collect()

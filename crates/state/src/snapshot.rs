@@ -170,8 +170,7 @@ impl State {
             self.share_parts(&mut row, &mut groups);
             let known = self.job_version(&key, row.job_version);
             let known = known.filter(|job| job.create_index == Some(row.job_create_index)).cloned();
-            let known = known
-                .or_else(|| detached.get(&(key.clone(), row.job_create_index, row.job_version)).cloned());
+            let known = known.or_else(|| detached.get(&(key.clone(), row.job_create_index, row.job_version)).cloned());
             if let Some(job) = known {
                 row.job = job;
             }
@@ -213,8 +212,7 @@ impl State {
         }
         row.task_states = self.task_states(&Arc::new(TaskStates::new()), &row.task_states);
         let key = (row.job_key(), row.job_version, row.task_group.clone());
-        let (resources, metrics) =
-            groups.entry(key).or_insert_with(|| (row.resources.clone(), row.metrics.clone()));
+        let (resources, metrics) = groups.entry(key).or_insert_with(|| (row.resources.clone(), row.metrics.clone()));
         if *resources == row.resources {
             row.resources = resources.clone();
         } else if resources.tasks == row.resources.tasks {

@@ -70,7 +70,9 @@ impl State {
         match (old, row) {
             (None, None) => return,
             // The common report: the same allocation, a step further.
-            (Some(old), Some(row)) if Arc::ptr_eq(&old.resources, &row.resources) && Arc::ptr_eq(&old.job, &row.job) => {
+            (Some(old), Some(row))
+                if Arc::ptr_eq(&old.resources, &row.resources) && Arc::ptr_eq(&old.job, &row.job) =>
+            {
                 return;
             }
             _ => {}

@@ -9,9 +9,7 @@ use tarpan_model::deployment::{Deployment, DeploymentGroup, DeploymentUpdate};
 use tarpan_model::ids::{CountingIds, DeploymentId, EvalId, IdSource, NamespacedId};
 use tarpan_model::plan::{AllocStop, PlanResult};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{
-    Allocation, ClientStatus, DeploymentStatus, Dur, EvalStatus, NodeStatus, Plan, UnixNanos,
-};
+use tarpan_model::{Allocation, ClientStatus, DeploymentStatus, Dur, EvalStatus, NodeStatus, Plan, UnixNanos};
 use tarpan_state::command::{ApplyPlan, DeregisterJob, RegisterJob, UpdateDeployment};
 use tarpan_state::{Command, CommandId, Envelope, NodeUsage, State};
 use tarpan_testkit::{allocs, at, evals, jobs, nodes};
@@ -71,9 +69,7 @@ fn some_alloc(state: &State, by: u8) -> Option<Arc<Allocation>> {
 /// The command of a step in this state; `None` when there is nothing it could be about.
 fn command(state: &State, step: &Step, ids: &mut CountingIds, now: UnixNanos) -> Option<Command> {
     Some(match step {
-        Step::Node(n) => {
-            Command::UpsertNode { node: Box::new(nodes::ready(u32::from(n % 4))), now, evals: Vec::new() }
-        }
+        Step::Node(n) => Command::UpsertNode { node: Box::new(nodes::ready(u32::from(n % 4))), now, evals: Vec::new() },
         Step::NodeStatus(n, up) => Command::UpdateNodeStatus {
             node: nodes::id(u32::from(n % 4)),
             status: if *up { NodeStatus::Ready } else { NodeStatus::Down },

@@ -56,11 +56,7 @@ pub fn job(id: &'static str) -> impl Strategy<Value = Job> {
 }
 
 fn constraint(left: &str, operand: &str, right: &str) -> Constraint {
-    Constraint {
-        l_target: Some(left.to_owned()),
-        r_target: Some(right.to_owned()),
-        operand: Some(operand.to_owned()),
-    }
+    Constraint { l_target: Some(left.to_owned()), r_target: Some(right.to_owned()), operand: Some(operand.to_owned()) }
 }
 
 fn affinity(left: &str, right: &str, weight: i64) -> Affinity {

@@ -3,8 +3,8 @@
 use tarpan_model::Dur;
 use tarpan_model::duration::{HOUR, MINUTE, SECOND};
 use tarpan_model::job::{
-    EphemeralDisk, Job, MigrateStrategy, NetworkResource, ParameterizedJobConfig, PeriodicConfig, Port, Resources,
-    ReschedulePolicy, RestartPolicy, Task, TaskGroup, UpdateStrategy,
+    EphemeralDisk, Job, MigrateStrategy, NetworkResource, ParameterizedJobConfig, PeriodicConfig, Port,
+    ReschedulePolicy, Resources, RestartPolicy, Task, TaskGroup, UpdateStrategy,
 };
 
 /// A service of `count` instances, 100 MHz and 64 MB each, with the field's defaults for updates.

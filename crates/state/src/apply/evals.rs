@@ -52,8 +52,12 @@ impl Txn<'_> {
     }
 
     fn cancel_blocked(&mut self, key: &NamespacedId, by: &Evaluation) {
-        let blocked: Vec<Arc<Evaluation>> =
-            self.state.evals_by_job(key).filter(|e| e.status == EvalStatus::Blocked && e.id != by.id).cloned().collect();
+        let blocked: Vec<Arc<Evaluation>> = self
+            .state
+            .evals_by_job(key)
+            .filter(|e| e.status == EvalStatus::Blocked && e.id != by.id)
+            .cloned()
+            .collect();
         for old in blocked {
             let row = Evaluation {
                 status: EvalStatus::Canceled,

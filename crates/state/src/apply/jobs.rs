@@ -102,7 +102,8 @@ impl Txn<'_> {
         job.job_modify_index = Some(self.index);
         job.stable = Some(false);
         job.status = Some(old.and_then(|o| o.status.clone()).unwrap_or_default());
-        job.submit_time = Some(job.submit_time.filter(|t| *t > 0 && old.and_then(|o| o.submit_time) != Some(*t)).unwrap_or(now.0));
+        job.submit_time =
+            Some(job.submit_time.filter(|t| *t > 0 && old.and_then(|o| o.submit_time) != Some(*t)).unwrap_or(now.0));
         self.put_submission(key, version, old.map(Job::version), submission);
         self.put_children(key, &job, now);
         self.put_summary(key, &job);

@@ -15,12 +15,7 @@ use crate::tables::Table;
 const EVENTS: usize = 10;
 
 /// A new node keeps the status it comes with; one that is known keeps what the servers hold of it.
-pub(crate) fn upsert(
-    txn: &mut Txn<'_>,
-    node: &Node,
-    now: UnixNanos,
-    evals: &[Evaluation],
-) -> Result<Reply, Rejection> {
+pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Evaluation]) -> Result<Reply, Rejection> {
     let mut row = node.clone();
     let message = match txn.state.nodes.get(&node.id) {
         Some(old) if old.secret_id != node.secret_id => {
@@ -46,8 +41,12 @@ pub(crate) fn upsert(
         }
     };
     share_texts(txn, &mut row);
-    let event =
-        NodeEvent { message: message.to_owned(), subsystem: "Cluster".to_owned(), timestamp: now, ..Default::default() };
+    let event = NodeEvent {
+        message: message.to_owned(),
+        subsystem: "Cluster".to_owned(),
+        timestamp: now,
+        ..Default::default()
+    };
     put(txn, row, Some(&event), evals);
     Ok(txn.done())
 }

@@ -185,7 +185,8 @@ fn update_in_place(
     row.node_name = old.node_name.clone();
     row.task_group = old.task_group.clone();
     let version = txn.state.job_version(&old.job_key(), row.job_version).cloned();
-    row.job = if row.job_version == old.job_version { old.job.clone() } else { version.unwrap_or_else(|| old.job.clone()) };
+    row.job =
+        if row.job_version == old.job_version { old.job.clone() } else { version.unwrap_or_else(|| old.job.clone()) };
     row.job_version = row.job.version.unwrap_or(row.job_version);
     row.job_create_index = old.job_create_index;
     row.task_states = old.task_states.clone();

@@ -26,7 +26,8 @@ fn put(txn: &mut Txn<'_>, service: &ServiceRegistration) {
     let key = (service.namespace.clone(), name.clone(), service.id.clone());
     let old = txn.state.services.get(&key);
     let unchanged = old.is_some_and(|old| {
-        ServiceRegistration { create_index: old.create_index, modify_index: old.modify_index, ..service.clone() } == **old
+        ServiceRegistration { create_index: old.create_index, modify_index: old.modify_index, ..service.clone() }
+            == **old
     });
     if unchanged {
         return;

@@ -9,11 +9,7 @@ use super::txn::Txn;
 use crate::command::{Rejection, Reply};
 use crate::tables::{PeriodicLaunch, SchedulerConfig, Table};
 
-pub(crate) fn periodic_launch(
-    txn: &mut Txn<'_>,
-    job: &NamespacedId,
-    launch: UnixNanos,
-) -> Result<Reply, Rejection> {
+pub(crate) fn periodic_launch(txn: &mut Txn<'_>, job: &NamespacedId, launch: UnixNanos) -> Result<Reply, Rejection> {
     if !txn.state.jobs.contains_key(job) {
         return Err(Rejection::JobNotFound);
     }
@@ -47,8 +43,7 @@ pub(crate) fn scheduler_config(
         return Err(Rejection::Other(format!("scheduler configuration has modify index {found}, not {check}")));
     }
     let create_index = if old.create_index == 0 { txn.index } else { old.create_index };
-    txn.state.scheduler_config =
-        Arc::new(SchedulerConfig { create_index, modify_index: txn.index, ..config.clone() });
+    txn.state.scheduler_config = Arc::new(SchedulerConfig { create_index, modify_index: txn.index, ..config.clone() });
     txn.touch(Table::SchedulerConfig);
     Ok(txn.done())
 }

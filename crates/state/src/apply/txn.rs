@@ -71,9 +71,7 @@ impl<'a> Txn<'a> {
     pub(crate) fn deployment(&mut self, id: DeploymentId) -> Option<&mut Deployment> {
         match self.deployments.entry(id) {
             Entry::Occupied(entry) => Some(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                self.state.deployments.get(&id).map(|row| entry.insert(Deployment::clone(row)))
-            }
+            Entry::Vacant(entry) => self.state.deployments.get(&id).map(|row| entry.insert(Deployment::clone(row))),
         }
     }
 
@@ -139,7 +137,10 @@ impl<'a> Txn<'a> {
             delta.add(was, -1);
             delta.add(status, 1);
         }
-        self.put_job_row(key, Job { status: Some(status.to_owned()), modify_index: Some(self.index), ..Job::clone(&job) });
+        self.put_job_row(
+            key,
+            Job { status: Some(status.to_owned()), modify_index: Some(self.index), ..Job::clone(&job) },
+        );
     }
 
     /// Replaces the current row of a job, its versions untouched.
