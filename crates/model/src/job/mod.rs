@@ -4,6 +4,7 @@
 //! Names on the wire, in a jobspec and in diffs come from the one derive; see [`crate::schema`].
 
 mod access;
+mod admission;
 mod canonical;
 mod connect;
 pub mod finding;
@@ -15,7 +16,7 @@ mod task;
 mod validate;
 
 pub use access::JobType;
-pub use canonical::Admission;
+pub use admission::Admission;
 pub use connect::*;
 pub use finding::Finding;
 pub use group::*;
