@@ -5,6 +5,7 @@
 //! What a runner decides is in pure cores (`step(event, now) -> effects`); what it does is in the shells around them.
 
 pub mod agent;
+pub mod cgroup;
 pub mod options;
 pub mod simulate;
 pub mod supervisor;

@@ -1,0 +1,257 @@
+//! What the supervisor process does. One thread, no async runtime, small buffers: it lives as long as its task.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Exit, Greeting, Logs, Pids, Rotator, Spec, exit_file, pid_file, start_time, write_whole};
+
+/// How long output is still read after the task and its group are dead: descendants that escaped may hold the pipes.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Reads the spec from stdin, runs the task to its end, and exits.
+pub(super) fn run() -> ! {
+    // SAFETY: one thread; a new session keeps the agent's terminal and its signals away.
+    unsafe { libc::setsid() };
+    block_signals();
+    let mut text = String::new();
+    let spec: Spec = match std::io::stdin().read_to_string(&mut text).map(|_| serde_json::from_str(&text)) {
+        Ok(Ok(spec)) => spec,
+        Ok(Err(error)) => fail(&format!("the task's description is not readable: {error}")),
+        Err(error) => fail(&format!("the task's description did not arrive: {error}")),
+    };
+    drop(text);
+    let (mut child, pipes) = match start(&spec) {
+        Ok(started) => started,
+        Err(message) => fail(&message),
+    };
+    let pids = Pids {
+        supervisor: std::process::id(),
+        supervisor_start: start_time(std::process::id()).unwrap_or(0),
+        task: child.id(),
+        task_start: start_time(child.id()).unwrap_or(0),
+    };
+    let _ = write_whole(&pid_file(&spec.run_dir), &serde_json::to_vec(&pids).expect("numbers serialise"));
+    greet(&Greeting::Running(pids));
+    let exit = watch(&spec, &mut child, pipes);
+    let _ = write_whole(&exit_file(&spec.run_dir), &serde_json::to_vec(&exit).expect("an exit serialises"));
+    std::process::exit(0)
+}
+
+/// Signals meant for the agent or its terminal do not end a supervisor. Blocked rather than ignored: the task starts with
+/// an empty mask, while ignored signals would stay ignored in it.
+fn block_signals() {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2] {
+        set.add(signal);
+    }
+    let _ = set.thread_block();
+}
+
+fn fail(message: &str) -> ! {
+    greet(&Greeting::Failed(message.to_owned()));
+    std::process::exit(1)
+}
+
+/// Tells the agent how the start went, and closes stdout and stdin.
+fn greet(greeting: &Greeting) {
+    let mut line = serde_json::to_string(greeting).expect("a greeting serialises");
+    line.push('\n');
+    let mut out = std::io::stdout();
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        for fd in 0..=1 {
+            // SAFETY: replaces our own standard descriptors.
+            unsafe { libc::dup2(null.as_raw_fd(), fd) };
+        }
+    }
+}
+
+/// A task's output pipe and the file it goes to.
+struct Pipe {
+    from: Option<File>,
+    to: Rotator,
+}
+
+fn start(spec: &Spec) -> Result<(Child, Vec<Pipe>), String> {
+    let mut command = Command::new(&spec.command);
+    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.work_dir).stdin(Stdio::null());
+    let mut pipes = Vec::new();
+    match &spec.logs {
+        Some(logs) => {
+            for (kind, is_out) in [("stdout", true), ("stderr", false)] {
+                let (from, to) = pipe().map_err(|e| format!("opening a pipe for the task's output: {e}"))?;
+                let stdio = Stdio::from(to);
+                if is_out { command.stdout(stdio) } else { command.stderr(stdio) };
+                pipes.push(Pipe { from: Some(from), to: rotator(logs, kind)? });
+            }
+        }
+        None => {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+    }
+    let setup = Setup::new(spec);
+    // SAFETY: we have one thread, so the forked child may do anything before exec.
+    unsafe { command.pre_exec(move || setup.apply()) };
+    match command.spawn() {
+        Ok(child) => Ok((child, pipes)),
+        Err(error) => Err(start_error(spec, &error)),
+    }
+}
+
+fn start_error(spec: &Spec, error: &std::io::Error) -> String {
+    let command = spec.command.display();
+    if !spec.work_dir.is_dir() {
+        return format!("failed to start command {command}: its working directory {} is missing", spec.work_dir.display());
+    }
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("failed to start command {command}: no such file or directory"),
+        std::io::ErrorKind::PermissionDenied => format!("failed to start command {command}: permission denied"),
+        _ => format!("failed to start command {command}: {error}"),
+    }
+}
+
+fn rotator(logs: &Logs, kind: &str) -> Result<Rotator, String> {
+    Rotator::open(&logs.dir, &format!("{}.{kind}", logs.task), logs.max_files, logs.max_bytes)
+        .map_err(|e| format!("opening the log files in {}: {e}", logs.dir.display()))
+}
+
+fn pipe() -> std::io::Result<(File, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: fills two descriptors that are ours.
+    if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: both are fresh. Only our reading end must not block.
+    unsafe {
+        libc::fcntl(fds[0], libc::F_SETFL, libc::O_NONBLOCK);
+        Ok((File::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
+    }
+}
+
+/// What the forked child does before it becomes the task.
+struct Setup {
+    cgroups: Vec<PathBuf>,
+    user: Option<super::User>,
+    oom_score_adj: i32,
+    netns: Option<PathBuf>,
+}
+
+impl Setup {
+    fn new(spec: &Spec) -> Setup {
+        Setup {
+            cgroups: spec.cgroups.clone(),
+            user: spec.user.clone(),
+            oom_score_adj: spec.oom_score_adj,
+            netns: spec.netns.clone(),
+        }
+    }
+
+    fn apply(&self) -> std::io::Result<()> {
+        for dir in &self.cgroups {
+            std::fs::write(dir.join("cgroup.procs"), "0")?;
+        }
+        if let Some(path) = &self.netns {
+            let file = File::open(path)?;
+            nix::sched::setns(file.as_fd(), nix::sched::CloneFlags::CLONE_NEWNET)?;
+        }
+        if self.oom_score_adj != 0 {
+            std::fs::write("/proc/self/oom_score_adj", self.oom_score_adj.to_string())?;
+        }
+        // A session of its own: signals to the group reach the task's children and nobody else.
+        nix::unistd::setsid()?;
+        if let Some(user) = &self.user {
+            let groups: Vec<nix::unistd::Gid> = user.groups.iter().map(|g| nix::unistd::Gid::from_raw(*g)).collect();
+            nix::unistd::setgroups(&groups)?;
+            nix::unistd::setgid(nix::unistd::Gid::from_raw(user.gid))?;
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(user.uid))?;
+        }
+        Ok(())
+    }
+}
+
+/// Pumps output until the task ends; then ends what is left of its group, reads the rest, and says how it ended.
+fn watch(spec: &Spec, child: &mut Child, mut pipes: Vec<Pipe>) -> Exit {
+    let Ok(pidfd) = super::pidfd(child.id()) else {
+        return wait_without_pidfd(spec, child, &mut pipes);
+    };
+    let mut buffer = [0u8; 16 * 1024];
+    loop {
+        let ended = {
+            let mut fds = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            fds.extend(pipes.iter().filter_map(|p| p.from.as_ref()).map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) => fds[0].revents().is_some_and(|r| !r.is_empty()),
+                Err(_) => false,
+            }
+        };
+        pump(&mut pipes, &mut buffer);
+        if ended {
+            break;
+        }
+    }
+    finish(spec, child, &mut pipes, &mut buffer)
+}
+
+/// Kernels before 5.3: look four times a second whether the task ended.
+fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>) -> Exit {
+    let mut buffer = [0u8; 16 * 1024];
+    while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+        {
+            let mut fds: Vec<PollFd<'_>> =
+                pipes.iter().filter_map(|p| p.from.as_ref()).map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)).collect();
+            let _ = poll(&mut fds, PollTimeout::from(250u16));
+        }
+        pump(pipes, &mut buffer);
+    }
+    finish(spec, child, pipes, &mut buffer)
+}
+
+fn finish(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>, buffer: &mut [u8]) -> Exit {
+    let status = child.wait();
+    // What the task left behind in its group ends with it.
+    // SAFETY: the group is the task's own session; its leader was reaped just now, so at worst nobody is in it.
+    unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
+    let until = Instant::now() + DRAIN;
+    while pipes.iter().any(|p| p.from.is_some()) && Instant::now() < until {
+        {
+            let mut fds: Vec<PollFd<'_>> =
+                pipes.iter().filter_map(|p| p.from.as_ref()).map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)).collect();
+            let _ = poll(&mut fds, PollTimeout::from(50u16));
+        }
+        pump(pipes, buffer);
+    }
+    let oom_killed = crate::cgroup::oom_killed(&spec.cgroups);
+    match status {
+        Ok(status) => Exit {
+            code: status.code().unwrap_or(if status.signal().is_some() { 128 + status.signal().unwrap_or(0) } else { -1 }),
+            signal: status.signal().unwrap_or(0),
+            oom_killed,
+            error: None,
+        },
+        Err(error) => Exit { code: -1, signal: 0, oom_killed, error: Some(format!("waiting for the task: {error}")) },
+    }
+}
+
+/// Copies what is there to read; a pipe at its end is closed.
+fn pump(pipes: &mut [Pipe], buffer: &mut [u8]) {
+    for pipe in pipes {
+        while let Some(from) = &mut pipe.from {
+            match from.read(buffer) {
+                Ok(0) => pipe.from = None,
+                // A log that can't be written must not stop the task: its output is lost, the task goes on.
+                Ok(n) => drop(pipe.to.write(&buffer[..n])),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) => pipe.from = None,
+            }
+        }
+    }
+}

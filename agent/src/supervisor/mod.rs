@@ -1,0 +1,154 @@
+//! The task supervisor: a tiny process a task that outlives the agent.
+//!
+//! It is this same binary with a hidden argument, branched off before arguments are parsed and before any thread exists.
+//! It owns the task's stdout and stderr and writes the rotated log files, so the agent's death blocks nobody; it writes
+//! `pid.json` when the task runs and `exit.json` when it ended. The agent's side of it is [`Process`].
+
+mod child;
+mod process;
+mod rotate;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use process::{AttachError, Process, SpawnError};
+pub use rotate::Rotator;
+
+/// The hidden first argument.
+pub(crate) const ARGUMENT: &str = "__task-supervisor";
+
+/// Becomes the task supervisor when the process was started as one, and then never returns.
+///
+/// Call it first in `main`: before arguments are parsed and before any thread exists.
+pub fn run_if_supervisor() {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == ARGUMENT) {
+        child::run();
+    }
+}
+
+/// What a supervisor is asked to run; it arrives as JSON on its stdin.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Spec {
+    /// Directory of this run, outside of what the task sees: `pid.json` and `exit.json` appear in it.
+    pub run_dir: PathBuf,
+    pub command: PathBuf,
+    pub args: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub work_dir: PathBuf,
+    /// User, group and further groups; `None`: as the agent.
+    pub user: Option<User>,
+    /// `None`: output goes nowhere.
+    pub logs: Option<Logs>,
+    /// Directories of control groups that the task joins.
+    pub cgroups: Vec<PathBuf>,
+    pub oom_score_adj: i32,
+    /// Network namespace to join, such as `/run/netns/x`.
+    pub netns: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+}
+
+/// Where output goes: `<dir>/<task>.stdout.N` and `<dir>/<task>.stderr.N`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Logs {
+    pub dir: PathBuf,
+    pub task: String,
+    pub max_files: u64,
+    pub max_bytes: u64,
+}
+
+/// `pid.json`: the two processes, each with its start time (clock ticks since boot), so that a reused pid is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pids {
+    pub supervisor: u32,
+    pub supervisor_start: u64,
+    pub task: u32,
+    pub task_start: u64,
+}
+
+/// How a task ended. `exit.json` holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    pub code: i32,
+    /// 0: none.
+    pub signal: i32,
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// Anything else that went wrong, as a sentence.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+impl Exit {
+    pub fn success(&self) -> bool {
+        self.code == 0 && self.signal == 0 && self.error.is_none()
+    }
+}
+
+/// What the supervisor says on its stdout, once, as a line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+enum Greeting {
+    Running(Pids),
+    Failed(String),
+}
+
+fn pid_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("pid.json")
+}
+
+fn exit_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("exit.json")
+}
+
+/// Start time of a process in clock ticks since boot; `None` when there is no such process or it is a zombie.
+///
+/// Source: field 22 of `/proc/PID/stat`; the name before it may hold blanks and brackets, so counting starts after the last `)`.
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let rest = &text[text.rfind(')')? + 1..];
+    let mut fields = rest.split_ascii_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Writes a file so that readers see it whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let tmp = path.with_extension("tmp");
+    std::fs::write(&tmp, bytes)?;
+    std::fs::rename(&tmp, path)
+}
+
+/// A descriptor that becomes readable when the process ends.
+pub(crate) fn pidfd(pid: u32) -> std::io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: pidfd_open takes a pid and flags and gives a new descriptor or an error.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::pid_t::try_from(pid).unwrap_or(-1), 0) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is fresh and ours alone.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) })
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    //! Lets the test binary be its own supervisor: the loader calls this before `main`.
+
+    #[used]
+    #[unsafe(link_section = ".init_array")]
+    static BRANCH: extern "C" fn() = {
+        extern "C" fn branch() {
+            super::run_if_supervisor();
+        }
+        branch
+    };
+}
