@@ -6,7 +6,9 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod driver;
 pub mod options;
+pub mod runner;
 pub mod simulate;
 pub mod supervisor;
 
@@ -14,3 +16,30 @@ pub use agent::{Agent, StartError};
 pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
+
+/// The clock, in the form that rows carry.
+pub(crate) fn now() -> tarpan_model::UnixNanos {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    tarpan_model::UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// An error with its causes, as one sentence.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Ranges of a text such as `1-10,22`; parts that are not numbers are left out.
+pub(crate) fn ranges(text: &str) -> Vec<std::ops::RangeInclusive<u64>> {
+    let part = |part: &str| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        Some(from.trim().parse().ok()?..=to.trim().parse().ok()?)
+    };
+    text.split(',').filter_map(part).collect()
+}

@@ -44,8 +44,7 @@ pub(super) fn run() -> ! {
     std::process::exit(0)
 }
 
-/// Signals meant for the agent or its terminal do not end a supervisor. Blocked rather than ignored: the task starts with
-/// an empty mask, while ignored signals would stay ignored in it.
+/// Signals meant for the agent or its terminal do not end a supervisor. The task starts with an empty mask again.
 fn block_signals() {
     use nix::sys::signal::{SigSet, Signal};
     let mut set = SigSet::empty();
@@ -155,6 +154,8 @@ impl Setup {
     }
 
     fn apply(&self) -> std::io::Result<()> {
+        // What this process keeps blocked for itself must reach the task.
+        nix::sys::signal::SigSet::empty().thread_set_mask()?;
         for dir in &self.cgroups {
             std::fs::write(dir.join("cgroup.procs"), "0")?;
         }

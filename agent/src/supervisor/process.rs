@@ -179,7 +179,8 @@ fn watch(pid: u32, start: u64) -> Option<AsyncFd<OwnedFd>> {
     if start_time(pid) != Some(start) {
         return None;
     }
-    AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE).ok()
+    // SAFETY: the registration owns the descriptor and is dropped with it.
+    unsafe { AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) }.ok()
 }
 
 fn remove_if_there(path: &Path) -> std::io::Result<()> {
