@@ -7,10 +7,15 @@
 pub mod agent;
 pub mod cgroup;
 pub mod driver;
+pub mod env;
 pub mod options;
 pub mod runner;
+pub mod session;
 pub mod simulate;
+pub mod store;
 pub mod supervisor;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 pub use agent::{Agent, StartError};
 pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};

@@ -1,0 +1,381 @@
+//! The agent's session: one stream to one server, for as long as both live.
+//!
+//! Down come orders; up go heartbeats, numbered reports that are kept until they are acknowledged, service registrations
+//! and changes of the node. When it breaks, the next server of the list is tried. What is to be sent waits in the
+//! [`outbox`]; who carries orders out is a [`Host`]. Bulk bytes go over a second connection ([`bulk`]).
+
+pub mod bulk;
+pub mod outbox;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::Rng;
+use tarpan_model::{AllocId, Allocation, Job, Node};
+use tarpan_rpc::agent::agents_client::AgentsClient;
+use tarpan_rpc::agent::{self as rpc, from_agent, from_server};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+pub use outbox::Outbox;
+
+/// How long a server has to answer a connection or the greeting.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Waits between tries grow from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A whole node's orders at once: a thousand allocations with large jobs stay below it.
+const MESSAGE_BYTES: usize = 64 << 20;
+/// Messages on their way up: the stream itself pushes back, so few are enough.
+const UP: usize = 64;
+
+pub type Client = AgentsClient<Channel>;
+
+/// New and changed allocations, each with its job linked.
+#[derive(Debug, Default)]
+pub struct Orders {
+    pub allocs: Vec<Allocation>,
+    pub forget: Vec<AllocId>,
+    /// The servers have told everything there is for this node.
+    pub complete: bool,
+}
+
+/// Who is behind a session: a real agent, or a simulated node.
+pub trait Host: Send + Sync + 'static {
+    fn node(&self) -> Arc<Node>;
+    /// Allocations held, with the index each was last told at.
+    fn have(&self) -> Vec<(AllocId, u64)>;
+    /// Must not block: it starts what takes long.
+    fn orders(&self, orders: Orders);
+    /// The session is up.
+    fn welcomed(&self) {}
+    /// A heartbeat was answered.
+    fn alive(&self) {}
+    /// The node's own routes; `None`: it has none.
+    fn router(&self) -> Option<axum::Router> {
+        None
+    }
+    /// Jobs already known, so that rows of an earlier session can be linked.
+    fn known_job(&self, alloc: &Allocation) -> Option<Arc<Job>> {
+        let _ = alloc;
+        None
+    }
+}
+
+/// How a session behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub servers: Vec<String>,
+    pub version: String,
+    /// The longest wait between tries; in dev mode the server is in the same process and soon there.
+    pub max_backoff: Duration,
+}
+
+/// A cheap handle on the session of one node.
+#[derive(Clone)]
+pub struct Session {
+    pub outbox: Arc<Outbox>,
+    channel: watch::Receiver<Option<Channel>>,
+    servers: Arc<Mutex<Vec<String>>>,
+}
+
+impl Session {
+    /// Opens the session in the background and keeps it open until `stop` says otherwise.
+    pub fn start(config: Config, host: Arc<dyn Host>, outbox: Arc<Outbox>, stop: watch::Receiver<bool>) -> Session {
+        let (sender, channel) = watch::channel(None);
+        let servers = Arc::new(Mutex::new(config.servers.clone()));
+        let session = Session { outbox: outbox.clone(), channel, servers: servers.clone() };
+        let runner = Runner { config, host, outbox, servers, channel: sender, jobs: Jobs::default(), server: 0 };
+        tokio::spawn(async move {
+            let mut stop = stop;
+            let stopped = async { stop.wait_for(|stop| *stop).await.map(drop) };
+            tokio::select! {
+                _ = stopped => {}
+                () = runner.run() => {}
+            }
+        });
+        session
+    }
+
+    /// For requests beside the session (watching services, forwarding HTTP): waits until there is a connection.
+    pub async fn client(&self) -> Client {
+        let mut channel = self.channel.clone();
+        loop {
+            if let Some(channel) = channel.borrow_and_update().clone() {
+                return client(channel);
+            }
+            if channel.changed().await.is_err() {
+                // The session ended for good: nobody waits any more but those who end as well.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Like [`Session::client`], but `None` where there is no connection now.
+    pub fn connected_client(&self) -> Option<Client> {
+        self.channel.borrow().clone().map(client)
+    }
+
+    pub fn servers(&self) -> Vec<String> {
+        self.servers.lock().expect("no panic while held").clone()
+    }
+}
+
+fn client(channel: Channel) -> Client {
+    AgentsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
+}
+
+/// Job versions that a session has sent: rows refer to them.
+#[derive(Default)]
+struct Jobs(std::collections::BTreeMap<(String, String, u64), Arc<Job>>);
+
+impl Jobs {
+    fn key(job: &Job) -> (String, String, u64) {
+        (job.namespace().to_owned(), job.id().to_owned(), job.version())
+    }
+
+    /// Links rows to their jobs. A version that is neither in this message nor known leaves its row out: the agent asks
+    /// for the difference again by its inventory.
+    fn link(&mut self, orders: &rpc::Orders, host: &dyn Host) -> Result<Orders, tarpan_rpc::UnpackError> {
+        let sent: Vec<Job> = if orders.jobs.is_empty() { Vec::new() } else { tarpan_rpc::unpack(&orders.jobs)? };
+        let fresh: Vec<Arc<Job>> = sent.into_iter().map(Arc::new).collect();
+        for job in &fresh {
+            self.0.insert(Jobs::key(job), job.clone());
+        }
+        let rows: Vec<Allocation> = if orders.allocs.is_empty() { Vec::new() } else { tarpan_rpc::unpack(&orders.allocs)? };
+        let mut allocs = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            let key = (row.namespace.as_str().to_owned(), row.job_id.as_str().to_owned(), row.job_version);
+            match self.0.get(&key).cloned().or_else(|| host.known_job(&row)) {
+                Some(job) => {
+                    row.job = job;
+                    allocs.push(row);
+                }
+                None => tracing::error!(alloc_id = %row.id, job_id = %row.job_id, version = row.job_version, "an allocation came without its job"),
+            }
+        }
+        let forget = orders.forget.iter().filter_map(|id| Some(AllocId(uuid::Uuid::from_slice(id).ok()?))).collect();
+        Ok(Orders { allocs, forget, complete: orders.complete })
+    }
+}
+
+/// Why one connection is over.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("connecting")]
+    Connect(#[source] tonic::transport::Error),
+    #[error("the server refused or ended the session: {0}")]
+    Status(String),
+    #[error("the server closed the session")]
+    Closed,
+    #[error("the server did not answer in time")]
+    Silent,
+    #[error("a message of the server is not readable")]
+    Unreadable(#[source] tarpan_rpc::UnpackError),
+}
+
+struct Runner {
+    config: Config,
+    host: Arc<dyn Host>,
+    outbox: Arc<Outbox>,
+    servers: Arc<Mutex<Vec<String>>>,
+    channel: watch::Sender<Option<Channel>>,
+    jobs: Jobs,
+    server: usize,
+}
+
+impl Runner {
+    async fn run(mut self) {
+        let mut backoff = BACKOFF.0;
+        let mut failures = 0u32;
+        loop {
+            let Some(address) = self.next_server() else {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            let mut welcomed = false;
+            let ended = self.connect(&address, &mut welcomed).await;
+            self.channel.send_replace(None);
+            if welcomed {
+                backoff = BACKOFF.0;
+                failures = 0;
+            }
+            failures += 1;
+            // The first misses are the ordinary start of things: servers and agents come up together.
+            match failures {
+                1..=3 => tracing::debug!(server = address, "session: {}", crate::chain(&ended)),
+                n if n % 20 == 4 => tracing::warn!(server = address, "session: {}", crate::chain(&ended)),
+                _ => {}
+            }
+            self.server = self.server.wrapping_add(1);
+            let spread = rand::rng().random_range(0.75..1.25);
+            tokio::time::sleep(backoff.mul_f64(spread)).await;
+            backoff = (backoff * 2).min(BACKOFF.1).min(self.config.max_backoff);
+        }
+    }
+
+    fn next_server(&self) -> Option<String> {
+        let servers = self.servers.lock().expect("no panic while held");
+        (!servers.is_empty()).then(|| servers[self.server % servers.len()].clone())
+    }
+
+    async fn connect(&mut self, address: &str, welcomed: &mut bool) -> Ended {
+        let endpoint = match endpoint(address) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return Ended::Connect(error),
+        };
+        let channel = match endpoint.connect().await {
+            Ok(channel) => channel,
+            Err(error) => return Ended::Connect(error),
+        };
+        match self.talk(channel, endpoint, welcomed).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    async fn talk(&mut self, channel: Channel, endpoint: Endpoint, welcomed: &mut bool) -> Result<std::convert::Infallible, Ended> {
+        let (up, stream) = mpsc::channel(UP);
+        // The new session sends every job version again that it needs.
+        self.jobs = Jobs::default();
+        let node = self.host.node();
+        let have = self.host.have().into_iter();
+        let hello = rpc::Hello {
+            node: tarpan_rpc::pack(&*node).into(),
+            have: have
+                .map(|(id, index)| rpc::AllocVersion { alloc_id: id.0.as_bytes().to_vec().into(), alloc_modify_index: index })
+                .collect(),
+            version: self.config.version.clone(),
+        };
+        let _ = up.send(message(from_agent::Body::Hello(hello))).await;
+        let mut caller = client(channel.clone());
+        let mut down = match tokio::time::timeout(CONNECT, caller.session(ReceiverStream::new(stream))).await {
+            Err(_) => return Err(Ended::Silent),
+            Ok(Err(status)) => return Err(Ended::Status(status.message().to_owned())),
+            Ok(Ok(response)) => response.into_inner(),
+        };
+        let mut line = Line {
+            up,
+            bulk: bulk::Bulk::new(endpoint, node.id, node.secret_id),
+            ttl: Duration::from_secs(10),
+            next_heartbeat: Instant::now() + CONNECT,
+            unanswered: 0,
+            heartbeat: 0,
+        };
+        self.outbox.reconnected();
+        loop {
+            let flush_at = self.outbox.flush_at();
+            tokio::select! {
+                biased;
+                received = down.message() => {
+                    let body = match received {
+                        Err(status) => return Err(Ended::Status(status.message().to_owned())),
+                        Ok(None) => return Err(Ended::Closed),
+                        Ok(Some(message)) => message.body,
+                    };
+                    if let Some(from_server::Body::Welcome(_)) = &body {
+                        *welcomed = true;
+                        self.channel.send_replace(Some(channel.clone()));
+                    }
+                    self.receive(body, &mut line)?;
+                }
+                () = tokio::time::sleep_until(line.next_heartbeat) => line.beat(*welcomed).await?,
+                () = async { tokio::time::sleep_until(flush_at.unwrap_or_else(Instant::now)).await }, if flush_at.is_some() && *welcomed => {
+                    for body in self.outbox.take() {
+                        line.send(body).await?;
+                    }
+                }
+                () = self.outbox.changed() => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, body: Option<from_server::Body>, line: &mut Line) -> Result<(), Ended> {
+        match body {
+            Some(from_server::Body::Welcome(welcome)) => {
+                tracing::info!(servers = ?welcome.servers, "the session is open");
+                line.answered(welcome.heartbeat_ttl_ms);
+                self.learn(welcome.servers);
+                self.host.welcomed();
+                self.host.alive();
+            }
+            Some(from_server::Body::Heartbeat(ack)) => {
+                line.answered(ack.heartbeat_ttl_ms);
+                self.learn(ack.servers);
+                self.host.alive();
+            }
+            Some(from_server::Body::Orders(orders)) => {
+                let orders = self.jobs.link(&orders, &*self.host).map_err(Ended::Unreadable)?;
+                self.host.orders(orders);
+            }
+            Some(from_server::Body::Ack(ack)) => self.outbox.acknowledged(ack.seq),
+            Some(from_server::Body::Open(open)) => {
+                line.bulk.answer(open, self.host.router(), line.up.clone());
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The server's list replaces ours: it knows who is there.
+    fn learn(&mut self, servers: Vec<String>) {
+        if !servers.is_empty() {
+            let mut known = self.servers.lock().expect("no panic while held");
+            if *known != servers {
+                *known = servers;
+                self.server = 0;
+            }
+        }
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(Duration::from_secs(30))))
+}
+
+fn message(body: from_agent::Body) -> rpc::FromAgent {
+    rpc::FromAgent { body: Some(body) }
+}
+
+/// The upper half of an open session, with its heartbeat.
+struct Line {
+    up: mpsc::Sender<rpc::FromAgent>,
+    bulk: bulk::Bulk,
+    ttl: Duration,
+    next_heartbeat: Instant,
+    unanswered: u32,
+    heartbeat: u64,
+}
+
+impl Line {
+    async fn send(&self, body: from_agent::Body) -> Result<(), Ended> {
+        self.up.send(message(body)).await.map_err(|_| Ended::Closed)
+    }
+
+    async fn beat(&mut self, welcomed: bool) -> Result<(), Ended> {
+        if !welcomed || self.unanswered >= 2 {
+            return Err(Ended::Silent);
+        }
+        self.unanswered += 1;
+        self.heartbeat += 1;
+        self.schedule();
+        self.send(from_agent::Body::Heartbeat(rpc::Heartbeat { seq: self.heartbeat })).await
+    }
+
+    fn answered(&mut self, ttl_ms: u64) {
+        self.unanswered = 0;
+        if ttl_ms > 0 {
+            self.ttl = Duration::from_millis(ttl_ms);
+        }
+        self.schedule();
+    }
+
+    /// A little before the time to live is over, so that a late packet does not cost the node its health.
+    fn schedule(&mut self) {
+        self.next_heartbeat = Instant::now() + self.ttl.mul_f64(0.8);
+    }
+}
