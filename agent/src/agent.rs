@@ -1,28 +1,51 @@
 //! The agent of one node: a cheap handle on everything it runs.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
 
-use tarpan_model::{Node, NodeId};
+use tarpan_model::{AllocId, Allocation, Job, Node, NodeId};
+use tokio::sync::watch;
 
+use crate::context::Context;
+use crate::driver::{Driver, mock::Mock, raw_exec::RawExec};
 use crate::options::Options;
+use crate::runner::Runner;
+use crate::session::outbox::Batching;
+use crate::session::{self, Host, Orders, Outbox, Session};
+use crate::store::Store;
+
+/// How often drivers are looked at again.
+const DRIVER_CHECK: Duration = Duration::from_secs(30);
+/// How long the first look at all drivers may take before the node registers without the slow ones.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// Artifacts fetched at the same time by one agent.
+const DOWNLOADS: usize = 8;
 
 /// Why an agent did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("creating the directory {path}")]
+    #[error("creating {path}")]
     Directory {
-        path: std::path::PathBuf,
+        path: PathBuf,
         #[source]
         source: std::io::Error,
     },
     #[error("opening the state in {path}: is another agent running on this data directory?")]
     State {
-        path: std::path::PathBuf,
+        path: PathBuf,
         #[source]
         source: sled::Error,
     },
     #[error("network interface {0:?} was not found on this machine")]
     NoInterface(String),
+    #[error("the configuration of plugin {name:?} is not understood")]
+    Plugin {
+        name: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
 }
 
 /// A running agent.
@@ -32,36 +55,245 @@ pub struct Agent {
 }
 
 struct Inner {
-    node: Arc<Node>,
+    id: NodeId,
+    context: Arc<Context>,
+    session: Session,
+    stop: watch::Sender<bool>,
 }
 
 impl Agent {
     /// Fingerprints the node, takes up again what an earlier agent ran, and opens the session in the background.
     pub async fn start(options: Options) -> Result<Agent, StartError> {
-        let id = NodeId(uuid::Uuid::new_v4());
-        let node = Node::new(id, &options.name, &options.datacenter);
-        Ok(Agent { inner: Arc::new(Inner { node: Arc::new(node) }) })
+        let (state_dir, alloc_root) = (options.state_dir(), options.alloc_dir());
+        for dir in [&state_dir, &alloc_root] {
+            std::fs::create_dir_all(dir).map_err(|source| StartError::Directory { path: dir.clone(), source })?;
+        }
+        let state_dir = state_dir.canonicalize().unwrap_or(state_dir);
+        let alloc_root = alloc_root.canonicalize().unwrap_or(alloc_root);
+        let (id, secret) = (identity(&state_dir, "client-id", options.dev)?, identity(&state_dir, "secret-id", options.dev)?);
+        let store = match options.dev {
+            true => Store::none(),
+            false => {
+                let path = state_dir.join("state");
+                Store::open(&path).map_err(|source| StartError::State { path, source })?
+            }
+        };
+        let id = NodeId(id);
+        let mut node = crate::fingerprint::node(&options, id, secret)?;
+        apply_meta(&mut node, &store.node_meta());
+        let drivers = drivers(&options)?;
+        look_at(&drivers, &mut node, FIRST_LOOK).await;
+        let outbox = Arc::new(Outbox::new(Batching::default()));
+        let (stop, stopped) = watch::channel(false);
+        let context = Arc::new(Context {
+            cgroup_parent: crate::fingerprint::cgroup_parent(&options),
+            outbox: outbox.clone(),
+            store,
+            drivers,
+            session: OnceLock::new(),
+            alloc_root,
+            state_dir,
+            http: OnceLock::new(),
+            node: RwLock::new(Arc::new(node)),
+            runners: RwLock::default(),
+            downloads: tokio::sync::Semaphore::new(DOWNLOADS),
+            options,
+        });
+        let host = Arc::new(NodeHost { context: context.clone(), router: crate::http::router(context.clone()) });
+        let config = session::Config {
+            servers: context.options.servers.clone(),
+            version: context.options.version.clone(),
+            max_backoff: Duration::from_secs(if context.options.dev { 1 } else { 5 }),
+        };
+        restore(&context);
+        let session = Session::start(config, host, outbox, stopped.clone());
+        let _ = context.session.set(session.clone());
+        tokio::spawn(watch_drivers(context.clone(), stopped.clone()));
+        tokio::spawn(crate::gc::run(context.clone(), stopped));
+        Ok(Agent { inner: Arc::new(Inner { id, context, session, stop }) })
     }
 
     pub fn node_id(&self) -> NodeId {
-        self.inner.node.id
+        self.inner.id
     }
 
     /// The node as last fingerprinted.
     pub fn node(&self) -> Arc<Node> {
-        self.inner.node.clone()
+        self.inner.context.node()
     }
 
     /// The node's own `/v1/client/…` routes: what its HTTP listener and its session answer with.
     pub fn router(&self) -> axum::Router {
-        axum::Router::new()
+        crate::http::router(self.inner.context.clone())
     }
 
     /// For an agent without the server role: its own routes here, everything else by a server.
     pub fn forward_router(&self) -> axum::Router {
-        self.router()
+        let forward = axum::Router::new().fallback(crate::forward::handle).with_state(self.inner.session.clone());
+        crate::http::local_router(self.inner.context.clone()).fallback_service(forward)
+    }
+
+    /// Servers that the session knows, the current list.
+    pub fn servers(&self) -> Vec<String> {
+        self.inner.session.servers()
     }
 
     /// Ends the session. Tasks go on, except in dev mode, where they are stopped.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        let context = &self.inner.context;
+        let runners = context.all_runners();
+        if context.options.dev {
+            runners.iter().for_each(|r| r.stop());
+            let all = futures::future::join_all(runners.iter().map(|r| r.wait_finished()));
+            let longest = context.options.max_kill_timeout + Duration::from_secs(5);
+            let _ = tokio::time::timeout(longest, all).await;
+        }
+        runners.iter().for_each(|r| r.leave());
+        self.inner.stop.send_replace(true);
+        context.store.flush().await;
+    }
+}
+
+/// The id in a file of the state directory, made where there is none. A dev agent is a new node every time.
+fn identity(dir: &Path, name: &str, dev: bool) -> Result<uuid::Uuid, StartError> {
+    let path = dir.join(name);
+    let known = std::fs::read_to_string(&path).ok().and_then(|t| uuid::Uuid::parse_str(t.trim()).ok());
+    if let Some(id) = known.filter(|_| !dev) {
+        return Ok(id);
+    }
+    let id = uuid::Uuid::new_v4();
+    if !dev {
+        use std::os::unix::fs::OpenOptionsExt;
+        use std::io::Write;
+        let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut f| f.write_all(id.to_string().as_bytes()).and_then(|()| f.sync_all()));
+        written.map_err(|source| StartError::Directory { path, source })?;
+    }
+    Ok(id)
+}
+
+/// Metadata set through the API wins over the configuration's; `None` takes a key away.
+pub(crate) fn apply_meta(node: &mut Node, dynamic: &BTreeMap<String, Option<String>>) {
+    for (key, value) in dynamic {
+        match value {
+            Some(value) => drop(node.meta.insert(Arc::from(key.as_str()), Arc::from(value.as_str()))),
+            None => drop(node.meta.remove(key.as_str())),
+        }
+    }
+}
+
+fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
+    fn plugin<T: serde::de::DeserializeOwned + Default>(options: &Options, name: &'static str) -> Result<T, StartError> {
+        match options.drivers.get(name) {
+            None | Some(serde_json::Value::Null) => Ok(T::default()),
+            Some(value) => serde_json::from_value(value.clone()).map_err(|source| StartError::Plugin { name, source }),
+        }
+    }
+    let legacy = options.legacy_flag("driver.raw_exec.enable").unwrap_or(false);
+    let raw_exec = RawExec::new(plugin(options, "raw_exec")?, options.raw_exec_enabled || legacy);
+    let mut all: Vec<Arc<dyn Driver>> = vec![Arc::new(raw_exec)];
+    if options.mock_driver {
+        all.push(Arc::new(Mock));
+    }
+    let allowed = options.legacy_list(&["driver.allowlist", "driver.whitelist"]);
+    let denied = options.legacy_list(&["driver.denylist", "driver.blacklist"]).unwrap_or_default();
+    let kept = |name: &str| allowed.as_ref().is_none_or(|a| a.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name);
+    Ok(all.into_iter().filter(|d| kept(d.name())).map(|d| (d.name().to_owned(), d)).collect())
+}
+
+/// Asks every driver how it is; whether the node changed by it.
+async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &mut Node, patience: Duration) -> bool {
+    let one = |driver: Arc<dyn Driver>| async move {
+        let found = tokio::time::timeout(patience, driver.fingerprint()).await;
+        (driver.name(), found.unwrap_or_else(|_| crate::driver::undetected("it does not answer")))
+    };
+    let all = futures::future::join_all(drivers.values().cloned().map(one)).await;
+    let mut changed = false;
+    for (name, mut info) in all {
+        let same = node.drivers.get(name).is_some_and(|old| {
+            info.update_time = if (old.detected, old.healthy) == (info.detected, info.healthy) { old.update_time } else { info.update_time };
+            *old == info
+        });
+        if same {
+            continue;
+        }
+        changed = true;
+        let prefix = format!("driver.{name}");
+        node.attributes.retain(|key, _| **key != *prefix && !key.starts_with(&format!("{prefix}.")));
+        if info.detected {
+            node.attributes.extend(info.attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        node.drivers.insert(Arc::from(name), info);
+    }
+    changed
+}
+
+async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(DRIVER_CHECK) => {}
+        }
+        let mut node = (*context.node()).clone();
+        if look_at(&context.drivers, &mut node, DRIVER_CHECK).await {
+            context.set_node(node);
+        }
+    }
+}
+
+/// Takes up what an earlier agent left in the store.
+fn restore(context: &Arc<Context>) {
+    for record in context.store.load() {
+        let id = record.alloc.id;
+        let runner = Runner::restore(context.clone(), record);
+        context.runners.write().expect("no panic while held").insert(id, runner);
+    }
+}
+
+/// What the session knows of this node.
+struct NodeHost {
+    context: Arc<Context>,
+    router: axum::Router,
+}
+
+impl Host for NodeHost {
+    fn node(&self) -> Arc<Node> {
+        self.context.node()
+    }
+
+    fn have(&self) -> Vec<(AllocId, u64)> {
+        self.context.all_runners().iter().map(|r| (r.id, r.alloc().alloc_modify_index)).collect()
+    }
+
+    fn orders(&self, orders: Orders) {
+        for alloc in orders.allocs {
+            match self.context.runner(alloc.id) {
+                Some(runner) if runner.alloc().alloc_modify_index < alloc.alloc_modify_index => runner.update(alloc),
+                Some(_) => {}
+                None => {
+                    let id = alloc.id;
+                    tracing::debug!(alloc_id = %id, job_id = %alloc.job_id, "a new allocation");
+                    let runner = Runner::start(self.context.clone(), alloc);
+                    self.context.runners.write().expect("no panic while held").insert(id, runner);
+                }
+            }
+        }
+        for id in orders.forget {
+            tokio::spawn(crate::gc::collect(self.context.clone(), id));
+        }
+    }
+
+    fn router(&self) -> Option<axum::Router> {
+        Some(self.router.clone())
+    }
+
+    fn known_job(&self, alloc: &Allocation) -> Option<Arc<Job>> {
+        let same = |a: &Allocation| {
+            a.job_id == alloc.job_id
+                && a.namespace == alloc.namespace
+                && a.job_version == alloc.job_version
+                && a.job_create_index == alloc.job_create_index
+        };
+        self.context.all_runners().iter().map(|r| r.alloc()).find(|a| same(a)).map(|a| a.job.clone())
+    }
 }

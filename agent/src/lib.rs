@@ -5,15 +5,25 @@
 //! What a runner decides is in pure cores (`step(event, now) -> effects`); what it does is in the shells around them.
 
 pub mod agent;
+pub mod alloc_dir;
+pub mod artifact;
 pub mod cgroup;
+pub mod checks;
+mod context;
 pub mod driver;
 pub mod env;
+mod fingerprint;
+mod forward;
+mod gc;
+mod http;
 pub mod options;
 pub mod runner;
+mod services;
 pub mod session;
 pub mod simulate;
 pub mod store;
 pub mod supervisor;
+mod template;
 #[cfg(test)]
 pub(crate) mod test_support;
 

@@ -128,11 +128,11 @@ fn client(channel: Channel) -> Client {
 
 /// Job versions that a session has sent: rows refer to them.
 #[derive(Default)]
-struct Jobs(std::collections::BTreeMap<(String, String, u64), Arc<Job>>);
+struct Jobs(std::collections::BTreeMap<(String, String, u64, u64), Arc<Job>>);
 
 impl Jobs {
-    fn key(job: &Job) -> (String, String, u64) {
-        (job.namespace().to_owned(), job.id().to_owned(), job.version())
+    fn key(job: &Job) -> (String, String, u64, u64) {
+        (job.namespace().to_owned(), job.id().to_owned(), job.version(), job.create_index.unwrap_or(0))
     }
 
     /// Links rows to their jobs. A version that is neither in this message nor known leaves its row out: the agent asks
@@ -146,7 +146,7 @@ impl Jobs {
         let rows: Vec<Allocation> = if orders.allocs.is_empty() { Vec::new() } else { tarpan_rpc::unpack(&orders.allocs)? };
         let mut allocs = Vec::with_capacity(rows.len());
         for mut row in rows {
-            let key = (row.namespace.as_str().to_owned(), row.job_id.as_str().to_owned(), row.job_version);
+            let key = (row.namespace.as_str().to_owned(), row.job_id.as_str().to_owned(), row.job_version, row.job_create_index);
             match self.0.get(&key).cloned().or_else(|| host.known_job(&row)) {
                 Some(job) => {
                     row.job = job;

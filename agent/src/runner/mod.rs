@@ -3,5 +3,9 @@
 pub mod core;
 pub mod event;
 pub mod health;
+mod prepare;
 pub mod restart;
+mod shell;
 pub mod task;
+
+pub use shell::Runner;

@@ -1,0 +1,231 @@
+//! Native checks of services: http and tcp, run on the node that has the allocation. `reference/semantics.md` 19.2.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tarpan_api::wire::CheckQueryResult;
+use tarpan_model::job::{Service, ServiceCheck};
+use tarpan_model::{Allocation, Dur};
+use tokio::task::JoinHandle;
+
+use crate::context::Context;
+use crate::env::{TaskEnv, join};
+use crate::runner::health::Checks;
+use crate::services;
+
+/// Bytes of an answer that are kept as a check's output.
+const OUTPUT: usize = 3 << 10;
+
+type Results = Arc<Mutex<BTreeMap<String, CheckQueryResult>>>;
+type Tell = Arc<dyn Fn(Checks) + Send + Sync>;
+type Restart = Arc<dyn Fn(Option<&str>, &str) + Send + Sync>;
+
+/// Runs the checks of one allocation until dropped.
+pub struct Checker {
+    results: Results,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// One check with everything that is interpolated.
+#[derive(Clone, Debug)]
+struct Check {
+    id: String,
+    service: String,
+    name: String,
+    task: Option<String>,
+    group: String,
+    readiness: bool,
+    kind: String,
+    target: String,
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: String,
+    insecure: bool,
+    interval: Duration,
+    timeout: Duration,
+    restart: Option<(u64, Duration)>,
+}
+
+impl Checker {
+    /// `None`: there are no checks of provider `nomad`.
+    pub fn start(context: &Arc<Context>, alloc: &Arc<Allocation>, tell: Tell, restart: Restart) -> Option<Checker> {
+        let checks = all(context, alloc);
+        if checks.is_empty() {
+            return None;
+        }
+        let results: Results = Arc::default();
+        for check in &checks {
+            let pending = result(check, "pending", "nomad: waiting to run", 0);
+            results.lock().expect("no panic while held").insert(check.id.clone(), pending);
+        }
+        tell(summary(&results));
+        let tasks = checks
+            .into_iter()
+            .map(|check| tokio::spawn(watch(check, results.clone(), tell.clone(), restart.clone())))
+            .collect();
+        Some(Checker { results, tasks })
+    }
+
+    pub fn results(&self) -> BTreeMap<String, CheckQueryResult> {
+        self.results.lock().expect("no panic while held").clone()
+    }
+}
+
+fn summary(results: &Results) -> Checks {
+    let results = results.lock().expect("no panic while held");
+    let acceptable = |r: &CheckQueryResult| r.status == "success" || (r.mode == "readiness" && r.status == "failure");
+    let mut failing: Vec<String> = results.values().filter(|r| !acceptable(r)).map(|r| r.service.clone()).collect();
+    failing.sort();
+    failing.dedup();
+    if failing.is_empty() { Checks::Passing } else { Checks::Failing(failing) }
+}
+
+fn result(check: &Check, status: &str, output: &str, code: i64) -> CheckQueryResult {
+    CheckQueryResult {
+        id: check.id.clone(),
+        mode: if check.readiness { "readiness" } else { "healthiness" }.to_owned(),
+        status: status.to_owned(),
+        status_code: code,
+        output: output.to_owned(),
+        timestamp: crate::now().secs(),
+        group: check.group.clone(),
+        task: check.task.clone().unwrap_or_default(),
+        service: check.service.clone(),
+        check: check.name.clone(),
+    }
+}
+
+async fn watch(check: Check, results: Results, tell: Tell, restart: Restart) {
+    let client = reqwest::Client::builder()
+        .timeout(check.timeout)
+        .danger_accept_invalid_certs(check.insecure)
+        .user_agent("tarpan")
+        .build()
+        .unwrap_or_default();
+    let started = tokio::time::Instant::now();
+    let mut unhealthy = 0u64;
+    tokio::time::sleep(check.interval / 2).await;
+    loop {
+        let (ok, code, output) = run(&check, &client).await;
+        let one = result(&check, if ok { "success" } else { "failure" }, &output, code);
+        results.lock().expect("no panic while held").insert(check.id.clone(), one);
+        tell(summary(&results));
+        unhealthy = if ok { 0 } else { unhealthy + 1 };
+        if let Some((limit, grace)) = check.restart
+            && started.elapsed() > grace
+            && unhealthy >= limit
+        {
+            restart(check.task.as_deref(), &check.name);
+            return;
+        }
+        tokio::time::sleep(check.interval).await;
+    }
+}
+
+async fn run(check: &Check, client: &reqwest::Client) -> (bool, i64, String) {
+    if check.kind == "tcp" {
+        let connected = tokio::time::timeout(check.timeout, tokio::net::TcpStream::connect(&check.target)).await;
+        return match connected {
+            Ok(Ok(_)) => (true, 0, "nomad: tcp ok".to_owned()),
+            Ok(Err(error)) => (false, 0, format!("nomad: {error}")),
+            Err(_) => (false, 0, "nomad: i/o timeout".to_owned()),
+        };
+    }
+    let method = reqwest::Method::from_bytes(check.method.as_bytes()).unwrap_or(reqwest::Method::GET);
+    let mut request = client.request(method, &check.url).body(check.body.clone());
+    for (name, value) in &check.headers {
+        request = request.header(name, value);
+    }
+    let response = match request.send().await {
+        Ok(response) => response,
+        Err(error) => return (false, 0, format!("nomad: {}", crate::chain(&error))),
+    };
+    let code = i64::from(response.status().as_u16());
+    if code == 200 {
+        return (true, code, "nomad: http ok".to_owned());
+    }
+    let body = response.bytes().await.unwrap_or_default();
+    (code < 400, code, String::from_utf8_lossy(&body[..body.len().min(OUTPUT)]).into_owned())
+}
+
+fn all(context: &Context, alloc: &Allocation) -> Vec<Check> {
+    let Some(group) = alloc.group() else { return Vec::new() };
+    let env = services::group_env(context, alloc);
+    let mut found = Vec::new();
+    let owners = group.services().iter().map(|s| (None, s)).chain(
+        group.tasks().iter().flat_map(|t| t.services.iter().flatten().map(|s| (Some(t.name().to_owned()), s))),
+    );
+    for (task, service) in owners.filter(|(_, s)| s.provider.as_deref() == Some("nomad")) {
+        for check in service.checks.iter().flatten() {
+            if matches!(check.type_.as_deref(), Some("http" | "tcp")) {
+                found.push(one(context, alloc, task.clone(), service, check, &env));
+            }
+        }
+    }
+    found
+}
+
+fn one(
+    context: &Context,
+    alloc: &Allocation,
+    task: Option<String>,
+    service: &Service,
+    check: &ServiceCheck,
+    env: &TaskEnv,
+) -> Check {
+    let text = |t: &Option<String>| env.text(t.as_deref().unwrap_or_default());
+    let or = |a: String, b: String| if a.is_empty() { b } else { a };
+    let label = or(text(&check.port_label), text(&service.port_label));
+    let mode = or(text(&check.address_mode), if service.address.is_some() { "auto".into() } else { "host".into() });
+    let as_service = Service { address_mode: Some(mode.clone()), address: service.address.clone(), ..Service::default() };
+    let (ip, port) = services::address(alloc, &context.node(), &as_service, &label, None, env);
+    let target = join(&ip, port);
+    let kind = text(&check.type_);
+    let service_name = text(&service.name);
+    let name = or(text(&check.name), format!("service: {service_name:?} check"));
+    let protocol = or(text(&check.protocol), "http".to_owned());
+    let path = text(&check.path);
+    let on_update = or(text(&check.on_update), text(&service.on_update));
+    let length = |d: Option<Dur>, default: u64| d.map_or(Duration::from_secs(default), |d| d.to_std());
+    let (interval, timeout) = (length(check.interval, 10), length(check.timeout, 5));
+    let restart = check.check_restart.as_ref().or(service.check_restart.as_ref());
+    let restart = restart.filter(|r| r.limit.unwrap_or(0) > 0);
+    let mut hash = Sha256::new();
+    let interval_ns = check.interval.unwrap_or_default().0.to_string();
+    for part in [&alloc.id.to_string(), &*alloc.task_group, task.as_deref().unwrap_or(""), &name, &kind, &label, &on_update, &mode, &interval_ns, &path] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    Check {
+        id: hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+        service: service_name,
+        name,
+        task: task.or_else(|| service.task_name.clone().filter(|t| !t.is_empty())),
+        group: alloc.task_group.to_string(),
+        readiness: on_update == "ignore",
+        url: format!("{protocol}://{target}/{}", path.trim_start_matches('/')),
+        target,
+        kind,
+        method: or(text(&check.method), "GET".to_owned()),
+        headers: check
+            .header
+            .iter()
+            .flatten()
+            .flat_map(|(name, values)| values.iter().map(|v| (env.text(name), env.text(v))))
+            .collect(),
+        body: check.body.clone().unwrap_or_default(),
+        insecure: check.tls_skip_verify == Some(true),
+        interval: interval.max(Duration::from_millis(100)),
+        timeout: timeout.max(Duration::from_millis(100)),
+        restart: restart.map(|r| (r.limit.unwrap_or(0) as u64, length(r.grace, 1))),
+    }
+}

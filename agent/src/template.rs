@@ -1,0 +1,390 @@
+//! A task's templates: rendered before it starts, and again whenever what they read changes.
+//!
+//! The first render waits until everything asked for has been heard of; afterwards changes are told as [`Change`]s.
+//! Functions are in [`funcs`], one rendering in [`render`]. `reference/semantics.md` 18.9.
+
+mod funcs;
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::Rng;
+use tarpan_model::TaskEvent;
+use tarpan_model::job::Template;
+use tarpan_model::service::ServiceRegistration;
+use tarpan_rpc::agent::WatchServiceRequest;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::alloc_dir::{destination, resolve};
+use crate::context::Context;
+use crate::driver::TaskDirs;
+use crate::env::TaskEnv;
+use crate::runner::event;
+
+/// Missing dependencies are told when the set has not changed for so long.
+const TELL_MISSING: Duration = Duration::from_secs(3);
+/// Changes that come together are rendered together.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Pause before a broken watch is opened again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the runner is told after the first render.
+#[derive(Debug)]
+pub enum Change {
+    /// Something was rendered anew.
+    Rendered {
+        /// Variables of all `env = true` templates.
+        env: BTreeMap<String, String>,
+        restart: bool,
+        signals: BTreeSet<String>,
+    },
+    Notice(TaskEvent),
+    /// Rendering does not work any more.
+    Failed(String),
+}
+
+type Tell = Arc<dyn Fn(Change) + Send + Sync>;
+
+/// Everything a task's templates need.
+pub struct Setup {
+    pub context: Arc<Context>,
+    pub namespace: String,
+    pub templates: Vec<Template>,
+    pub dirs: TaskDirs,
+    pub env: TaskEnv,
+    /// The task runs already: what is on disk counts as rendered.
+    pub running: bool,
+}
+
+/// Watches until dropped.
+pub struct Watcher(JoinHandle<()>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why templates can't be rendered at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    #[error("{dest}: {text}")]
+    Render { dest: String, text: String },
+    #[error("template destination {0:?} leaves the task's directory")]
+    Destination(String),
+    #[error("template source {path}: {text}")]
+    Source { path: String, text: String },
+    #[error("writing {path}: {text}")]
+    Write { path: String, text: String },
+    #[error("a template has neither data nor source")]
+    Empty,
+}
+
+/// Renders everything once, waiting for what is missing; gives the environment and goes on watching.
+pub async fn start(setup: Setup, tell: Tell) -> Result<(Watcher, BTreeMap<String, String>), TemplateError> {
+    let mut set = Set::new(setup)?;
+    let changed = set.first(&tell).await?;
+    let env = set.env();
+    if !changed.is_empty() {
+        tell(set.change(&changed));
+    }
+    let once = set.templates.iter().all(|t| t.template.once == Some(true)) || set.data.watched().is_empty();
+    let watcher = tokio::spawn(async move {
+        if !once {
+            set.watch(tell).await;
+        }
+    });
+    Ok((Watcher(watcher), env))
+}
+
+/// What is known of services, kept up to date by one stream each.
+#[derive(Default)]
+struct Data {
+    services: Mutex<BTreeMap<String, Option<Vec<ServiceRegistration>>>>,
+    /// Answers to `/v1` requests by path: list of services, variables.
+    pages: Mutex<BTreeMap<String, Option<Result<serde_json::Value, String>>>>,
+    changed: Notify,
+}
+
+impl Data {
+    fn watched(&self) -> Vec<String> {
+        let services = self.services.lock().expect("no panic while held").keys().cloned().collect::<Vec<_>>();
+        services.into_iter().chain(self.pages.lock().expect("no panic while held").keys().cloned()).collect()
+    }
+
+    fn missing(&self) -> BTreeSet<String> {
+        let services = self.services.lock().expect("no panic while held");
+        let pages = self.pages.lock().expect("no panic while held");
+        let of_services = services.iter().filter(|(_, v)| v.is_none()).map(|(name, _)| format!("nomad.service({name})"));
+        let of_pages = pages.iter().filter(|(_, v)| v.is_none()).map(|(path, _)| render::dependency_name(path));
+        of_services.chain(of_pages).collect()
+    }
+}
+
+/// One template with its resolved paths.
+struct One {
+    template: Template,
+    source: String,
+    name: String,
+    dest: PathBuf,
+    last: Option<String>,
+}
+
+struct Set {
+    context: Arc<Context>,
+    namespace: String,
+    dirs: TaskDirs,
+    scope: render::Scope,
+    templates: Vec<One>,
+    data: Arc<Data>,
+    streams: BTreeMap<String, JoinHandle<()>>,
+    running: bool,
+}
+
+impl Drop for Set {
+    fn drop(&mut self) {
+        self.streams.values().for_each(JoinHandle::abort);
+    }
+}
+
+impl Set {
+    fn new(setup: Setup) -> Result<Set, TemplateError> {
+        let mut templates = Vec::new();
+        for template in setup.templates {
+            let wanted = setup.env.text(template.dest_path.as_deref().unwrap_or_default());
+            let dest = destination(&setup.dirs, &wanted).map_err(|_| TemplateError::Destination(wanted.clone()))?;
+            let source = source(&template, &setup.dirs, &setup.env, setup.context.options.template.disable_file_sandbox)?;
+            templates.push(One { name: wanted, source, dest, template, last: None });
+        }
+        let data = Arc::new(Data::default());
+        let options = &setup.context.options.template;
+        let scope = render::Scope {
+            env: Arc::new(setup.env.vars.clone()),
+            data: data.clone(),
+            task_dir: setup.dirs.task.clone(),
+            sandbox: !options.disable_file_sandbox,
+            denied: options.function_denylist.clone(),
+        };
+        Ok(Set {
+            context: setup.context,
+            namespace: setup.namespace,
+            dirs: setup.dirs,
+            scope,
+            templates,
+            data,
+            streams: BTreeMap::new(),
+            running: setup.running,
+        })
+    }
+
+    /// Renders until nothing is missing, then writes. Gives the templates that differ from what a running task has.
+    async fn first(&mut self, tell: &Tell) -> Result<Vec<usize>, TemplateError> {
+        let mut told = BTreeSet::new();
+        loop {
+            let rendered = self.render()?;
+            self.follow();
+            let missing = self.data.missing();
+            if missing.is_empty() {
+                let changed = self.write(rendered, self.running)?;
+                return Ok(if self.running { changed } else { Vec::new() });
+            }
+            let changed = self.data.changed.notified();
+            if tokio::time::timeout(TELL_MISSING, changed).await.is_err() && told != missing {
+                tell(Change::Notice(event::template(&missing_text(&missing))));
+                told = missing;
+            }
+        }
+    }
+
+    fn render(&self) -> Result<Vec<String>, TemplateError> {
+        let one = |t: &One| {
+            self.scope.render(&t.template, &t.source).map_err(|text| TemplateError::Render { dest: t.name.clone(), text })
+        };
+        self.templates.iter().map(one).collect()
+    }
+
+    /// Writes what is new; gives the numbers of the templates that changed.
+    fn write(&mut self, rendered: Vec<String>, compare_disk: bool) -> Result<Vec<usize>, TemplateError> {
+        let mut changed = Vec::new();
+        for (index, text) in rendered.into_iter().enumerate() {
+            let one = &mut self.templates[index];
+            if compare_disk && one.last.is_none() {
+                one.last = std::fs::read_to_string(&one.dest).ok();
+            }
+            if one.last.as_deref() == Some(text.as_str()) {
+                continue;
+            }
+            render::write_file(&one.template, &one.dest, &self.dirs.task, &text)
+                .map_err(|e| TemplateError::Write { path: one.name.clone(), text: e.to_string() })?;
+            one.last = Some(text);
+            changed.push(index);
+        }
+        Ok(changed)
+    }
+
+    /// Opens a stream for everything that a render asked for and that has none yet.
+    fn follow(&mut self) {
+        for key in self.data.watched() {
+            if !self.streams.contains_key(&key) {
+                let (context, data, namespace, name) =
+                    (self.context.clone(), self.data.clone(), self.namespace.clone(), key.clone());
+                let stream = match key.starts_with('/') {
+                    true => tokio::spawn(poll_page(context, data, namespace, name)),
+                    false => tokio::spawn(follow_service(context, data, namespace, name)),
+                };
+                self.streams.insert(key, stream);
+            }
+        }
+    }
+
+    async fn watch(mut self, tell: Tell) {
+        loop {
+            self.data.changed.notified().await;
+            let quiet = self.templates.iter().filter_map(|t| t.template.wait.as_ref()?.min).max();
+            tokio::time::sleep(quiet.map_or(SETTLE, |d| d.to_std())).await;
+            let rendered = match self.render() {
+                Ok(rendered) => rendered,
+                Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))),
+            };
+            self.follow();
+            if !self.data.missing().is_empty() {
+                continue;
+            }
+            match self.write(rendered, false) {
+                Ok(changed) if changed.is_empty() => {}
+                Ok(changed) => {
+                    tokio::time::sleep(self.splay(&changed)).await;
+                    tell(self.change(&changed));
+                }
+                Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))),
+            }
+        }
+    }
+
+    /// Spreads the restarts of many allocations that read the same thing.
+    fn splay(&self, changed: &[usize]) -> Duration {
+        let acting = changed.iter().map(|i| &self.templates[*i].template).filter(|t| t.change_mode.as_deref() != Some("noop"));
+        let most = acting.map(|t| t.splay.map_or(Duration::from_secs(5), |d| d.to_std())).max().unwrap_or_default();
+        most.mul_f64(rand::rng().random_range(0.0..1.0))
+    }
+
+    fn change(&self, changed: &[usize]) -> Change {
+        let mut restart = false;
+        let mut signals = BTreeSet::new();
+        for template in changed.iter().map(|i| &self.templates[*i].template) {
+            match template.change_mode.as_deref().unwrap_or("restart") {
+                "noop" | "script" => {}
+                "signal" => drop(signals.insert(template.change_signal.clone().unwrap_or_else(|| "SIGHUP".to_owned()))),
+                _ => restart = true,
+            }
+        }
+        Change::Rendered { env: self.env(), restart, signals }
+    }
+
+    /// Variables of all `env = true` templates, later ones winning.
+    fn env(&self) -> BTreeMap<String, String> {
+        let texts = self.templates.iter().filter(|t| t.template.envvars == Some(true)).filter_map(|t| t.last.as_deref());
+        texts.flat_map(render::parse_env).collect()
+    }
+}
+
+fn source(template: &Template, dirs: &TaskDirs, env: &TaskEnv, anywhere: bool) -> Result<String, TemplateError> {
+    if let Some(data) = template.embedded_tmpl.as_ref().filter(|d| !d.is_empty()) {
+        return Ok(data.clone());
+    }
+    let path = env.text(template.source_path.as_deref().unwrap_or_default());
+    if path.is_empty() {
+        return Err(TemplateError::Empty);
+    }
+    let failed = |text: String| TemplateError::Source { path: path.clone(), text };
+    let file = match anywhere && path.starts_with('/') {
+        true => PathBuf::from(&path),
+        false => destination(dirs, &path).map_err(|e| failed(e.to_string()))?,
+    };
+    std::fs::read_to_string(file).map_err(|e| failed(e.to_string()))
+}
+
+/// `Missing: a, b, c, and 2 more`.
+fn missing_text(missing: &BTreeSet<String>) -> String {
+    let shown: Vec<&str> = missing.iter().take(3).map(String::as_str).collect();
+    let more = missing.len().saturating_sub(3);
+    match more {
+        0 => format!("Missing: {}", shown.join(", ")),
+        more => format!("Missing: {}, and {more} more", shown.join(", ")),
+    }
+}
+
+/// Keeps the instances of one service up to date over the session's connection.
+async fn follow_service(context: Arc<Context>, data: Arc<Data>, namespace: String, name: String) {
+    let Some(session) = context.session.get().cloned() else { return };
+    loop {
+        let mut client = session.client().await;
+        let request = WatchServiceRequest { namespace: namespace.clone(), name: name.clone() };
+        if let Ok(stream) = client.watch_service(request).await {
+            let mut stream = stream.into_inner();
+            while let Ok(Some(set)) = stream.message().await {
+                match tarpan_rpc::unpack::<Vec<ServiceRegistration>>(&set.services) {
+                    Ok(services) => {
+                        let mut all = data.services.lock().expect("no panic while held");
+                        let slot = all.entry(name.clone()).or_default();
+                        if slot.as_ref() != Some(&services) {
+                            *slot = Some(services);
+                            data.changed.notify_one();
+                        }
+                    }
+                    Err(error) => tracing::error!(service = name, "{}", crate::chain(&error)),
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Asks a server for a page again and again; blocking queries make the servers wait for news.
+async fn poll_page(context: Arc<Context>, data: Arc<Data>, namespace: String, path: String) {
+    let Some(session) = context.session.get().cloned() else { return };
+    let mut index = 0u64;
+    loop {
+        let client = session.client().await;
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let asked = format!("{path}{separator}namespace={namespace}&index={index}&wait=60s");
+        if let Ok((status, seen, body)) = crate::forward::get(client, &asked).await {
+            let value = match status {
+                200 => serde_json::from_slice(&body).map_err(|e| e.to_string()).map(Some).transpose(),
+                404 => None,
+                _ => Some(Err(String::from_utf8_lossy(&body).into_owned())),
+            };
+            let mut pages = data.pages.lock().expect("no panic while held");
+            let slot = pages.entry(path.clone()).or_default();
+            if *slot != value {
+                *slot = value;
+                data.changed.notify_one();
+            }
+            drop(pages);
+            if seen > index {
+                index = seen;
+                continue;
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// A path that a template may read: within the task's directory unless the operator allows more.
+fn readable(task_dir: &std::path::Path, path: &str, sandbox: bool) -> Result<PathBuf, String> {
+    match sandbox {
+        false if path.starts_with('/') => Ok(PathBuf::from(path)),
+        _ => {
+            let inside = std::path::Path::new(path).strip_prefix(task_dir).map(|p| p.to_string_lossy().into_owned());
+            resolve(task_dir, inside.as_deref().unwrap_or(path)).map_err(|e| e.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "template/tests.rs"]
+mod tests;
