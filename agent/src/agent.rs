@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use tarpan_model::{AllocId, Allocation, Job, Node, NodeId};
@@ -80,7 +80,8 @@ impl Agent {
         };
         let id = NodeId(id);
         let mut node = crate::fingerprint::node(&options, id, secret)?;
-        apply_meta(&mut node, &store.node_meta());
+        let dynamic_meta = store.node_meta();
+        apply_meta(&mut node, &dynamic_meta);
         let drivers = drivers(&options)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
@@ -96,6 +97,7 @@ impl Agent {
             http: OnceLock::new(),
             node: RwLock::new(Arc::new(node)),
             runners: RwLock::default(),
+            dynamic_meta: Mutex::new(dynamic_meta),
             downloads: tokio::sync::Semaphore::new(DOWNLOADS),
             options,
         });
@@ -129,8 +131,7 @@ impl Agent {
 
     /// For an agent without the server role: its own routes here, everything else by a server.
     pub fn forward_router(&self) -> axum::Router {
-        let forward = axum::Router::new().fallback(crate::forward::handle).with_state(self.inner.session.clone());
-        crate::http::local_router(self.inner.context.clone()).fallback_service(forward)
+        crate::http::forwarding(self.inner.context.clone(), self.inner.session.clone())
     }
 
     /// Servers that the session knows, the current list.

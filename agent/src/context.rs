@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tarpan_model::{AllocId, Node};
 
@@ -27,6 +27,7 @@ pub struct Context {
     pub http: OnceLock<reqwest::Client>,
     pub node: RwLock<Arc<Node>>,
     pub runners: RwLock<BTreeMap<AllocId, Arc<Runner>>>,
+    pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,
     /// Artifacts that are fetched at the same time.
     pub downloads: tokio::sync::Semaphore,
 }
@@ -40,6 +41,25 @@ impl Context {
     pub fn set_node(&self, node: Node) {
         self.outbox.node_changed(&node);
         *self.node.write().expect("no panic while held") = Arc::new(node);
+    }
+
+    /// Metadata set through the API.
+    pub fn node_meta(&self) -> BTreeMap<String, Option<String>> {
+        self.dynamic_meta.lock().expect("no panic while held").clone()
+    }
+
+    /// Sets and takes away metadata; it outlives the agent and wins over the configuration.
+    pub fn apply_node_meta(&self, changes: &BTreeMap<String, Option<String>>) {
+        let all = {
+            let mut dynamic = self.dynamic_meta.lock().expect("no panic while held");
+            dynamic.extend(changes.clone());
+            dynamic.clone()
+        };
+        self.store.put_node_meta(&all);
+        let mut node = (*self.node()).clone();
+        node.meta = self.options.meta.iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
+        crate::agent::apply_meta(&mut node, &all);
+        self.set_node(node);
     }
 
     pub fn http(&self) -> &reqwest::Client {

@@ -51,6 +51,7 @@ pub(super) struct Shared {
     alloc: RwLock<Arc<Allocation>>,
     handles: Mutex<BTreeMap<String, Arc<dyn Handle>>>,
     report: RwLock<Option<Report>>,
+    checks: RwLock<Option<crate::checks::Checker>>,
     /// Every task is dead and everything given back.
     finished: watch::Sender<bool>,
     pub(super) ended_at: Mutex<UnixNanos>,
@@ -86,6 +87,7 @@ impl Runner {
             alloc: RwLock::new(alloc.clone()),
             handles: Mutex::default(),
             report: RwLock::new(None),
+            checks: RwLock::new(None),
             finished: watch::Sender::new(false),
             ended_at: Mutex::new(UnixNanos::ZERO),
         });
@@ -100,7 +102,6 @@ impl Runner {
             shared: shared.clone(),
             last: None,
             group_services: Vec::new(),
-            checks: None,
         };
         tokio::spawn(shell.run(receiver, restored));
         Arc::new(Runner { id, dir, messages, shared })
@@ -147,6 +148,12 @@ impl Runner {
     /// Handles on the tasks that run, by name.
     pub fn handles(&self) -> BTreeMap<String, Arc<dyn Handle>> {
         self.shared.handles.lock().expect("no panic while held").clone()
+    }
+
+    /// What the native checks last said, by check id.
+    pub fn checks(&self) -> BTreeMap<String, tarpan_api::wire::CheckQueryResult> {
+        let checks = self.shared.checks.read().expect("no panic while held");
+        checks.as_ref().map(crate::checks::Checker::results).unwrap_or_default()
     }
 
     /// Restarts one task, the running ones, or all. The error is a sentence for the caller.
@@ -215,7 +222,6 @@ struct Shell {
     shared: Arc<Shared>,
     last: Option<Report>,
     group_services: Vec<String>,
-    checks: Option<crate::checks::Checker>,
 }
 
 impl Shell {
@@ -380,7 +386,7 @@ impl Shell {
         match effect {
             Effect::DeregisterGroup => {
                 self.context.outbox.deregister(std::mem::take(&mut self.group_services));
-                self.checks = None;
+                self.set_checks(None);
             }
             Effect::Finish => {}
             Effect::Task(index, effect) => match effect {
@@ -555,7 +561,7 @@ impl Shell {
 
     /// Native checks of the services begin with the first task that runs.
     fn watch_checks(&mut self) {
-        if self.checks.is_none() {
+        if self.shared.checks.read().expect("no panic while held").is_none() {
             let messages = self.messages.clone();
             let tell = Arc::new(move |checks| drop(messages.send(Message::Core(Input::Checks(checks)))));
             let restarts = self.messages.clone();
@@ -568,8 +574,12 @@ impl Shell {
                     let _ = restarts.send(Message::Task(index, input));
                 }
             });
-            self.checks = crate::checks::Checker::start(&self.context, &self.alloc, tell, restart);
+            self.set_checks(crate::checks::Checker::start(&self.context, &self.alloc, tell, restart));
         }
+    }
+
+    fn set_checks(&self, checks: Option<crate::checks::Checker>) {
+        *self.shared.checks.write().expect("no panic while held") = checks;
     }
 
     async fn template_changed(&mut self, index: usize, change: template::Change) {
@@ -634,7 +644,7 @@ impl Shell {
         self.register_group();
         let gone = |old: Vec<String>, new: &[String]| old.into_iter().filter(|id| !new.contains(id)).collect::<Vec<_>>();
         self.context.outbox.deregister(gone(old, &self.group_services));
-        self.checks = None;
+        self.set_checks(None);
         for index in 0..self.tasks.len() {
             if self.core.tasks()[index].running() {
                 let old = std::mem::take(&mut self.tasks[index].services);
@@ -732,7 +742,7 @@ impl Shell {
 
     async fn finish(&mut self) {
         self.context.outbox.deregister(std::mem::take(&mut self.group_services));
-        self.checks = None;
+        self.set_checks(None);
         for task in &mut self.tasks {
             task.templates = None;
         }

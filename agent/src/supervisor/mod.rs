@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use process::{AttachError, Process, SpawnError};
-pub use rotate::Rotator;
+pub use rotate::{Rotator, indexes as log_indexes};
 
 /// The hidden first argument.
 pub(crate) const ARGUMENT: &str = "__task-supervisor";

@@ -87,7 +87,7 @@ fn append(dir: &Path, base: &str, index: u64) -> io::Result<File> {
 }
 
 /// The numbers there are of `<dir>/<base>.N`, ascending.
-pub(crate) fn indexes(dir: &Path, base: &str) -> io::Result<Vec<u64>> {
+pub fn indexes(dir: &Path, base: &str) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name();

@@ -1,0 +1,132 @@
+//! The node itself: usage, metadata, collection of everything that has ended.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use tarpan_api::wire::{HostCPUStats, HostDiskStats, HostMemoryStats, HostStats, NodeMetaApplyRequest, NodeMetaResponse};
+
+use super::error::Error;
+use crate::context::Context;
+
+pub async fn gc(State(context): State<Arc<Context>>) {
+    crate::gc::collect_all(context).await;
+}
+
+/// Ticks of `/proc/stat` by core: user, system, idle, total.
+#[derive(Clone, Debug, Default)]
+struct Ticks(BTreeMap<String, [f64; 4]>);
+
+fn ticks() -> Ticks {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        let name = fields.next().filter(|n| n.starts_with("cpu") && n.len() > 3)?.to_owned();
+        let n: Vec<f64> = fields.filter_map(|f| f.parse().ok()).collect();
+        let at = |i: usize| n.get(i).copied().unwrap_or(0.0);
+        Some((name, [at(0) + at(1), at(2) + at(5) + at(6), at(3) + at(4), n.iter().take(8).sum()]))
+    };
+    Ticks(text.lines().filter_map(line).collect())
+}
+
+static LAST: Mutex<Option<(Instant, Ticks)>> = Mutex::new(None);
+
+async fn cpu(mhz: f64) -> Vec<HostCPUStats> {
+    let known = LAST.lock().expect("no panic while held").clone();
+    let before = match known.filter(|(at, _)| at.elapsed() > Duration::from_millis(200) && at.elapsed() < Duration::from_secs(60)) {
+        Some((_, ticks)) => ticks,
+        None => {
+            let first = ticks();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            first
+        }
+    };
+    let now = ticks();
+    *LAST.lock().expect("no panic while held") = Some((Instant::now(), now.clone()));
+    let one = |(name, n): (&String, &[f64; 4])| {
+        let old = before.0.get(name).copied().unwrap_or_default();
+        let total = (n[3] - old[3]).max(1.0);
+        let percent = |i: usize| ((n[i] - old[i]) * 100.0 / total).clamp(0.0, 100.0);
+        let idle = percent(2);
+        HostCPUStats {
+            cpu: name.clone(),
+            user: percent(0),
+            system: percent(1),
+            idle,
+            total_percent: 100.0 - idle,
+            total_ticks: (100.0 - idle) / 100.0 * mhz,
+        }
+    };
+    now.0.iter().map(one).collect()
+}
+
+fn memory() -> HostMemoryStats {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let of = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        line.unwrap_or(0) * 1024
+    };
+    let (total, available, free) = (of("MemTotal:"), of("MemAvailable:"), of("MemFree:"));
+    HostMemoryStats { total, available, free, used: total.saturating_sub(available) }
+}
+
+fn disk(path: &std::path::Path) -> Option<HostDiskStats> {
+    let found = crate::fingerprint::disk(path)?;
+    Some(HostDiskStats {
+        device: crate::fingerprint::volume(path).unwrap_or_default(),
+        mountpoint: path.to_string_lossy().into_owned(),
+        size: found.total,
+        used: (found.total as f64 * found.used_percent / 100.0) as u64,
+        available: found.available,
+        used_percent: found.used_percent,
+        inodes_used_percent: found.inodes_percent,
+    })
+}
+
+pub async fn stats(State(context): State<Arc<Context>>) -> Json<HostStats> {
+    let node = context.node();
+    let mhz = node.resources.cpu_mhz as f64 / f64::from(node.resources.cpu_cores.max(1));
+    let cpu = cpu(mhz).await;
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let uptime = uptime.split('.').next().and_then(|s| s.trim().parse().ok()).unwrap_or(0);
+    let alloc_dir = disk(&context.alloc_root);
+    Json(HostStats {
+        memory: Some(memory()),
+        cpu_ticks_consumed: cpu.iter().map(|c| c.total_ticks).sum(),
+        cpu,
+        disk_stats: disk(std::path::Path::new("/")).into_iter().collect(),
+        alloc_dir_stats: alloc_dir,
+        uptime,
+    })
+}
+
+fn meta(context: &Context) -> NodeMetaResponse {
+    let node = context.node();
+    NodeMetaResponse {
+        meta: node.meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        dynamic: context.node_meta(),
+        static_: context.options.meta.clone(),
+    }
+}
+
+pub async fn metadata(State(context): State<Arc<Context>>) -> Json<NodeMetaResponse> {
+    Json(meta(&context))
+}
+
+pub async fn set_metadata(
+    State(context): State<Arc<Context>>,
+    Json(asked): Json<NodeMetaApplyRequest>,
+) -> Result<Json<NodeMetaResponse>, Error> {
+    let valid = |key: &str| {
+        !key.is_empty()
+            && !key.starts_with(|c: char| c.is_ascii_digit())
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
+    };
+    if let Some(key) = asked.meta.keys().find(|key| !valid(key)) {
+        return Err(Error::bad(format!("invalid meta key {key:?}")));
+    }
+    context.apply_node_meta(&asked.meta);
+    Ok(Json(meta(&context)))
+}
