@@ -3,19 +3,56 @@
 use crate::command::Entry;
 
 mod agent;
+mod alloc;
+mod cluster;
 mod config_validate;
+mod deployments;
+mod evals;
+mod fmt;
 mod job;
+mod namespaces;
+mod node;
 mod operator_api;
+mod scheduler;
+mod services;
+mod status;
 mod version;
 
 /// Every command of the program.
 pub fn table() -> Vec<Entry> {
     let mut table = vec![
         Entry::of::<agent::Agent>(),
+        Entry::of::<cluster::AgentInfo>(),
+        Entry::of::<cluster::Members>(),
+        Entry::of::<cluster::RaftPeers>(),
+        Entry::of::<cluster::ReconcileSummaries>(),
+        Entry::of::<cluster::SystemGc>(),
         Entry::of::<config_validate::ConfigValidate>(),
+        Entry::of::<deployments::Failing>(),
+        Entry::of::<deployments::List>(),
+        Entry::of::<deployments::Pause>(),
+        Entry::of::<deployments::Promote>(),
+        Entry::of::<deployments::Resume>(),
+        Entry::of::<deployments::Status>(),
+        Entry::of::<evals::EvalList>(),
+        Entry::of::<evals::EvalStatus>(),
+        Entry::of::<fmt::Fmt>(),
+        Entry::of::<namespaces::Apply>(),
+        Entry::of::<namespaces::Delete>(),
+        Entry::of::<namespaces::Inspect>(),
+        Entry::of::<namespaces::List>(),
+        Entry::of::<namespaces::Status>(),
         Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<scheduler::Get>(),
+        Entry::of::<scheduler::Set>(),
+        Entry::of::<services::Delete>(),
+        Entry::of::<services::Info>(),
+        Entry::of::<services::List>(),
+        Entry::of::<status::Status>(),
         Entry::of::<version::Version>(),
     ];
+    table.extend(alloc::table());
     table.extend(job::table());
+    table.extend(node::table());
     table
 }

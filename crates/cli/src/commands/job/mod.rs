@@ -17,7 +17,7 @@ mod run;
 mod scale;
 mod scaling_events;
 pub mod status;
-mod stop;
+pub mod stop;
 mod tag;
 mod validate;
 

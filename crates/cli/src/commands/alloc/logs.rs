@@ -1,0 +1,196 @@
+//! `alloc logs`: what a task wrote.
+
+use std::io::Write as _;
+
+use futures::StreamExt as _;
+use tarpan_api::client::LogRequest;
+use tarpan_api::{ByteStream, Client, Query};
+
+use super::{of_job, query_of, task_of};
+use crate::client::ClientFlags;
+use crate::command::{Command, Fail, Outcome};
+use crate::{lookup, output};
+
+/// Bytes that are read back from the end to find the last lines, for each line asked.
+const BYTES_A_LINE: u64 = 120;
+/// Lines of `-tail` without `-n`.
+const DEFAULT_LINES: u64 = 10;
+
+#[derive(Debug, clap::Args)]
+pub struct Logs {
+    #[command(flatten)]
+    client: ClientFlags,
+    /// Go on as the task writes.
+    #[arg(long = "f")]
+    follow: bool,
+    /// Standard output; the default.
+    #[arg(long)]
+    stdout: bool,
+    /// Standard error.
+    #[arg(long)]
+    stderr: bool,
+    /// The last lines.
+    #[arg(long)]
+    tail: bool,
+    /// How many lines from the end.
+    #[arg(long = "n", value_name = "lines")]
+    lines: Option<u64>,
+    /// How many bytes from the end.
+    #[arg(long = "c", value_name = "bytes")]
+    bytes: Option<u64>,
+    /// The argument is a job: take one of its running allocations.
+    #[arg(long)]
+    job: bool,
+    /// With -job: only of this group.
+    #[arg(long, value_name = "group")]
+    group: Option<String>,
+    /// The task; needed when there are several.
+    #[arg(long, value_name = "task")]
+    task: Option<String>,
+    #[arg(long, hide = true)]
+    verbose: bool,
+    args: Vec<String>,
+}
+
+impl Command for Logs {
+    const PATH: &'static str = "alloc logs";
+    const ALIASES: &'static [&'static str] = &["logs"];
+    const USAGE: &'static str = "<allocation> <task>";
+    const ABOUT: &'static str = "Prints what a task wrote to standard output or standard error.";
+    const DETAILS: &'static str = "With -f and no other choice, both streams are followed.";
+
+    async fn run(self) -> Outcome {
+        let (word, task) = match self.args.as_slice() {
+            [word] => (word, self.task.clone()),
+            [word, task] => (word, Some(self.task.clone().unwrap_or_else(|| task.clone()))),
+            [] if self.job => return Err(Fail::usage("A job ID is required")),
+            [] => return Err(Fail::usage("An allocation ID is required")),
+            _ => return Err(Fail::usage("This command takes one or two arguments: <alloc-id> <task>")),
+        };
+        if self.stderr && self.stdout {
+            return Err(Fail::usage("Unable to support both stdout and stderr"));
+        }
+        let client = self.client.client()?;
+        let alloc = match self.job {
+            true => of_job(&client, word, self.group.as_deref()).await?,
+            false => lookup::alloc(&client, word).await?,
+        };
+        let task = task_of(&alloc, task.as_deref())?;
+        let query = query_of(&alloc);
+        let plain = self.follow && !self.stdout && !self.stderr && !self.tail;
+        if plain && self.lines.is_none() && self.bytes.is_none() {
+            let (out, err) = tokio::join!(
+                self.stream(&client, &query, &alloc.id, &task, false),
+                self.stream(&client, &query, &alloc.id, &task, true),
+            );
+            let (mut first, mut second) = (out?, err?);
+            let (a, b) = tokio::join!(copy(&mut first, false, None), copy(&mut second, true, None));
+            a.and(b)?;
+            return Ok(0);
+        }
+        let mut stream = self.stream(&client, &query, &alloc.id, &task, self.stderr).await?;
+        copy(&mut stream, false, self.lines_wanted()).await?;
+        Ok(0)
+    }
+}
+
+impl Logs {
+    /// Lines from the end, when bytes from the end were not asked for.
+    fn lines_wanted(&self) -> Option<usize> {
+        if self.bytes.is_some() {
+            return None;
+        }
+        let lines = self.lines.or(self.tail.then_some(DEFAULT_LINES))?;
+        usize::try_from(lines).ok()
+    }
+
+    async fn stream(
+        &self,
+        client: &Client,
+        query: &Query,
+        alloc: &str,
+        task: &str,
+        stderr: bool,
+    ) -> Result<ByteStream, Fail> {
+        let back = match (self.bytes, self.lines_wanted()) {
+            (Some(bytes), _) => Some(bytes),
+            (None, Some(lines)) => Some(lines as u64 * BYTES_A_LINE),
+            (None, None) => None,
+        };
+        let request = LogRequest {
+            task: task.to_owned(),
+            stderr,
+            follow: self.follow,
+            plain: true,
+            offset: back.unwrap_or(0),
+            from_end: back.is_some(),
+        };
+        client
+            .logs(query, alloc, &request)
+            .await
+            .map_err(|e| Fail::new(format!("Error reading file: {}", output::api_error(&e))))
+    }
+}
+
+/// Copies a stream to standard output (or standard error); with `lines`, of what is there at first only that many.
+async fn copy(stream: &mut ByteStream, to_stderr: bool, lines: Option<usize>) -> Result<(), Fail> {
+    let mut held = lines.map(|_| Vec::new());
+    loop {
+        // What arrives without a pause is what was there when the reading began.
+        let next = match &held {
+            Some(_) => match tokio::time::timeout(std::time::Duration::from_millis(250), stream.next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    write(&last_lines(&held.take().unwrap_or_default(), lines.unwrap_or(0)), to_stderr)?;
+                    continue;
+                }
+            },
+            None => stream.next().await,
+        };
+        let Some(part) = next else { break };
+        let part = part.map_err(|e| Fail::new(format!("Error reading file: {}", output::api_error(&e))))?;
+        match &mut held {
+            Some(held) => held.extend_from_slice(&part),
+            None => write(&part, to_stderr)?,
+        }
+    }
+    match held {
+        Some(held) => write(&last_lines(&held, lines.unwrap_or(0)), to_stderr),
+        None => Ok(()),
+    }
+}
+
+fn last_lines(bytes: &[u8], lines: usize) -> Vec<u8> {
+    let end = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let breaks: Vec<usize> = end.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
+    match (lines, breaks.len().checked_sub(lines)) {
+        (0, _) => Vec::new(),
+        (_, Some(at)) => bytes[breaks[at] + 1..].to_vec(),
+        (_, None) => bytes.to_vec(),
+    }
+}
+
+fn write(bytes: &[u8], to_stderr: bool) -> Result<(), Fail> {
+    let written = match to_stderr {
+        true => std::io::stderr().lock().write_all(bytes),
+        false => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+    };
+    written.map_err(Fail::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines() {
+        for (text, lines, expected) in
+            [("a\nb\nc\n", 2, "b\nc\n"), ("a\nb\nc", 1, "c"), ("a\n", 5, "a\n"), ("", 3, ""), ("a\nb\n", 0, "")]
+        {
+            assert_eq!(last_lines(text.as_bytes(), lines), expected.as_bytes(), "{text:?} {lines}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `deployment …`: following and steering rollouts.
+
+use tarpan_api::Query;
+use tarpan_api::wire::{Deployment, DeploymentUpdateResponse};
+
+use crate::client::ClientFlags;
+use crate::command::{Command, Doing as _, Fail, Outcome};
+use crate::output::{self, Format, allocs, deployment, time, title};
+use crate::{lookup, monitor};
+
+fn one(args: &[String]) -> Result<&str, Fail> {
+    match args {
+        [word] => Ok(word),
+        _ => Err(Fail::usage("This command takes one argument: <deployment id>")),
+    }
+}
+
+fn query_of(d: &Deployment) -> Query {
+    if d.namespace.is_empty() { Query::new() } else { Query::in_namespace(&d.namespace) }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    client: ClientFlags,
+    #[command(flatten)]
+    format: Format,
+    /// Print whole ids.
+    #[arg(long)]
+    verbose: bool,
+    /// A filter expression.
+    #[arg(long, value_name = "expression")]
+    filter: Option<String>,
+    args: Vec<String>,
+}
+
+impl Command for List {
+    const PATH: &'static str = "deployment list";
+    const ABOUT: &'static str = "Lists deployments, newest first.";
+
+    async fn run(self) -> Outcome {
+        if !self.args.is_empty() {
+            return Err(Fail::usage("This command takes no arguments"));
+        }
+        let client = self.client.client()?;
+        let mut query = Query::new();
+        query.filter.clone_from(&self.filter);
+        if self.format.asked() {
+            return self.format.print_path(&client, &query.on("/v1/deployments"), "Error retrieving deployments").await;
+        }
+        let mut all = client.deployments(&query).await.doing("Error retrieving deployments")?.value;
+        all.sort_by(|a, b| b.create_index.cmp(&a.create_index));
+        println!("{}", deployment::table(&all, self.verbose));
+        Ok(0)
+    }
+}
+
+#[derive(Debug, Default, clap::Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub client: ClientFlags,
+    #[command(flatten)]
+    pub format: Format,
+    /// Print whole ids, and the allocations.
+    #[arg(long)]
+    pub verbose: bool,
+    /// Follow the deployment until it ends.
+    #[arg(long)]
+    pub monitor: bool,
+    #[arg(long, hide = true)]
+    pub wait: Option<String>,
+    #[arg(long, hide = true)]
+    pub ui: bool,
+    pub args: Vec<String>,
+}
+
+impl Command for Status {
+    const PATH: &'static str = "deployment status";
+    const USAGE: &'static str = "<deployment id>";
+    const ABOUT: &'static str = "Shows a deployment and how far its groups are.";
+
+    async fn run(self) -> Outcome {
+        let word = one(&self.args)?.to_owned();
+        self.one(&word).await
+    }
+}
+
+impl Status {
+    pub async fn one(&self, word: &str) -> Outcome {
+        let client = self.client.client()?;
+        let found = lookup::deployment(&client, word).await?;
+        let query = query_of(&found);
+        if self.format.asked() {
+            let path = query.on(&format!("/v1/deployment/{}", found.id));
+            return self.format.print_path(&client, &path, "Error retrieving deployment").await;
+        }
+        if self.monitor {
+            let options = monitor::Options { verbose: self.verbose, query };
+            return monitor::deployment(&client, &found.id, &options).await;
+        }
+        println!("{}", deployment::whole(&found, self.verbose));
+        if self.verbose {
+            let mut stubs =
+                client.deployment_allocations(&query, &found.id).await.doing("Error retrieving allocations")?.value;
+            stubs.sort_by(|a, b| b.create_index.cmp(&a.create_index));
+            println!("{}{}", title("Allocations"), allocs::table(&stubs, true, time::now()));
+        }
+        let page = format!("/ui/jobs/{}/deployments", output::encode(&found.job_id));
+        output::hint("View all deployments for this job", &self.client.address(), &page);
+        Ok(0)
+    }
+}
+
+/// Prints the evaluation's id, or follows it.
+async fn after(
+    client: &tarpan_api::Client,
+    query: Query,
+    answer: &DeploymentUpdateResponse,
+    detach: bool,
+    verbose: bool,
+) -> Outcome {
+    if answer.eval_id.is_empty() {
+        return Ok(0);
+    }
+    if detach {
+        println!("Evaluation ID: {}", answer.eval_id);
+        return Ok(0);
+    }
+    println!();
+    monitor::evaluation(client, &answer.eval_id, &monitor::Options { verbose, query }).await
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Promote {
+    #[command(flatten)]
+    client: ClientFlags,
+    /// Promote this group only; may be repeated.
+    #[arg(long, value_name = "group")]
+    group: Vec<String>,
+    /// Print the id of the evaluation and do not follow it.
+    #[arg(long)]
+    detach: bool,
+    /// Print whole ids.
+    #[arg(long)]
+    verbose: bool,
+    args: Vec<String>,
+}
+
+impl Command for Promote {
+    const PATH: &'static str = "deployment promote";
+    const USAGE: &'static str = "<deployment id>";
+    const ABOUT: &'static str = "Promotes the canaries of a deployment.";
+
+    async fn run(self) -> Outcome {
+        let word = one(&self.args)?;
+        let client = self.client.client()?;
+        let found = lookup::deployment(&client, word).await?;
+        let query = query_of(&found);
+        let doing = "Error promoting deployment";
+        let answer = client.promote_deployment(&query, &found.id, &self.group).await.doing(doing)?.value;
+        after(&client, query, &answer, self.detach, self.verbose).await
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Failing {
+    #[command(flatten)]
+    client: ClientFlags,
+    /// Print the id of the evaluation and do not follow it.
+    #[arg(long)]
+    detach: bool,
+    /// Print whole ids.
+    #[arg(long)]
+    verbose: bool,
+    args: Vec<String>,
+}
+
+impl Command for Failing {
+    const PATH: &'static str = "deployment fail";
+    const USAGE: &'static str = "<deployment id>";
+    const ABOUT: &'static str = "Ends a deployment as failed.";
+
+    async fn run(self) -> Outcome {
+        let word = one(&self.args)?;
+        let client = self.client.client()?;
+        let found = lookup::deployment(&client, word).await?;
+        let query = query_of(&found);
+        let answer = client.fail_deployment(&query, &found.id).await.doing("Error failing deployment")?.value;
+        match answer.reverted_job_version {
+            Some(version) => println!("Deployment {:?} failed. Auto-reverted to job version {version}.", found.id),
+            None => println!("Deployment {:?} failed", found.id),
+        }
+        after(&client, query, &answer, self.detach, self.verbose).await
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Pause {
+    #[command(flatten)]
+    client: ClientFlags,
+    #[arg(long, hide = true)]
+    verbose: bool,
+    args: Vec<String>,
+}
+
+impl Command for Pause {
+    const PATH: &'static str = "deployment pause";
+    const USAGE: &'static str = "<deployment id>";
+    const ABOUT: &'static str = "Holds a deployment where it is.";
+
+    async fn run(self) -> Outcome {
+        let word = one(&self.args)?;
+        let client = self.client.client()?;
+        let found = lookup::deployment(&client, word).await?;
+        client.pause_deployment(&query_of(&found), &found.id, true).await.doing("Error pausing deployment")?;
+        println!("Deployment {:?} paused", found.id);
+        Ok(0)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    #[command(flatten)]
+    client: ClientFlags,
+    /// Print the id of the evaluation and do not follow it.
+    #[arg(long)]
+    detach: bool,
+    /// Print whole ids.
+    #[arg(long)]
+    verbose: bool,
+    args: Vec<String>,
+}
+
+impl Command for Resume {
+    const PATH: &'static str = "deployment resume";
+    const USAGE: &'static str = "<deployment id>";
+    const ABOUT: &'static str = "Lets a paused deployment go on.";
+
+    async fn run(self) -> Outcome {
+        let word = one(&self.args)?;
+        let client = self.client.client()?;
+        let found = lookup::deployment(&client, word).await?;
+        let query = query_of(&found);
+        let doing = "Error resuming deployment";
+        let answer = client.pause_deployment(&query, &found.id, false).await.doing(doing)?.value;
+        println!("Deployment {:?} resumed", found.id);
+        after(&client, query, &answer, self.detach, self.verbose).await
+    }
+}
