@@ -220,12 +220,14 @@ impl Compiled {
 impl Group {
     fn new(job: &Job, type_: JobType, index: usize, group: &TaskGroup) -> Group {
         let tasks = group.tasks();
-        let (constraints, distinct_hosts, distinct_properties) =
-            split_constraints(group.constraints.iter().flatten().chain(tasks.iter().flat_map(|t| t.constraints.iter().flatten())));
+        let (constraints, distinct_hosts, distinct_properties) = split_constraints(
+            group.constraints.iter().flatten().chain(tasks.iter().flat_map(|t| t.constraints.iter().flatten())),
+        );
         let affinities = job.affinities.iter().flatten();
         let affinities = affinities.chain(group.affinities.iter().flatten());
         let affinities = affinities.chain(tasks.iter().flat_map(|t| t.affinities.iter().flatten()));
-        let mut drivers: Vec<Arc<str>> = tasks.iter().map(|t| Arc::from(t.driver())).filter(|d: &Arc<str>| !d.is_empty()).collect();
+        let mut drivers: Vec<Arc<str>> =
+            tasks.iter().map(|t| Arc::from(t.driver())).filter(|d: &Arc<str>| !d.is_empty()).collect();
         drivers.sort();
         drivers.dedup();
         let network = group.networks.as_deref().unwrap_or_default().first().map(Network::new);
@@ -248,7 +250,9 @@ impl Group {
             spreads: job.spreads.iter().flatten().chain(group.spreads.iter().flatten()).map(Spread::new).collect(),
             drivers,
             host_volumes: volumes_of(group),
-            has_own_resources: network.as_ref().is_some_and(|n| !n.ports.is_empty()) || !cores.is_empty() || !devices.is_empty(),
+            has_own_resources: network.as_ref().is_some_and(|n| !n.ports.is_empty())
+                || !cores.is_empty()
+                || !devices.is_empty(),
             network,
             devices,
             cores,
@@ -256,7 +260,13 @@ impl Group {
             update: update_of(job, type_, group),
             reschedule: reschedule_of(job, type_, group),
             disconnect: disconnect_of(group),
-            migrate_max_parallel: group.migrate.as_ref().or(job.migrate.as_ref()).and_then(|m| m.max_parallel).unwrap_or(0).max(0) as u32,
+            migrate_max_parallel: group
+                .migrate
+                .as_ref()
+                .or(job.migrate.as_ref())
+                .and_then(|m| m.max_parallel)
+                .unwrap_or(0)
+                .max(0) as u32,
             sticky_disk: disk.is_some_and(|d| d.sticky == Some(true) || d.migrate == Some(true)),
             longest_kill_timeout: tasks.iter().filter_map(|t| t.kill_timeout).max().unwrap_or(Dur::from_secs(5)),
         }
@@ -300,7 +310,8 @@ impl Spread {
 
 impl Network {
     fn new(network: &NetworkResource) -> Network {
-        let text = |t: &Option<String>, default: &str| Arc::from(t.as_deref().filter(|t| !t.is_empty()).unwrap_or(default));
+        let text =
+            |t: &Option<String>, default: &str| Arc::from(t.as_deref().filter(|t| !t.is_empty()).unwrap_or(default));
         let ports = network.reserved_ports.iter().flatten().chain(network.dynamic_ports.iter().flatten());
         Network {
             mode: text(&network.mode, "host"),

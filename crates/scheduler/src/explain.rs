@@ -96,7 +96,14 @@ pub fn failure(placer: &Placer<'_>, pass: &Pass, group: &Group) -> AllocMetric {
 }
 
 /// Adds one node to the shortfall of a divisible dimension; others say enough by their name.
-pub fn add_shortfall(metric: &mut AllocMetric, group: &Group, dimension: &Arc<str>, free: &Free, total: &Free, core_mhz: i64) {
+pub fn add_shortfall(
+    metric: &mut AllocMetric,
+    group: &Group,
+    dimension: &Arc<str>,
+    free: &Free,
+    total: &Free,
+    core_mhz: i64,
+) {
     let ask = &group.ask;
     let (asked, free, total) = match &**dimension {
         "cpu" => (ask.cpu_mhz + ask.cores * core_mhz, free.cpu_mhz, total.cpu_mhz),
@@ -111,7 +118,13 @@ pub fn add_shortfall(metric: &mut AllocMetric, group: &Group, dimension: &Arc<st
             short.most_total = short.most_total.max(total);
             short.nodes += 1;
         }
-        None => metric.shortfalls.push(Shortfall { dimension: dimension.clone(), asked, most_free: free, most_total: total, nodes: 1 }),
+        None => metric.shortfalls.push(Shortfall {
+            dimension: dimension.clone(),
+            asked,
+            most_free: free,
+            most_total: total,
+            nodes: 1,
+        }),
     }
 }
 

@@ -116,7 +116,10 @@ fn check_class(node: &Node, job: &Compiled, group: &Group) -> Result<(), Filtere
         return Err(Filtered { of_job: true, ..Filtered::new(failed.reason.clone()) });
     }
     if let Some(driver) = group.drivers.iter().find(|driver| !has_driver(node, driver)) {
-        return Err(Filtered { missing: Some(Arc::from(format!("driver {driver}"))), ..Filtered::new("missing drivers") });
+        return Err(Filtered {
+            missing: Some(Arc::from(format!("driver {driver}"))),
+            ..Filtered::new("missing drivers")
+        });
     }
     if let Some(failed) = group.constraints.iter().filter(shared).find(|c| !c.holds(node)) {
         return Err(Filtered::new(failed.reason.clone()));

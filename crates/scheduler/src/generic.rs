@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tarpan_model::ids::{AllocId, IdSource};
 use tarpan_model::job::JobType;
 use tarpan_model::plan::PlanAnnotations;
-use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Deployment, Evaluation, NodeStatus, Plan};
+use tarpan_model::{Allocation, ClientStatus, Deployment, DesiredStatus, Evaluation, NodeStatus, Plan};
 use tarpan_state::State;
 
 use crate::columns::{NodeIndex, Nodes};
@@ -71,7 +71,8 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         let mut changes = reconcile(input, ids, &mut |alloc, group| self.decide(alloc, group));
         self.plan.all_at_once = input.job.is_some_and(|job| job.all_at_once);
         let deployment = changes.deployment.take();
-        let active = deployment.as_ref().or(input.deployment.map(|d| &**d).filter(|d| d.active() && self.is_current(d)));
+        let active =
+            deployment.as_ref().or(input.deployment.map(|d| &**d).filter(|d| d.active() && self.is_current(d)));
         self.write_stops(&changes, ids);
         if let Some(job) = input.job {
             self.queued.extend(job.groups.iter().map(|group| (group.name.clone(), 0)));
@@ -88,7 +89,8 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
 
     fn is_current(&self, deployment: &Deployment) -> bool {
         self.input.job.is_some_and(|job| {
-            deployment.job_version == job.job.version() && deployment.job_create_index == job.job.create_index.unwrap_or(0)
+            deployment.job_version == job.job.version()
+                && deployment.job_create_index == job.job.create_index.unwrap_or(0)
         })
     }
 
@@ -117,10 +119,11 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
             return Update::Ignore;
         }
         let Some(node) = self.nodes.find(alloc.node_id) else { return Update::Destructive };
-        match self.placer(job).could_run(group, node) {
-            Ok(()) => Update::InPlace,
-            Err(_) => Update::Destructive,
+        let placer = self.placer(job);
+        if placer.could_run(group, node).is_err() || placer.crowded(group, node) {
+            return Update::Destructive;
         }
+        Update::InPlace
     }
 
     /// Stops that depend on no placement. Those of allocations that are being replaced come with their replacement.
@@ -148,7 +151,13 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         }
     }
 
-    fn place_all(&mut self, job: &'i Compiled, changes: &mut Changes<'a>, active: Option<&Deployment>, ids: &mut dyn IdSource) {
+    fn place_all(
+        &mut self,
+        job: &'i Compiled,
+        changes: &mut Changes<'a>,
+        active: Option<&Deployment>,
+        ids: &mut dyn IdSource,
+    ) {
         let destructive = std::mem::take(&mut changes.destructive);
         let place = std::mem::take(&mut changes.place);
         for wanted in destructive.iter().chain(&place) {
@@ -238,11 +247,19 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
             })
         };
         let mut versions = self.state.job_versions(key);
-        versions.find(|job| good(job.version())).or_else(|| {
-            let oldest = self.input.allocs.iter().filter(|a| !a.terminal() && &*a.task_group == group).map(|a| a.job_version).min()?;
-            self.state.job_version(key, oldest)
-        })
-        .cloned()
+        versions
+            .find(|job| good(job.version()))
+            .or_else(|| {
+                let oldest = self
+                    .input
+                    .allocs
+                    .iter()
+                    .filter(|a| !a.terminal() && &*a.task_group == group)
+                    .map(|a| a.job_version)
+                    .min()?;
+                self.state.job_version(key, oldest)
+            })
+            .cloned()
     }
 
     /// Where it failed before.
@@ -274,7 +291,8 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
     ) -> tarpan_model::NodeId {
         let id = AllocId(ids.next_uuid());
         let mut row = self.rows.fresh(id, self.nodes, job, group, (self.plan.job.id.as_str(), wanted.index), placed);
-        if let Some(deployment) = active.filter(|_| changes.joins_deployment.contains(&group.name) && !wanted.downgrade) {
+        if let Some(deployment) = active.filter(|_| changes.joins_deployment.contains(&group.name) && !wanted.downgrade)
+        {
             row.deployment_id = Some(deployment.id);
             if wanted.canary {
                 row.deployment_status = Some(plan::canary_status(self.rows.now));
@@ -353,4 +371,3 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         self.plan.preemptions.values().flatten().map(|p| p.id).collect()
     }
 }
-

@@ -87,7 +87,8 @@ impl Harness {
     }
 
     pub fn schedule(&mut self, eval: &Evaluation) -> Outcome {
-        let context = Context { state: &self.state, now: self.now, seed: self.seed, ids: &mut self.ids, cache: &mut self.cache };
+        let context =
+            Context { state: &self.state, now: self.now, seed: self.seed, ids: &mut self.ids, cache: &mut self.cache };
         schedule(context, eval)
     }
 
@@ -100,7 +101,12 @@ impl Harness {
         if !outcome.plan.is_noop() {
             let placed = outcome.plan.placements.values().map(|p| p.len() as u64).sum();
             let result = PlanResult { placed, progressed: true, ..PlanResult::default() };
-            self.apply(Command::ApplyPlan(Box::new(ApplyPlan { plan: outcome.plan.clone(), result, evals: Vec::new(), now })));
+            self.apply(Command::ApplyPlan(Box::new(ApplyPlan {
+                plan: outcome.plan.clone(),
+                result,
+                evals: Vec::new(),
+                now,
+            })));
         }
         let mut evals = vec![outcome.eval.clone()];
         evals.extend(outcome.blocked.iter().cloned());
@@ -128,7 +134,13 @@ impl Harness {
 
     pub fn stop_job(&mut self, key: &NamespacedId, purge: bool) -> String {
         let now = self.now;
-        self.apply(Command::DeregisterJob(DeregisterJob { job: key.clone(), purge, eval: None, no_shutdown_delay: false, now }));
+        self.apply(Command::DeregisterJob(DeregisterJob {
+            job: key.clone(),
+            purge,
+            eval: None,
+            no_shutdown_delay: false,
+            now,
+        }));
         let eval = Evaluation::new(
             EvalId(self.ids.next_uuid()),
             key,
@@ -182,7 +194,10 @@ impl Harness {
             for stop in stops {
                 let name = self.state.alloc(stop.id).map(|a| a.name.to_string()).unwrap_or_default();
                 let status = stop.client_status.map(|s| format!(" as {s}")).unwrap_or_default();
-                lines.push((name.clone(), format!("{name} stop {}{status} ({})", self.node_name(*node), stop.description)));
+                lines.push((
+                    name.clone(),
+                    format!("{name} stop {}{status} ({})", self.node_name(*node), stop.description),
+                ));
             }
         }
         for (node, allocs) in &outcome.plan.placements {
@@ -200,8 +215,15 @@ impl Harness {
         let mut text: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
         if let Some(deployment) = &outcome.plan.deployment {
             for (group, state) in &deployment.groups {
-                let canaries = if state.desired_canaries > 0 { format!(" canaries {}", state.desired_canaries) } else { String::new() };
-                text.push(format!("deployment {group} total {}{canaries}: {}", state.desired_total, deployment.status_description));
+                let canaries = if state.desired_canaries > 0 {
+                    format!(" canaries {}", state.desired_canaries)
+                } else {
+                    String::new()
+                };
+                text.push(format!(
+                    "deployment {group} total {}{canaries}: {}",
+                    state.desired_total, deployment.status_description
+                ));
             }
         }
         for update in &outcome.plan.deployment_updates {
@@ -229,8 +251,12 @@ impl Harness {
         let known = self.state.alloc(alloc.id);
         let mut line = match known {
             None => format!("{name} place {}", self.node_name(node)),
-            Some(old) if old.job_version != alloc.job_version => format!("{name} update in place {}", self.node_name(node)),
-            Some(old) if old.client_status != alloc.client_status => format!("{name} {} {}", alloc.client_status, self.node_name(node)),
+            Some(old) if old.job_version != alloc.job_version => {
+                format!("{name} update in place {}", self.node_name(node))
+            }
+            Some(old) if old.client_status != alloc.client_status => {
+                format!("{name} {} {}", alloc.client_status, self.node_name(node))
+            }
             Some(_) => format!("{name} annotate {}", self.node_name(node)),
         };
         if known.is_none() && alloc.previous.is_some() {

@@ -20,6 +20,7 @@ mod ports;
 pub mod reconcile;
 mod rng;
 mod spread;
+mod system;
 #[cfg(test)]
 mod tests;
 pub mod worker;
@@ -67,10 +68,12 @@ pub struct Outcome {
 /// Deterministic: equal inputs give equal outcomes. Errors: none; what can't be done is said in `eval`.
 pub fn schedule(context: Context<'_>, eval: &Evaluation) -> Outcome {
     context.cache.nodes.refresh(context.state);
-    // A job that is gone or stopped is stopped by its allocations alone, whatever type the evaluation says.
-    let type_ = context.state.job(&eval.job_key()).map_or(eval.type_, |job| job.job_type());
-    match type_ {
-        JobType::Service | JobType::Batch => generic::schedule(context, eval, type_),
-        JobType::System | JobType::SysBatch => generic::schedule(context, eval, type_),
+    match context.state.job(&eval.job_key()) {
+        Some(job) if !job.stopped() => match job.job_type() {
+            type_ @ (JobType::Service | JobType::Batch) => generic::schedule(context, eval, type_),
+            type_ @ (JobType::System | JobType::SysBatch) => system::schedule(context, eval, type_),
+        },
+        // What a job leaves behind is stopped alike, whatever type it had: the evaluation may not say it right.
+        _ => generic::schedule(context, eval, JobType::Service),
     }
 }

@@ -279,7 +279,13 @@ impl<'a> Placer<'a> {
         let mut spreads: Vec<Spreading> =
             group.spreads.iter().map(|s| Spreading::new(self.nodes, s, weights, group.count)).collect();
         let mut properties: Vec<Property> = Vec::new();
-        for (rule, of_job) in self.job.distinct_properties.iter().map(|p| (p, true)).chain(group.distinct_properties.iter().map(|p| (p, false))) {
+        for (rule, of_job) in self
+            .job
+            .distinct_properties
+            .iter()
+            .map(|p| (p, true))
+            .chain(group.distinct_properties.iter().map(|p| (p, false)))
+        {
             let mut values = Values::new(self.nodes, &rule.target);
             let counts = if of_job { &self.of_job } else { &self.of_group[group.index] };
             counts.iter().enumerate().filter(|(_, c)| **c > 0).for_each(|(node, c)| values.add(node as u32, *c as i32));
@@ -291,7 +297,9 @@ impl<'a> Placer<'a> {
         let score_all = !group.affinities.is_empty() || !group.spreads.is_empty();
         let limit = match self.job.type_ {
             _ if score_all => usize::MAX,
-            JobType::Service => (usize::BITS - self.candidates.nodes.len().saturating_sub(1).leading_zeros()).max(2) as usize,
+            JobType::Service => {
+                (usize::BITS - self.candidates.nodes.len().saturating_sub(1).leading_zeros()).max(2) as usize
+            }
             _ => 2,
         };
         Pass {
@@ -366,7 +374,9 @@ impl<'a> Placer<'a> {
     fn check(&self, pass: &Pass, group: &Group, node: NodeIndex, index: u32) -> Result<(), Unfit> {
         let (at, row) = (node as usize, self.nodes.row(node));
         let exhausted = |dimension: &str| Err(Unfit::Closed(Closed::Exhausted(Arc::from(dimension))));
-        if (self.job.distinct_hosts && self.of_job[at] > 0) || (group.distinct_hosts && self.of_group[group.index][at] > 0) {
+        if (self.job.distinct_hosts && self.of_job[at] > 0)
+            || (group.distinct_hosts && self.of_group[group.index][at] > 0)
+        {
             return Err(Unfit::Closed(Closed::Filtered(Arc::from("distinct_hosts"))));
         }
         for property in &pass.properties {
@@ -407,7 +417,9 @@ impl<'a> Placer<'a> {
             return exhausted("disk");
         }
         if !group.devices.is_empty() {
-            self.ledger.choose_devices(node, row, &group.devices).map_err(|why| Unfit::Closed(Closed::Exhausted(why)))?;
+            self.ledger
+                .choose_devices(node, row, &group.devices)
+                .map_err(|why| Unfit::Closed(Closed::Exhausted(why)))?;
         }
         Ok(())
     }
@@ -415,7 +427,8 @@ impl<'a> Placer<'a> {
     fn score(&self, pass: &mut Pass, group: &Group, node: NodeIndex, wish: Wish<'_>) -> Parts {
         let at = node as usize;
         if pass.packing[at].is_nan() {
-            pass.packing[at] = packing(&self.nodes.row(node).total, &self.free[at], &self.ask(group, node), self.spread_algorithm);
+            pass.packing[at] =
+                packing(&self.nodes.row(node).total, &self.free[at], &self.ask(group, node), self.spread_algorithm);
         }
         let mut parts = Parts { packing: pass.packing[at], ..Parts::default() };
         let (mut sum, mut scorers) = (parts.packing, 1.0);
@@ -455,8 +468,11 @@ impl<'a> Placer<'a> {
         }
         let mut metric = explain::counts(self, pass);
         metric.nodes_evaluated = metric.nodes_filtered + metric.nodes_exhausted + top.offered;
-        metric.scores =
-            top.best.iter().map(|(_, node)| explain::node_score(self.nodes.row(*node), &self.score(pass, group, *node, wish))).collect();
+        metric.scores = top
+            .best
+            .iter()
+            .map(|(_, node)| explain::node_score(self.nodes.row(*node), &self.score(pass, group, *node, wish)))
+            .collect();
         let metric = Arc::new(metric);
         pass.shared_metric.get_or_insert_with(|| metric.clone());
         metric
@@ -482,6 +498,18 @@ impl<'a> Placer<'a> {
         answer
     }
 
+    /// Would an allocation that stays on this node break a rule about its neighbours?
+    pub fn crowded(&mut self, group: &Group, node: NodeIndex) -> bool {
+        let pass = self.passes[group.index].take().unwrap_or_else(|| self.open_pass(group));
+        let at = node as usize;
+        let hosts = (self.job.distinct_hosts && self.of_job[at] > 1)
+            || (group.distinct_hosts && self.of_group[group.index][at] > 1);
+        let over = |p: &Property| p.values.of(node).is_none_or(|value| p.values.counts[value] > p.limit);
+        let crowded = hosts || pass.properties.iter().any(over);
+        self.passes[group.index] = Some(pass);
+        crowded
+    }
+
     /// Places on this very node or says why not: for jobs that run on every node.
     pub fn place_on(&mut self, group: &Group, node: NodeIndex, index: u32) -> Result<Placed, Closed> {
         if let Err(filtered) = self.could_run(group, node) {
@@ -492,17 +520,19 @@ impl<'a> Placer<'a> {
         let answer = match self.check(&pass, group, node, index) {
             Err(Unfit::Closed(closed)) => Err(closed),
             Err(Unfit::NotThisOne) => Err(Closed::Filtered(Arc::from("missing compatible host volumes"))),
-            Ok(()) => match self.ledger.give(node, self.nodes.row(node), group, &self.resources[group.index], &mut self.rng) {
-                Err(shortage) => Err(Closed::Exhausted(shortage)),
-                Ok(resources) => {
-                    let score = self.score(&mut pass, group, node, wish);
-                    let metric = pass.shared_metric.get_or_insert_with(|| {
-                        let scores = vec![explain::node_score(self.nodes.row(node), &score)];
-                        Arc::new(AllocMetric { nodes_evaluated: 1, scores, ..explain::cluster_counts(self) })
-                    });
-                    Ok(Placed { node, resources, metric: metric.clone(), preempted: Vec::new() })
+            Ok(()) => {
+                match self.ledger.give(node, self.nodes.row(node), group, &self.resources[group.index], &mut self.rng) {
+                    Err(shortage) => Err(Closed::Exhausted(shortage)),
+                    Ok(resources) => {
+                        let score = self.score(&mut pass, group, node, wish);
+                        let metric = pass.shared_metric.get_or_insert_with(|| {
+                            let scores = vec![explain::node_score(self.nodes.row(node), &score)];
+                            Arc::new(AllocMetric { nodes_evaluated: 1, scores, ..explain::cluster_counts(self) })
+                        });
+                        Ok(Placed { node, resources, metric: metric.clone(), preempted: Vec::new() })
+                    }
                 }
-            },
+            }
         };
         self.passes[group.index] = Some(pass);
         if let Ok(placed) = &answer {

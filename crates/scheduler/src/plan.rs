@@ -17,11 +17,6 @@ use crate::place::{Pass, Placed};
 use crate::reconcile::Stop;
 use crate::worker::blocked_eval;
 
-/// The description of an allocation that made room for another.
-pub fn preempted_text(by: AllocId) -> String {
-    format!("Preempted by alloc ID {by}")
-}
-
 /// Texts and parts that all new rows of one plan share.
 pub struct Rows<'a> {
     pub eval: &'a Evaluation,
@@ -119,7 +114,12 @@ pub fn add_placement(plan: &mut Plan, state: &State, alloc: Allocation) {
     plan.placements.entry(alloc.node_id).or_default().push(alloc);
 }
 
-pub fn add_stop(plan: &mut Plan, texts: &mut Texts, stop: &Stop<'_>, reschedule: Option<Arc<tarpan_model::alloc::RescheduleTracker>>) {
+pub fn add_stop(
+    plan: &mut Plan,
+    texts: &mut Texts,
+    stop: &Stop<'_>,
+    reschedule: Option<Arc<tarpan_model::alloc::RescheduleTracker>>,
+) {
     plan.stops.entry(stop.alloc.node_id).or_default().push(AllocStop {
         id: stop.alloc.id,
         description: texts.get(stop.description),
@@ -182,7 +182,14 @@ pub struct Ending {
 }
 
 /// Ends a service or batch evaluation: complete, or back to wait; a blocked one is made where something failed.
-pub fn end(eval: &Evaluation, mut plan: Plan, ending: Ending, evals_before: Vec<Evaluation>, ids: &mut dyn IdSource, now: UnixNanos) -> Outcome {
+pub fn end(
+    eval: &Evaluation,
+    mut plan: Plan,
+    ending: Ending,
+    evals_before: Vec<Evaluation>,
+    ids: &mut dyn IdSource,
+    now: UnixNanos,
+) -> Outcome {
     let mut ended = eval.clone();
     let failed = !ending.failures.0.is_empty();
     ended.snapshot_index = plan.snapshot_index;
@@ -198,7 +205,8 @@ pub fn end(eval: &Evaluation, mut plan: Plan, ending: Ending, evals_before: Vec<
     ended.plan_annotations = plan.annotations.clone();
     let mark = |eval: &mut Evaluation| {
         eval.escaped_computed_class = ending.eligibility.escaped;
-        eval.class_eligibility = if ending.eligibility.escaped { BTreeMap::new() } else { ending.eligibility.classes.clone() };
+        eval.class_eligibility =
+            if ending.eligibility.escaped { BTreeMap::new() } else { ending.eligibility.classes.clone() };
     };
     let mut blocked = Vec::new();
     if failed && eval.status == EvalStatus::Blocked {

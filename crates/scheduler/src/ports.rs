@@ -91,8 +91,9 @@ impl Ledger {
         let mut chosen: Vec<PortMapping> = Vec::with_capacity(network.ports.len());
         let statics = || network.ports.iter().filter(|p| p.value != 0).map(|p| p.value);
         for ask in &network.ports {
-            let host_ip = address(&row.node, &ask.host_network)
-                .ok_or_else(|| Arc::from(format!("network: no addresses available for {} network", ask.host_network)))?;
+            let host_ip = address(&row.node, &ask.host_network).ok_or_else(|| {
+                Arc::from(format!("network: no addresses available for {} network", ask.host_network))
+            })?;
             let value = if ask.value != 0 {
                 let twice = chosen.iter().any(|c| c.value == ask.value);
                 if !ask.ignore_collision && (twice || !self.port_free(index, row, ask.value)) {
@@ -101,7 +102,9 @@ impl Ledger {
                 ask.value
             } else {
                 let good = |port: u16| {
-                    self.port_free(index, row, port) && !chosen.iter().any(|c| c.value == port) && !statics().any(|s| s == port)
+                    self.port_free(index, row, port)
+                        && !chosen.iter().any(|c| c.value == port)
+                        && !statics().any(|s| s == port)
                 };
                 dynamic_port(&row.node, rng, good).ok_or_else(|| Arc::from("network: dynamic port selection failed"))?
             };
@@ -234,7 +237,10 @@ fn dynamic_port(node: &Node, rng: &mut Rng, good: impl Fn(u16) -> bool) -> Optio
         range => range,
     };
     let width = usize::from(high.saturating_sub(low)) + 1;
-    (0..20).map(|_| low + rng.below(width) as u16).find(|port| good(*port)).or_else(|| (low..=high).find(|port| good(*port)))
+    (0..20)
+        .map(|_| low + rng.below(width) as u16)
+        .find(|port| good(*port))
+        .or_else(|| (low..=high).find(|port| good(*port)))
 }
 
 /// `vendor/type/name`: the key of usage.
@@ -257,10 +263,13 @@ pub fn device_matches(device: &tarpan_model::resources::NodeDeviceGroup, ask: &D
                 "model" => Some(Arc::from(device.name.as_str())),
                 "vendor" => Some(Arc::from(device.vendor.as_str())),
                 "type" => Some(Arc::from(device.type_.as_str())),
-                "ids" => {
-                    Some(Arc::from(device.instances.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(",").as_str()))
-                }
-                other => other.strip_prefix("attr.").and_then(|key| device.attributes.get(key)).map(|v| Arc::from(v.as_str())),
+                "ids" => Some(Arc::from(
+                    device.instances.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(",").as_str(),
+                )),
+                other => other
+                    .strip_prefix("attr.")
+                    .and_then(|key| device.attributes.get(key))
+                    .map(|v| Arc::from(v.as_str())),
             };
             let right = match &constraint.right {
                 crate::constraint::Target::Literal(text) => Some(text.clone()),

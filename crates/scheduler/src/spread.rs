@@ -74,7 +74,9 @@ impl Spreading {
         let desired = values
             .names
             .iter()
-            .map(|name| spread.targets.iter().find(|(value, _)| value == name).map(|(_, percent)| wanted(*percent)).or(rest))
+            .map(|name| {
+                spread.targets.iter().find(|(value, _)| value == name).map(|(_, percent)| wanted(*percent)).or(rest)
+            })
             .collect();
         let boosts = vec![0.0; values.names.len()];
         let share = if weights == 0.0 { 0.0 } else { spread.weight / weights };

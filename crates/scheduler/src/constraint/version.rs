@@ -41,7 +41,8 @@ impl Version {
     }
 
     fn same_core(&self, other: &Version) -> bool {
-        Version { prerelease: String::new(), ..self.clone() }.compare(&Version { prerelease: String::new(), ..other.clone() })
+        Version { prerelease: String::new(), ..self.clone() }
+            .compare(&Version { prerelease: String::new(), ..other.clone() })
             == Ordering::Equal
     }
 }

@@ -24,7 +24,8 @@ impl<'a> Reconciler<'a, '_> {
             None => Some(STOPPED),
             Some(compiled) => {
                 let job = &compiled.job;
-                let same = deployment.job_version == job.version() && deployment.job_create_index == job.create_index.unwrap_or(0);
+                let same = deployment.job_version == job.version()
+                    && deployment.job_create_index == job.create_index.unwrap_or(0);
                 (!same).then_some(NEWER)
             }
         };

@@ -73,7 +73,8 @@ impl<'a> Reconciler<'a, '_> {
             state.desired_canaries = canaries_wanted as u64;
             if !self.paused && !self.failed {
                 let missing = canaries_wanted - canaries.len();
-                let taken: BTreeSet<u32> = all.iter().filter(|a| canaries.contains(&a.id)).filter_map(|a| a.index()).collect();
+                let taken: BTreeSet<u32> =
+                    all.iter().filter(|a| canaries.contains(&a.id)).filter_map(|a| a.index()).collect();
                 let replaced = destructive.iter().filter_map(|a| a.index());
                 desired.canary += missing as u64;
                 for index in names.next_canaries(missing, &taken, replaced) {
@@ -84,7 +85,8 @@ impl<'a> Reconciler<'a, '_> {
         let canarying = canarying(&state);
 
         let limit = self.limit(group, &sets, &destructive, canarying);
-        let place = if waiting { Vec::new() } else { self.placements(group, &sets, destructive.len(), canarying, &mut names) };
+        let place =
+            if waiting { Vec::new() } else { self.placements(group, &sets, destructive.len(), canarying, &mut names) };
         if !existing {
             state.desired_total += place.len() as u64;
         }
@@ -99,10 +101,17 @@ impl<'a> Reconciler<'a, '_> {
         let updates_spec = in_place > 0 || !destructive.is_empty();
 
         let left = self.place_within(group, place, limit, canarying, &sets, &mut desired);
-        self.replace(group, &destructive, if canarying || self.paused || self.failed { 0 } else { left }, &mut names, &mut desired);
+        self.replace(
+            group,
+            &destructive,
+            if canarying || self.paused || self.failed { 0 } else { left },
+            &mut names,
+            &mut desired,
+        );
         self.migrate(group, &sets, canarying, &mut desired);
 
-        let joins = group.update.is_some() && !existing && state.desired_total > 0 && (!had_this_version || updates_spec);
+        let joins =
+            group.update.is_some() && !existing && state.desired_total > 0 && (!had_this_version || updates_spec);
         if joins && !self.failed {
             self.join_deployment(group, state.clone());
         }
@@ -124,7 +133,9 @@ impl<'a> Reconciler<'a, '_> {
         let batch = self.input.batch;
         let mut set: Vec<AllocRef<'a>> = all
             .iter()
-            .filter(|a| !a.server_terminal() || (batch && a.transition.reschedule != Some(true)) || (!batch && last_failed(a)))
+            .filter(|a| {
+                !a.server_terminal() || (batch && a.transition.reschedule != Some(true)) || (!batch && last_failed(a))
+            })
             .copied()
             .collect();
         if batch {
@@ -154,7 +165,12 @@ impl<'a> Reconciler<'a, '_> {
             for alloc in set.iter().filter(|a| on_trial(a) && !a.terminal()) {
                 stopped.insert(alloc.id);
                 desired.stop += 1;
-                self.changes.stops.push(super::Stop { alloc, description: text::NOT_NEEDED, client_status: None, followup: None });
+                self.changes.stops.push(super::Stop {
+                    alloc,
+                    description: text::NOT_NEEDED,
+                    client_status: None,
+                    followup: None,
+                });
             }
         }
         set.retain(|a| !stopped.contains(&a.id));
@@ -168,12 +184,22 @@ impl<'a> Reconciler<'a, '_> {
             }
             match self.bucket(alloc) {
                 Bucket::Migrate => {
-                    self.changes.stops.push(super::Stop { alloc, description: text::MIGRATING, client_status: None, followup: None });
+                    self.changes.stops.push(super::Stop {
+                        alloc,
+                        description: text::MIGRATING,
+                        client_status: None,
+                        followup: None,
+                    });
                     gone.insert(alloc.id);
                 }
                 Bucket::Lost => {
                     let client_status = Some(ClientStatus::Lost);
-                    self.changes.stops.push(super::Stop { alloc, description: text::LOST, client_status, followup: None });
+                    self.changes.stops.push(super::Stop {
+                        alloc,
+                        description: text::LOST,
+                        client_status,
+                        followup: None,
+                    });
                     gone.insert(alloc.id);
                 }
                 _ => drop(canaries.insert(alloc.id)),
@@ -317,7 +343,8 @@ impl<'a> Reconciler<'a, '_> {
         }
         let mut gone: HashSet<AllocId> = HashSet::new();
         if !canarying && !canaries.is_empty() {
-            let taken: BTreeSet<u32> = sets.untainted.iter().filter(|a| canaries.contains(&a.id)).filter_map(|a| a.index()).collect();
+            let taken: BTreeSet<u32> =
+                sets.untainted.iter().filter(|a| canaries.contains(&a.id)).filter_map(|a| a.index()).collect();
             let doubled = |a: &Allocation| !canaries.contains(&a.id) && a.index().is_some_and(|i| taken.contains(&i));
             gone.extend(sets.untainted.iter().filter(|a| doubled(a)).take(surplus).map(|a| a.id));
             surplus -= gone.len();
@@ -342,7 +369,12 @@ impl<'a> Reconciler<'a, '_> {
         for &alloc in sets.untainted.iter().chain(&sets.migrate).filter(|a| gone.contains(&a.id)) {
             if !alloc.terminal() {
                 desired.stop += 1;
-                self.changes.stops.push(super::Stop { alloc, description: text::NOT_NEEDED, client_status: None, followup: None });
+                self.changes.stops.push(super::Stop {
+                    alloc,
+                    description: text::NOT_NEEDED,
+                    client_status: None,
+                    followup: None,
+                });
             }
             if let Some(index) = alloc.index() {
                 names.release(index);
@@ -354,7 +386,12 @@ impl<'a> Reconciler<'a, '_> {
     }
 
     /// Takes what must be replaced out of the untainted; gives how many are updated in place, and these.
-    fn sort_updates(&mut self, group: &Group, sets: &mut Sets<'a>, desired: &mut DesiredUpdates) -> (usize, Vec<AllocRef<'a>>) {
+    fn sort_updates(
+        &mut self,
+        group: &Group,
+        sets: &mut Sets<'a>,
+        desired: &mut DesiredUpdates,
+    ) -> (usize, Vec<AllocRef<'a>>) {
         let Some(compiled) = self.input.job else { return (0, Vec::new()) };
         let job_index = compiled.job.job_modify_index;
         let (mut in_place, mut destructive) = (0, Vec::new());
@@ -408,9 +445,11 @@ impl<'a> Reconciler<'a, '_> {
         let count = group.count as usize;
         let mut place = Vec::new();
         for &alloc in &sets.now {
-            let canary = alloc.deployment_status.is_some_and(|s| s.canary) && self.watching().is_some_and(|id| alloc.deployment_id == Some(id));
+            let canary = alloc.deployment_status.is_some_and(|s| s.canary)
+                && self.watching().is_some_and(|id| alloc.deployment_id == Some(id));
             let stops = alloc.client_status == ClientStatus::Failed || (self.input.batch && !alloc.server_terminal());
-            let disconnecting = self.changes.rewrites.get(&alloc.id).is_some_and(|r| r.client_status == ClientStatus::Unknown);
+            let disconnecting =
+                self.changes.rewrites.get(&alloc.id).is_some_and(|r| r.client_status == ClientStatus::Unknown);
             let wants_stop = stops && !disconnecting && alloc.client_status != ClientStatus::Unknown;
             place.push(Place {
                 previous: Some(alloc),
@@ -453,7 +492,8 @@ impl<'a> Reconciler<'a, '_> {
         let ready = !self.paused && !self.failed && !canarying;
         let mut placed = 0;
         for place in place {
-            let of_failed = place.previous.is_some_and(|p| p.deployment_id.is_some() && p.deployment_id == failed_deployment);
+            let of_failed =
+                place.previous.is_some_and(|p| p.deployment_id.is_some() && p.deployment_id == failed_deployment);
             // What was lost is replaced whatever the deployment does; so is what failed, unless that is why it failed.
             if !(ready || place.lost || (place.reschedule && !of_failed)) {
                 continue;
@@ -502,7 +542,12 @@ impl<'a> Reconciler<'a, '_> {
             }
             let canary = alloc.deployment_status.is_some_and(|s| s.canary);
             let index = alloc.index().unwrap_or(0);
-            self.changes.place.push(Place { previous: Some(alloc), canary, downgrade: canarying && !canary, ..fresh(group, index) });
+            self.changes.place.push(Place {
+                previous: Some(alloc),
+                canary,
+                downgrade: canarying && !canary,
+                ..fresh(group, index)
+            });
         }
     }
 }
@@ -528,7 +573,13 @@ fn keep_or_consider(alloc: &Allocation, batch: bool) -> Look {
         };
     }
     match alloc.desired_status {
-        DesiredStatus::Stop | DesiredStatus::Evict => if last_failed(alloc) { Look::Consider } else { Look::Drop },
+        DesiredStatus::Stop | DesiredStatus::Evict => {
+            if last_failed(alloc) {
+                Look::Consider
+            } else {
+                Look::Drop
+            }
+        }
         DesiredStatus::Run if matches!(alloc.client_status, ClientStatus::Complete | ClientStatus::Lost) => Look::Drop,
         DesiredStatus::Run => Look::Consider,
     }
@@ -548,7 +599,8 @@ fn fresh<'a>(group: &Group, index: u32) -> Place<'a> {
 }
 
 fn group_done(state: &DeploymentGroup) -> bool {
-    state.healthy_allocs >= state.desired_total.max(state.desired_canaries) && (state.desired_canaries == 0 || state.promoted)
+    state.healthy_allocs >= state.desired_total.max(state.desired_canaries)
+        && (state.desired_canaries == 0 || state.promoted)
 }
 
 /// Of allocations that share a number, all but the one to keep: the running, newest one.

@@ -186,7 +186,8 @@ impl<'a> Reconciler<'a, '_> {
             }
             desired.stop += 1;
             let lost = matches!(self.bucket(alloc), Bucket::Lost | Bucket::Expiring);
-            let (description, status) = if lost { (text::LOST, Some(ClientStatus::Lost)) } else { (text::NOT_NEEDED, None) };
+            let (description, status) =
+                if lost { (text::LOST, Some(ClientStatus::Lost)) } else { (text::NOT_NEEDED, None) };
             self.stop(alloc, description, status);
         }
         self.changes.annotations.groups.insert(name.clone(), desired);

@@ -51,7 +51,12 @@ impl Names {
     }
 
     /// Numbers for `n` canaries: those about to be replaced first, then free ones, then numbers from count upwards.
-    pub fn next_canaries(&mut self, n: usize, canaries: &BTreeSet<u32>, replaced: impl Iterator<Item = u32>) -> Vec<u32> {
+    pub fn next_canaries(
+        &mut self,
+        n: usize,
+        canaries: &BTreeSet<u32>,
+        replaced: impl Iterator<Item = u32>,
+    ) -> Vec<u32> {
         let mut next: Vec<u32> = replaced.filter(|index| *index < self.count && !canaries.contains(index)).collect();
         next.sort_unstable();
         next.dedup();

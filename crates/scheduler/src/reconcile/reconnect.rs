@@ -8,7 +8,12 @@ use crate::compile::{Group, Reconcile};
 
 impl<'a> Reconciler<'a, '_> {
     /// Settles each returning allocation against its replacements; gives those that stay.
-    pub(super) fn reconnect(&mut self, group: &Group, returning: Vec<AllocRef<'a>>, all: &[AllocRef<'a>]) -> Vec<AllocRef<'a>> {
+    pub(super) fn reconnect(
+        &mut self,
+        group: &Group,
+        returning: Vec<AllocRef<'a>>,
+        all: &[AllocRef<'a>],
+    ) -> Vec<AllocRef<'a>> {
         let mut stay = Vec::new();
         for alloc in returning {
             if alloc.desired_status == DesiredStatus::Run && alloc.client_status == ClientStatus::Failed {
@@ -16,7 +21,8 @@ impl<'a> Reconciler<'a, '_> {
                 continue;
             }
             let transition = &alloc.transition;
-            let asked_away = [transition.migrate, transition.reschedule, transition.force_reschedule].contains(&Some(true));
+            let asked_away =
+                [transition.migrate, transition.reschedule, transition.force_reschedule].contains(&Some(true));
             let outdated = self.input.job.is_some_and(|job| {
                 alloc.job_version < job.job.version() || alloc.job_create_index < job.job.create_index.unwrap_or(0)
             });
@@ -90,7 +96,8 @@ fn replacement_scores_better(original: &Allocation, replacement: &Allocation) ->
 
 /// Since when its leader, or else its oldest task, has run without a break.
 fn started(alloc: &Allocation) -> Option<UnixNanos> {
-    let leader = alloc.group().and_then(|g| g.tasks().iter().find(|t| t.leader == Some(true))).map(|t| t.name().to_owned());
+    let leader =
+        alloc.group().and_then(|g| g.tasks().iter().find(|t| t.leader == Some(true))).map(|t| t.name().to_owned());
     alloc
         .task_states
         .iter()

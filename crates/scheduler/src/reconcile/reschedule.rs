@@ -57,7 +57,10 @@ pub fn when(alloc: &Allocation, policy: Option<&Reschedule>, at: Circumstances) 
     let unknown = alloc.client_status == ClientStatus::Unknown && is_followup;
     let forced_batch = at.batch && alloc.transition.reschedule == Some(true);
     let failed = matches!(alloc.client_status, ClientStatus::Failed | ClientStatus::Lost) || forced_batch;
-    if !at.disconnecting && !unknown && (!failed || (alloc.desired_status == DesiredStatus::Stop && !last_failed(alloc))) {
+    if !at.disconnecting
+        && !unknown
+        && (!failed || (alloc.desired_status == DesiredStatus::Stop && !last_failed(alloc)))
+    {
         return When::Never;
     }
     // An operator's stop of a batch allocation is not one of its attempts.
@@ -131,7 +134,9 @@ pub fn tracker_after(alloc: &Allocation, policy: Option<&Reschedule>, now: UnixN
     let old = alloc.reschedule.as_deref();
     let events = old.map(|t| t.events.as_slice()).unwrap_or_default();
     let mut kept: Vec<RescheduleEvent> = match policy {
-        Some(policy) if !policy.unlimited => events.iter().filter(|e| now.since(e.time) < policy.interval).copied().collect(),
+        Some(policy) if !policy.unlimited => {
+            events.iter().filter(|e| now.since(e.time) < policy.interval).copied().collect()
+        }
         _ => events[events.len().saturating_sub(KEPT)..].to_vec(),
     };
     let delay = policy.map_or(Dur::ZERO, |policy| next_delay(old, policy, fail_time(alloc)));
@@ -168,7 +173,12 @@ mod tests {
             let delay = next_delay(Some(&tracker), &policy, now);
             all.push(delay.0 / 1_000_000_000);
             now = now + delay;
-            tracker.events.push(RescheduleEvent { time: now, prev_alloc_id: AllocId::NIL, prev_node_id: NodeId::NIL, delay });
+            tracker.events.push(RescheduleEvent {
+                time: now,
+                prev_alloc_id: AllocId::NIL,
+                prev_node_id: NodeId::NIL,
+                delay,
+            });
         }
         all
     }

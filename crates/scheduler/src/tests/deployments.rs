@@ -160,7 +160,8 @@ fn while_canaries_are_on_trial_what_is_missing_runs_the_old_version() {
     let job = with_canaries(1);
     settled(&mut cluster, &job);
     cluster.run(&changed(&job));
-    let old = cluster.live(&job.key()).into_iter().find(|a| a.job_version == 0 && a.index() == Some(2)).expect("an old one");
+    let old =
+        cluster.live(&job.key()).into_iter().find(|a| a.job_version == 0 && a.index() == Some(2)).expect("an old one");
     cluster.report_with(&old, ClientStatus::Lost, None);
     cluster.next_plan(&job.key(), Trigger::NodeUpdate);
     let back = cluster.live(&job.key()).into_iter().find(|a| a.index() == Some(2)).map(|a| a.job_version);

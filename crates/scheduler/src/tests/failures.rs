@@ -169,7 +169,8 @@ fn an_operator_stops_a_batch_allocation_and_it_runs_again() {
 fn disconnecting() -> Job {
     let mut job = jobs::service("web", 1);
     let group = jobs::group_mut(&mut job);
-    group.disconnect = Some(DisconnectStrategy { lost_after: Some(Dur::from_secs(3600)), ..DisconnectStrategy::default() });
+    group.disconnect =
+        Some(DisconnectStrategy { lost_after: Some(Dur::from_secs(3600)), ..DisconnectStrategy::default() });
     if let Some(policy) = &mut group.reschedule_policy {
         policy.delay = Some(Dur(0));
     }

@@ -24,7 +24,9 @@ fn check(cluster: &Harness, job: &Job) {
     for group in job.groups() {
         let mut names = BTreeSet::new();
         let mut hosts: BTreeMap<_, usize> = BTreeMap::new();
-        for alloc in cluster.live(&job.key()).iter().filter(|a| &*a.task_group == group.name() && a.job_version == version) {
+        for alloc in
+            cluster.live(&job.key()).iter().filter(|a| &*a.task_group == group.name() && a.job_version == version)
+        {
             assert!(names.insert(alloc.name.clone()), "{} twice", alloc.name);
             *hosts.entry(alloc.node_id).or_default() += 1;
             let node = cluster.state.node(alloc.node_id).expect("its node");

@@ -203,7 +203,9 @@ fn affinity_draws_to_a_class() {
 
 fn count_by_dc(cluster: &Harness, job: &Job) -> Vec<usize> {
     let in_dc = |dc: &str| {
-        let of = |a: &std::sync::Arc<tarpan_model::Allocation>| cluster.state.node(a.node_id).is_some_and(|n| &*n.datacenter == dc);
+        let of = |a: &std::sync::Arc<tarpan_model::Allocation>| {
+            cluster.state.node(a.node_id).is_some_and(|n| &*n.datacenter == dc)
+        };
         cluster.live(&job.key()).iter().filter(|a| of(a)).count()
     };
     vec![in_dc("dc1"), in_dc("dc2")]
@@ -242,7 +244,8 @@ fn too_little_memory_blocks_with_the_reason() {
     failed group 2: all 2 clients have too little memory: 100000 MB asked, at most 8192 MB free of 8192 MB in all
     blocked created to place remaining allocations
     ");
-    let blocked = cluster.state.evals().find(|e| e.status == tarpan_model::EvalStatus::Blocked).cloned().expect("a blocked one");
+    let blocked =
+        cluster.state.evals().find(|e| e.status == tarpan_model::EvalStatus::Blocked).cloned().expect("a blocked one");
     assert_eq!(blocked.class_eligibility.values().collect::<Vec<_>>(), [&true]);
     assert!(!blocked.escaped_computed_class);
     assert_eq!(blocked.queued_allocations.get("group"), Some(&2));
@@ -268,7 +271,8 @@ fn missing_driver_is_named() {
     failed group 1: all 3 clients lack driver podman
     blocked created to place remaining allocations
     ");
-    let blocked = cluster.state.evals().find(|e| e.status == tarpan_model::EvalStatus::Blocked).cloned().expect("a blocked one");
+    let blocked =
+        cluster.state.evals().find(|e| e.status == tarpan_model::EvalStatus::Blocked).cloned().expect("a blocked one");
     assert_eq!(blocked.class_eligibility.values().collect::<Vec<_>>(), [&false]);
 }
 
@@ -276,10 +280,16 @@ fn missing_driver_is_named() {
 fn host_volumes() {
     let mut cluster = Harness::new(2);
     let mut node = nodes::ready(7);
-    node.host_volumes.insert("mysql".into(), HostVolume { path: "/srv".to_owned(), read_only: true, id: String::new() });
+    node.host_volumes
+        .insert("mysql".into(), HostVolume { path: "/srv".to_owned(), read_only: true, id: String::new() });
     cluster.add(node);
     let mut job = jobs::batch("db", 1);
-    let volume = |read_only| VolumeRequest { type_: text("host"), source: text("mysql"), read_only: Some(read_only), ..VolumeRequest::default() };
+    let volume = |read_only| VolumeRequest {
+        type_: text("host"),
+        source: text("mysql"),
+        read_only: Some(read_only),
+        ..VolumeRequest::default()
+    };
     jobs::group_mut(&mut job).volumes = Some([("data".to_owned(), volume(true))].into());
     assert_snapshot!(cluster.run(&job), @"db.group[0] place node-7");
     job.id = text("writer");
@@ -301,7 +311,8 @@ fn cores_are_given_once() {
     failed group 1: the only client has too little cores: 2 asked, 0 free of 4 in all
     blocked created to place remaining allocations
     ");
-    let cores: Vec<Vec<u16>> = cluster.live(&job.key()).iter().map(|a| a.resources.tasks["task"].cores.clone()).collect();
+    let cores: Vec<Vec<u16>> =
+        cluster.live(&job.key()).iter().map(|a| a.resources.tasks["task"].cores.clone()).collect();
     assert_eq!(cores, [[0, 1], [2, 3]]);
     assert_eq!(cluster.live(&job.key())[0].resources.tasks["task"].cpu_mhz, 2_000);
 }

@@ -1,1 +1,114 @@
 //! Jobs that run on every node.
+
+use insta::assert_snapshot;
+use tarpan_model::{ClientStatus, NodeStatus, Trigger};
+use tarpan_testkit::{jobs, nodes};
+
+use super::placing::constraint;
+use crate::harness::Harness;
+
+#[test]
+fn runs_on_every_node_and_on_those_that_join() {
+    let mut cluster = Harness::new(2);
+    let job = jobs::system("agent");
+    assert_snapshot!(cluster.run(&job), @r"
+    agent.group[0] place node-0
+    agent.group[0] place node-1
+    deployment group total 2: Deployment is running
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+    cluster.all_running(&job.key());
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"deployment successful: Deployment completed successfully");
+    cluster.add(nodes::ready(2));
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"agent.group[0] place node-2");
+    cluster.status(nodes::id(0), NodeStatus::Down);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"agent.group[0] stop node-0 as lost (alloc is lost since its node is down)");
+    cluster.status(nodes::id(0), NodeStatus::Ready);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"agent.group[0] place node-0 after the last");
+    assert_snapshot!(cluster.stop_job(&job.key(), false), @r"
+    agent.group[0] stop node-0 (alloc not needed due to job update)
+    agent.group[0] stop node-1 (alloc not needed due to job update)
+    agent.group[0] stop node-2 (alloc not needed due to job update)
+    ");
+}
+
+#[test]
+fn a_change_rolls_out_node_by_node() {
+    let mut cluster = Harness::new(3);
+    let mut job = jobs::system("agent");
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    jobs::resources_mut(&mut job).cpu = Some(150);
+    assert_snapshot!(cluster.run(&job), @r"
+    agent.group[0] place node-0 after the last
+    agent.group[0] stop node-0 (alloc is being updated due to job update)
+    deployment group total 3: Deployment is running
+    ");
+    let mut rounds = Vec::new();
+    for _ in 0..4 {
+        cluster.all_running(&job.key());
+        rounds.push(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher));
+    }
+    assert_snapshot!(rounds.join("\n-\n"), @r"
+    agent.group[0] place node-1 after the last
+    agent.group[0] stop node-1 (alloc is being updated due to job update)
+    -
+    agent.group[0] place node-2 after the last
+    agent.group[0] stop node-2 (alloc is being updated due to job update)
+    -
+    deployment successful: Deployment completed successfully
+    -
+    nothing to do
+    ");
+}
+
+#[test]
+fn a_failed_one_is_started_again_a_finished_sysbatch_is_not() {
+    let mut cluster = Harness::new(1);
+    let job = jobs::system("agent");
+    cluster.run(&job);
+    let alloc = cluster.live(&job.key())[0].clone();
+    cluster.report_with(&alloc, ClientStatus::Failed, None);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"agent.group[0] place node-0 after the last");
+    let once = jobs::job("once", "sysbatch", 1);
+    assert_snapshot!(cluster.run(&once), @"once.group[0] place node-0");
+    let alloc = cluster.live(&once.key())[0].clone();
+    cluster.report_with(&alloc, ClientStatus::Complete, None);
+    assert_snapshot!(cluster.next_plan(&once.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
+#[test]
+fn waits_for_room_on_each_node() {
+    let mut cluster = Harness::new(1);
+    cluster.add(nodes::sized(1, 4_000, 32));
+    let job = jobs::system("agent");
+    assert_snapshot!(cluster.run(&job), @r"
+    agent.group[0] place node-0
+    deployment group total 2: Deployment is running
+    failed group 1: 1 of 2 clients has too little memory: 64 MB asked, 32 MB free of 32 MB in all
+    blocked created to place remaining allocations
+    ");
+    let blocked =
+        cluster.state.evals().find(|e| e.status == tarpan_model::EvalStatus::Blocked).cloned().expect("a blocked one");
+    assert_eq!(blocked.node_id, Some(nodes::id(1)));
+    cluster.add(nodes::ready(1));
+    assert_snapshot!(cluster.commit_eval(&blocked), @"agent.group[0] place node-1");
+}
+
+#[test]
+fn leaves_nodes_alone_that_do_not_fit() {
+    let mut cluster = Harness::new(2);
+    let mut other = nodes::ready(2);
+    other.attributes.insert("kernel.name".into(), "plan9".into());
+    cluster.add(other);
+    let mut job = jobs::system("agent");
+    job.constraints = Some(vec![constraint("${attr.kernel.name}", "=", "plan9")]);
+    assert_snapshot!(cluster.run(&job), @r"
+    agent.group[0] place node-2
+    deployment group total 1: Deployment is running
+    ");
+    job.id = Some("nowhere".to_owned());
+    job.constraints = Some(vec![constraint("${attr.kernel.name}", "=", "hurd")]);
+    assert_snapshot!(cluster.run(&job), @"failed group 1: all 3 clients do not meet the constraint ${attr.kernel.name} = hurd");
+}
