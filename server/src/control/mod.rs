@@ -27,6 +27,10 @@ use crate::options::Options;
 use crate::publish::Published;
 use crate::raft::{Consensus, Leadership};
 
+/// A leader that could not write its first entry tries again after this.
+const RETRY: Duration = Duration::from_millis(500);
+const FAR: Duration = Duration::from_secs(86_400);
+
 /// What the loops share.
 pub(crate) struct Control {
     published: Arc<Published>,
@@ -83,11 +87,16 @@ impl Control {
                 self.disable();
                 tracing::info!(term = now.term, "not the leader any more");
             }
-            if now.me && loops.is_none() && self.consensus.propose(Command::Noop).await.is_ok() {
-                tracing::info!(term = now.term, "leading");
-                loops = Some((now.term, self.start(&kick)));
+            if now.me && loops.is_none() {
+                // Everything of earlier terms is applied once this entry is.
+                if self.consensus.propose(Command::Noop).await.is_ok() {
+                    tracing::info!(term = now.term, "leading");
+                    loops = Some((now.term, self.start(&kick)));
+                }
             }
+            let retry = if now.me && loops.is_none() { RETRY } else { FAR };
             tokio::select! {
+                () = tokio::time::sleep(retry) => {}
                 changed = leaderships.changed() => if changed.is_err() { return },
                 _ = stop.wait_for(|s| *s) => return,
             }
@@ -127,10 +136,6 @@ impl Control {
     /// A node gave a sign of life: how long it may be silent now.
     pub fn beat(&self, node: NodeId) -> Dur {
         self.heartbeats().beat(node, now(), rand_u64())
-    }
-
-    pub fn forget_node(&self, node: NodeId) {
-        self.heartbeats().remove(node);
     }
 
     pub fn broker_stats(&self) -> BrokerStats {

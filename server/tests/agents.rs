@@ -1,0 +1,170 @@
+//! A server with agents over real gRPC: placing, losing, restarting, node requests, many at once.
+
+mod fake;
+
+use fake::{FakeAgent, running, until};
+use futures::StreamExt;
+use tarpan_model::alloc::ClientStatus;
+use tarpan_model::{EvalStatus, NamespacedId, NodeStatus};
+use tarpan_rpc::agent::HttpRequest;
+use tarpan_rpc::agent::agents_client::AgentsClient;
+use tarpan_server::{NodeRequestError, Server};
+use tarpan_state::State;
+use tarpan_testkit::{jobs, nodes};
+
+fn key(id: &str) -> NamespacedId {
+    NamespacedId::new("default", id)
+}
+
+fn count(state: &State, job: &str, status: ClientStatus) -> usize {
+    state.allocs_by_job(&key(job)).filter(|a| a.client_status == status).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_job_runs_and_stops() {
+    let server = fake::server(None).await;
+    let agent = FakeAgent::start(&server, nodes::ready(1), running).await;
+    fake::register(&server, jobs::service("web", 2)).await;
+    let state = until(&server, "two run", |s| count(s, "web", ClientStatus::Running) == 2).await;
+    let summary = state.job_summary(&key("web")).expect("a summary");
+    assert_eq!(summary.groups.values().map(|g| g.running).sum::<u64>(), 2);
+    let eval = state.evals_by_job(&key("web")).next().expect("an evaluation");
+    assert_eq!(eval.status, EvalStatus::Complete);
+    assert_eq!(agent.held().len(), 2);
+    assert_eq!(agent.jobs.lock().expect("no panic").len(), 1, "a job version is sent once");
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_agent_ran_is_replaced() {
+    let server = fake::server(None).await;
+    let first = FakeAgent::start(&server, nodes::ready(1), running).await;
+    fake::register(&server, jobs::service("web", 2)).await;
+    until(&server, "two run", |s| count(s, "web", ClientStatus::Running) == 2).await;
+    let _second = FakeAgent::start(&server, nodes::ready(2), running).await;
+    until(&server, "a second node", |s| s.nodes().filter(|n| n.status == NodeStatus::Ready).count() == 2).await;
+    drop(first);
+    let state = until(&server, "two run elsewhere", |s| {
+        count(s, "web", ClientStatus::Lost) == 2 && count(s, "web", ClientStatus::Running) == 2
+    })
+    .await;
+    assert_eq!(state.node(nodes::id(1)).expect("known").status, NodeStatus::Down);
+    assert!(state.allocs_by_node(nodes::id(2)).all(|a| a.client_status == ClientStatus::Running));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_without_room_waits_for_a_node() {
+    let server = fake::server(None).await;
+    fake::register(&server, jobs::service("web", 1)).await;
+    until(&server, "it is blocked", |s| s.evals().any(|e| e.status == EvalStatus::Blocked)).await;
+    let _agent = FakeAgent::start(&server, nodes::ready(1), running).await;
+    until(&server, "it runs", |s| count(s, "web", ClientStatus::Running) == 1).await;
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = fake::server(Some(dir.path())).await;
+    let agent = FakeAgent::start(&server, nodes::ready(1), running).await;
+    fake::register(&server, jobs::service("web", 2)).await;
+    let before = until(&server, "two run", |s| count(s, "web", ClientStatus::Running) == 2).await;
+    let held = agent.held();
+    server.shutdown().await;
+    drop(server);
+
+    let server = restarted(dir.path()).await;
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
+    let client = AgentsClient::new(channel.connect().await.expect("connects"));
+    let agent = FakeAgent::on(client, nodes::ready(1), running, held).await;
+    let state = until(&server, "the job is there", |s| count(s, "web", ClientStatus::Running) == 2).await;
+    assert_eq!(state.job(&key("web")), before.job(&key("web")));
+    fake::register(&server, jobs::service("api", 1)).await;
+    let state = until(&server, "a new job runs", |s| count(s, "api", ClientStatus::Running) == 1).await;
+    let ids = |s: &State| s.allocs_by_job(&key("web")).map(|a| a.id).collect::<Vec<_>>();
+    assert_eq!(ids(&state), ids(&before), "nothing was placed anew");
+    assert_eq!(agent.jobs.lock().expect("no panic").len(), 1, "only the new job was sent");
+    server.shutdown().await;
+}
+
+/// The old store's lock goes with its last handle, which a task may hold for a moment.
+async fn restarted(dir: &std::path::Path) -> Server {
+    let options = tarpan_server::Options { data_dir: Some(dir.into()), ..tarpan_server::Options::default() };
+    for _ in 0..200 {
+        if let Ok(server) = Server::start(options.clone()).await {
+            return server;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the store stayed locked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_answers_requests_through_its_session() {
+    let server = fake::server(None).await;
+    let agent = FakeAgent::start(&server, nodes::ready(1), running).await;
+    until(&server, "the node", |s| s.node(nodes::id(1)).is_some()).await;
+    while !server.has_session(nodes::id(1)) {
+        tokio::task::yield_now().await;
+    }
+    let request = HttpRequest {
+        method: "GET".to_owned(),
+        path: "/v1/client/stats?a=b".to_owned(),
+        headers: Default::default(),
+        body: "x".into(),
+    };
+    let mut answer = server.node_request(agent.node.id, request.clone()).await.expect("an answer");
+    assert_eq!((answer.status.as_u16(), answer.headers["content-type"].as_bytes()), (201, &b"text/plain"[..]));
+    let mut next = async || answer.body.next().await.map(|c| c.expect("bytes"));
+    assert_eq!(next().await.as_deref(), Some(&b"GET /v1/client/stats?a=b x"[..]));
+    answer.send.send("more".into()).await.expect("taken");
+    assert_eq!(next().await.as_deref(), Some(&b"more"[..]));
+    answer.send.send("end".into()).await.expect("taken");
+    assert_eq!(next().await.as_deref(), Some(&b"end"[..]));
+    assert_eq!(next().await, None);
+
+    let unknown = server.node_request(nodes::id(9), request).await.err();
+    assert_eq!(unknown, Some(NodeRequestError::UnknownNode(nodes::id(9))));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_is_refused() {
+    let server = fake::server(None).await;
+    let _agent = FakeAgent::start(&server, nodes::ready(1), running).await;
+    until(&server, "the node", |s| s.node(nodes::id(1)).is_some()).await;
+    let mut stranger = nodes::ready(1);
+    stranger.secret_id = uuid::Uuid::from_u128(7);
+    stranger.http_addr = "stranger".to_owned();
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
+    let mut client = AgentsClient::new(channel.connect().await.expect("connects"));
+    let hello = tarpan_rpc::agent::Hello {
+        node: tarpan_rpc::pack(&stranger).into(),
+        have: Vec::new(),
+        version: String::new(),
+    };
+    let hello = tarpan_rpc::agent::FromAgent { body: Some(tarpan_rpc::agent::from_agent::Body::Hello(hello)) };
+    let mut down = client.session(tokio_stream::iter([hello])).await.expect("a stream").into_inner();
+    let status = down.message().await.expect_err("refused");
+    assert_eq!(status.code(), tonic::Code::PermissionDenied);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_on_a_hundred_nodes() {
+    let server = fake::server(None).await;
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
+    let client = AgentsClient::new(channel.connect().await.expect("connects"));
+    let mut agents = Vec::new();
+    for i in 1..=100 {
+        let node = nodes::sized(i, 64 * 3_500, 256 * 1024);
+        agents.push(FakeAgent::on(client.clone(), node, |_| ClientStatus::Complete, Default::default()).await);
+    }
+    until(&server, "every node", |s| s.nodes().filter(|n| n.status == NodeStatus::Ready).count() == 100).await;
+    let began = std::time::Instant::now();
+    fake::register(&server, jobs::batch("many", 10_000)).await;
+    until(&server, "all are done", |s| count(s, "many", ClientStatus::Complete) == 10_000).await;
+    eprintln!("10,000 allocations placed and complete in {:?}", began.elapsed());
+    server.shutdown().await;
+}
