@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use openraft::testing::{StoreBuilder, Suite};
 use tarpan_model::NamespacedId;
+use tarpan_state::command::RegisterJob;
 use tarpan_state::{Command, State};
 
 use super::log::LogStore;
@@ -34,14 +35,38 @@ fn options(data_dir: Option<&std::path::Path>) -> Options {
     Options { data_dir: data_dir.map(Into::into), ..Options::default() }
 }
 
-async fn start(options: &Options) -> (Consensus, Arc<Published>) {
+async fn try_start(options: &Options) -> Result<(Consensus, Arc<Published>), StartError> {
     let published = Arc::new(Published::new(State::default(), 16));
     let me = ServerNode { name: "a".to_owned(), ..ServerNode::default() };
-    (Consensus::start(options, me, published.clone()).await.expect("starts"), published)
+    Ok((Consensus::start(options, me, published.clone()).await?, published))
 }
 
-fn launch(id: &str, at: i64) -> Command {
-    Command::SetPeriodicLaunch { job: NamespacedId::new("default", id), launch: tarpan_model::UnixNanos(at) }
+/// The lock of a store that was open goes with the last task that holds it: soon.
+async fn start(options: &Options) -> (Consensus, Arc<Published>) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match try_start(options).await {
+            Ok(started) => return started,
+            Err(error) => assert!(Instant::now() < end, "{error}: {:?}", std::error::Error::source(&error)),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn register(id: &str) -> Command {
+    let job = tarpan_testkit::jobs::batch(id, 1);
+    Command::RegisterJob(Box::new(RegisterJob {
+        job,
+        eval: None,
+        submission: None,
+        enforce_index: None,
+        preserve_counts: false,
+        now: tarpan_testkit::START,
+    }))
+}
+
+fn key(id: &str) -> NamespacedId {
+    NamespacedId::new("default", id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,12 +74,12 @@ async fn single_server_leads_at_once_and_batches() {
     let began = Instant::now();
     let (consensus, published) = start(&options(None)).await;
     let consensus = Arc::new(consensus);
-    consensus.propose(launch("first", 1)).await.expect("a leader");
+    consensus.propose(register("first")).await.expect("a leader");
     assert!(began.elapsed() < Duration::from_millis(1000), "{:?}", began.elapsed());
     let many: Vec<_> = (0..200)
         .map(|i| {
             let consensus = consensus.clone();
-            tokio::spawn(async move { consensus.propose(launch(&format!("job-{i}"), i)).await })
+            tokio::spawn(async move { consensus.propose(register(&format!("job-{i}"))).await })
         })
         .collect();
     let mut indexes = BTreeSet::new();
@@ -63,7 +88,7 @@ async fn single_server_leads_at_once_and_batches() {
     }
     assert!(indexes.len() < 150, "200 commands took {} entries", indexes.len());
     let state = published.state();
-    assert!((0..200).all(|i| state.periodic_launch(&NamespacedId::new("default", format!("job-{i}"))).is_some()));
+    assert!((0..200).all(|i| state.job(&key(&format!("job-{i}"))).is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,13 +96,33 @@ async fn acknowledged_is_there_after_a_restart() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let options = options(Some(dir.path()));
     let (consensus, _) = start(&options).await;
-    let (index, _) = consensus.propose(launch("kept", 7)).await.expect("committed");
+    let (index, _) = consensus.propose(register("kept")).await.expect("committed");
     let id = consensus.id;
     consensus.raft.shutdown().await.expect("stops"); // and no flush: only what was promised
     drop(consensus);
     let (consensus, published) = start(&options).await;
     assert_eq!(consensus.id, id);
     let state = published.at_least(index, Instant::now() + Duration::from_secs(5)).await;
-    assert_eq!(state.periodic_launch(&NamespacedId::new("default", "kept")).map(|l| l.launch.0), Some(7));
-    consensus.propose(launch("more", 8)).await.expect("goes on");
+    assert!(state.job(&key("kept")).is_some());
+    consensus.propose(register("more")).await.expect("goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_carries_the_state_and_the_log_goes_on_from_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = options(Some(dir.path()));
+    let (consensus, _) = start(&options).await;
+    let (index, _) = consensus.propose(register("before")).await.expect("committed");
+    consensus.raft.trigger().snapshot().await.expect("asked for");
+    let patience = Some(Duration::from_secs(10));
+    let wait = consensus.raft.wait(patience);
+    let taken = wait.metrics(|m| m.snapshot.is_some_and(|s| s.index >= index), "snapshot");
+    taken.await.expect("a snapshot");
+    consensus.raft.trigger().purge_log(index).await.expect("asked for");
+    let (index, _) = consensus.propose(register("after")).await.expect("committed");
+    consensus.raft.shutdown().await.expect("stops");
+    drop(consensus);
+    let (_consensus, published) = start(&options).await;
+    let state = published.at_least(index, Instant::now() + Duration::from_secs(5)).await;
+    assert!(state.job(&key("before")).is_some() && state.job(&key("after")).is_some());
 }
