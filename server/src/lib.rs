@@ -24,6 +24,6 @@ pub use watch::Watch;
 
 /// Everything this server answers over HTTP: `/v1` and the UI.
 pub fn router(server: Server) -> axum::Router {
-    let _ = server;
-    axum::Router::new()
+    let _ = server; // `/v1` is about to come
+    ui::router(axum::Router::new())
 }

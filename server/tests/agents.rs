@@ -139,11 +139,8 @@ async fn a_wrong_secret_is_refused() {
     stranger.http_addr = "stranger".to_owned();
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
     let mut client = AgentsClient::new(channel.connect().await.expect("connects"));
-    let hello = tarpan_rpc::agent::Hello {
-        node: tarpan_rpc::pack(&stranger).into(),
-        have: Vec::new(),
-        version: String::new(),
-    };
+    let hello =
+        tarpan_rpc::agent::Hello { node: tarpan_rpc::pack(&stranger).into(), have: Vec::new(), version: String::new() };
     let hello = tarpan_rpc::agent::FromAgent { body: Some(tarpan_rpc::agent::from_agent::Body::Hello(hello)) };
     let mut down = client.session(tokio_stream::iter([hello])).await.expect("a stream").into_inner();
     let status = down.message().await.expect_err("refused");

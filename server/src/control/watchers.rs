@@ -41,9 +41,9 @@ impl Control {
             let mut feed = self.published.ring.subscribe(state.index());
             loop {
                 let children = periodic.step(&self.published.state(), now(), &mut ids());
-                let launches = children.into_iter().map(|child| {
-                    self.propose("launching a periodic job", Command::RegisterJob(Box::new(child)))
-                });
+                let launches = children
+                    .into_iter()
+                    .map(|child| self.propose("launching a periodic job", Command::RegisterJob(Box::new(child))));
                 join_all(launches).await;
                 tokio::select! {
                     entry = feed.next() => match entry {

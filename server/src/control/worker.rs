@@ -146,8 +146,7 @@ fn rows(outcome: &Outcome) -> Vec<Evaluation> {
 async fn schedule(state: Arc<State>, eval: Arc<Evaluation>, cache: &mut Cache) -> Result<Outcome, Failed> {
     let mut lent = std::mem::take(cache);
     let scheduled = tokio::task::spawn_blocking(move || {
-        let context =
-            Context { state: &state, now: now(), seed: rand_u64(), ids: &mut ids(), cache: &mut lent };
+        let context = Context { state: &state, now: now(), seed: rand_u64(), ids: &mut ids(), cache: &mut lent };
         let mut outcome = tarpan_scheduler::schedule(context, &eval);
         outcome.eval.snapshot_index = state.index();
         (outcome, lent)

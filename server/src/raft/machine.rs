@@ -124,7 +124,9 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let meta = SnapshotMeta {
             last_log_id: self.last_applied,
             last_membership: self.membership.clone(),
-            snapshot_id: self.last_applied.map_or_else(|| "0-0".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
+            snapshot_id: self
+                .last_applied
+                .map_or_else(|| "0-0".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
         };
         let written = meta.clone();
         let saved = tokio::task::spawn_blocking(move || snapshots.save(&written, &state.snapshot())).await;

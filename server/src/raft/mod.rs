@@ -25,14 +25,14 @@ use tarpan_state::{Command, CommandId, Envelope, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::batch::{Batcher, NotWritten};
 pub(crate) use self::batch::Ticket;
+use self::batch::{Batcher, NotWritten};
 use self::log::LogStore;
 use self::machine::Machine;
-use self::snapshots::Snapshots;
 pub(crate) use self::service::RaftService;
-pub(crate) use self::types::{ServerId, ServerNode};
+use self::snapshots::Snapshots;
 use self::types::Raft;
+pub(crate) use self::types::{ServerId, ServerNode};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
 use crate::server::{ProposeError, StartError};
@@ -191,7 +191,11 @@ impl Consensus {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow();
         let leader = metrics.current_leader;
-        Leadership { leader, term: metrics.vote.leader_id().term, me: metrics.state == ServerState::Leader && leader == Some(self.id) }
+        Leadership {
+            leader,
+            term: metrics.vote.leader_id().term,
+            me: metrics.state == ServerState::Leader && leader == Some(self.id),
+        }
     }
 
     /// Follows who leads.

@@ -8,7 +8,8 @@ use futures::{Stream, StreamExt};
 use tarpan_model::ids::Namespace;
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    BulkDown, BulkUp, FromAgent, FromServer, HttpHead, HttpPart, HttpRequest, ServiceSet, WatchServiceRequest, http_part,
+    BulkDown, BulkUp, FromAgent, FromServer, HttpHead, HttpPart, HttpRequest, ServiceSet, WatchServiceRequest,
+    http_part,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
