@@ -12,6 +12,7 @@ mod server;
 mod sessions;
 
 pub mod events;
+pub mod http;
 pub mod node_request;
 pub mod ui;
 pub mod watch;
@@ -24,6 +25,5 @@ pub use watch::Watch;
 
 /// Everything this server answers over HTTP: `/v1` and the UI.
 pub fn router(server: Server) -> axum::Router {
-    let _ = server; // `/v1` is about to come
-    ui::router(axum::Router::new())
+    ui::router(http::router(server))
 }

@@ -101,7 +101,11 @@ fn assets() -> Assets {
 /// A built file, in the smallest form that the caller takes.
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     if format!("/ui/assets/{path}") == PLAIN_CSS {
-        return ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], tarpan_app::STYLE).into_response();
+        return (
+            [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")],
+            tarpan_app::STYLE,
+        )
+            .into_response();
     }
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let takes = |name: &str| accepted.split(',').any(|part| part.split(';').next().is_some_and(|n| n.trim() == name));

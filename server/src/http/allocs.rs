@@ -1,0 +1,115 @@
+//! Routes of allocations, as the servers know them. What only their nodes know is in `client`.
+
+use std::sync::Arc;
+
+use tarpan_api::convert::{self, AllocStub, StubOptions};
+use tarpan_api::wire;
+use tarpan_model::alloc::DesiredTransition;
+use tarpan_model::{AllocId, Allocation, EvalId, Evaluation, Trigger};
+use tarpan_state::{Command, State, Table};
+
+use super::context::Context;
+use super::error::ApiError;
+use super::filter::fields_of;
+use super::lookup;
+use super::page::{List, Place, Shape, value_of};
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/allocations", Namespace(&["read-job"]), Server, list),
+    route!(PUT, "/v1/allocation/:alloc/stop", Namespace(&["alloc-lifecycle"]), Leader, stop),
+    route!(GET, "/v1/allocation/:alloc/services", Namespace(&["read-job"]), Server, services),
+    route!(GET, "/v1/allocation/:alloc/checks", Namespace(&["read-job"]), Node, super::client::checks),
+    route!(GET, "/v1/allocation/:alloc", Namespace(&["read-job"]), Server, get),
+];
+
+fn table_index(state: &State) -> u64 {
+    state.table_index(Table::Allocs)
+}
+
+pub fn stub_options(cx: &Context) -> Result<StubOptions, ApiError> {
+    let resources = cx.query.flag("resources")?;
+    Ok(StubOptions { resources, task_states: cx.query.bool("task_states")?.unwrap_or(true) })
+}
+
+/// `GET /v1/allocations`: oldest first, by id with a prefix.
+async fn list(cx: Context) -> Outcome {
+    let options = stub_options(&cx)?;
+    let prefix = lookup::prefix("alloc", &cx.std.prefix)?;
+    let read = cx.read(&[Watch::Table(Table::Allocs)], table_index).await?;
+    let seen = |row: &&Arc<Allocation>| {
+        cx.std.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
+    };
+    let mut rows: Vec<&Arc<Allocation>> = read.state.allocs().filter(seen).collect();
+    // The table is in id order already.
+    let by_id = !prefix.is_empty();
+    if !by_id {
+        rows.sort_unstable_by_key(|row| (row.create_index, row.id));
+    }
+    if cx.std.reverse {
+        rows.reverse();
+    }
+    let list = List {
+        shape: if by_id { Shape::Id } else { Shape::Index },
+        place: &|row: &&Arc<Allocation>| match by_id {
+            true => Place::id(row.id),
+            false => Place::Index(row.create_index, row.id.to_string()),
+        },
+        value: &|row| value_of(&convert::allocation(row, true)),
+        fields: fields_of::<wire::Allocation>(),
+    };
+    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let stubs: Vec<AllocStub<'_>> = page.into_iter().map(|row| convert::alloc_stub(row, options)).collect();
+    read.page(&stubs, token)
+}
+
+/// `GET /v1/allocation/:id`
+async fn get(cx: Context) -> Outcome {
+    let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
+    let index = |s: &State| s.alloc(id).map_or_else(|| table_index(s), |row| row.modify_index);
+    let read = cx.read(&[Watch::Alloc(id)], index).await?;
+    read.found(read.state.alloc(id).map(|row| convert::allocation(row, true)), "alloc not found")
+}
+
+/// `PUT /v1/allocation/:id/stop`: its job gets another one where it still wants one.
+async fn stop(cx: Context) -> Outcome {
+    let (no_delay, reschedule) = (cx.query.flag("no_shutdown_delay")?, cx.query.flag("reschedule")?);
+    let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
+    let Some(row) = cx.server.state().alloc(id).cloned() else {
+        return Err(ApiError::not_found("allocation not found"));
+    };
+    let transition = DesiredTransition {
+        migrate: Some(true),
+        no_shutdown_delay: no_delay.then_some(true),
+        reschedule: reschedule.then_some(true),
+        ..DesiredTransition::default()
+    };
+    let now = cx.now();
+    let eval_id = EvalId(cx.server.new_id());
+    let (type_, priority) = (row.job.job_type(), row.job.priority());
+    let mut eval = Evaluation::new(eval_id, &row.job_key(), type_, priority, Trigger::AllocStop, now);
+    eval.job_modify_index = row.job.modify_index.unwrap_or(0);
+    let command = Command::SetTransitions { allocs: [(id, transition)].into(), evals: vec![eval], now };
+    let (index, _) = cx.propose(command).await?;
+    cx.written(index, &wire::AllocStopResponse { eval_id: eval_id.to_string(), index })
+}
+
+/// `GET /v1/allocation/:id/services`
+async fn services(cx: Context) -> Outcome {
+    let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
+    let read = cx.read(&[Watch::Table(Table::Services)], |s| s.table_index(Table::Services)).await?;
+    if read.state.alloc(id).is_none() {
+        return Err(read.missing("allocation not found"));
+    }
+    let rows: Vec<_> = read.state.services_by_alloc(id).map(|row| &**row).collect();
+    read.json(&rows)
+}
+
+/// Stubs of these rows, oldest first.
+pub fn stubs<'a>(rows: impl Iterator<Item = &'a Arc<Allocation>>, options: StubOptions) -> Vec<AllocStub<'a>> {
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_unstable_by_key(|row| (row.create_index, row.id));
+    rows.into_iter().map(|row| convert::alloc_stub(row, options)).collect()
+}

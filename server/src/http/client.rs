@@ -1,0 +1,122 @@
+//! Routes that only a node can answer: carried to it through its own session, its answer passed on as it comes.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use futures::StreamExt;
+use serde::Deserialize;
+use tarpan_model::{AllocId, NodeId};
+use tarpan_rpc::agent::HttpRequest;
+
+use super::context::Context;
+use super::error::ApiError;
+use super::lookup;
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::{NodeRequestError, NodeResponse};
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/client/fs/ls/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
+    route!(GET, "/v1/client/fs/stat/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
+    route!(GET, "/v1/client/fs/readat/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
+    route!(GET, "/v1/client/fs/cat/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
+    route!(GET, "/v1/client/fs/stream/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
+    route!(GET, "/v1/client/fs/logs/:alloc", Namespace(&["read-logs", "read-fs"]), Node, of_alloc),
+    route!(GET, "/v1/client/allocation/:alloc/stats", Namespace(&["read-job"]), Node, of_alloc),
+    route!(GET, "/v1/client/allocation/:alloc/checks", Namespace(&["read-job"]), Node, of_alloc),
+    route!(GET, "/v1/client/allocation/:alloc/exec", Namespace(&["alloc-exec"]), Node, super::exec::exec),
+    route!(ANY, "/v1/client/allocation/:alloc/restart", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
+    route!(ANY, "/v1/client/allocation/:alloc/gc", Namespace(&["submit-job", "gc-allocation"]), Node, of_alloc),
+    route!(PUT, "/v1/client/allocation/:alloc/signal", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
+    route!(ANY, "/v1/client/gc", Node(Write), Node, of_node),
+    route!(GET, "/v1/client/stats", Node(Read), Node, of_node),
+    route!(GET, "/v1/client/metadata", Node(Read), Node, of_node),
+    route!(POST_ONLY, "/v1/client/metadata", Node(Write), Node, of_node),
+];
+
+/// The node that an allocation of the path is on. 404 when there is no such allocation.
+pub fn node_of_alloc(cx: &Context) -> Result<NodeId, ApiError> {
+    let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
+    let state = cx.server.state();
+    let row = state.alloc(id).ok_or_else(|| ApiError::not_found(format!("Unknown allocation {:?}", id.to_string())))?;
+    Ok(row.node_id)
+}
+
+async fn of_alloc(cx: Context) -> Outcome {
+    let node = node_of_alloc(&cx)?;
+    let path = cx.parts.uri.path_and_query().map_or_else(|| cx.parts.uri.path().to_owned(), ToString::to_string);
+    pass_on(&cx, node, path).await
+}
+
+/// `GET /v1/allocation/:id/checks`: the node knows it under another path.
+pub async fn checks(cx: Context) -> Outcome {
+    let node = node_of_alloc(&cx)?;
+    let path = format!("/v1/client/allocation/{}/checks", cx.path.get("alloc"));
+    pass_on(&cx, node, path).await
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NodeInBody {
+    #[serde(rename = "NodeID")]
+    node_id: Option<String>,
+}
+
+/// The node of `node_id`, of the body, or of this agent.
+fn named_node(cx: &Context) -> Result<NodeId, ApiError> {
+    let asked = cx.query.get("node_id").filter(|id| !id.is_empty()).map(str::to_owned);
+    let in_body = || cx.decode_optional::<NodeInBody>().ok().and_then(|b| b.node_id).filter(|id| !id.is_empty());
+    match asked.or_else(in_body) {
+        Some(text) => lookup::id("node", &text),
+        None => cx.local_node().ok_or_else(|| ApiError::bad_request("No local Node and node_id not provided")),
+    }
+}
+
+async fn of_node(cx: Context) -> Outcome {
+    let node = named_node(&cx)?;
+    let path = cx.parts.uri.path_and_query().map_or_else(|| cx.parts.uri.path().to_owned(), ToString::to_string);
+    pass_on(&cx, node, path).await
+}
+
+/// The request as the node gets it.
+pub fn node_request(cx: &Context, path: String) -> HttpRequest {
+    let kept = [header::CONTENT_TYPE, header::ACCEPT, header::RANGE];
+    let headers = kept.iter().filter_map(|name| {
+        let value = cx.headers().get(name)?.to_str().ok()?;
+        Some((name.to_string(), value.to_owned()))
+    });
+    HttpRequest { method: cx.method().to_string(), path, headers: headers.collect(), body: cx.body.clone() }
+}
+
+async fn pass_on(cx: &Context, node: NodeId, path: String) -> Outcome {
+    let answer = cx.server.node_request(node, node_request(cx, path)).await;
+    let answer = answer.map_err(|why| match why {
+        NodeRequestError::UnknownNode(id) => ApiError::not_found(format!("Unknown node {:?}", id.to_string())),
+        other => other.into(),
+    })?;
+    Ok(response(answer))
+}
+
+/// Headers that describe one connection only.
+const HOP_BY_HOP: [HeaderName; 4] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::CONTENT_LENGTH];
+
+fn response(answer: NodeResponse) -> Response<Body> {
+    let NodeResponse { status, headers, body, send } = answer;
+    // Nothing more goes to the node, but hanging up early would end the answer.
+    let body = body.map(move |part| {
+        let _open = &send;
+        part
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = passed(headers);
+    response
+}
+
+fn passed(mut headers: HeaderMap) -> HeaderMap {
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+}

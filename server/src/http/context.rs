@@ -1,0 +1,191 @@
+//! A request on its way through its handler: who asks, what for, and the state it reads or writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Method, request};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tarpan_model::ids::{IdSource, NamespacedId};
+use tarpan_model::{Namespace, NodeId, UnixNanos};
+use tarpan_state::{Command, Reply, State};
+use tokio::time::Instant;
+
+use super::body;
+use super::caller::Caller;
+use super::error::ApiError;
+use super::local::Local;
+use super::params::{Pairs, Standard};
+use super::reply::{self, Meta, Outcome, Style};
+use super::table::Captures;
+use crate::{Server, Watch};
+
+/// Everything a handler is given.
+pub struct Context {
+    pub server: Server,
+    /// What the agent around this server adds to its answers.
+    pub local: Arc<Local>,
+    pub caller: Caller,
+    /// Names of the path, decoded.
+    pub path: Captures,
+    pub query: Pairs,
+    pub std: Standard,
+    pub parts: request::Parts,
+    pub body: Bytes,
+}
+
+/// How long a request that needs a leader waits for one.
+const LEADER_WAIT: Duration = Duration::from_secs(5);
+/// How long a write waits until this server has applied it too.
+const APPLY_WAIT: Duration = Duration::from_secs(5);
+
+impl Context {
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Job `name` of the path in the request's namespace.
+    pub fn job_key(&self) -> NamespacedId {
+        NamespacedId::new(self.std.namespace.as_str(), self.path.get("job"))
+    }
+
+    pub fn namespace(&self) -> Namespace {
+        Namespace::new(&self.std.namespace)
+    }
+
+    /// The node of the agent around this server: the one that answers at the same address.
+    pub fn local_node(&self) -> Option<NodeId> {
+        let here = &self.server.options().http_advertise;
+        let same = |state: &State| state.nodes().find(|n| !here.is_empty() && n.http_addr == *here).map(|n| n.id);
+        self.local.node.or_else(|| same(&self.server.state()))
+    }
+
+    pub fn style(&self) -> Style {
+        Style { pretty: self.std.pretty }
+    }
+
+    pub fn now(&self) -> UnixNanos {
+        self.server.now()
+    }
+
+    /// Fresh ids, for what makes rows.
+    pub fn ids(&self) -> impl IdSource + use<> {
+        let server = self.server.clone();
+        move || server.new_id()
+    }
+
+    /// The body as JSON; 400 when there is none.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        body::decode(&self.body)
+    }
+
+    /// The body as JSON, the default without one.
+    pub fn decode_optional<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        body::decode_optional(&self.body)
+    }
+
+    /// The state to answer from.
+    ///
+    /// With `index` in the query this waits until `index_of` is past it or the wait is over; one of `watch` has to change
+    /// for that. Without `stale` there has to be a leader.
+    pub async fn read(&self, watch: &[Watch], index_of: impl Fn(&State) -> u64) -> Result<Read, ApiError> {
+        if !self.std.stale {
+            self.leader().await?;
+        }
+        let mut state = self.server.state();
+        let mut index = index_of(&state);
+        if self.std.index > 0 {
+            let wait = self.std.wait + self.std.wait.mul_f64(rand::random::<f64>() / 16.0);
+            let until = Instant::now() + wait;
+            while index <= self.std.index && Instant::now() < until {
+                state = self.server.wait(watch, state.index(), until).await;
+                index = index_of(&state);
+            }
+        }
+        let meta = Meta { index: Some(index), known_leader: Some(self.server.leader().is_some()), next_token: None };
+        Ok(Read { state, meta, style: self.style() })
+    }
+
+    /// Waits until there is a leader.
+    pub async fn leader(&self) -> Result<String, ApiError> {
+        let until = Instant::now() + LEADER_WAIT;
+        loop {
+            if let Some(leader) = self.server.leader() {
+                return Ok(leader);
+            }
+            if Instant::now() >= until {
+                return Err(ApiError::internal("No cluster leader"));
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Commits a command. What state refuses becomes the error that it stands for.
+    ///
+    /// Returns once this server has applied it: whoever wrote reads what was written.
+    pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ApiError> {
+        let (index, answer) = self.server.propose(command).await?;
+        if let Reply::Refused(why) = answer {
+            return Err(why.into());
+        }
+        if self.server.state().index() < index {
+            self.server.wait_index(index, Instant::now() + APPLY_WAIT).await;
+        }
+        Ok((index, answer))
+    }
+
+    /// The answer to a write.
+    pub fn written<T: Serialize>(&self, index: u64, value: &T) -> Outcome {
+        reply::json(self.style(), value, &Meta { index: Some(index), ..Meta::default() })
+    }
+
+    /// The answer to a write that has nothing to say.
+    pub fn written_empty(&self, index: u64) -> Outcome {
+        reply::empty(&Meta { index: Some(index), ..Meta::default() })
+    }
+
+    /// An answer that is not about state.
+    pub fn plain<T: Serialize + ?Sized>(&self, value: &T) -> Outcome {
+        reply::json(self.style(), value, &Meta::default())
+    }
+}
+
+/// A snapshot, and what the answer's headers will say of it.
+pub struct Read {
+    pub state: Arc<State>,
+    pub meta: Meta,
+    style: Style,
+}
+
+impl Read {
+    pub fn index(&self) -> u64 {
+        self.meta.index.unwrap_or(0)
+    }
+
+    pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Outcome {
+        reply::json(self.style, value, &self.meta)
+    }
+
+    /// One page of a list.
+    pub fn page<T: Serialize + ?Sized>(&self, value: &T, next_token: Option<String>) -> Outcome {
+        reply::json(self.style, value, &Meta { next_token, ..self.meta.clone() })
+    }
+
+    /// 404, with the index that was looked at.
+    pub fn missing(&self, message: &str) -> ApiError {
+        ApiError { meta: self.meta.clone(), ..ApiError::not_found(message) }
+    }
+
+    /// The value as JSON, or 404.
+    pub fn found<T: Serialize>(&self, value: Option<T>, message: &str) -> Outcome {
+        match value {
+            Some(value) => self.json(&value),
+            None => Err(self.missing(message)),
+        }
+    }
+}

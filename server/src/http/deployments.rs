@@ -1,0 +1,176 @@
+//! Routes of deployments.
+
+use std::sync::Arc;
+
+use tarpan_api::convert::{self, StubOptions};
+use tarpan_api::wire::{
+    self, DeploymentAllocHealthRequest, DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse,
+};
+use tarpan_control::deployments;
+use tarpan_model::{AllocId, Deployment, DeploymentId};
+use tarpan_state::{Command, State, Table};
+
+use super::allocs;
+use super::context::Context;
+use super::error::ApiError;
+use super::filter::fields_of;
+use super::lookup;
+use super::page::{List, Place, Shape, value_of};
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/deployments", Namespace(&["read-job"]), Server, list),
+    route!(GET, "/v1/deployment/allocations/:deployment", Namespace(&["read-job"]), Server, allocations),
+    route!(PUT, "/v1/deployment/fail/:deployment", Namespace(&["submit-job", "fail-deployment"]), Leader, fail),
+    route!(PUT, "/v1/deployment/pause/:deployment", Namespace(&["submit-job", "pause-deployment"]), Leader, pause),
+    route!(
+        PUT,
+        "/v1/deployment/promote/:deployment",
+        Namespace(&["submit-job", "promote-deployment"]),
+        Leader,
+        promote
+    ),
+    route!(
+        PUT,
+        "/v1/deployment/unblock/:deployment",
+        Namespace(&["submit-job", "unblock-deployment"]),
+        Leader,
+        unblock
+    ),
+    route!(
+        PUT,
+        "/v1/deployment/allocation-health/:deployment",
+        Namespace(&["submit-job", "set-alloc-health-deployment"]),
+        Leader,
+        allocation_health
+    ),
+    route!(GET, "/v1/deployment/:deployment", Namespace(&["read-job"]), Server, get),
+];
+
+fn table_index(state: &State) -> u64 {
+    state.table_index(Table::Deployments)
+}
+
+fn id_of(cx: &Context) -> Result<DeploymentId, ApiError> {
+    lookup::id("deployment", cx.path.get("deployment"))
+}
+
+/// `GET /v1/deployments`: oldest first, by id with a prefix.
+async fn list(cx: Context) -> Outcome {
+    let prefix = lookup::prefix("deployment", &cx.std.prefix)?;
+    let read = cx.read(&[Watch::Table(Table::Deployments)], table_index).await?;
+    let seen = |row: &&Arc<Deployment>| {
+        cx.std.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
+    };
+    let mut rows: Vec<&Arc<Deployment>> = read.state.deployments().filter(seen).collect();
+    let by_id = !prefix.is_empty();
+    if !by_id {
+        rows.sort_unstable_by_key(|row| (row.create_index, row.id));
+    }
+    if cx.std.reverse {
+        rows.reverse();
+    }
+    let list = List {
+        shape: if by_id { Shape::Id } else { Shape::Index },
+        place: &|row: &&Arc<Deployment>| match by_id {
+            true => Place::id(row.id),
+            false => Place::Index(row.create_index, row.id.to_string()),
+        },
+        value: &|row| value_of(&convert::deployment(row)),
+        fields: fields_of::<wire::Deployment>(),
+    };
+    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let deployments: Vec<_> = page.into_iter().map(|row| convert::deployment(row)).collect();
+    read.page(&deployments, token)
+}
+
+/// `GET /v1/deployment/:id`
+async fn get(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let index = |s: &State| s.deployment(id).map_or_else(|| table_index(s), |row| row.modify_index);
+    let read = cx.read(&[Watch::Deployment(id)], index).await?;
+    read.found(read.state.deployment(id).map(|row| convert::deployment(row)), "deployment not found")
+}
+
+/// `GET /v1/deployment/allocations/:id`
+async fn allocations(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let read = cx.read(&[Watch::Table(Table::Allocs)], |s| s.table_index(Table::Allocs)).await?;
+    read.json(&allocs::stubs(read.state.allocs_by_deployment(id), StubOptions::default()))
+}
+
+/// The id in the body of an action has to be there and to be the path's.
+fn same(cx: &Context, named: &str) -> Result<DeploymentId, ApiError> {
+    match named {
+        "" => Err(ApiError::bad_request("DeploymentID must be specified")),
+        id if id != cx.path.get("deployment") => Err(ApiError::bad_request("Deployment ID does not match")),
+        _ => id_of(cx),
+    }
+}
+
+/// `PUT /v1/deployment/fail/:id`
+async fn fail(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let command = deployments::fail(&cx.server.state(), id, cx.now(), &mut cx.ids())?;
+    commit(&cx, command).await
+}
+
+/// `PUT /v1/deployment/pause/:id`; resumes with `Pause` false.
+async fn pause(cx: Context) -> Outcome {
+    let request: DeploymentPauseRequest = cx.decode()?;
+    let id = same(&cx, &request.deployment_id)?;
+    let command = deployments::pause(&cx.server.state(), id, request.pause, cx.now(), &mut cx.ids())?;
+    commit(&cx, command).await
+}
+
+/// `PUT /v1/deployment/promote/:id`
+async fn promote(cx: Context) -> Outcome {
+    let request: DeploymentPromoteRequest = cx.decode()?;
+    let id = same(&cx, &request.deployment_id)?;
+    let groups = (!request.all).then(|| request.groups.iter().map(|g| Arc::from(g.as_str())).collect());
+    let command = deployments::promote(&cx.server.state(), id, groups, cx.now(), &mut cx.ids())?;
+    commit(&cx, command).await
+}
+
+/// `PUT /v1/deployment/unblock/:id`: only a rollout over several regions is ever blocked, and there are none.
+async fn unblock(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let state = cx.server.state();
+    let Some(row) = state.deployment(id) else { return Err(ApiError::not_found("deployment not found")) };
+    let why = if row.active() { "can't unblock running deployment" } else { "can't unblock terminal deployment" };
+    Err(ApiError::internal(why))
+}
+
+/// `PUT /v1/deployment/allocation-health/:id`
+async fn allocation_health(cx: Context) -> Outcome {
+    let request: DeploymentAllocHealthRequest = cx.decode()?;
+    let id = same(&cx, &request.deployment_id)?;
+    let ids = |texts: &[String]| texts.iter().map(|t| lookup::id("alloc", t)).collect::<Result<Vec<AllocId>, _>>();
+    let healthy = ids(&request.healthy_allocation_ids)?;
+    let unhealthy = ids(&request.unhealthy_allocation_ids)?;
+    if healthy.is_empty() && unhealthy.is_empty() {
+        return Err(ApiError::bad_request("must specify at least one healthy/unhealthy allocation ID"));
+    }
+    let command = deployments::set_health(&cx.server.state(), id, healthy, unhealthy, cx.now(), &mut cx.ids())?;
+    commit(&cx, command).await
+}
+
+async fn commit(cx: &Context, command: Command) -> Outcome {
+    let (eval, reverted) = match &command {
+        Command::UpdateDeployment(update) => {
+            (update.eval.as_ref().map(|e| e.id), update.revert_to.as_ref().map(|job| job.version()))
+        }
+        _ => (None, None),
+    };
+    let (index, _) = cx.propose(command).await?;
+    let response = DeploymentUpdateResponse {
+        eval_id: eval.map(|id| id.to_string()).unwrap_or_default(),
+        eval_create_index: if eval.is_some() { index } else { 0 },
+        deployment_modify_index: index,
+        reverted_job_version: reverted,
+        index,
+    };
+    cx.written(index, &response)
+}

@@ -1,0 +1,122 @@
+//! What goes wrong with a request, as the field says it: a status and a plain sentence.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use tarpan_control::deployments::DeploymentError;
+use tarpan_control::dispatch::DispatchError;
+use tarpan_control::nodes::NodeError;
+use tarpan_control::periodic::PeriodicError;
+use tarpan_state::Rejection;
+
+use super::reply::Meta;
+use crate::{NodeRequestError, ProposeError};
+
+/// An answer that is not a success. Its body is the bare message.
+#[derive(Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub message: String,
+    /// What was read before it turned out to be missing.
+    pub meta: Meta,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, message: impl ToString) -> ApiError {
+        ApiError { status, message: message.to_string(), meta: Meta::default() }
+    }
+    pub fn bad_request(message: impl ToString) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, message)
+    }
+    pub fn not_found(message: impl ToString) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, message)
+    }
+    pub fn internal(message: impl ToString) -> ApiError {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+    pub fn forbidden(message: impl ToString) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, message)
+    }
+    pub fn invalid_method() -> ApiError {
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Invalid method")
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        if !self.message.is_empty() {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            *response.body_mut() = Body::from(self.message);
+        }
+        self.meta.write(response.headers_mut());
+        response
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(why: Rejection) -> Self {
+        match &why {
+            Rejection::JobNotFound
+            | Rejection::NodeNotFound
+            | Rejection::AllocNotFound
+            | Rejection::DeploymentNotFound => ApiError::not_found(why),
+            Rejection::JobModifyIndex { .. } | Rejection::Other(_) => ApiError::internal(why),
+        }
+    }
+}
+
+impl From<ProposeError> for ApiError {
+    fn from(why: ProposeError) -> Self {
+        ApiError::internal(why)
+    }
+}
+
+impl From<DispatchError> for ApiError {
+    fn from(why: DispatchError) -> Self {
+        ApiError::internal(why)
+    }
+}
+
+impl From<PeriodicError> for ApiError {
+    fn from(why: PeriodicError) -> Self {
+        match why {
+            PeriodicError::NotFound => ApiError::not_found(why),
+            PeriodicError::Cron { .. } | PeriodicError::TimeZone(_) | PeriodicError::NotPeriodic => {
+                ApiError::internal(why)
+            }
+        }
+    }
+}
+
+impl From<NodeError> for ApiError {
+    fn from(why: NodeError) -> Self {
+        match why {
+            NodeError::NotFound => ApiError::not_found(why),
+            NodeError::Draining => ApiError::internal(why),
+        }
+    }
+}
+
+impl From<DeploymentError> for ApiError {
+    fn from(why: DeploymentError) -> Self {
+        match &why {
+            DeploymentError::NotFound => ApiError::not_found(why),
+            DeploymentError::Terminal { .. } | DeploymentError::NotHealthy { .. } | DeploymentError::Other(_) => {
+                ApiError::internal(why)
+            }
+        }
+    }
+}
+
+impl From<NodeRequestError> for ApiError {
+    fn from(why: NodeRequestError) -> Self {
+        match why {
+            NodeRequestError::UnknownNode(_) | NodeRequestError::NoPath(_) => ApiError::not_found(why),
+            NodeRequestError::Timeout(_) => ApiError::internal(why),
+            NodeRequestError::Agent { status, message } => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                ApiError::new(status, message)
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Routes of evaluations.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tarpan_api::convert::{self, StubOptions};
+use tarpan_api::wire;
+use tarpan_model::{EvalId, Evaluation};
+use tarpan_state::{State, Table};
+
+use super::allocs;
+use super::context::Context;
+use super::error::ApiError;
+use super::filter::fields_of;
+use super::lookup;
+use super::page::{List, Place, Shape, value_of};
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/evaluations", Namespace(&["read-job"]), Server, list),
+    route!(GET, "/v1/evaluations/count", Namespace(&["read-job"]), Server, count),
+    route!(GET, "/v1/evaluation/:eval/allocations", Namespace(&["read-job"]), Server, allocations),
+    route!(GET, "/v1/evaluation/:eval", Namespace(&["read-job"]), Server, get),
+];
+
+fn table_index(state: &State) -> u64 {
+    state.table_index(Table::Evals)
+}
+
+/// `GET /v1/evaluations`: oldest first, by id with a prefix; `status` and `job` narrow it down.
+async fn list(cx: Context) -> Outcome {
+    let wanted = Wanted::read(&cx)?;
+    let prefix = lookup::prefix("eval", &cx.std.prefix)?;
+    let read = cx.read(&[Watch::Table(Table::Evals)], table_index).await?;
+    let seen = |row: &&Arc<Evaluation>| {
+        wanted.holds(&cx, row) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
+    };
+    let mut rows: Vec<&Arc<Evaluation>> = read.state.evals().filter(seen).collect();
+    let by_id = !prefix.is_empty();
+    if !by_id {
+        rows.sort_unstable_by_key(|row| (row.create_index, row.id));
+    }
+    if cx.std.reverse {
+        rows.reverse();
+    }
+    let list = List {
+        shape: if by_id { Shape::Id } else { Shape::Index },
+        place: &|row: &&Arc<Evaluation>| match by_id {
+            true => Place::id(row.id),
+            false => Place::Index(row.create_index, row.id.to_string()),
+        },
+        value: &|row| value_of(&convert::evaluation(row)),
+        fields: fields_of::<wire::Evaluation>(),
+    };
+    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let evals: Vec<_> = page.into_iter().map(|row| convert::evaluation(row)).collect();
+    read.page(&evals, token)
+}
+
+/// The parameters that go only with this list.
+struct Wanted {
+    status: Option<String>,
+    job: Option<String>,
+}
+
+impl Wanted {
+    fn read(cx: &Context) -> Result<Wanted, ApiError> {
+        let text = |name: &str| cx.query.get(name).filter(|v| !v.is_empty()).map(str::to_owned);
+        let wanted = Wanted { status: text("status"), job: text("job") };
+        if cx.std.filter.is_some() && (wanted.status.is_some() || wanted.job.is_some()) {
+            return Err(ApiError::bad_request("Filter expression cannot be used with other filter parameters"));
+        }
+        Ok(wanted)
+    }
+
+    fn holds(&self, cx: &Context, row: &Evaluation) -> bool {
+        cx.std.sees(row.namespace.as_str())
+            && self.status.as_ref().is_none_or(|s| s == row.status.as_str())
+            && self.job.as_ref().is_none_or(|id| id == row.job_id.as_str())
+    }
+}
+
+/// `GET /v1/evaluations/count`
+async fn count(cx: Context) -> Outcome {
+    let read = cx.read(&[Watch::Table(Table::Evals)], table_index).await?;
+    let fields = fields_of::<wire::Evaluation>();
+    let mut count = 0;
+    for row in read.state.evals().filter(|row| cx.std.sees(row.namespace.as_str())) {
+        let wanted = match &cx.std.filter {
+            None => Ok(true),
+            Some(filter) => filter.matches(&value_of(&convert::evaluation(row)), fields),
+        };
+        count += u64::from(wanted.map_err(|e| ApiError::bad_request(format!("failed to read result page: {e}")))?);
+    }
+    let known = read.meta.known_leader.unwrap_or(false);
+    read.json(&json!({
+        "Count": count, "Index": read.index(), "LastContact": 0, "KnownLeader": known, "NextToken": "",
+    }))
+}
+
+/// `GET /v1/evaluation/:id`; with `related`, stubs of those before and after it.
+async fn get(cx: Context) -> Outcome {
+    let related = cx.query.flag("related")?;
+    let id: EvalId = lookup::id("eval", cx.path.get("eval"))?;
+    let index = |s: &State| s.eval(id).map_or_else(|| table_index(s), |row| row.modify_index);
+    let read = cx.read(&[Watch::Eval(id)], index).await?;
+    let Some(row) = read.state.eval(id) else { return Err(read.missing("eval not found")) };
+    let mut eval = convert::evaluation(row);
+    if related {
+        eval.related_evals = chain(&read.state, row);
+    }
+    read.json(&eval)
+}
+
+/// The evaluations that led to this one and that it led to, oldest first.
+fn chain(state: &State, row: &Evaluation) -> Vec<wire::EvaluationStub> {
+    let mut found: Vec<Arc<Evaluation>> = Vec::new();
+    let neighbours = |row: &Evaluation| [row.previous_eval, row.next_eval, row.blocked_eval];
+    let mut todo: Vec<EvalId> = neighbours(row).into_iter().flatten().collect();
+    while let Some(id) = todo.pop() {
+        if id == row.id || found.iter().any(|f| f.id == id) {
+            continue;
+        }
+        if let Some(next) = state.eval(id) {
+            todo.extend(neighbours(next).into_iter().flatten());
+            found.push(next.clone());
+        }
+    }
+    found.sort_by_key(|row| (row.create_index, row.id));
+    found.iter().map(|row| convert::evaluation_stub(row)).collect()
+}
+
+/// `GET /v1/evaluation/:id/allocations`
+async fn allocations(cx: Context) -> Outcome {
+    let id: EvalId = lookup::id("eval", cx.path.get("eval"))?;
+    let read = cx.read(&[Watch::Table(Table::Allocs)], |s| s.table_index(Table::Allocs)).await?;
+    read.json(&allocs::stubs(read.state.allocs_by_eval(id), StubOptions::default()))
+}

@@ -1,0 +1,112 @@
+//! One raft entry as one line of JSON.
+
+use bytes::Bytes;
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use tarpan_api::convert;
+use tarpan_state::Event;
+use tarpan_state::event::Change;
+
+use super::topics::{Named, Wanted, name_of};
+
+/// The wanted events of an entry; `None` when there are none.
+pub fn of(index: u64, events: &[Event], wanted: &Wanted) -> Option<Bytes> {
+    let shown: Vec<(Named, &Event)> = events
+        .iter()
+        .filter(|event| is_shown(&event.change))
+        .map(|event| (Named::of(event), event))
+        .filter(|(named, _)| wanted.has(named))
+        .collect();
+    if shown.is_empty() {
+        return None;
+    }
+    let line = Line { index, events: &shown };
+    match serde_json::to_vec(&line) {
+        Ok(line) => Some(line.into()),
+        Err(why) => {
+            tracing::error!(%why, index, "writing events as JSON");
+            None
+        }
+    }
+}
+
+/// Rows that are gone are shown where somebody may look at them.
+fn is_shown(change: &Change) -> bool {
+    match change {
+        Change::Evaluation { row, .. } => row.is_some(),
+        Change::Allocation { row, .. } => row.is_some(),
+        Change::Deployment { row, .. } => row.is_some(),
+        Change::Job { .. } | Change::Node { .. } | Change::Service { .. } => true,
+    }
+}
+
+struct Line<'a> {
+    index: u64,
+    events: &'a [(Named, &'a Event)],
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(Some(2))?;
+        map.serialize_entry("Index", &self.index)?;
+        map.serialize_entry("Events", &List(self.index, self.events))?;
+        map.end()
+    }
+}
+
+struct List<'a>(u64, &'a [(Named, &'a Event)]);
+
+impl Serialize for List<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut seq = s.serialize_seq(Some(self.1.len()))?;
+        for (named, event) in self.1 {
+            seq.serialize_element(&One { index: self.0, named, event })?;
+        }
+        seq.end()
+    }
+}
+
+struct One<'a> {
+    index: u64,
+    named: &'a Named,
+    event: &'a Event,
+}
+
+impl Serialize for One<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let named = self.named;
+        let mut map = s.serialize_map(Some(7))?;
+        map.serialize_entry("Topic", name_of(named.topic))?;
+        map.serialize_entry("Type", self.event.kind)?;
+        map.serialize_entry("Key", &named.key)?;
+        map.serialize_entry("Namespace", &named.namespace)?;
+        let keys = Some(&named.filter_keys).filter(|keys| !keys.is_empty());
+        map.serialize_entry("FilterKeys", &keys)?;
+        map.serialize_entry("Index", &self.index)?;
+        map.serialize_entry("Payload", &Payload(&self.event.change))?;
+        map.end()
+    }
+}
+
+struct Payload<'a>(&'a Change);
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(Some(1))?;
+        match self.0 {
+            Change::Job { row, .. } => map.serialize_entry("Job", row)?,
+            Change::Evaluation { row, .. } => {
+                map.serialize_entry("Evaluation", &row.as_deref().map(convert::evaluation))?;
+            }
+            Change::Allocation { row, .. } => {
+                map.serialize_entry("Allocation", &row.as_deref().map(|row| convert::allocation(row, false)))?;
+            }
+            Change::Deployment { row, .. } => {
+                map.serialize_entry("Deployment", &row.as_deref().map(convert::deployment))?;
+            }
+            Change::Node { row, .. } => map.serialize_entry("Node", &row.as_deref().map(convert::node))?,
+            Change::Service { row, .. } => map.serialize_entry("Service", row)?,
+        }
+        map.end()
+    }
+}

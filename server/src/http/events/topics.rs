@@ -1,0 +1,125 @@
+//! Which events a stream is for.
+
+use tarpan_state::event::Change;
+use tarpan_state::{Event, Topic};
+
+use crate::http::context::Context;
+use crate::http::error::ApiError;
+
+/// Topics with keys, and a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Topic and key; `*` is any.
+    topics: Vec<(String, String)>,
+    /// `*`: every namespace.
+    namespace: String,
+}
+
+/// An event as the stream names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub topic: Topic,
+    pub key: String,
+    /// Empty for what lives in no namespace.
+    pub namespace: String,
+    /// Ids that `Topic:key` may name as well.
+    pub filter_keys: Vec<String>,
+}
+
+impl Wanted {
+    pub fn read(cx: &Context) -> Result<Wanted, ApiError> {
+        let topics = cx.query.all("topic").map(topic).collect::<Result<Vec<_>, _>>()?;
+        let everything = || vec![("*".to_owned(), "*".to_owned())];
+        let topics = if topics.is_empty() { everything() } else { topics };
+        Ok(Wanted { topics, namespace: cx.std.namespace.clone() })
+    }
+
+    pub fn has(&self, event: &Named) -> bool {
+        let here = event.namespace.is_empty() || self.namespace == "*" || self.namespace == event.namespace;
+        let name = name_of(event.topic);
+        let keyed = |key: &str| key == "*" || key == event.key || event.filter_keys.iter().any(|k| k == key);
+        here && self.topics.iter().any(|(topic, key)| (topic == "*" || topic == name) && keyed(key))
+    }
+}
+
+fn topic(text: &str) -> Result<(String, String), ApiError> {
+    let (topic, key) = text.split_once(':').unwrap_or((text, "*"));
+    if key.contains(':') || topic.is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "Invalid topic query: error parsing topics: Invalid key value pair for topic, topic: {text}"
+        )));
+    }
+    Ok((topic.to_owned(), if key.is_empty() { "*".to_owned() } else { key.to_owned() }))
+}
+
+/// The wire's name of a topic.
+pub fn name_of(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Job => "Job",
+        Topic::Evaluation => "Evaluation",
+        Topic::Allocation => "Allocation",
+        Topic::Deployment => "Deployment",
+        Topic::Node => "Node",
+        Topic::Service => "Service",
+        Topic::NodeDrain => "NodeDrain",
+    }
+}
+
+impl Named {
+    pub fn of(event: &Event) -> Named {
+        let text = |id: Option<tarpan_model::DeploymentId>| id.map(|id| id.to_string());
+        let (key, namespace, filter_keys) = match &event.change {
+            Change::Job { key, .. } => (key.id.to_string(), key.namespace.to_string(), Vec::new()),
+            Change::Evaluation { id, job, row } => {
+                let deployment = row.as_ref().and_then(|r| text(r.deployment_id));
+                let keys = [Some(job.id.to_string()), deployment].into_iter().flatten().collect();
+                (id.to_string(), job.namespace.to_string(), keys)
+            }
+            Change::Allocation { id, job, row, .. } => {
+                let deployment = row.as_ref().and_then(|r| text(r.deployment_id));
+                let keys = [Some(job.id.to_string()), deployment].into_iter().flatten().collect();
+                (id.to_string(), job.namespace.to_string(), keys)
+            }
+            Change::Deployment { id, job, .. } => (id.to_string(), job.namespace.to_string(), vec![job.id.to_string()]),
+            Change::Node { id, .. } => (id.to_string(), String::new(), Vec::new()),
+            Change::Service { row, .. } => {
+                let keys = vec![row.job_id.to_string(), row.service_name.to_string()];
+                (row.id.to_string(), row.namespace.to_string(), keys)
+            }
+        };
+        Named { topic: event.topic(), key, namespace, filter_keys }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(topics: &[&str], namespace: &str) -> bool {
+        let topics = topics.iter().map(|t| topic(t).expect("a topic")).collect();
+        let event = Named {
+            topic: Topic::Allocation,
+            key: "a1".to_owned(),
+            namespace: "default".to_owned(),
+            filter_keys: vec!["web".to_owned()],
+        };
+        Wanted { topics, namespace: namespace.to_owned() }.has(&event)
+    }
+
+    #[test]
+    fn topics_keys_namespaces() {
+        for (topics, namespace, expected) in [
+            (&["*"] as &[&str], "default", true),
+            (&["Allocation"], "*", true),
+            (&["Allocation:web"], "default", true),
+            (&["Allocation:a1"], "default", true),
+            (&["Allocation:db"], "default", false),
+            (&["Job", "Allocation:*"], "default", true),
+            (&["Job"], "default", false),
+            (&["*"], "other", false),
+        ] {
+            assert_eq!(has(topics, namespace), expected, "{topics:?} {namespace}");
+        }
+        assert!(topic("a:b:c").expect_err("two colons").message.contains("Invalid key value pair"));
+    }
+}

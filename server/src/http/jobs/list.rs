@@ -1,0 +1,69 @@
+//! Lists of jobs.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tarpan_api::convert::{SummaryRow, job_stub};
+use tarpan_model::Job;
+use tarpan_model::schema::StaticBlock;
+use tarpan_state::{State, Table};
+
+use crate::Watch;
+use crate::http::context::Context;
+use crate::http::page::{List, Place, Shape, value_of};
+use crate::http::params::Standard;
+use crate::http::reply::Outcome;
+
+pub(super) fn index(state: &State) -> u64 {
+    state.table_index(Table::Jobs).max(state.table_index(Table::JobSummaries))
+}
+
+pub(super) fn watches() -> [Watch; 2] {
+    [Watch::Table(Table::Jobs), Watch::Table(Table::JobSummaries)]
+}
+
+/// `GET /v1/jobs`: by namespace and id, each with its summary.
+pub async fn list(cx: Context) -> Outcome {
+    list_of(cx, |_| true).await
+}
+
+/// The list of the jobs that are `wanted`.
+pub async fn list_of(cx: Context, wanted: impl Fn(&Job) -> bool) -> Outcome {
+    let meta = cx.query.flag("meta")?;
+    let read = cx.read(&watches(), index).await?;
+    let state = read.state.clone();
+    let (page, token) = page(&cx.std, &state, wanted)?;
+    let stubs: Vec<_> = page.iter().map(|job| job_stub(job, summary(&state, job), meta)).collect();
+    read.page(&stubs, token)
+}
+
+/// Jobs of the page that are `wanted`.
+fn page<'s>(
+    std: &Standard,
+    state: &'s State,
+    wanted: impl Fn(&Job) -> bool,
+) -> Result<(Vec<&'s Arc<Job>>, Option<String>), crate::http::error::ApiError> {
+    let seen = |job: &&Arc<Job>| std.sees(job.namespace()) && job.id().starts_with(std.prefix.as_str()) && wanted(job);
+    let rows = state.jobs().map(|(_, job)| job).filter(seen);
+    let fields: Vec<&str> = Job::SCHEMA.fields.iter().map(|f| f.json).collect();
+    let list = List {
+        shape: Shape::Namespaced,
+        place: &|job: &&Arc<Job>| Place::Name(job.namespace().to_owned(), job.id().to_owned()),
+        value: &|job| value_of(&***job),
+        fields: &fields,
+    };
+    if std.reverse { list.page(std, rows.rev()) } else { list.page(std, rows) }
+}
+
+/// A job's summary in its wire form; `None` when it has none.
+pub fn summary<'a>(state: &'a State, job: &'a Job) -> Option<impl Serialize + 'a> {
+    let row = state.job_summary(&job.key())?;
+    Some(SummaryRow {
+        job_id: job.id(),
+        namespace: job.namespace(),
+        summary: &row.groups,
+        children: row.children.unwrap_or_default(),
+        create_index: row.create_index,
+        modify_index: row.modify_index,
+    })
+}

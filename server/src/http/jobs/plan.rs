@@ -1,0 +1,117 @@
+//! Dry runs: what registering a job would do, decided by the scheduler itself on a copy of the state.
+
+use std::sync::Arc;
+
+use tarpan_api::Timestamp;
+use tarpan_api::convert;
+use tarpan_api::wire::{AllocListStub, JobPlanRequest, JobPlanResponse};
+use tarpan_control::periodic;
+use tarpan_model::diff::job_diff;
+use tarpan_model::{EvalId, Evaluation, Job, Trigger, UnixNanos};
+use tarpan_scheduler::{Cache, Outcome as Scheduled, schedule};
+use tarpan_state::command::RegisterJob;
+use tarpan_state::{Command, CommandId, Envelope, State};
+
+use super::admission::{self, warnings_text};
+use crate::http::context::Context;
+use crate::http::error::ApiError;
+use crate::http::page::value_of;
+use crate::http::reply::Outcome;
+
+/// `PUT /v1/job/:id/plan`
+pub async fn plan(cx: Context) -> Outcome {
+    let request: JobPlanRequest = cx.decode()?;
+    if request.job.as_ref().is_some_and(|job| job.id().is_empty()) {
+        return Err(ApiError::bad_request("Job must have a valid ID"));
+    }
+    let job = admission::address(&cx, request.job)?;
+    if job.id() != cx.path.get("job") {
+        return Err(ApiError::bad_request("Job ID does not match"));
+    }
+    let state = cx.server.state();
+    let admitted = admission::admit(&cx, &state, job)?;
+    let old = state.job(&admitted.job.key()).cloned();
+    if let Some(old) = &old {
+        admission::immutable(old, &admitted.job)?;
+    }
+    let now = cx.now();
+    let next_periodic_launch = next_launch(&admitted.job, now)?;
+    let scheduled = if admitted.job.is_periodic() || admitted.job.is_parameterized() {
+        None
+    } else {
+        Some(dry_run(&cx, &state, &admitted.job, now).await?)
+    };
+    let mut response = JobPlanResponse {
+        job_modify_index: old.as_ref().and_then(|job| job.job_modify_index).unwrap_or(0),
+        next_periodic_launch: Timestamp(next_periodic_launch),
+        warnings: warnings_text(&admitted.warnings),
+        index: state.index(),
+        ..JobPlanResponse::default()
+    };
+    if let Some(scheduled) = &scheduled {
+        describe(&mut response, scheduled, &state);
+    }
+    if request.diff {
+        response.diff = Some(job_diff(old.as_deref(), Some(&admitted.job), true));
+    }
+    cx.written(state.index(), &response)
+}
+
+/// The zero time for what is not periodic.
+fn next_launch(job: &Job, now: UnixNanos) -> Result<UnixNanos, ApiError> {
+    match job.periodic.as_ref().filter(|p| p.enabled != Some(false)) {
+        Some(block) => Ok(periodic::next_launch(block, now)?.unwrap_or(UnixNanos::ZERO)),
+        None => Ok(UnixNanos::ZERO),
+    }
+}
+
+/// Registers the job in a copy of the state and lets the scheduler look at it.
+async fn dry_run(cx: &Context, state: &Arc<State>, job: &Job, now: UnixNanos) -> Result<Scheduled, ApiError> {
+    let mut eval = Evaluation::new(
+        EvalId(cx.server.new_id()),
+        &job.key(),
+        job.job_type(),
+        job.priority(),
+        Trigger::JobRegister,
+        now,
+    );
+    eval.annotate_plan = true;
+    let (state, job, mut ids) = (state.clone(), job.clone(), cx.ids());
+    let command_id = CommandId(cx.server.new_id().as_u128());
+    let seed = eval.id.0.as_u64_pair().0;
+    let run = move || {
+        let mut copy = State::clone(&state);
+        let index = copy.index() + 1;
+        let register = RegisterJob {
+            job,
+            eval: Some(eval.clone()),
+            submission: None,
+            enforce_index: None,
+            preserve_counts: false,
+            now,
+        };
+        copy.apply(index, &[Envelope { id: command_id, command: Command::RegisterJob(Box::new(register)) }]);
+        let eval = copy.eval(eval.id).map_or(eval, |stored| Evaluation { annotate_plan: true, ..(**stored).clone() });
+        let mut cache = Cache::default();
+        schedule(tarpan_scheduler::Context { state: &copy, now, seed, ids: &mut ids, cache: &mut cache }, &eval)
+    };
+    // A look at a large cluster takes milliseconds of a whole core.
+    tokio::task::spawn_blocking(run).await.map_err(|e| ApiError::internal(format!("the dry run did not end: {e}")))
+}
+
+fn describe(response: &mut JobPlanResponse, scheduled: &Scheduled, state: &State) {
+    let annotations = scheduled.plan.annotations.as_deref().or(scheduled.eval.plan_annotations.as_deref());
+    response.annotations = annotations.map(|annotations| {
+        let mut wire = convert::plan_annotations(annotations);
+        let evicted = scheduled.plan.preemptions.values().flatten().filter_map(|p| state.alloc(p.id));
+        wire.preempted = evicted.filter_map(|row| stub(row)).collect();
+        wire
+    });
+    let failed = scheduled.eval.failed_tg_allocs.iter();
+    response.failed_tg_allocs = failed.map(|(group, metric)| (group.to_string(), (**metric).clone())).collect();
+    response.created_evals = scheduled.evals_before.iter().map(convert::evaluation).collect();
+}
+
+fn stub(row: &tarpan_model::Allocation) -> Option<AllocListStub> {
+    serde_json::from_value(value_of(&convert::alloc_stub(row, convert::StubOptions::default()))).ok()
+}

@@ -1,0 +1,152 @@
+//! The history of a job: versions, their differences, tags and sources.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tarpan_api::wire::{JobTagResponse, TagVersionRequest};
+use tarpan_model::Job;
+use tarpan_model::diff::{JobDiff, job_diff};
+use tarpan_model::ids::NamespacedId;
+use tarpan_state::{Command, State, Table};
+
+use crate::Watch;
+use crate::http::context::Context;
+use crate::http::error::ApiError;
+use crate::http::reply::Outcome;
+
+/// Longest description of a tag, in characters.
+const MAX_DESCRIPTION: usize = 1000;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Versions<'a> {
+    versions: &'a [&'a Job],
+    diffs: Option<Vec<JobDiff>>,
+    index: u64,
+    last_contact: u64,
+    known_leader: bool,
+    next_token: &'static str,
+}
+
+/// `GET /v1/job/:id/versions`, newest first. With `diffs`, each against the one before it or against a base.
+pub async fn versions(cx: Context) -> Outcome {
+    let key = cx.job_key();
+    let index = |state: &State| match state.job(&key) {
+        Some(job) => job.modify_index.unwrap_or(0),
+        None => state.table_index(Table::Jobs),
+    };
+    let read = cx.read(&[Watch::Job(key.clone())], index).await?;
+    let versions: Vec<&Job> = read.state.job_versions(&key).map(|v| &**v).collect();
+    if versions.is_empty() {
+        return Err(read.missing("job versions not found"));
+    }
+    let base = base(&cx, &versions)?;
+    let diffs = if cx.query.flag("diffs")? { diffs(&versions, base) } else { None };
+    read.json(&Versions {
+        versions: &versions,
+        diffs,
+        index: read.index(),
+        last_contact: 0,
+        known_leader: read.meta.known_leader.unwrap_or(false),
+        next_token: "",
+    })
+}
+
+/// The version that all are compared with, where one was named.
+fn base<'a>(cx: &Context, versions: &[&'a Job]) -> Result<Option<&'a Job>, ApiError> {
+    if let Some(tag) = cx.query.get("diff_tag").filter(|t| !t.is_empty()) {
+        let found = versions.iter().find(|v| tag_of(v) == Some(tag));
+        return found.map(|v| Some(*v)).ok_or_else(|| ApiError::internal(format!("tag {tag:?} not found")));
+    }
+    if let Some(number) = cx.query.get("diff_version").filter(|v| !v.is_empty()) {
+        let wanted: u64 = number.parse().map_err(|_| {
+            ApiError::bad_request(format!("Failed to parse value of \"diff_version\" ({number}) as a uint64"))
+        })?;
+        let found = versions.iter().find(|v| v.version() == wanted);
+        return found.map(|v| Some(*v)).ok_or_else(|| ApiError::internal(format!("version {wanted} not found")));
+    }
+    Ok(None)
+}
+
+fn tag_of(job: &Job) -> Option<&str> {
+    job.version_tag.as_ref()?.name.as_deref()
+}
+
+/// `None` when there is nothing to compare.
+fn diffs(versions: &[&Job], base: Option<&Job>) -> Option<Vec<JobDiff>> {
+    let diffs: Vec<JobDiff> = match base {
+        Some(base) => {
+            let others = versions.iter().filter(|v| v.version() != base.version());
+            others.map(|v| job_diff(Some(base), Some(v), true)).collect()
+        }
+        None => versions.windows(2).map(|pair| job_diff(Some(pair[1]), Some(pair[0]), true)).collect(),
+    };
+    (!diffs.is_empty()).then_some(diffs)
+}
+
+/// `GET /v1/job/:id/submission?version=N`
+pub async fn submission(cx: Context) -> Outcome {
+    let version: u64 = cx
+        .query
+        .get("version")
+        .and_then(|v| v.parse().ok())
+        .ok_or_else(|| ApiError::bad_request("Unable to parse job submission version parameter"))?;
+    let key = cx.job_key();
+    let read = cx.read(&[Watch::Job(key.clone())], |s| s.table_index(Table::Jobs)).await?;
+    read.found(read.state.job_submission(&key, version).map(|s| &**s), "job source not found")
+}
+
+/// `PUT /v1/job/:id/versions/:name/tag`
+pub async fn tag(cx: Context) -> Outcome {
+    let request: TagVersionRequest = cx.decode()?;
+    let (key, name) = (cx.job_key(), cx.path.get("tag").to_owned());
+    if request.description.chars().count() > MAX_DESCRIPTION {
+        let text = format!("version tag description must be under {MAX_DESCRIPTION} characters");
+        return Err(ApiError::internal(text));
+    }
+    let state = cx.server.state();
+    let versions: Vec<&Arc<Job>> = state.job_versions(&key).collect();
+    let newest = versions.first().ok_or_else(|| ApiError::not_found("job not found"))?;
+    let version = if request.latest { newest.version() } else { request.version };
+    if !versions.iter().any(|v| v.version() == version) {
+        return Err(ApiError::not_found(format!("job version {version} not found")));
+    }
+    if versions.iter().any(|v| tag_of(v) == Some(&name) && v.version() != version) {
+        let text = format!("tag {name:?} already exists on a different version of job {:?}", key.id.as_str());
+        return Err(ApiError::internal(text));
+    }
+    apply(&cx, key, version, &name, request.description, false).await
+}
+
+/// `DELETE /v1/job/:id/versions/:name/tag`
+pub async fn untag(cx: Context) -> Outcome {
+    let (key, name) = (cx.job_key(), cx.path.get("tag").to_owned());
+    let state = cx.server.state();
+    let tagged = state.job_versions(&key).find(|v| tag_of(v) == Some(&name));
+    let Some(version) = tagged.map(|v| v.version()) else {
+        let text = format!("tag {name:?} not found on job {:?}", key.id.as_str());
+        return Err(ApiError::internal(text));
+    };
+    apply(&cx, key, version, &name, String::new(), true).await
+}
+
+async fn apply(
+    cx: &Context,
+    job: NamespacedId,
+    version: u64,
+    name: &str,
+    description: String,
+    remove: bool,
+) -> Outcome {
+    let now = cx.now();
+    let command =
+        Command::TagJobVersion { job, version, name: name.to_owned(), description: description.clone(), now, remove };
+    let (index, _) = cx.propose(command).await?;
+    let response = if remove {
+        JobTagResponse { index, ..JobTagResponse::default() }
+    } else {
+        let name = name.to_owned();
+        JobTagResponse { name, description, tagged_time: now.0, index, ..JobTagResponse::default() }
+    };
+    cx.written(index, &response)
+}

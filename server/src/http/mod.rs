@@ -1,0 +1,170 @@
+//! The whole `/v1`: one router built from the route table.
+//!
+//! Start at [`routes`], the table, and [`table::Route`], its row. A request is looked up in it ([`table`]), its query is read
+//! ([`params`]), and its handler gets a [`context::Context`]: it reads a snapshot (waiting for an index where asked to) or
+//! proposes a command. One file a family of routes: `jobs`, `allocs`, `evals`, `deployments`, `nodes`, `client`, `agent`,
+//! `operator`, `search`, `events`, `services`, `namespaces`, `scaling`.
+
+mod agent;
+mod allocs;
+mod body;
+pub mod caller;
+mod client;
+mod context;
+mod deployments;
+mod error;
+mod evals;
+mod events;
+mod exec;
+mod filter;
+mod jobs;
+mod json_syntax;
+mod local;
+mod lookup;
+mod namespaces;
+mod nodes;
+mod operator;
+mod page;
+mod params;
+mod reply;
+mod scaling;
+mod search;
+mod services;
+pub mod table;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use tower_http::compression::predicate::Predicate;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+
+pub use local::Local;
+
+use self::caller::Caller;
+use self::context::Context;
+use self::error::ApiError;
+use self::params::{Pairs, Standard};
+use self::table::{Found, Route, Table, Where};
+use crate::Server;
+
+/// Every row of `/v1`. Special paths stand before general ones.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    let families: [&'static [Route]; 14] = [
+        jobs::ROUTES,
+        allocs::ROUTES,
+        evals::ROUTES,
+        deployments::ROUTES,
+        nodes::ROUTES,
+        client::ROUTES,
+        agent::ROUTES,
+        operator::ROUTES,
+        search::ROUTES,
+        events::ROUTES,
+        services::ROUTES,
+        namespaces::ROUTES,
+        scaling::ROUTES,
+        unsupported::ROUTES,
+    ];
+    families.into_iter().flatten()
+}
+
+/// The API of this server.
+pub fn router(server: Server) -> Router {
+    router_for(server, Local::default())
+}
+
+/// The API of this server in an agent that knows more: its node and its configuration.
+pub fn router_for(server: Server, local: Local) -> Router {
+    let api = Arc::new(Api { server, local: Arc::new(local), table: Table::new(routes()) });
+    Router::new()
+        .fallback(move |request: Request| {
+            let api = api.clone();
+            async move { api.answer(request).await }
+        })
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(WholeAndLong))
+}
+
+/// Largest body taken, in bytes.
+const MAX_BODY: usize = 32 << 20;
+
+struct Api {
+    server: Server,
+    local: Arc<Local>,
+    table: Table,
+}
+
+impl Api {
+    #[tracing::instrument(skip_all, fields(method = %request.method(), path = request.uri().path()))]
+    async fn answer(&self, request: Request) -> Response<Body> {
+        match self.respond(request).await {
+            Ok(response) => response,
+            Err(why) => {
+                tracing::debug!(status = why.status.as_u16(), message = %why.message, "refused");
+                why.into_response()
+            }
+        }
+    }
+
+    async fn respond(&self, request: Request) -> reply::Outcome {
+        if request.uri().path() == "/" {
+            return Ok(to_ui(request.uri().query()));
+        }
+        let (route, path) = match self.table.find(request.method(), request.uri().path()) {
+            Found::Route(route, path) => (route, path),
+            Found::WrongMethod => return Err(ApiError::invalid_method()),
+            Found::Unknown => return Err(ApiError::not_found("")),
+        };
+        let query = Pairs::parse(request.uri().query().unwrap_or_default());
+        let std = match route.answered {
+            Where::Stream => Standard::read(&query.without("index"))?,
+            _ => Standard::read(&query)?,
+        };
+        if std.region.as_ref().is_some_and(|r| *r != self.server.options().region) {
+            return Err(ApiError::internal("No path to region"));
+        }
+        let caller = Caller::unrestricted();
+        if !caller.may(route.needs, &std.namespace) {
+            return Err(ApiError::forbidden("Permission denied"));
+        }
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, MAX_BODY)
+            .await
+            .map_err(|e| ApiError::bad_request(format!("reading the request's body: {e}")))?;
+        let (server, local) = (self.server.clone(), self.local.clone());
+        (route.handler)(Context { server, local, caller, path, query, std, parts, body }).await
+    }
+}
+
+/// People who come to the address itself want the pages.
+fn to_ui(query: Option<&str>) -> Response<Body> {
+    let target = query.map_or("/ui/".to_owned(), |q| format!("/ui/?{q}"));
+    let mut response = Response::new(Body::from(format!("<a href=\"{}\">Temporary Redirect</a>.\n", escape(&target))));
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    if let Ok(target) = HeaderValue::from_str(&target) {
+        headers.insert(header::LOCATION, target);
+    }
+    response
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+}
+
+/// Answers that are complete and worth it; streams are passed on as they come.
+#[derive(Clone, Copy, Debug)]
+struct WholeAndLong;
+
+impl Predicate for WholeAndLong {
+    fn should_compress<B: axum::body::HttpBody>(&self, response: &Response<B>) -> bool {
+        response.body().size_hint().exact().is_some_and(|n| n >= 1400)
+    }
+}

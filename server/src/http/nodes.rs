@@ -1,0 +1,278 @@
+//! Routes of nodes and node pools.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tarpan_api::convert::{self, NodeStubOptions};
+use tarpan_api::wire::{
+    self, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodePool, NodeServerInfo, NodeUpdateDrainRequest,
+    NodeUpdateResponse,
+};
+use tarpan_control::nodes as control;
+use tarpan_model::node::DrainStrategy;
+use tarpan_model::{Dur, Eligibility, Node, NodeId, UnixNanos};
+use tarpan_state::{Command, State, Table};
+
+use super::context::Context;
+use super::error::ApiError;
+use super::filter::fields_of;
+use super::jobs;
+use super::lookup;
+use super::page::{List, Place, Shape, value_of};
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/nodes", Node(Read), Server, list),
+    route!(GET, "/v1/node/pools", NodePool(Read), Server, pools),
+    route!(GET, "/v1/node/pool/:pool/nodes", NodePool(Read), Server, pool_nodes),
+    route!(GET, "/v1/node/pool/:pool/jobs", NodePool(Read), Server, pool_jobs),
+    route!(GET, "/v1/node/pool/:pool", NodePool(Read), Server, pool),
+    route!(GET, "/v1/node/:node/allocations", Node(Read), Server, allocations),
+    route!(PUT, "/v1/node/:node/drain", Node(Write), Leader, drain),
+    route!(PUT, "/v1/node/:node/eligibility", Node(Write), Leader, eligibility),
+    route!(PUT, "/v1/node/:node/evaluate", Node(Write), Leader, evaluate),
+    route!(PUT, "/v1/node/:node/purge", Node(Write), Leader, purge),
+    route!(GET, "/v1/node/:node", Node(Read), Server, get),
+];
+
+fn table_index(state: &State) -> u64 {
+    state.table_index(Table::Nodes)
+}
+
+fn id_of(cx: &Context) -> Result<NodeId, ApiError> {
+    lookup::id("node", cx.path.get("node"))
+}
+
+/// `GET /v1/nodes`, by id.
+async fn list(cx: Context) -> Outcome {
+    stubs(cx, |_| true).await
+}
+
+async fn stubs(cx: Context, wanted: impl Fn(&Node) -> bool) -> Outcome {
+    let options = NodeStubOptions { resources: cx.query.flag("resources")?, os: cx.query.flag("os")? };
+    let prefix = lookup::prefix("node", &cx.std.prefix)?;
+    let read = cx.read(&[Watch::Table(Table::Nodes)], table_index).await?;
+    let seen = |row: &&Arc<Node>| wanted(row) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix));
+    let rows = read.state.nodes().filter(seen);
+    let list = List {
+        shape: Shape::Id,
+        place: &|row: &&Arc<Node>| Place::id(row.id),
+        value: &|row| value_of(&convert::node(row)),
+        fields: fields_of::<wire::Node>(),
+    };
+    let (page, token) = if cx.std.reverse { list.page(&cx.std, rows.rev())? } else { list.page(&cx.std, rows)? };
+    let stubs: Vec<_> = page.into_iter().map(|row| convert::node_stub(row, options)).collect();
+    read.page(&stubs, token)
+}
+
+/// `GET /v1/node/:id`
+async fn get(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let index = |s: &State| s.node(id).map_or_else(|| table_index(s), |row| row.modify_index);
+    let read = cx.read(&[Watch::Node(id)], index).await?;
+    read.found(read.state.node(id).map(|row| convert::node(row)), "node not found")
+}
+
+/// `GET /v1/node/:id/allocations`
+async fn allocations(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let read = cx.read(&[Watch::AllocsOfNode(id)], |s| s.table_index(Table::Allocs)).await?;
+    let mut rows: Vec<_> = read.state.allocs_by_node(id).collect();
+    rows.sort_by_key(|row| (row.create_index, row.id));
+    let allocs: Vec<_> = rows.into_iter().map(|row| convert::allocation(row, true)).collect();
+    read.json(&allocs)
+}
+
+/// `PUT /v1/node/:id/drain`; ends the drain when there is no `DrainSpec`.
+async fn drain(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let request: NodeUpdateDrainRequest = cx.decode()?;
+    let now = cx.now();
+    let strategy = request.drain_spec.map(|spec| DrainStrategy {
+        deadline: spec.deadline,
+        ignore_system_jobs: spec.ignore_system_jobs,
+        force_deadline: if spec.deadline > Dur::ZERO { now + spec.deadline } else { UnixNanos::ZERO },
+        started_at: now,
+    });
+    let state = cx.server.state();
+    let command = control::set_drain(&state, id, strategy, request.mark_eligible, now, &mut cx.ids())?;
+    let evals = evals_of(&command);
+    let (index, _) = cx.propose(command).await?;
+    let response = NodeDrainUpdateResponse {
+        node_modify_index: index,
+        eval_create_index: if evals.is_empty() { 0 } else { index },
+        eval_ids: evals,
+        index,
+    };
+    cx.written(index, &response)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EligibilityRequest {
+    #[serde(rename = "Eligibility")]
+    eligibility: String,
+}
+
+/// `PUT /v1/node/:id/eligibility`
+async fn eligibility(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let request: EligibilityRequest = cx.decode()?;
+    let Some(wanted) = Eligibility::parse(&request.eligibility) else {
+        let text = format!("invalid scheduling eligibility {:?}", request.eligibility);
+        return Err(ApiError::internal(text));
+    };
+    let state = cx.server.state();
+    let Some(command) = control::set_eligibility(&state, id, wanted, cx.now(), &mut cx.ids())? else {
+        // It is so already.
+        let index = state.index();
+        return cx.written(index, &NodeEligibilityUpdateResponse { index, ..Default::default() });
+    };
+    let evals = evals_of(&command);
+    let (index, _) = cx.propose(command).await?;
+    let response = NodeEligibilityUpdateResponse {
+        node_modify_index: index,
+        eval_create_index: if evals.is_empty() { 0 } else { index },
+        eval_ids: evals,
+        index,
+    };
+    cx.written(index, &response)
+}
+
+/// `PUT /v1/node/:id/evaluate`: looks again at every job that has something on the node.
+async fn evaluate(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let state = cx.server.state();
+    if state.node(id).is_none() {
+        return Err(ApiError::not_found("node not found"));
+    }
+    let now = cx.now();
+    let evals = control::node_evals(&state, id, now, &mut cx.ids());
+    let ids: Vec<String> = evals.iter().map(|e| e.id.to_string()).collect();
+    let index = match evals.is_empty() {
+        true => 0,
+        false => cx.propose(Command::UpsertEvals { evals, now }).await?.0,
+    };
+    updated(&cx, index, ids)
+}
+
+/// `PUT /v1/node/:id/purge`: the servers forget the node.
+async fn purge(cx: Context) -> Outcome {
+    let id = id_of(&cx)?;
+    let command = control::deregister(&cx.server.state(), id, cx.now(), &mut cx.ids())?;
+    let evals = evals_of(&command);
+    let (index, _) = cx.propose(command).await?;
+    updated(&cx, index, evals)
+}
+
+fn evals_of(command: &Command) -> Vec<String> {
+    match command {
+        Command::UpsertNode { evals, .. }
+        | Command::UpdateNodeStatus { evals, .. }
+        | Command::UpdateNodeEligibility { evals, .. }
+        | Command::UpdateNodeDrain { evals, .. }
+        | Command::DeregisterNode { evals, .. } => evals.iter().map(|e| e.id.to_string()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn updated(cx: &Context, index: u64, evals: Vec<String>) -> Outcome {
+    let state = cx.server.state();
+    let node = id_of(cx).ok().and_then(|id| state.node(id).cloned());
+    let servers = cx.server.members().into_iter().map(|m| NodeServerInfo {
+        rpc_advertise_addr: m.rpc_addr,
+        rpc_major_version: 0,
+        rpc_minor_version: 0,
+        datacenter: m.datacenter,
+    });
+    let response = NodeUpdateResponse {
+        eval_create_index: if evals.is_empty() { 0 } else { index },
+        eval_ids: (!evals.is_empty()).then_some(evals),
+        node_modify_index: index,
+        leader_rpc_addr: cx.server.leader().unwrap_or_default(),
+        num_nodes: state.nodes().count() as i64,
+        servers: servers.collect(),
+        scheduling_eligibility: node.map(|n| n.eligibility.to_string()).unwrap_or_default(),
+        index,
+        ..NodeUpdateResponse::default()
+    };
+    cx.written(index, &response)
+}
+
+/// How long a node's identity is good for: the built-in pools' default.
+const IDENTITY_TTL: Dur = Dur::from_secs(86_400);
+
+/// Every pool by name: the two built-in ones, and those that nodes are in.
+fn all_pools(state: &State) -> Vec<NodePool> {
+    pool_names(state).iter().map(|name| named_pool(name)).collect()
+}
+
+/// In order.
+pub fn pool_names(state: &State) -> BTreeSet<String> {
+    let mut names: BTreeSet<&str> = state.nodes().map(|n| &*n.node_pool).filter(|n| !n.is_empty()).collect();
+    names.extend(["all", "default"]);
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn named_pool(name: &str) -> NodePool {
+    let description = match name {
+        "all" => "Node pool with all nodes in the cluster.",
+        "default" => "Default node pool.",
+        _ => "",
+    };
+    NodePool {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        node_identity_ttl: IDENTITY_TTL,
+        create_index: 1,
+        modify_index: 1,
+        ..NodePool::default()
+    }
+}
+
+pub fn pool_exists(state: &State, name: &str) -> bool {
+    matches!(name, "" | "all" | "default") || state.nodes().any(|n| *n.node_pool == *name)
+}
+
+/// `GET /v1/node/pools`
+async fn pools(cx: Context) -> Outcome {
+    let read = cx.read(&[Watch::Table(Table::Nodes)], |s| table_index(s).max(1)).await?;
+    let pools = all_pools(&read.state);
+    let list = List {
+        shape: Shape::Id,
+        place: &|pool: &NodePool| Place::id(&pool.name),
+        value: &|pool| value_of(pool),
+        fields: fields_of::<NodePool>(),
+    };
+    let seen = pools.into_iter().filter(|p| p.name.starts_with(&cx.std.prefix));
+    let (page, token) = if cx.std.reverse { list.page(&cx.std, seen.rev())? } else { list.page(&cx.std, seen)? };
+    read.page(&page, token)
+}
+
+/// `GET /v1/node/pool/:name`
+async fn pool(cx: Context) -> Outcome {
+    let name = cx.path.get("pool").to_owned();
+    let read = cx.read(&[Watch::Table(Table::Nodes)], |s| table_index(s).max(1)).await?;
+    read.found(pool_exists(&read.state, &name).then(|| named_pool(&name)), "node pool not found")
+}
+
+fn no_prefix(cx: &Context) -> Result<(), ApiError> {
+    if cx.std.prefix.is_empty() { Ok(()) } else { Err(ApiError::bad_request("prefix argument not allowed")) }
+}
+
+/// `GET /v1/node/pool/:name/nodes`
+async fn pool_nodes(cx: Context) -> Outcome {
+    no_prefix(&cx)?;
+    let pool = cx.path.get("pool").to_owned();
+    stubs(cx, move |node| pool == "all" || *node.node_pool == *pool).await
+}
+
+/// `GET /v1/node/pool/:name/jobs`
+async fn pool_jobs(cx: Context) -> Outcome {
+    no_prefix(&cx)?;
+    let pool = cx.path.get("pool").to_owned();
+    jobs::list_of(cx, move |job| pool == "all" || job.node_pool.as_deref().unwrap_or("default") == pool).await
+}

@@ -1,0 +1,180 @@
+//! Routes of operators: the scheduler's settings, raft, garbage.
+
+use axum::http::StatusCode;
+use serde_json::json;
+use tarpan_api::wire::{
+    PreemptionConfig, RaftConfigurationResponse, RaftServer, SchedulerConfiguration, SchedulerConfigurationResponse,
+};
+use tarpan_state::{Command, Rejection, Reply, SchedulerConfig, Table};
+
+use super::agent::server_id;
+use super::context::Context;
+use super::error::ApiError;
+use super::reply::{self, Meta, Outcome};
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/operator/scheduler/configuration", Operator(Read), Server, scheduler),
+    route!(PUT, "/v1/operator/scheduler/configuration", Operator(Write), Leader, set_scheduler),
+    route!(GET, "/v1/operator/raft/configuration", Management, Agent, raft),
+    route!(DELETE, "/v1/operator/raft/peer", Management, Leader, remove_peer),
+    route!(GET, "/v1/operator/autopilot/configuration", Operator(Read), Server, autopilot),
+    route!(GET, "/v1/operator/autopilot/health", Operator(Read), Agent, autopilot_health),
+    route!(GET, "/v1/operator/license", Open, Agent, license),
+    route!(PUT_ONLY, "/v1/system/gc", Management, Leader, gc),
+    route!(PUT_ONLY, "/v1/system/reconcile/summaries", Management, Leader, reconcile_summaries),
+];
+
+/// `GET /v1/operator/scheduler/configuration`
+async fn scheduler(cx: Context) -> Outcome {
+    let watch = [Watch::Table(Table::SchedulerConfig)];
+    let read = cx.read(&watch, |s| s.table_index(Table::SchedulerConfig)).await?;
+    read.json(&SchedulerConfigurationResponse {
+        config: shown(read.state.scheduler_config()),
+        index: read.index(),
+        known_leader: read.meta.known_leader.unwrap_or(false),
+        ..SchedulerConfigurationResponse::default()
+    })
+}
+
+fn shown(row: &SchedulerConfig) -> SchedulerConfiguration {
+    SchedulerConfiguration {
+        scheduler_algorithm: row.algorithm.clone(),
+        preemption: PreemptionConfig {
+            system: row.preemption_system,
+            sysbatch: row.preemption_sysbatch,
+            batch: row.preemption_batch,
+            service: row.preemption_service,
+        },
+        memory_oversubscription: row.memory_oversubscription,
+        reject_job_registration: row.reject_job_registration,
+        pause_eval_broker: row.pause_eval_broker,
+        node_limit: 0,
+        create_index: row.create_index,
+        modify_index: row.modify_index,
+    }
+}
+
+/// `PUT /v1/operator/scheduler/configuration`; `cas` writes only over that index.
+async fn set_scheduler(cx: Context) -> Outcome {
+    let wanted: SchedulerConfiguration = cx.decode()?;
+    let check_index = match cx.query.get("cas").filter(|v| !v.is_empty()) {
+        None => None,
+        Some(text) => {
+            let why = |_| {
+                ApiError::bad_request(format!(
+                    "Error parsing cas value: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                ))
+            };
+            Some(text.parse::<u64>().map_err(why)?)
+        }
+    };
+    let algorithm = match wanted.scheduler_algorithm.as_str() {
+        "" => cx.server.state().scheduler_config().algorithm.clone(),
+        known @ ("binpack" | "spread") => known.to_owned(),
+        other => return Err(ApiError::bad_request(format!("invalid scheduler algorithm: {other}"))),
+    };
+    let config = SchedulerConfig {
+        algorithm,
+        preemption_system: wanted.preemption.system,
+        preemption_sysbatch: wanted.preemption.sysbatch,
+        preemption_batch: wanted.preemption.batch,
+        preemption_service: wanted.preemption.service,
+        memory_oversubscription: wanted.memory_oversubscription,
+        reject_job_registration: wanted.reject_job_registration,
+        pause_eval_broker: wanted.pause_eval_broker,
+        create_index: 0,
+        modify_index: 0,
+    };
+    let (index, answer) = cx.server.propose(Command::SetSchedulerConfig { config, check_index }).await?;
+    // Somebody else was faster: not an error, just not updated.
+    let updated = match answer {
+        Reply::Refused(why) if check_index.is_none() => return Err(ApiError::from(why)),
+        Reply::Refused(Rejection::Other(_) | Rejection::JobModifyIndex { .. }) => false,
+        _ => true,
+    };
+    cx.written(index, &json!({"Updated": updated, "Index": index}))
+}
+
+/// `GET /v1/operator/raft/configuration`
+async fn raft(cx: Context) -> Outcome {
+    let server = |m: crate::MemberInfo| RaftServer {
+        id: server_id(m.id),
+        node: format!("{}.{}", m.name, m.region),
+        address: m.rpc_addr,
+        leader: m.leader,
+        voter: m.voter,
+        raft_protocol: "3".to_owned(),
+    };
+    let servers = cx.server.members().into_iter().map(server).collect();
+    cx.plain(&RaftConfigurationResponse { servers, index: 0 })
+}
+
+/// `DELETE /v1/operator/raft/peer`
+async fn remove_peer(cx: Context) -> Outcome {
+    if cx.query.get("address").is_some_and(|a| !a.is_empty()) {
+        let text = "Removing a peer by address is not supported in the current raft protocol version";
+        return Err(ApiError::bad_request(text));
+    }
+    let Some(id) = cx.query.get("id").filter(|id| !id.is_empty()) else {
+        return Err(ApiError::bad_request("Must specify ?id with the peer's ID"));
+    };
+    let known = cx.server.members().iter().any(|m| server_id(m.id) == id);
+    let text = if known { "this release can't take a server out of raft" } else { "id is not a known peer" };
+    Err(ApiError::internal(format!("{text}: {id:?}")))
+}
+
+/// `GET /v1/operator/autopilot/configuration`
+async fn autopilot(cx: Context) -> Outcome {
+    cx.plain(&json!({
+        "CleanupDeadServers": true, "LastContactThreshold": "200ms", "MaxTrailingLogs": 250, "MinQuorum": 0,
+        "ServerStabilizationTime": "10s", "EnableRedundancyZones": false, "DisableUpgradeMigration": false,
+        "EnableCustomUpgrades": false, "CreateIndex": 0, "ModifyIndex": 0,
+    }))
+}
+
+/// `GET /v1/operator/autopilot/health`
+async fn autopilot_health(cx: Context) -> Outcome {
+    let raft = cx.server.raft_stats();
+    let members = cx.server.members();
+    let leader = members.iter().find(|m| m.leader).map(|m| server_id(m.id)).unwrap_or_default();
+    let healthy = !leader.is_empty();
+    let servers: Vec<_> = members
+        .iter()
+        .map(|m| {
+            json!({
+                "ID": server_id(m.id), "Name": format!("{}.{}", m.name, m.region), "Address": m.rpc_addr,
+                "SerfStatus": "alive", "Version": super::agent::API_VERSION, "Leader": m.leader,
+                "LastContact": "0s", "LastTerm": raft.term, "LastIndex": raft.last_log_index, "Healthy": healthy,
+                "Voter": m.voter, "StableSince": tarpan_model::time::rfc3339(cx.now()),
+            })
+        })
+        .collect();
+    let voters: Vec<String> = members.iter().filter(|m| m.voter).map(|m| server_id(m.id)).collect();
+    let tolerance = voters.len().saturating_sub(1) / 2;
+    let mut response = cx.plain(&json!({
+        "Healthy": healthy, "FailureTolerance": tolerance, "Servers": servers, "Leader": leader, "Voters": voters,
+    }))?;
+    if !healthy {
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    }
+    Ok(response)
+}
+
+/// `GET /v1/operator/license`: there is none to show.
+async fn license(_: Context) -> Outcome {
+    reply::status(StatusCode::NO_CONTENT, &Meta::default())
+}
+
+/// `PUT /v1/system/gc`: collects what nobody needs any more, whatever its age.
+async fn gc(cx: Context) -> Outcome {
+    cx.leader().await?;
+    cx.server.collect_garbage().await;
+    reply::empty(&Meta::default())
+}
+
+/// `PUT /v1/system/reconcile/summaries`: summaries are kept right with every change, so there is nothing to mend.
+async fn reconcile_summaries(_: Context) -> Outcome {
+    reply::empty(&Meta::default())
+}

@@ -1,0 +1,145 @@
+//! Filters and pages of lists.
+
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::params::Standard;
+
+/// Where a row stands in its list; the wire's token names the first row of a page.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// By create or modify index, then id: `<index>.<id>`.
+    Index(u64, String),
+    /// By id, or namespace and id: `<namespace>.<id>`.
+    Name(String, String),
+}
+
+impl Place {
+    pub fn id(id: impl ToString) -> Place {
+        Place::Name(String::new(), id.to_string())
+    }
+
+    fn token(&self, shape: Shape) -> String {
+        match (self, shape) {
+            (Place::Index(index, _), Shape::BareIndex) => index.to_string(),
+            (Place::Index(index, id), _) => format!("{index}.{id}"),
+            (Place::Name(first, id), _) if first.is_empty() => id.clone(),
+            (Place::Name(first, id), _) => format!("{first}.{id}"),
+        }
+    }
+
+    fn parse(token: &str, shape: Shape) -> Result<Place, ApiError> {
+        let index = |text: &str| {
+            text.parse().map_err(|_| {
+                ApiError::bad_request(format!("failed to create result paginator: invalid next_token {token:?}"))
+            })
+        };
+        Ok(match shape {
+            Shape::Index => {
+                let (first, id) = token.split_once('.').unwrap_or((token, ""));
+                Place::Index(index(first)?, id.to_owned())
+            }
+            Shape::BareIndex => Place::Index(index(token)?, String::new()),
+            Shape::Id => Place::id(token),
+            Shape::Namespaced => {
+                let (namespace, id) = token.split_once('.').unwrap_or((token, ""));
+                Place::Name(namespace.to_owned(), id.to_owned())
+            }
+        })
+    }
+}
+
+/// How places of a list are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Index,
+    /// The index alone.
+    BareIndex,
+    Id,
+    Namespaced,
+}
+
+/// A list and how its rows are named and seen.
+pub struct List<'a, R> {
+    pub shape: Shape,
+    pub place: &'a dyn Fn(&R) -> Place,
+    /// What filters are asked of: the object in its wire form.
+    pub value: &'a dyn Fn(&R) -> serde_json::Value,
+    pub fields: &'a [&'a str],
+}
+
+impl<R> List<'_, R> {
+    /// The rows of the asked page, and the token of the next one. `rows` come in the list's order, reversal included.
+    pub fn page(&self, std: &Standard, rows: impl Iterator<Item = R>) -> Result<(Vec<R>, Option<String>), ApiError> {
+        let start = std.next_token.as_deref().map(|token| Place::parse(token, self.shape)).transpose()?;
+        let descending = std.reverse;
+        let mut page = Vec::new();
+        for row in rows {
+            if let Some(start) = &start {
+                let place = (self.place)(&row);
+                if (descending && place > *start) || (!descending && place < *start) {
+                    continue;
+                }
+            }
+            if let Some(filter) = &std.filter {
+                let wanted = filter
+                    .matches(&(self.value)(&row), self.fields)
+                    .map_err(|e| ApiError::bad_request(format!("failed to read result page: {e}")))?;
+                if !wanted {
+                    continue;
+                }
+            }
+            if std.per_page > 0 && page.len() == std.per_page {
+                let token = (self.place)(&row).token(self.shape);
+                return Ok((page, Some(token)));
+            }
+            page.push(row);
+        }
+        Ok((page, None))
+    }
+}
+
+/// Anything as a JSON value, for filters.
+pub fn value_of<T: Serialize>(value: &T) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::params::Pairs;
+
+    fn page(query: &str, shape: Shape, reverse: bool) -> Result<(Vec<u64>, Option<String>), ApiError> {
+        let std = Standard::read(&Pairs::parse(query)).expect("readable");
+        let place = |n: &u64| match shape {
+            Shape::Index | Shape::BareIndex => Place::Index(*n, format!("id{n}")),
+            Shape::Id => Place::id(n),
+            Shape::Namespaced => Place::Name("default".to_owned(), n.to_string()),
+        };
+        let value = |n: &u64| serde_json::json!({"N": n});
+        let list = List { shape, place: &place, value: &value, fields: &[] };
+        let rows: Vec<u64> = if reverse { vec![4, 3, 2, 1] } else { vec![1, 2, 3, 4] };
+        list.page(&std, rows.into_iter())
+    }
+
+    #[test]
+    fn pages_follow_each_other() {
+        let (rows, token) = page("per_page=2", Shape::Index, false).expect("a page");
+        assert_eq!((rows, token.as_deref()), (vec![1, 2], Some("3.id3")));
+        let (rows, token) = page("per_page=2&next_token=3.id3", Shape::Index, false).expect("a page");
+        assert_eq!((rows, token), (vec![3, 4], None));
+        let (rows, token) = page("per_page=3&reverse=true&next_token=3.id3", Shape::Index, true).expect("a page");
+        assert_eq!((rows, token), (vec![3, 2, 1], None));
+        assert_eq!(page("per_page=1", Shape::Namespaced, false).expect("a page").1.as_deref(), Some("default.2"));
+        assert_eq!(page("per_page=1", Shape::Id, false).expect("a page").1.as_deref(), Some("2"));
+        assert_eq!(page("next_token=x", Shape::Index, false).expect_err("no number").status, 400);
+    }
+
+    #[test]
+    fn filters_count_before_pages() {
+        let (rows, token) = page("per_page=1&filter=N%20!%3D%201", Shape::Id, false).expect("a page");
+        assert_eq!((rows, token.as_deref()), (vec![2], Some("3")));
+        let why = page("filter=Bogus%20%3D%3D%201", Shape::Id, false).expect_err("unknown field");
+        assert!(why.message.starts_with("failed to read result page: error finding value in datum: /Bogus"));
+    }
+}

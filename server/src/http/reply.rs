@@ -1,0 +1,82 @@
+//! Successful answers: JSON or nothing, with the headers that tell the state's index.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::error::ApiError;
+
+/// What handlers give.
+pub type Outcome = Result<Response<Body>, ApiError>;
+
+/// What the `X-Nomad-…` headers say.
+#[derive(Clone, Debug, Default)]
+pub struct Meta {
+    /// Index of the state that was read, or of the write.
+    pub index: Option<u64>,
+    /// `Some` for reads: whether there is a leader.
+    pub known_leader: Option<bool>,
+    pub next_token: Option<String>,
+}
+
+impl Meta {
+    pub fn write(&self, headers: &mut HeaderMap) {
+        let mut set = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        if let Some(index) = self.index {
+            set("x-nomad-index", &index.to_string());
+        }
+        if let Some(known) = self.known_leader {
+            set("x-nomad-knownleader", if known { "true" } else { "false" });
+            set("x-nomad-lastcontact", "0");
+        }
+        if let Some(token) = &self.next_token {
+            set("x-nomad-nexttoken", token);
+        }
+    }
+}
+
+/// How JSON is to look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Four blanks of indent and a newline at the end.
+    pub pretty: bool,
+}
+
+/// `value` as a JSON answer.
+pub fn json<T: Serialize + ?Sized>(style: Style, value: &T, meta: &Meta) -> Outcome {
+    let encoded = if style.pretty { pretty(value) } else { serde_json::to_vec(value) };
+    let bytes = encoded.map_err(|e| ApiError::internal(format!("writing the answer as JSON: {e}")))?;
+    Ok(bytes_answer(bytes.into(), "application/json", meta))
+}
+
+fn pretty<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))?;
+    out.push(b'\n');
+    Ok(out)
+}
+
+pub fn bytes_answer(bytes: Bytes, content_type: &'static str, meta: &Meta) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    meta.write(response.headers_mut());
+    response
+}
+
+/// A success without a value: 200 and an empty body.
+pub fn empty(meta: &Meta) -> Outcome {
+    status(StatusCode::OK, meta)
+}
+
+pub fn status(status: StatusCode, meta: &Meta) -> Outcome {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    meta.write(response.headers_mut());
+    Ok(response)
+}

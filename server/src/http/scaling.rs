@@ -1,0 +1,79 @@
+//! Routes of scaling policies: the `scaling` blocks of groups, seen as things of their own.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use tarpan_api::wire::{ScalingPolicy, ScalingPolicyListStub};
+use tarpan_model::{Job, TaskGroup};
+use tarpan_state::{State, Table};
+
+use super::context::Context;
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(GET, "/v1/scaling/policies", Namespace(&["list-scaling-policies", "list-jobs"]), Server, list),
+    route!(GET, "/v1/scaling/policy/:policy", Namespace(&["read-scaling-policy", "read-job"]), Server, get),
+];
+
+/// `GET /v1/scaling/policies`; `job` and `type` narrow it down.
+async fn list(cx: Context) -> Outcome {
+    let read = cx.read(&[Watch::Table(Table::Jobs)], |s| s.table_index(Table::Jobs)).await?;
+    let (job, kind) = (cx.query.get("job").unwrap_or_default(), cx.query.get("type").unwrap_or_default());
+    let mut found: Vec<ScalingPolicyListStub> = policies(&read.state)
+        .map(|policy| policy.stub)
+        .filter(|stub| cx.std.sees(&stub.target["Namespace"]))
+        .filter(|stub| job.is_empty() || stub.target["Job"] == job)
+        .filter(|stub| stub.type_.starts_with(kind) && stub.id.starts_with(&cx.std.prefix))
+        .collect();
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    read.json(&found)
+}
+
+/// `GET /v1/scaling/policy/:id`
+async fn get(cx: Context) -> Outcome {
+    let read = cx.read(&[Watch::Table(Table::Jobs)], |s| s.table_index(Table::Jobs)).await?;
+    let found = policies(&read.state).find(|policy| policy.stub.id == cx.path.get("policy"));
+    read.found(found, "policy not found")
+}
+
+/// Ids of the policies that the request's namespace has.
+pub fn ids(state: &State, std: &super::params::Standard) -> Vec<String> {
+    let here = policies(state).filter(|policy| std.sees(&policy.stub.target["Namespace"]));
+    here.map(|policy| policy.stub.id).collect()
+}
+
+fn policies(state: &State) -> impl Iterator<Item = ScalingPolicy> + '_ {
+    state.jobs().flat_map(|(_, job)| job.groups().iter().filter_map(|group| policy(job, group)))
+}
+
+fn policy(job: &Job, group: &TaskGroup) -> Option<ScalingPolicy> {
+    let block = group.scaling.as_ref()?;
+    let target = [("Namespace", job.namespace()), ("Job", job.id()), ("Group", group.name())];
+    Some(ScalingPolicy {
+        stub: ScalingPolicyListStub {
+            id: id_of(job, group),
+            enabled: block.enabled.unwrap_or(true) && !job.stopped(),
+            type_: block.type_.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| "horizontal".to_owned()),
+            target: target.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            create_index: job.create_index.unwrap_or(0),
+            modify_index: job.job_modify_index.unwrap_or(0),
+        },
+        policy: block.policy.as_ref().map(|p| p.0.clone().into_iter().collect::<BTreeMap<_, _>>()),
+        min: block.min.unwrap_or(0),
+        max: block.max.unwrap_or(0),
+    })
+}
+
+/// The same for every version of the job: an id made of the names.
+fn id_of(job: &Job, group: &TaskGroup) -> String {
+    let mut hash = Sha256::new();
+    for part in [job.namespace(), job.id(), group.name()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}

@@ -1,0 +1,119 @@
+//! Search by prefix of ids and by parts of names.
+
+mod fuzzy;
+mod prefix;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tarpan_api::wire::{FuzzySearchResponse, SearchResponse};
+use tarpan_state::{State, Table};
+
+use super::context::Context;
+use super::error::ApiError;
+use super::reply::Outcome;
+use super::table::{Route, route};
+use crate::Watch;
+
+pub const ROUTES: &[Route] = &[
+    route!(PUT, "/v1/search", ByContent, Server, by_prefix),
+    route!(PUT, "/v1/search/fuzzy", ByContent, Server, by_text),
+];
+
+/// Kinds of things that a prefix search knows, as the wire names them.
+pub const CONTEXTS: [&str; 12] = [
+    "allocs",
+    "jobs",
+    "nodes",
+    "node_pools",
+    "evals",
+    "deployment",
+    "plugins",
+    "volumes",
+    "scaling_policy",
+    "vars",
+    "namespaces",
+    "host_volumes",
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Request {
+    #[serde(rename = "Prefix")]
+    prefix: String,
+    #[serde(rename = "Text")]
+    text: String,
+    #[serde(rename = "Context")]
+    context: String,
+}
+
+impl Request {
+    /// The contexts asked for.
+    fn contexts(&self, known: &[&'static str]) -> Result<Vec<&'static str>, ApiError> {
+        if matches!(self.context.as_str(), "" | "all") {
+            return Ok(known.to_vec());
+        }
+        match known.iter().find(|c| **c == self.context) {
+            Some(context) => Ok(vec![*context]),
+            None => Err(ApiError::internal(format!(
+                "context must be one of [{}] or 'all' for all contexts; got {:?}",
+                CONTEXTS.join(" "),
+                self.context
+            ))),
+        }
+    }
+}
+
+const TABLES: [Table; 5] = [Table::Jobs, Table::Allocs, Table::Evals, Table::Deployments, Table::Nodes];
+
+fn index(state: &State) -> u64 {
+    TABLES.into_iter().map(|t| state.table_index(t)).max().unwrap_or(0)
+}
+
+/// `PUT /v1/search`
+async fn by_prefix(cx: Context) -> Outcome {
+    let request: Request = cx.decode()?;
+    let contexts = request.contexts(&CONTEXTS)?;
+    let read = cx.read(&TABLES.map(Watch::Table), index).await?;
+    let mut matches = BTreeMap::new();
+    let mut truncations = BTreeMap::new();
+    for context in contexts {
+        let (found, cut) = prefix::search(&read.state, &cx.std, context, &request.prefix);
+        // Searching everywhere leaves out where nothing was found.
+        if !found.is_empty() || !matches!(request.context.as_str(), "" | "all") {
+            matches.insert(context.to_owned(), found);
+        }
+        truncations.insert(context.to_owned(), cut);
+    }
+    read.json(&SearchResponse {
+        matches,
+        truncations,
+        index: read.index(),
+        known_leader: read.meta.known_leader.unwrap_or(false),
+        ..SearchResponse::default()
+    })
+}
+
+/// Shortest text of a fuzzy search, in characters.
+const MIN_TEXT: usize = 2;
+
+/// `PUT /v1/search/fuzzy`
+async fn by_text(cx: Context) -> Outcome {
+    let request: Request = cx.decode()?;
+    let length = request.text.chars().count();
+    if length < MIN_TEXT {
+        let text = format!("fuzzy search query must be at least {MIN_TEXT} characters, got {length}");
+        return Err(ApiError::internal(text));
+    }
+    let known: Vec<&'static str> = CONTEXTS.iter().chain(&fuzzy::CONTEXTS).copied().collect();
+    let contexts = request.contexts(&known)?;
+    let read = cx.read(&TABLES.map(Watch::Table), index).await?;
+    let (matches, truncations) = fuzzy::search(&read.state, &cx.std, &contexts, &request.text);
+    read.json(&FuzzySearchResponse {
+        matches,
+        truncations,
+        index: read.index(),
+        known_leader: read.meta.known_leader.unwrap_or(false),
+        ..FuzzySearchResponse::default()
+    })
+}

@@ -1,0 +1,39 @@
+//! Ids and names that start with a text.
+
+use tarpan_state::State;
+
+use crate::http::params::Standard;
+
+/// Most results of one context.
+const LIMIT: usize = 20;
+
+/// The matches of one context in order, and whether there are more.
+pub fn search(state: &State, std: &Standard, context: &str, prefix: &str) -> (Vec<String>, bool) {
+    let uuid = prefix.to_ascii_lowercase();
+    let id = |id: String| Some(id).filter(|id| id.starts_with(&uuid));
+    let name = |name: &str| Some(name.to_owned()).filter(|name| name.starts_with(prefix));
+    let here = |namespace: &str| std.sees(namespace);
+    match context {
+        "jobs" => limit(
+            state.jobs().filter(|(key, _)| here(key.namespace.as_str())).filter_map(|(key, _)| name(key.id.as_str())),
+        ),
+        "allocs" => limit(state.allocs().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string()))),
+        "evals" => limit(state.evals().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string()))),
+        "deployment" => {
+            limit(state.deployments().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string())))
+        }
+        "nodes" => limit(state.nodes().filter_map(|r| id(r.id.to_string()))),
+        "node_pools" => limit(crate::http::nodes::pool_names(state).into_iter().filter_map(|n| name(&n))),
+        "namespaces" => limit(crate::http::namespaces::names(state).into_iter().filter_map(|n| name(&n))),
+        "scaling_policy" => limit(crate::http::scaling::ids(state, std).into_iter().filter_map(id)),
+        // No plugins, volumes or variables are kept in tables that could be searched.
+        _ => (Vec::new(), false),
+    }
+}
+
+fn limit(found: impl Iterator<Item = String>) -> (Vec<String>, bool) {
+    let mut found: Vec<String> = found.take(LIMIT + 1).collect();
+    let cut = found.len() > LIMIT;
+    found.truncate(LIMIT);
+    (found, cut)
+}

@@ -1,0 +1,130 @@
+//! A job's way through the API.
+
+use serde_json::{Value, json};
+
+use super::{Api, job};
+
+#[tokio::test]
+async fn register_change_plan_and_stop() {
+    let api = Api::start().await;
+    api.add_node(1).await;
+    let first = api.run(job("web", "service", 2)).await;
+    let (index, body) = (first.index(), first.json());
+    assert_eq!((body["Index"].as_u64(), body["EvalCreateIndex"].as_u64()), (Some(index), Some(index)));
+    assert_eq!(body["JobModifyIndex"].as_u64(), Some(index));
+
+    let stored = api.get("/v1/job/web").await.ok().json();
+    assert_eq!((&stored["Version"], &stored["Namespace"]), (&json!(0), &json!("default")));
+    let allocs = api.get("/v1/job/web/allocations").await.ok().json();
+    assert_eq!(allocs.as_array().map(Vec::len), Some(2), "{allocs}");
+    assert_eq!((&allocs[0]["JobType"], &allocs[0]["DesiredStatus"]), (&json!("service"), &json!("run")));
+    let summary = api.get("/v1/job/web/summary").await.ok().json();
+    assert_eq!(summary["Summary"]["g"]["Starting"], 2, "{summary}");
+
+    let plan = api.put("/v1/job/web/plan", json!({"Job": job("web", "service", 5), "Diff": true})).await.ok().json();
+    let updates = &plan["Annotations"]["DesiredTGUpdates"]["g"];
+    assert_eq!((&updates["Place"], &updates["Ignore"]), (&json!(3), &json!(2)), "{plan}");
+    assert_eq!(plan["JobModifyIndex"].as_u64(), Some(index));
+    assert_eq!(plan["Diff"]["ID"], "web", "{plan}");
+    let after = api.get("/v1/job/web/allocations").await.json();
+    assert_eq!(after.as_array().map(Vec::len), Some(2), "a dry run changes nothing");
+
+    api.run(job("web", "service", 3)).await;
+    let versions = api.get("/v1/job/web/versions?diffs=true").await.ok().json();
+    let numbers: Vec<&Value> =
+        versions["Versions"].as_array().expect("versions").iter().map(|v| &v["Version"]).collect();
+    assert_eq!(numbers, [&json!(1), &json!(0)]);
+    assert_eq!(versions["Diffs"].as_array().map(Vec::len), Some(1));
+
+    let stop = api.send("DELETE", "/v1/job/web", "").await.ok().json();
+    api.settled(stop["EvalID"].as_str().expect("an evaluation")).await;
+    assert_eq!(api.get("/v1/job/web").await.ok().json()["Stop"], true);
+    api.send("DELETE", "/v1/job/web?purge=true", "").await.ok();
+    assert_eq!(api.get("/v1/job/web").await.status, 404);
+    let nothing = api.send("DELETE", "/v1/job/web", "").await.ok().json();
+    assert_eq!((&nothing["EvalID"], &nothing["Index"]), (&json!(""), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_says_why() {
+    let api = Api::start().await;
+    api.add_node(1).await;
+    let mut large = job("large", "service", 1);
+    large["TaskGroups"][0]["Tasks"][0]["Resources"] = json!({"CPU": 20, "MemoryMB": 999_999});
+    let plan = api.put("/v1/job/large/plan", json!({"Job": large})).await.ok().json();
+    assert_eq!(plan["FailedTGAllocs"]["g"]["DimensionExhausted"]["memory"], 1, "{plan}");
+    api.run(large).await;
+    let evals = api.get("/v1/job/large/evaluations").await.ok().json();
+    let blocked = evals.as_array().expect("a list").iter().find(|e| e["Status"] == "blocked");
+    assert!(blocked.is_some(), "{evals}");
+}
+
+#[tokio::test]
+async fn sources_tags_stability_and_going_back() {
+    let api = Api::start().await;
+    let submission = json!({"Source": "job \"a\" {}", "Format": "hcl2"});
+    api.put("/v1/jobs", json!({"Job": job("a", "service", 0), "Submission": submission})).await.ok();
+    let mut second = job("a", "service", 0);
+    second["Priority"] = json!(60);
+    api.put("/v1/jobs", json!({"Job": second})).await.ok();
+    let source = api.get("/v1/job/a/submission?version=0").await.ok().json();
+    assert_eq!(source["Source"], "job \"a\" {}");
+
+    let tag = api.put("/v1/job/a/versions/golden/tag", json!({"Version": 0, "Description": "good"})).await.ok().json();
+    assert_eq!(tag["Name"], "golden");
+    let again = api.put("/v1/job/a/versions/golden/tag", json!({"Version": 1})).await;
+    assert_eq!(again.text, "tag \"golden\" already exists on a different version of job \"a\"");
+    api.put("/v1/job/a/stable", json!({"JobID": "a", "JobVersion": 0, "Stable": true})).await.ok();
+
+    let same = api.put("/v1/job/a/revert", json!({"JobID": "a", "JobVersion": 1})).await;
+    assert_eq!(same.text, "can't revert to current version");
+    let missing = api.put("/v1/job/a/revert", json!({"JobID": "a", "JobVersion": 77})).await;
+    assert_eq!(missing.text, "job \"a\" in namespace \"default\" at version 77 not found");
+    api.put("/v1/job/a/revert", json!({"JobID": "a", "JobVersion": 0})).await.ok();
+    let now = api.get("/v1/job/a").await.ok().json();
+    assert_eq!((&now["Version"], &now["Priority"], &now["VersionTag"]), (&json!(2), &json!(50), &Value::Null));
+}
+
+#[tokio::test]
+async fn groups_are_scaled_within_their_policy() {
+    let api = Api::start().await;
+    let mut wide = job("wide", "batch", 1);
+    wide["TaskGroups"][0]["Scaling"] = json!({"Min": 1, "Max": 3, "Enabled": true, "Policy": {"a": 1}});
+    api.run(wide).await;
+    let scale = |count: i64, group: &str| json!({"Count": count, "Target": {"Job": "wide", "Group": group}});
+    let answer = api.put("/v1/job/wide/scale", scale(9, "g")).await;
+    assert_eq!(answer.text, "group count was greater than scaling policy maximum: 9 > 3");
+    assert_eq!(answer.status, 400);
+    let answer = api.put("/v1/job/wide/scale", scale(2, "nope")).await;
+    assert_eq!(answer.text, "task group \"nope\" specified for scaling does not exist in job");
+    api.put("/v1/job/wide/scale", scale(2, "g")).await.ok();
+    assert_eq!(api.get("/v1/job/wide/scale").await.ok().json()["TaskGroups"]["g"]["Desired"], 2);
+    let policies = api.get("/v1/scaling/policies").await.ok().json();
+    assert_eq!(policies[0]["Target"], json!({"Namespace": "default", "Job": "wide", "Group": "g"}));
+    let id = policies[0]["ID"].as_str().expect("an id");
+    assert_eq!(api.get(&format!("/v1/scaling/policy/{id}")).await.ok().json()["Max"], 3);
+}
+
+#[tokio::test]
+async fn parameterized_jobs_are_dispatched() {
+    let api = Api::start().await;
+    let mut fan = job("fan", "batch", 1);
+    fan["ParameterizedJob"] = json!({"Payload": "required", "MetaRequired": ["budget"]});
+    let parent = api.put("/v1/jobs", json!({"Job": fan})).await.ok().json();
+    assert_eq!(parent["EvalID"], "");
+    let none = api.put("/v1/job/fan/dispatch", json!({"Meta": {"budget": "1"}})).await;
+    assert_eq!(none.text, "Payload is not provided but required by parameterized job");
+    let child =
+        api.put("/v1/job/fan/dispatch", json!({"Payload": "aGk=", "Meta": {"budget": "200"}})).await.ok().json();
+    let id = child["DispatchedJobID"].as_str().expect("an id");
+    assert!(id.starts_with("fan/dispatch-"), "{id}");
+    // Slashes in a job's id, written both ways.
+    for path in [format!("/v1/job/{id}"), format!("/v1/job/{}", id.replace('/', "%2F"))] {
+        let row = api.get(&path).await.ok().json();
+        assert_eq!((&row["ParentID"], &row["Meta"]["budget"]), (&json!("fan"), &json!("200")));
+    }
+    let statuses = api.get("/v1/jobs/statuses").await.ok().json();
+    assert_eq!(statuses.as_array().map(Vec::len), Some(1), "children are left out");
+    let statuses = api.get("/v1/jobs/statuses?include_children=true").await.ok().json();
+    assert_eq!(statuses.as_array().map(Vec::len), Some(2));
+}
