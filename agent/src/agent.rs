@@ -9,7 +9,7 @@ use tarpan_model::{AllocId, Allocation, Job, Node, NodeId};
 use tokio::sync::watch;
 
 use crate::context::Context;
-use crate::driver::{Driver, mock::Mock, raw_exec::RawExec};
+use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
 use crate::options::Options;
 use crate::runner::Runner;
 use crate::session::outbox::Batching;
@@ -192,7 +192,17 @@ fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, Start
     }
     let legacy = options.legacy_flag("driver.raw_exec.enable").unwrap_or(false);
     let raw_exec = RawExec::new(plugin(options, "raw_exec")?, options.raw_exec_enabled || legacy);
-    let mut all: Vec<Arc<dyn Driver>> = vec![Arc::new(raw_exec)];
+    let mut docker: docker::PluginConfig = plugin(options, "docker")?;
+    if let Some(enabled) = options.legacy_flag("docker.volumes.enabled") {
+        docker.volumes.enabled = enabled;
+    }
+    if let Some(enabled) = options.legacy_flag("docker.privileged.enabled") {
+        docker.allow_privileged = enabled;
+    }
+    if options.dev && !options.drivers.contains_key("docker") {
+        docker.volumes.enabled = true;
+    }
+    let mut all: Vec<Arc<dyn Driver>> = vec![Arc::new(raw_exec), Arc::new(docker::DockerDriver::new(docker))];
     if options.mock_driver {
         all.push(Arc::new(Mock));
     }

@@ -3,6 +3,7 @@
 //! A driver starts a task from a [`TaskRequest`] and gives a [`Handle`] on it; the handle's `save` text is kept by the
 //! agent, and [`Driver::recover`] finds the same task again after the agent was restarted.
 
+pub mod docker;
 pub mod mock;
 pub mod raw_exec;
 

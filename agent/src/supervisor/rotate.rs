@@ -37,6 +37,23 @@ impl Rotator {
         })
     }
 
+    /// Takes away what comes after a position, as [`Rotator::position`] gave it.
+    pub fn cut_back(dir: &Path, base: &str, index: u64, size: u64) -> io::Result<()> {
+        for newer in indexes(dir, base)?.into_iter().filter(|i| *i > index) {
+            std::fs::remove_file(dir.join(format!("{base}.{newer}")))?;
+        }
+        let path = dir.join(format!("{base}.{index}"));
+        if path.metadata().is_ok_and(|m| m.len() > size) {
+            OpenOptions::new().write(true).open(path)?.set_len(size)?;
+        }
+        Ok(())
+    }
+
+    /// Number of the newest file and its size.
+    pub fn position(&self) -> (u64, u64) {
+        (self.index, self.written)
+    }
+
     /// Writes everything; on an error (a full disk) what is left of `bytes` is lost, and the next call tries again.
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {

@@ -1,0 +1,436 @@
+//! A request and its configuration as the container that the engine is asked for. Pure: nothing is looked up here.
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+use bollard::models::{
+    ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
+    HostConfigLogConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
+    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesUlimits,
+};
+
+use super::config::{MountBlock, PluginConfig, TaskConfig};
+use super::ALLOC_LABEL;
+use crate::cgroup::Limits;
+use crate::driver::raw_exec::matches;
+use crate::driver::{DriverError, TaskRequest};
+
+pub fn name(request: &TaskRequest) -> String {
+    format!("{}-{}", request.task, request.alloc_id)
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn map(from: &std::collections::BTreeMap<String, String>) -> Option<HashMap<String, String>> {
+    (!from.is_empty()).then(|| from.clone().into_iter().collect())
+}
+
+fn refuse<T>(text: String) -> Result<T, DriverError> {
+    Err(DriverError::Config(text))
+}
+
+pub fn body(
+    plugin: &PluginConfig,
+    config: &TaskConfig,
+    request: &TaskRequest,
+    image: &str,
+) -> Result<ContainerCreateBody, DriverError> {
+    let command: Vec<String> = config.command.iter().filter(|c| !c.is_empty()).chain(&config.args).cloned().collect();
+    let network = network_mode(config, request);
+    let ports = ports(config, request)?;
+    let published = !matches!(network.as_str(), "host" | "none") && !network.starts_with("container:");
+    let (exposed, bindings) = if published { ports } else { Default::default() };
+    let host = host_config(plugin, config, request, &network, bindings)?;
+    Ok(ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: some(command),
+        entrypoint: some(config.entrypoint.clone()),
+        env: some(request.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+        user: Some(request.user.clone()).filter(|u| !u.is_empty()),
+        working_dir: config.work_dir.clone(),
+        hostname: config.hostname.clone().or_else(|| Some(request.hostname.clone()).filter(|h| !h.is_empty() && network != "host")),
+        tty: config.tty,
+        open_stdin: config.interactive,
+        exposed_ports: some(exposed),
+        labels: Some(labels(plugin, config, request)),
+        healthcheck: (config.healthchecks.disable == Some(true))
+            .then(|| HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+        networking_config: networking(config, &network),
+        host_config: Some(host),
+        ..ContainerCreateBody::default()
+    })
+}
+
+/// The task's own wish, else the group's, else the engine's default.
+fn network_mode(config: &TaskConfig, request: &TaskRequest) -> String {
+    let own = config.network_mode.clone().filter(|m| !m.is_empty());
+    own.unwrap_or_else(|| match request.network_mode.as_str() {
+        "none" => "none".to_owned(),
+        _ => "default".to_owned(),
+    })
+}
+
+fn networking(config: &TaskConfig, network: &str) -> Option<NetworkingConfig> {
+    let wanted = !config.network_aliases.is_empty()
+        || config.ipv4_address.is_some()
+        || config.ipv6_address.is_some()
+        || config.mac_address.is_some();
+    if !wanted || matches!(network, "default" | "bridge" | "host" | "none") {
+        return None;
+    }
+    let endpoint = EndpointSettings {
+        aliases: some(config.network_aliases.clone()),
+        mac_address: config.mac_address.clone(),
+        ipam_config: Some(bollard::models::EndpointIpamConfig {
+            ipv4_address: config.ipv4_address.clone(),
+            ipv6_address: config.ipv6_address.clone(),
+            ..Default::default()
+        }),
+        ..EndpointSettings::default()
+    };
+    Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])) })
+}
+
+type Bindings = HashMap<String, Option<Vec<PortBinding>>>;
+
+/// Ports of the container, and where on the node each of them answers.
+fn ports(config: &TaskConfig, request: &TaskRequest) -> Result<(Vec<String>, Bindings), DriverError> {
+    let mut exposed = Vec::new();
+    let mut bindings = Bindings::new();
+    let mut publish = |inside: u16, host_ip: &str, value: u16| {
+        for protocol in ["tcp", "udp"] {
+            let key = format!("{inside}/{protocol}");
+            exposed.push(key.clone());
+            let binding = PortBinding { host_ip: Some(host_ip.to_owned()), host_port: Some(value.to_string()) };
+            bindings.entry(key).or_default().get_or_insert_default().push(binding);
+        }
+    };
+    let find = |label: &str| request.ports.iter().find(|p| &*p.label == label);
+    for label in &config.ports {
+        let Some(port) = find(label) else {
+            return refuse(format!("Port {label:?} not found, check network block"));
+        };
+        let inside = if port.to == 0 { port.value } else { port.to };
+        publish(inside, &port.host_ip, port.value);
+    }
+    for (label, inside) in &config.port_map {
+        let Some(port) = find(label) else {
+            return refuse(format!("Port {label:?} not found, check network block"));
+        };
+        let inside = inside.parse().map_err(|_| DriverError::Config(format!("port_map: {inside:?} is not a port")))?;
+        publish(inside, &port.host_ip, port.value);
+    }
+    Ok((exposed, bindings))
+}
+
+fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> HashMap<String, String> {
+    let mut labels: HashMap<String, String> = config.labels.clone().into_iter().collect();
+    for (key, value) in &request.labels {
+        if plugin.extra_labels.iter().any(|glob| matches(glob, key)) {
+            labels.insert(format!("com.hashicorp.nomad.{key}"), value.clone());
+        }
+    }
+    labels.insert(ALLOC_LABEL.to_owned(), request.alloc_id.to_string());
+    labels
+}
+
+fn host_config(
+    plugin: &PluginConfig,
+    config: &TaskConfig,
+    request: &TaskRequest,
+    network: &str,
+    bindings: Bindings,
+) -> Result<HostConfig, DriverError> {
+    let privileged = config.privileged == Some(true);
+    if privileged && !plugin.allow_privileged {
+        return refuse("Docker privileged mode is disabled on this Nomad agent".to_owned());
+    }
+    if let Some(runtime) = config.runtime.as_ref().filter(|r| !plugin.allow_runtimes.contains(r)) {
+        return refuse(format!("requested runtime {runtime:?} is not allowed"));
+    }
+    for (what, mode, allowed) in [
+        ("pid_mode", &config.pid_mode, &plugin.allowed_modes.pid),
+        ("ipc_mode", &config.ipc_mode, &plugin.allowed_modes.ipc),
+        ("uts_mode", &config.uts_mode, &plugin.allowed_modes.uts),
+        ("userns_mode", &config.userns_mode, &plugin.allowed_modes.userns),
+    ] {
+        if mode.as_deref() == Some("host") && !privileged && !allowed.is_empty() && !allowed.iter().any(|m| m == "host") {
+            return refuse(format!("{what} \"host\" is not allowed on this node"));
+        }
+    }
+    let limits = Limits::of(&request.resources);
+    let hard = config.memory_hard_limit.filter(|m| *m > 0).map(|m| m << 20).or(limits.memory_hard);
+    let soft = match config.memory_hard_limit.filter(|m| *m > 0) {
+        Some(_) => Some(request.resources.memory_mb << 20),
+        None => limits.memory_soft,
+    };
+    let period = config.cpu_cfs_period.unwrap_or(100_000);
+    let quota = |hard: bool| {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as f64;
+        let share = request.resources.cpu_mhz as f64 / request.node_cpu_mhz.max(1) as f64;
+        hard.then(|| (share * period as f64) as i64 * cores as i64)
+    };
+    let cores = request.resources.cores.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+    let dns = request.dns.clone().unwrap_or_default();
+    let either = |own: &Vec<String>, group: Vec<String>| some(if own.is_empty() { group } else { own.clone() });
+    let (binds, mounts) = mounts(plugin, config, request)?;
+    Ok(HostConfig {
+        binds: some(binds),
+        mounts: some(mounts),
+        network_mode: Some(network.to_owned()),
+        port_bindings: (!bindings.is_empty()).then_some(bindings),
+        cpu_shares: Some(shares(request)),
+        cpu_period: quota(config.cpu_hard_limit == Some(true)).map(|_| period),
+        cpu_quota: quota(config.cpu_hard_limit == Some(true)),
+        cpuset_cpus: config.cpuset_cpus.clone().or_else(|| Some(cores).filter(|c| !c.is_empty())),
+        memory: hard,
+        memory_swap: hard,
+        memory_reservation: soft.filter(|s| hard.is_none_or(|h| *s < h)),
+        cap_add: some(caps(plugin, &config.cap_add, privileged)?),
+        cap_drop: some(config.cap_drop.clone()),
+        cgroupns_mode: match config.cgroupns.as_deref() {
+            Some("host") => Some(HostConfigCgroupnsModeEnum::HOST),
+            Some("private") => Some(HostConfigCgroupnsModeEnum::PRIVATE),
+            _ => None,
+        },
+        devices: some(config.devices.iter().map(device).collect()),
+        dns: either(&config.dns_servers, dns.servers),
+        dns_options: either(&config.dns_options, dns.options),
+        dns_search: either(&config.dns_search_domains, dns.searches),
+        extra_hosts: some(config.extra_hosts.clone()),
+        group_add: some(config.group_add.clone()),
+        init: config.init,
+        ipc_mode: config.ipc_mode.clone(),
+        pid_mode: config.pid_mode.clone(),
+        uts_mode: config.uts_mode.clone(),
+        userns_mode: config.userns_mode.clone(),
+        log_config: Some(logging(plugin, config)),
+        oom_score_adj: config.oom_score_adj.or(Some(plugin.oom_score_adj).filter(|s| *s != 0)),
+        pids_limit: pids(plugin, config)?,
+        privileged: Some(privileged),
+        readonly_rootfs: config.readonly_rootfs,
+        runtime: config.runtime.clone(),
+        security_opt: some(config.security_opt.clone()),
+        shm_size: config.shm_size,
+        storage_opt: map(&config.storage_opt),
+        sysctls: map(&config.sysctl),
+        ulimits: some(ulimits(config)?),
+        volume_driver: config.volume_driver.clone(),
+        ..HostConfig::default()
+    })
+}
+
+/// MHz as shares: at least 2, and scaled on nodes so large that the engine's limit would be passed.
+fn shares(request: &TaskRequest) -> i64 {
+    const MOST: i64 = 262_144;
+    let (shares, total) = (request.resources.cpu_mhz, request.node_cpu_mhz);
+    let scaled = if total >= MOST { (shares as f64 / total as f64 * MOST as f64) as i64 } else { shares };
+    scaled.max(2)
+}
+
+fn pids(plugin: &PluginConfig, config: &TaskConfig) -> Result<Option<i64>, DriverError> {
+    match (config.pids_limit.filter(|p| *p > 0), plugin.pids_limit) {
+        (Some(wanted), most) if most > 0 && wanted > most => {
+            refuse(format!("pids_limit of {wanted} is greater than the {most} that this node allows"))
+        }
+        (Some(wanted), _) => Ok(Some(wanted)),
+        (None, most) => Ok((most > 0).then_some(most)),
+    }
+}
+
+fn caps(plugin: &PluginConfig, wanted: &[String], privileged: bool) -> Result<Vec<String>, DriverError> {
+    let plain = |cap: &str| cap.to_ascii_lowercase().trim_start_matches("cap_").to_owned();
+    let allowed = |cap: &str| plugin.allow_caps.iter().any(|a| plain(a) == "all" || plain(a) == plain(cap));
+    match wanted.iter().find(|cap| !privileged && !allowed(cap)) {
+        Some(cap) => refuse(format!("driver does not allow the following capabilities: {}", plain(cap))),
+        None => Ok(wanted.to_vec()),
+    }
+}
+
+fn device(device: &super::config::Device) -> DeviceMapping {
+    let or = |text: &str, default: &str| Some(if text.is_empty() { default.to_owned() } else { text.to_owned() });
+    DeviceMapping {
+        path_on_host: Some(device.host_path.clone()),
+        path_in_container: or(&device.container_path, &device.host_path),
+        cgroup_permissions: or(&device.cgroup_permissions, "rwm"),
+    }
+}
+
+/// Without a wish of the task or the operator the engine keeps little: the rotated files are ours.
+fn logging(plugin: &PluginConfig, config: &TaskConfig) -> HostConfigLogConfig {
+    let chosen = [&config.logging, &plugin.logging].into_iter().find(|l| l.kind.is_some() || !l.config.is_empty());
+    match chosen {
+        Some(logging) => HostConfigLogConfig {
+            typ: Some(logging.kind.clone().unwrap_or_else(|| "json-file".to_owned())),
+            config: map(&logging.config),
+        },
+        None => HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some([("max-file", "2"), ("max-size", "2m")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+        },
+    }
+}
+
+/// `nofile = "2048:4096"`: soft and hard, or both in one.
+fn ulimits(config: &TaskConfig) -> Result<Vec<ResourcesUlimits>, DriverError> {
+    let one = |(name, text): (&String, &String)| {
+        let (soft, hard) = text.split_once(':').unwrap_or((text, text));
+        match (soft.trim().parse(), hard.trim().parse()) {
+            (Ok(soft), Ok(hard)) => Ok(ResourcesUlimits { name: Some(name.clone()), soft: Some(soft), hard: Some(hard) }),
+            _ => refuse(format!("Malformed ulimit specification {name}: {text:?}")),
+        }
+    };
+    config.ulimit.iter().map(one).collect()
+}
+
+/// The task's three directories, host volumes, `volumes`, and `mount` blocks.
+fn mounts(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> Result<(Vec<String>, Vec<Mount>), DriverError> {
+    let label = match plugin.volumes.selinuxlabel.as_str() {
+        "" => String::new(),
+        label => format!(":{label}"),
+    };
+    let dirs = &request.dirs;
+    let mut binds: Vec<String> = [(&dirs.shared, "/alloc"), (&dirs.local, "/local"), (&dirs.secrets, "/secrets")]
+        .into_iter()
+        .map(|(from, to)| format!("{}:{to}{label}", from.display()))
+        .collect();
+    for volume in &config.volumes {
+        binds.push(volume_bind(plugin, config, request, volume, &label)?);
+    }
+    let mut all = Vec::new();
+    for mount in &request.mounts {
+        all.push(Mount {
+            typ: Some(MountType::BIND),
+            source: Some(mount.source.to_string_lossy().into_owned()),
+            target: Some(mount.target.clone()),
+            read_only: Some(mount.read_only),
+            bind_options: propagation(&mount.propagation),
+            ..Mount::default()
+        });
+    }
+    for block in config.mount.iter().chain(&config.mounts) {
+        all.push(mount(plugin, request, block)?);
+    }
+    Ok((binds, all))
+}
+
+fn propagation(mode: &str) -> Option<MountBindOptions> {
+    use MountBindOptionsPropagationEnum as P;
+    let propagation = match mode {
+        "host-to-task" | "rslave" => P::RSLAVE,
+        "bidirectional" | "rshared" => P::RSHARED,
+        "shared" => P::SHARED,
+        "slave" => P::SLAVE,
+        "private" => P::PRIVATE,
+        "rprivate" => P::RPRIVATE,
+        _ => return None,
+    };
+    Some(MountBindOptions { propagation: Some(propagation), ..MountBindOptions::default() })
+}
+
+/// `source:destination[:options]`. A relative source is below the task's directory.
+fn volume_bind(
+    plugin: &PluginConfig,
+    config: &TaskConfig,
+    request: &TaskRequest,
+    volume: &str,
+    label: &str,
+) -> Result<String, DriverError> {
+    let parts: Vec<&str> = volume.splitn(3, ':').collect();
+    let (source, rest) = match parts.as_slice() {
+        [source, target] if !source.is_empty() => (*source, (*target).to_owned()),
+        [source, target, mode] if !source.is_empty() => (*source, format!("{target}:{mode}")),
+        _ => return refuse(format!("invalid docker volume: {volume:?}")),
+    };
+    let rest = if parts.len() == 2 && !label.is_empty() { format!("{rest}{label}") } else { rest };
+    if config.volume_driver.as_ref().is_some_and(|d| !d.is_empty()) {
+        return match plugin.volumes.enabled {
+            true => Ok(format!("{source}:{rest}")),
+            false => refuse(format!("volumes are not enabled; cannot use volume driver {:?}", config.volume_driver.as_deref().unwrap_or_default())),
+        };
+    }
+    let path = host_path(plugin, request, source)?;
+    Ok(format!("{}:{rest}", path.display()))
+}
+
+/// A path of the node. What lies outside of the allocation needs the operator's leave.
+fn host_path(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Result<PathBuf, DriverError> {
+    let path = match Path::new(source).is_absolute() {
+        true => PathBuf::from(source),
+        false => request.dirs.task.join(source),
+    };
+    let path = lexical(&path);
+    if !plugin.volumes.enabled && !path.starts_with(&request.dirs.alloc) {
+        return refuse(format!("volumes are not enabled; cannot mount host path: {source:?} {:?}", path.display().to_string()));
+    }
+    if !Path::new(source).is_absolute() {
+        if !path.starts_with(&request.dirs.alloc) {
+            return refuse(format!("the volume path {source:?} leaves the allocation's directory"));
+        }
+        // The engine would make it as root's; a task of another user should be able to write there.
+        if !path.exists() && std::fs::create_dir_all(&path).is_ok() {
+            use std::os::unix::fs::PermissionsExt;
+            let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777));
+        }
+    }
+    Ok(path)
+}
+
+/// The path without `.` and `..`, by its text alone.
+fn lexical(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn mount(plugin: &PluginConfig, request: &TaskRequest, block: &MountBlock) -> Result<Mount, DriverError> {
+    let kind = block.kind.as_deref().unwrap_or("volume");
+    let source = block.source.clone().unwrap_or_default();
+    let base = Mount { target: Some(block.target.clone()), read_only: block.readonly, ..Mount::default() };
+    match kind {
+        "bind" => Ok(Mount {
+            typ: Some(MountType::BIND),
+            source: Some(host_path(plugin, request, &source)?.to_string_lossy().into_owned()),
+            bind_options: propagation(block.bind_options.propagation.as_deref().unwrap_or_default()),
+            ..base
+        }),
+        "tmpfs" => Ok(Mount {
+            typ: Some(MountType::TMPFS),
+            tmpfs_options: Some(MountTmpfsOptions {
+                size_bytes: block.tmpfs_options.size.filter(|s| *s > 0),
+                mode: block.tmpfs_options.mode.filter(|m| *m > 0),
+                ..MountTmpfsOptions::default()
+            }),
+            ..base
+        }),
+        "volume" => {
+            if !plugin.volumes.enabled {
+                return refuse(format!("volumes are not enabled; cannot mount volume: {source:?}"));
+            }
+            let options = &block.volume_options;
+            Ok(Mount {
+                typ: Some(MountType::VOLUME),
+                source: Some(source),
+                volume_options: Some(MountVolumeOptions {
+                    no_copy: options.no_copy,
+                    labels: map(&options.labels),
+                    driver_config: options.driver_config.name.clone().map(|name| MountVolumeOptionsDriverConfig {
+                        name: Some(name),
+                        options: map(&options.driver_config.options),
+                    }),
+                    ..MountVolumeOptions::default()
+                }),
+                ..base
+            })
+        }
+        other => refuse(format!("invalid mount type {other:?}: bind, volume and tmpfs are known")),
+    }
+}

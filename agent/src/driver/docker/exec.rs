@@ -1,0 +1,86 @@
+//! A further command in a container.
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
+use futures::future::BoxFuture;
+use futures::{Stream, StreamExt};
+use std::pin::Pin;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+
+use super::text;
+use crate::driver::{DriverError, ExecInput, ExecOutput, ExecRequest, Execution};
+
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+
+struct ContainerExec {
+    engine: Docker,
+    id: String,
+    output: Option<Output>,
+    input: mpsc::Sender<ExecInput>,
+}
+
+pub(super) async fn begin(
+    engine: &Docker,
+    container: &str,
+    user: &str,
+    request: ExecRequest,
+) -> Result<Box<dyn Execution>, DriverError> {
+    let failed = |e: bollard::errors::Error| DriverError::Other(format!("running the command: {}", text(&e)));
+    let options = CreateExecOptions {
+        cmd: Some(request.command.clone()),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(request.tty),
+        user: Some(user.to_owned()).filter(|u| !u.is_empty()),
+        ..Default::default()
+    };
+    let id = engine.create_exec(container, options).await.map_err(failed)?.id;
+    let start = StartExecOptions { detach: false, tty: request.tty, output_capacity: None };
+    let started = engine.start_exec(&id, Some(start)).await.map_err(failed)?;
+    let StartExecResults::Attached { output, mut input } = started else {
+        return Err(DriverError::Other("running the command: the engine did not attach to it".to_owned()));
+    };
+    let (sender, mut receiver) = mpsc::channel(16);
+    let (resizer, resized) = (engine.clone(), id.clone());
+    tokio::spawn(async move {
+        while let Some(message) = receiver.recv().await {
+            match message {
+                ExecInput::Stdin(bytes) => {
+                    if input.write_all(&bytes).await.is_err() || input.flush().await.is_err() {
+                        return;
+                    }
+                }
+                ExecInput::CloseStdin => drop(input.shutdown().await),
+                ExecInput::Resize { height, width } => {
+                    drop(resizer.resize_exec(&resized, ResizeExecOptions { height, width }).await);
+                }
+            }
+        }
+    });
+    Ok(Box::new(ContainerExec { engine: engine.clone(), id, output: Some(output), input: sender }))
+}
+
+impl Execution for ContainerExec {
+    fn output(&mut self) -> BoxFuture<'_, Option<ExecOutput>> {
+        Box::pin(async {
+            let stream = self.output.as_mut()?;
+            match stream.next().await {
+                Some(Ok(LogOutput::StdErr { message })) => Some(ExecOutput::Stderr(message)),
+                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => Some(ExecOutput::Stdout(message)),
+                Some(Ok(LogOutput::StdIn { .. })) => Some(ExecOutput::Stdout(bytes::Bytes::new())),
+                Some(Err(_)) | None => {
+                    self.output = None;
+                    let code = self.engine.inspect_exec(&self.id).await.ok().and_then(|e| e.exit_code);
+                    Some(ExecOutput::Exited(code.unwrap_or(0) as i32))
+                }
+            }
+        })
+    }
+
+    fn input(&self) -> mpsc::Sender<ExecInput> {
+        self.input.clone()
+    }
+}

@@ -1,0 +1,200 @@
+//! A running container.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as ApiError;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, StatsOptions, WaitContainerOptions};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use super::{logs::Copier, text};
+use crate::driver::{DriverError, DriverNetwork, ExecRequest, Execution, Exit, Handle, LogTarget, TaskUsage};
+
+/// How long the rest of the output is waited for after the end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What finds the container again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub container: String,
+    pub task: String,
+    pub run_dir: PathBuf,
+    pub logs: Option<LogTarget>,
+    pub tty: bool,
+    /// Its address in the engine's network; empty where it has none of its own.
+    pub ip: String,
+    #[serde(default)]
+    pub user: String,
+}
+
+pub(super) struct Container {
+    engine: Docker,
+    saved: Saved,
+    logs: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Some(logs) = self.logs.lock().expect("no panic while held").take() {
+            logs.abort();
+        }
+    }
+}
+
+impl Container {
+    pub fn new(engine: Docker, saved: Saved, resume: bool) -> Container {
+        let copier = saved.logs.as_ref().map(|target| Copier::open(target, &saved.task, &saved.run_dir, resume));
+        let logs = match copier {
+            Some(Ok(copier)) => Some(tokio::spawn(copier.run(engine.clone(), saved.container.clone(), saved.tty))),
+            Some(Err(error)) => {
+                tracing::error!(task = saved.task, "opening the log files: {error}");
+                None
+            }
+            None => None,
+        };
+        Container { engine, saved, logs: Mutex::new(logs) }
+    }
+
+    async fn inspect(&self) -> Result<ContainerInspectResponse, ApiError> {
+        self.engine.inspect_container(&self.saved.container, None::<InspectContainerOptions>).await
+    }
+
+    /// Waits over restarts of the engine, too: only the container's own end counts.
+    async fn ended(&self) -> Exit {
+        loop {
+            let options = WaitContainerOptions { condition: "not-running".to_owned() };
+            let mut answers = std::pin::pin!(self.engine.wait_container(&self.saved.container, Some(options)));
+            let _ = answers.next().await;
+            match self.inspect().await {
+                Ok(found) => {
+                    let state = found.state.unwrap_or_default();
+                    if state.running != Some(true) {
+                        let error = state.error.filter(|e| !e.is_empty());
+                        let code = state.exit_code.unwrap_or(0) as i32;
+                        return Exit { code, signal: 0, oom_killed: state.oom_killed == Some(true), error };
+                    }
+                }
+                Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => {
+                    let error = Some("the container was removed by somebody else".to_owned());
+                    return Exit { code: -1, error, ..Exit::default() };
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn kill(&self, signal: &str) -> Result<(), DriverError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        match self.engine.kill_container(&self.saved.container, Some(options)).await {
+            Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(DriverError::Other(format!("sending {signal} to the container: {}", text(&error)))),
+        }
+    }
+
+    /// The image's own signal of a stop, else SIGTERM.
+    async fn stop_signal(&self) -> String {
+        let found = self.inspect().await.ok().and_then(|c| c.config?.stop_signal).filter(|s| !s.is_empty());
+        found.unwrap_or_else(|| "SIGTERM".to_owned())
+    }
+}
+
+impl Handle for Container {
+    fn save(&self) -> Value {
+        serde_json::to_value(&self.saved).expect("texts serialise")
+    }
+
+    fn wait(&self) -> BoxFuture<'_, Exit> {
+        Box::pin(async {
+            let exit = self.ended().await;
+            let logs = self.logs.lock().expect("no panic while held").take();
+            if let Some(mut logs) = logs
+                && tokio::time::timeout(LAST_WORDS, &mut logs).await.is_err()
+            {
+                logs.abort();
+            }
+            exit
+        })
+    }
+
+    fn stop<'a>(&'a self, signal: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), DriverError>> {
+        Box::pin(async move {
+            let own;
+            let signal = match signal {
+                "" => {
+                    own = self.stop_signal().await;
+                    own.as_str()
+                }
+                signal => signal,
+            };
+            self.kill(signal).await?;
+            if tokio::time::timeout(grace, self.ended()).await.is_err() {
+                self.kill("SIGKILL").await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn signal<'a>(&'a self, signal: &'a str) -> BoxFuture<'a, Result<(), DriverError>> {
+        Box::pin(async move {
+            crate::driver::signal_number(signal)?;
+            self.kill(signal).await
+        })
+    }
+
+    fn destroy(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            super::remove(&self.engine, &self.saved.container).await;
+            let _ = std::fs::remove_dir_all(&self.saved.run_dir);
+        })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Option<TaskUsage>> {
+        Box::pin(async {
+            let options = StatsOptions { stream: false, one_shot: true };
+            let mut answers = std::pin::pin!(self.engine.stats(&self.saved.container, Some(options)));
+            let stats = answers.next().await?.ok()?;
+            let cpu = stats.cpu_stats.unwrap_or_default();
+            let used = cpu.cpu_usage.unwrap_or_default();
+            let throttled = cpu.throttling_data.unwrap_or_default();
+            let memory = stats.memory_stats.unwrap_or_default();
+            let of = |keys: &[&str]| keys.iter().find_map(|k| memory.stats.as_ref()?.get(*k).copied()).unwrap_or(0);
+            Some(TaskUsage {
+                cpu_ns: used.total_usage.unwrap_or(0),
+                user_ns: used.usage_in_usermode.unwrap_or(0),
+                system_ns: used.usage_in_kernelmode.unwrap_or(0),
+                throttled_periods: throttled.throttled_periods.unwrap_or(0),
+                throttled_ns: throttled.throttled_time.unwrap_or(0),
+                memory: memory.usage.unwrap_or(0),
+                memory_max: memory.max_usage.unwrap_or(0),
+                rss: of(&["rss", "anon"]),
+                cache: of(&["cache", "file"]),
+                swap: of(&["swap"]),
+            })
+        })
+    }
+
+    fn network(&self) -> Option<DriverNetwork> {
+        let ip = self.saved.ip.clone();
+        (!ip.is_empty()).then(|| DriverNetwork { ip, advertise: false, ports: BTreeMap::new() })
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
+        Box::pin(super::exec::begin(&self.engine, &self.saved.container, &self.saved.user, request))
+    }
+}
+
+/// The container's address in the engine's network; empty where it has none.
+pub(super) async fn address(engine: &Docker, id: &str) -> String {
+    let found = engine.inspect_container(id, None::<InspectContainerOptions>).await.ok();
+    let networks = found.and_then(|c| c.network_settings?.networks).unwrap_or_default();
+    networks.into_values().find_map(|n| n.ip_address.filter(|ip| !ip.is_empty())).unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! Copies a container's output into the rotated files, and knows after a crash how far it got.
+//!
+//! The engine keeps the output with a time for every line. After each batch a mark is written: the time of the last line
+//! copied, and where both files ended. A later agent cuts the files back to the mark and goes on after that line, so that
+//! nothing is missing and nothing comes twice.
+
+use std::path::{Path, PathBuf};
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::query_parameters::LogsOptions;
+use bytes::Bytes;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tarpan_model::UnixNanos;
+
+use crate::driver::LogTarget;
+use crate::supervisor::Rotator;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    last: i64,
+    stdout: (u64, u64),
+    stderr: (u64, u64),
+}
+
+pub(super) struct Copier {
+    stdout: Rotator,
+    stderr: Rotator,
+    mark: Mark,
+    path: PathBuf,
+}
+
+impl Copier {
+    /// `resume`: go on where an earlier agent was.
+    pub fn open(target: &LogTarget, task: &str, run_dir: &Path, resume: bool) -> std::io::Result<Copier> {
+        std::fs::create_dir_all(run_dir)?;
+        let path = run_dir.join("log-mark.json");
+        let mark: Mark = match resume {
+            true => std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default(),
+            false => Mark::default(),
+        };
+        let open = |kind: &str, at: (u64, u64)| {
+            let base = format!("{task}.{kind}");
+            if resume && mark.last > 0 {
+                Rotator::cut_back(&target.dir, &base, at.0, at.1)?;
+            }
+            Rotator::open(&target.dir, &base, target.max_files, target.max_bytes)
+        };
+        Ok(Copier { stdout: open("stdout", mark.stdout)?, stderr: open("stderr", mark.stderr)?, mark, path })
+    }
+
+    /// Follows until the container's output ends. A broken connection is opened again after the last line.
+    pub async fn run(mut self, engine: Docker, container: String, tty: bool) {
+        loop {
+            let options = LogsOptions {
+                follow: true,
+                stdout: true,
+                stderr: true,
+                timestamps: true,
+                since: i32::try_from(UnixNanos(self.mark.last).secs()).unwrap_or(0),
+                ..Default::default()
+            };
+            let stream = engine.logs(&container, Some(options)).ready_chunks(256);
+            let mut stream = std::pin::pin!(stream);
+            let mut broken = false;
+            while let Some(batch) = stream.next().await {
+                for item in batch {
+                    match item {
+                        Ok(output) => self.take(output, tty),
+                        Err(_) => broken = true,
+                    }
+                }
+                self.write_mark();
+            }
+            if !broken {
+                return;
+            }
+            let running = engine.inspect_container(&container, None).await.ok().and_then(|c| c.state?.running);
+            if running != Some(true) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    }
+
+    fn take(&mut self, output: LogOutput, tty: bool) {
+        let (is_err, message) = match output {
+            LogOutput::StdErr { message } => (true, message),
+            LogOutput::StdOut { message } | LogOutput::Console { message } => (false, message),
+            LogOutput::StdIn { .. } => return,
+        };
+        // With a terminal several lines may come in one piece, each with its time.
+        let pieces: Vec<Bytes> = match tty {
+            true => message.split_inclusive(|b| *b == b'\n').map(Bytes::copy_from_slice).collect(),
+            false => vec![message],
+        };
+        for piece in pieces {
+            let (time, line) = stamped(&piece);
+            if let Some(time) = time {
+                if time <= self.mark.last {
+                    continue;
+                }
+                self.mark.last = time;
+            }
+            // A full disk must not end the copying: later lines may find room.
+            let _ = if is_err { self.stderr.write(line) } else { self.stdout.write(line) };
+        }
+    }
+
+    fn write_mark(&mut self) {
+        (self.mark.stdout, self.mark.stderr) = (self.stdout.position(), self.stderr.position());
+        let bytes = serde_json::to_vec(&self.mark).expect("numbers serialise");
+        let tmp = self.path.with_extension("tmp");
+        let _ = std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, &self.path));
+    }
+}
+
+/// The time in front of a line, and the line.
+fn stamped(piece: &[u8]) -> (Option<i64>, &[u8]) {
+    let Some(blank) = piece.iter().take(40).position(|b| *b == b' ') else { return (None, piece) };
+    let time = std::str::from_utf8(&piece[..blank]).ok().and_then(tarpan_api::timestamp::parse);
+    match time {
+        Some(time) => (Some(time.0), &piece[blank + 1..]),
+        None => (None, piece),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn out(text: &str) -> LogOutput {
+        LogOutput::StdOut { message: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    #[test]
+    fn after_a_crash_lines_come_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = LogTarget { dir: dir.path().to_owned(), max_files: 3, max_bytes: 1 << 20 };
+        let run = dir.path().join("run");
+        let lines = ["2026-11-21T10:00:00.000000001Z a\n", "2026-11-21T10:00:00.000000002Z b\n", "2026-11-21T10:00:01Z c\n"];
+        let mut first = Copier::open(&target, "t", &run, false).expect("opens");
+        first.take(out(lines[0]), false);
+        first.write_mark();
+        // Copied, but the agent dies before the mark.
+        first.take(out(lines[1]), false);
+        drop(first);
+        let mut second = Copier::open(&target, "t", &run, true).expect("opens");
+        for line in lines {
+            second.take(out(line), false);
+        }
+        assert_eq!(std::fs::read_to_string(dir.path().join("t.stdout.0")).expect("there"), "a\nb\nc\n");
+    }
+}

@@ -1,0 +1,233 @@
+//! Runs containers by the Docker engine, over its socket.
+//!
+//! [`config`] reads a task's block, [`image`] gets its image, [`create`] turns a request into a container, [`logs`] copies its
+//! output into our rotated files, [`handle`] is the running container. After a restart of the agent a container is found by
+//! its id and label again, and its log is followed from the last line that was copied.
+
+mod config;
+mod create;
+mod exec;
+mod handle;
+mod image;
+mod logs;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as ApiError;
+use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, RemoveContainerOptions};
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tarpan_model::node::DriverInfo;
+use tokio::sync::Mutex;
+
+use super::{Driver, DriverError, Handle, Isolation, Notices, TaskRequest};
+pub use config::PluginConfig;
+use config::TaskConfig;
+use handle::{Container, Saved};
+
+/// Label that every container of ours carries.
+const ALLOC_LABEL: &str = "com.hashicorp.nomad.alloc_id";
+/// How long the engine has to answer the fingerprint.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct DockerDriver {
+    plugin: PluginConfig,
+    engine: Mutex<Option<Docker>>,
+}
+
+impl DockerDriver {
+    pub fn new(plugin: PluginConfig) -> DockerDriver {
+        DockerDriver { plugin, engine: Mutex::default() }
+    }
+
+    /// The engine, connected where it was not; the API version is negotiated.
+    async fn engine(&self) -> Result<Docker, DriverError> {
+        let mut engine = self.engine.lock().await;
+        if let Some(engine) = &*engine {
+            return Ok(engine.clone());
+        }
+        let host = self.plugin.endpoint();
+        if let Some(path) = host.strip_prefix("unix://")
+            && !std::path::Path::new(path).exists()
+        {
+            return Err(DriverError::start(format!("the Docker daemon is not running: {path} is missing"), true));
+        }
+        let failed = |e: ApiError| DriverError::start(format!("failed to connect to the Docker daemon: {}", text(&e)), true);
+        let connected = Docker::connect_with_host(&host).map_err(failed)?;
+        let connected = tokio::time::timeout(PATIENCE, connected.negotiate_version()).await;
+        let connected = connected.map_err(|_| DriverError::start("the Docker daemon does not answer", true))?.map_err(failed)?;
+        *engine = Some(connected.clone());
+        Ok(connected)
+    }
+
+    async fn look(&self) -> Result<DriverInfo, DriverError> {
+        let engine = self.engine().await?;
+        let failed = |e: ApiError| DriverError::Other(format!("the Docker daemon does not answer: {}", text(&e)));
+        let answered = tokio::time::timeout(PATIENCE, engine.version()).await;
+        let version = answered.map_err(|_| DriverError::Other("the Docker daemon does not answer".to_owned()))?.map_err(failed)?;
+        let info = engine.info().await.map_err(failed)?;
+        let bridge = engine.inspect_network("bridge", None).await.ok();
+        let bridge_ip = bridge.and_then(|b| b.ipam?.config?.into_iter().find_map(|c| c.gateway)).unwrap_or_default();
+        let mut runtimes: Vec<String> = info.runtimes.into_iter().flatten().map(|(name, _)| name).collect();
+        runtimes.sort();
+        let flag = |on: bool| on.then(|| "1".to_owned());
+        let attributes: Vec<(&str, String)> = [
+            ("version", version.version),
+            ("os_type", info.os_type),
+            ("bridge_ip", Some(bridge_ip)),
+            ("runtimes", Some(runtimes.join(","))),
+            ("privileged.enabled", flag(self.plugin.allow_privileged)),
+            ("volumes.enabled", flag(self.plugin.volumes.enabled)),
+            ("pids.limit", (self.plugin.pids_limit > 0).then(|| self.plugin.pids_limit.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.filter(|v| !v.is_empty())?)))
+        .collect();
+        Ok(super::healthy("docker", &attributes))
+    }
+
+    async fn launch(&self, request: TaskRequest, notices: Notices) -> Result<Arc<dyn Handle>, DriverError> {
+        let config: TaskConfig = super::decode(&request.config)?;
+        let engine = self.engine().await?;
+        let image = image::ensure(&engine, &self.plugin, &config, &request, &notices).await?;
+        let body = create::body(&self.plugin, &config, &request, &image)?;
+        let name = create::name(&request);
+        let id = self.create(&engine, &name, body, &request).await?;
+        let started = tokio::time::Instant::now();
+        if let Err(error) = engine.start_container(&id, None).await {
+            remove(&engine, &id).await;
+            let message = text(&error);
+            // A taken port may be free again at the next try; a command that is not in the image never is.
+            let hopeless = ["executable file not found", "no such file or directory", "is not a directory"];
+            let recoverable = !hopeless.iter().any(|h| message.contains(h));
+            return Err(DriverError::start(format!("Failed to start container {}: {message}", &id[..id.len().min(12)]), recoverable));
+        }
+        tracing::debug!(alloc_id = %request.alloc_id, task = request.task, took = ?started.elapsed(), "container started");
+        let address = handle::address(&engine, &id).await;
+        let saved = Saved {
+            container: id,
+            task: request.task.clone(),
+            run_dir: request.run_dir.clone(),
+            logs: request.logs.clone().filter(|_| !self.plugin.disable_log_collection),
+            tty: config.tty.unwrap_or(false),
+            ip: address,
+            user: request.user.clone(),
+        };
+        Ok(Arc::new(Container::new(engine, saved, false)))
+    }
+
+    /// Creates the container; one of the same name that an earlier start of this allocation left is removed first.
+    async fn create(
+        &self,
+        engine: &Docker,
+        name: &str,
+        body: bollard::models::ContainerCreateBody,
+        request: &TaskRequest,
+    ) -> Result<String, DriverError> {
+        let attempts = self.plugin.container_exists_attempts.max(1);
+        for attempt in 1..=attempts {
+            let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+            match engine.create_container(Some(options), body.clone()).await {
+                Ok(created) => return Ok(created.id),
+                Err(ApiError::DockerResponseServerError { status_code: 409, .. }) if attempt < attempts => {
+                    self.remove_stale(engine, name, request).await?;
+                }
+                Err(error) => {
+                    let recoverable = !matches!(&error, ApiError::DockerResponseServerError { status_code: 400 | 404, .. });
+                    return Err(DriverError::start(format!("failed to create container: {}", text(&error)), recoverable));
+                }
+            }
+        }
+        Err(DriverError::start(format!("failed to create container: the name {name:?} stays taken"), true))
+    }
+
+    async fn remove_stale(&self, engine: &Docker, name: &str, request: &TaskRequest) -> Result<(), DriverError> {
+        if let Ok(found) = engine.inspect_container(name, None::<InspectContainerOptions>).await {
+            let label = found.config.and_then(|c| c.labels).and_then(|l| l.get(ALLOC_LABEL).cloned());
+            if label.as_deref() != Some(&*request.alloc_id.to_string()) {
+                return Err(DriverError::start(format!("the container name {name:?} is taken by somebody else"), true));
+            }
+        }
+        remove(engine, name).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+}
+
+async fn remove(engine: &Docker, id: &str) {
+    let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+    let _ = engine.remove_container(id, Some(options)).await;
+}
+
+/// What the engine said, without the client library's words around it.
+fn text(error: &ApiError) -> String {
+    match error {
+        ApiError::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        ApiError::DockerStreamError { error } => error.clone(),
+        other => crate::chain(other),
+    }
+}
+
+impl Driver for DockerDriver {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn isolation(&self) -> Isolation {
+        Isolation::Image
+    }
+
+    fn default_signal(&self) -> &'static str {
+        "SIGTERM"
+    }
+
+    fn fingerprint(&self) -> BoxFuture<'_, DriverInfo> {
+        Box::pin(async {
+            match self.look().await {
+                Ok(info) => info,
+                Err(error) => {
+                    // Connect anew next time: the daemon may have been replaced by another version.
+                    let known = self.engine.lock().await.take().is_some();
+                    let mut info = super::undetected(&error.to_string());
+                    if known {
+                        info.detected = true;
+                        info.attributes = BTreeMap::from([(Arc::from("driver.docker"), Arc::from("1"))]);
+                    }
+                    info
+                }
+            }
+        })
+    }
+
+    fn start(&self, request: TaskRequest, notices: Notices) -> BoxFuture<'_, Result<Arc<dyn Handle>, DriverError>> {
+        Box::pin(self.launch(request, notices))
+    }
+
+    fn recover<'a>(&'a self, saved: &'a Value) -> BoxFuture<'a, Result<Arc<dyn Handle>, DriverError>> {
+        Box::pin(async {
+            let saved: Saved = serde_json::from_value(saved.clone())
+                .map_err(|e| DriverError::Other(format!("what was kept of the container is not readable: {e}")))?;
+            let engine = self.engine().await?;
+            let found = engine.inspect_container(&saved.container, None::<InspectContainerOptions>).await;
+            found.map_err(|e| DriverError::Other(format!("the container is gone: {}", text(&e))))?;
+            Ok(Arc::new(Container::new(engine, saved, true)) as Arc<dyn Handle>)
+        })
+    }
+
+    fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            if let Ok(engine) = self.engine().await {
+                let name = create::name(request);
+                if self.remove_stale(&engine, &name, request).await.is_err() {
+                    tracing::debug!(name, "nothing of a given-up start to remove");
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! Against a real engine. Without one they print a note and pass, unless `TARPAN_TEST_DOCKER=require` is set.
+
+use std::process::Command;
+use std::sync::{Mutex as StdMutex, OnceLock};
+
+use serde_json::json;
+use tarpan_model::AllocId;
+use tarpan_model::resources::{PortMapping, TaskResources};
+
+use super::*;
+use crate::alloc_dir::AllocDir;
+use crate::driver::{Exit, LogTarget, Mount};
+
+const IMAGE: &str = "tarpan-test/busybox:1.0";
+
+/// Whether an engine answers; makes the test image the first time.
+fn engine_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = *THERE.get_or_init(|| {
+        let answers = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+        answers.is_ok_and(|o| o.status.success()) && image_made()
+    });
+    let required = std::env::var("TARPAN_TEST_DOCKER").is_ok_and(|v| v == "require");
+    assert!(there || !required, "TARPAN_TEST_DOCKER=require is set, and no Docker daemon answers");
+    if !there {
+        eprintln!("skipped: no Docker daemon answers, or there is no busybox to make an image of");
+    }
+    there
+}
+
+/// Nothing can be pulled here: an image of the machine's own busybox.
+fn image_made() -> bool {
+    let script = format!(
+        "docker image inspect {IMAGE} >/dev/null 2>&1 && exit 0; d=$(mktemp -d) && mkdir -p $d/bin $d/tmp && cp $(command -v busybox) $d/bin/busybox \
+         && for n in sh echo cat sleep httpd id ls env kill seq true; do ln -s busybox $d/bin/$n; done \
+         && tar c -C $d . | docker import - {IMAGE} >/dev/null; s=$?; rm -rf $d; exit $s"
+    );
+    Command::new("sh").args(["-c", &script]).status().is_ok_and(|s| s.success())
+}
+
+struct Place {
+    _dir: tempfile::TempDir,
+    alloc: AllocDir,
+    request: TaskRequest,
+    driver: DockerDriver,
+    notices: Arc<StdMutex<Vec<String>>>,
+}
+
+impl Place {
+    fn new(config: Value) -> Place {
+        let dir = tempfile::tempdir().expect("a directory");
+        let alloc_id = AllocId(uuid::Uuid::new_v4());
+        let alloc = AllocDir::new(dir.path(), alloc_id);
+        alloc.create().expect("made");
+        let dirs = alloc.create_task("web").expect("made");
+        let Value::Object(config) = config else { panic!("an object") };
+        let request = TaskRequest {
+            alloc_id,
+            task: "web".to_owned(),
+            id: format!("{alloc_id}/web/00000000"),
+            config: config.into_iter().collect(),
+            env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
+            user: String::new(),
+            resources: TaskResources { cpu_mhz: 100, memory_mb: 64, ..TaskResources::default() },
+            node_cpu_mhz: 4000,
+            ports: Vec::new(),
+            network_mode: String::new(),
+            netns: None,
+            hostname: String::new(),
+            dns: None,
+            dirs,
+            mounts: Vec::new(),
+            logs: Some(LogTarget { dir: alloc.logs(), max_files: 3, max_bytes: 1 << 20 }),
+            run_dir: dir.path().join("run"),
+            cgroup_parent: String::new(),
+            labels: BTreeMap::new(),
+            kill_signal: String::new(),
+        };
+        let plugin = PluginConfig { volumes: config::Volumes { enabled: true, ..Default::default() }, ..PluginConfig::default() };
+        Place { _dir: dir, alloc, request, driver: DockerDriver::new(plugin), notices: Arc::default() }
+    }
+
+    async fn start(&self) -> Result<Arc<dyn Handle>, DriverError> {
+        let notices = self.notices.clone();
+        let tell: Notices = Arc::new(move |text| notices.lock().expect("held").push(text));
+        self.driver.start(self.request.clone(), tell).await
+    }
+
+    async fn run(&self) -> Exit {
+        let handle = self.start().await.expect("starts");
+        let exit = handle.wait().await;
+        handle.destroy().await;
+        exit
+    }
+
+    fn log(&self, kind: &str) -> String {
+        std::fs::read_to_string(self.alloc.logs().join(format!("web.{kind}.0"))).unwrap_or_default()
+    }
+}
+
+fn sh(script: &str) -> Value {
+    json!({"image": IMAGE, "command": "/bin/sh", "args": ["-c", script]})
+}
+
+#[tokio::test]
+async fn output_environment_directories_and_exit_code() {
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("echo $GREETING; echo oops >&2; echo x > /local/made; ls -d /alloc /secrets; exit 3"));
+    assert_eq!(place.run().await, Exit { code: 3, ..Exit::default() });
+    assert_eq!((place.log("stdout"), place.log("stderr")), ("hello\n/alloc\n/secrets\n".into(), "oops\n".into()));
+    assert!(place.request.dirs.local.join("made").is_file());
+}
+
+#[tokio::test]
+async fn ports_volumes_and_host_volumes() {
+    if !engine_there() {
+        return;
+    }
+    let data = tempfile::tempdir().expect("a directory");
+    std::fs::write(data.path().join("index.html"), "from the volume").expect("written");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let mut place = Place::new(json!({
+        "image": IMAGE,
+        "command": "/bin/httpd",
+        "args": ["-f", "-p", "8080", "-h", "/www"],
+        "ports": ["http"],
+        "volumes": [format!("{}:/www", data.path().display()), "local/deep:/deep"],
+        "labels": {"team": "a"},
+    }));
+    place.request.ports = vec![PortMapping {
+        label: Arc::from("http"),
+        value: free,
+        to: 8080,
+        host_ip: Arc::from("127.0.0.1"),
+        ..PortMapping::default()
+    }];
+    place.request.mounts = vec![Mount {
+        source: data.path().to_owned(),
+        target: "/volume".to_owned(),
+        read_only: true,
+        propagation: String::new(),
+    }];
+    let handle = place.start().await.expect("starts");
+    assert!(place.request.dirs.local.join("deep").is_dir(), "relative volumes are below the task's directory");
+    let url = format!("http://127.0.0.1:{free}/index.html");
+    let mut body = String::new();
+    for _ in 0..100 {
+        match reqwest::get(&url).await {
+            Ok(answer) => {
+                body = answer.text().await.expect("text");
+                break;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    assert_eq!(body, "from the volume");
+    assert!(!handle.network().expect("an address").ip.is_empty());
+    assert!(handle.usage().await.expect("figures").memory > 0);
+    handle.destroy().await;
+}
+
+#[tokio::test]
+async fn it_is_found_again_and_its_log_has_no_gap() {
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("for i in $(seq 1 40); do echo line $i; sleep 0.05; done; sleep 60"));
+    let first = place.start().await.expect("starts");
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let saved = first.save();
+    // The first agent is gone; output goes on meanwhile.
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let again = DockerDriver::new(PluginConfig::default()).recover(&saved).await.expect("found");
+    let expected: String = (1..=40).map(|i| format!("line {i}\n")).collect();
+    for _ in 0..100 {
+        if place.log("stdout") == expected {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(place.log("stdout"), expected);
+    let begun = std::time::Instant::now();
+    again.stop("SIGTERM", Duration::from_millis(300)).await.expect("stopped");
+    assert_eq!(again.wait().await.code, 137, "the shell ignores SIGTERM, so it is forced");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    again.destroy().await;
+    assert!(DockerDriver::new(PluginConfig::default()).recover(&saved).await.is_err());
+}
+
+#[tokio::test]
+async fn images_are_loaded_or_their_absence_is_told() {
+    if !engine_there() {
+        return;
+    }
+    let missing = Place::new(json!({"image": "127.0.0.1:1/nobody/nothing:1.0"}));
+    let error = missing.start().await.err().expect("must fail");
+    assert!(error.to_string().starts_with("Failed to pull `127.0.0.1:1/nobody/nothing:1.0`: "), "{error}");
+    assert_eq!(missing.notices.lock().expect("held").as_slice(), ["Downloading image"]);
+
+    let place = Place::new(json!({"image": "tarpan-test/loaded:2", "load": "image.tar", "command": "/bin/echo", "args": ["loaded"]}));
+    let tar = place.request.dirs.local.join("image.tar");
+    let script = format!(
+        "docker tag {IMAGE} tarpan-test/loaded:2 && docker save -o {} tarpan-test/loaded:2 && docker rmi tarpan-test/loaded:2 >/dev/null",
+        tar.display()
+    );
+    assert!(Command::new("sh").args(["-c", &script]).status().expect("runs").success());
+    assert!(place.run().await.success());
+    assert_eq!(place.log("stdout"), "loaded\n");
+}
+
+#[tokio::test]
+async fn mistakes_are_sentences() {
+    if !engine_there() {
+        return;
+    }
+    for (config, expected) in [
+        (json!({}), "image name required for docker driver"),
+        (json!({"image": IMAGE, "nonsense": 1}), "failed to parse config: unknown field `nonsense`"),
+        (json!({"image": IMAGE, "ports": ["nope"]}), "Port \"nope\" not found, check network block"),
+        (json!({"image": IMAGE, "privileged": true}), "Docker privileged mode is disabled on this Nomad agent"),
+        (json!({"image": IMAGE, "cap_add": ["sys_admin"]}), "driver does not allow the following capabilities: sys_admin"),
+        (json!({"image": IMAGE, "command": "/not/there"}), "Failed to start container"),
+    ] {
+        let error = Place::new(config.clone()).start().await.err().expect("must fail").to_string();
+        assert!(error.starts_with(expected), "{config}: {error}");
+    }
+    let mut closed = Place::new(json!({"image": IMAGE, "volumes": ["/etc:/x"]}));
+    closed.driver = DockerDriver::new(PluginConfig::default());
+    let error = closed.start().await.err().expect("must fail").to_string();
+    assert!(error.starts_with("volumes are not enabled; cannot mount host path"), "{error}");
+}
+
+#[tokio::test]
+async fn commands_run_in_the_container() {
+    use crate::driver::{ExecOutput, ExecRequest};
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("sleep 60"));
+    let handle = place.start().await.expect("starts");
+    let request = ExecRequest { command: vec!["/bin/sh".into(), "-c".into(), "echo in; exit 5".into()], tty: false };
+    let mut execution = handle.exec(request).await.expect("runs");
+    let (mut text, mut code) = (String::new(), None);
+    while let Some(output) = execution.output().await {
+        match output {
+            ExecOutput::Stdout(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
+            ExecOutput::Exited(exit) => code = Some(exit),
+            ExecOutput::Stderr(_) => {}
+        }
+    }
+    assert_eq!((text.as_str(), code), ("in\n", Some(5)));
+    handle.destroy().await;
+}
+
+#[tokio::test]
+async fn the_fingerprint_tells_the_version() {
+    if !engine_there() {
+        return;
+    }
+    let info = DockerDriver::new(PluginConfig::default()).fingerprint().await;
+    assert!(info.healthy && info.attributes.contains_key("driver.docker.version"), "{info:?}");
+    let plugin = PluginConfig { endpoint: Some("unix:///nowhere.sock".to_owned()), ..PluginConfig::default() };
+    let info = DockerDriver::new(plugin).fingerprint().await;
+    assert!(!info.detected, "{info:?}");
+    assert_eq!(info.health_description, "the Docker daemon is not running: /nowhere.sock is missing");
+}
+
+#[test]
+fn references() {
+    for (image, expected) in [
+        ("redis", ("redis", "latest", false)),
+        ("redis:7.0.7-alpine", ("redis", "7.0.7-alpine", false)),
+        ("localhost:5000/a/b", ("localhost:5000/a/b", "latest", false)),
+        ("docker://ghcr.io/a/b:1.0", ("ghcr.io/a/b", "1.0", false)),
+        ("a/b@sha256:00", ("a/b", "sha256:00", true)),
+    ] {
+        let reference = image::Reference::parse(image);
+        assert_eq!((reference.repository.as_str(), reference.tag.as_str(), reference.digest), expected, "{image}");
+    }
+}
