@@ -3,6 +3,7 @@
 //! Start at [`parse`] (text to job) and [`check`] (the same, and every rule of the job too): what the editor, `job validate`
 //! and the server share. [`parse_json`] reads the API's form.
 
+mod check;
 mod decode;
 mod diagnostic;
 mod eval;
@@ -26,7 +27,7 @@ pub fn parse(input: &Input<'_>) -> Parsed {
 
 /// [`parse`], then the defaults and every rule of the job, findings mapped to places in the text.
 pub fn check(input: &Input<'_>) -> Parsed {
-    parse(input)
+    check::check(input)
 }
 
 /// Reads the API's form of a job: the object itself, or wrapped as `{"Job": …}`.

@@ -19,6 +19,8 @@ pub(crate) struct Reading {
     /// The label of the job block, where there is one.
     pub header: Option<Span>,
     pub found: Vec<Found>,
+    /// The mistakes are of syntax: there may be more in what could not be read.
+    pub broken: bool,
 }
 
 /// Reads the text; mistakes of syntax keep everything else from being looked at.
@@ -26,14 +28,15 @@ pub(crate) fn read(input: &Input<'_>) -> Reading {
     if input.text.len() > input.limits.text {
         let detail = format!("A jobspec may have {} bytes; this text has {}.", input.limits.text, input.text.len());
         let found = vec![Found { severity: Severity::Error, summary: "Too long a text".to_owned(), detail, span: None, related: None }];
-        return Reading { job: None, places: Places::new(), header: None, found };
+        return Reading { job: None, places: Places::new(), header: None, found, broken: true };
     }
     let (body, errors) = read_body(input.text);
     let eval = Evaluator::new(input.text, input.files, input.limits.work, input.seed);
     let mut decoder = Decoder { eval, places: Places::new() };
     let (job, header) = decoder.file(&body, input);
-    let found = if errors.is_empty() { decoder.eval.found } else { errors.into_iter().map(from_syntax).collect() };
-    Reading { job, places: decoder.places, header, found }
+    let broken = !errors.is_empty();
+    let found = if !broken { decoder.eval.found } else { errors.into_iter().map(from_syntax).collect() };
+    Reading { job, places: decoder.places, header, found, broken }
 }
 
 fn from_syntax(error: SyntaxError) -> Found {

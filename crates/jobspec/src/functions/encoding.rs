@@ -1,2 +1,134 @@
-use super::functions;
-functions! {}
+//! Text forms of values: base64, JSON, YAML, CSV, URLs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Call, Outcome, bad, failed, functions, str_at, yaml};
+use crate::number::Number;
+use crate::value::Value;
+
+functions! {
+    base64decode(str: Str) "The text that was written in base64." = |a, _| {
+        let bytes = STANDARD.decode(str_at(a, 0)).map_err(|_| bad(0, "the text is not base64"))?;
+        String::from_utf8(bytes).map(Value::str).map_err(|_| bad(0, "the decoded bytes are not UTF-8 text"))
+    };
+    base64encode(str: Str) "The text in base64." = |a, _| Ok(Value::str(STANDARD.encode(str_at(a, 0))));
+    csvdecode(str: Str) "A list of maps from text in CSV, whose first line names the columns." = csvdecode;
+    jsondecode(str: Str) "The value that a text in JSON holds." = |a, _| {
+        let json: serde_json::Value = serde_json::from_str(str_at(a, 0)).map_err(|e| bad(0, format!("invalid JSON: {e}")))?;
+        Ok(from_json(&json))
+    };
+    jsonencode(val: Nullable) "The value as text in JSON." = |a, _| {
+        let mut text = String::new();
+        json(&a[0], &mut text);
+        Ok(Value::str(text))
+    };
+    urlencode(str: Str) "The text as it may stand in a URL's query." = |a, _| {
+        let mut text = String::new();
+        for byte in str_at(a, 0).bytes() {
+            match byte {
+                b' ' => text.push('+'),
+                b'-' | b'_' | b'.' | b'~' => text.push(char::from(byte)),
+                b if b.is_ascii_alphanumeric() => text.push(char::from(b)),
+                b => {
+                    let _ = write!(text, "%{b:02X}");
+                }
+            }
+        }
+        Ok(Value::str(text))
+    };
+    yamldecode(src: Str) "The value that a text in YAML holds." = |a, c| yaml::decode(str_at(a, 0), c.work).map_err(|e| bad(0, e));
+    yamlencode(value: Nullable) "The value as text in YAML." = |a, _| Ok(Value::str(yaml::encode(&a[0])));
+}
+
+fn csvdecode(args: &[Value], _: &mut Call<'_>) -> Outcome {
+    let mut reader = csv::ReaderBuilder::new().from_reader(str_at(args, 0).as_bytes());
+    let headers = reader.headers().map_err(|e| bad(0, format!("invalid CSV: {e}")))?.clone();
+    if headers.is_empty() {
+        return Err(failed("missing header line"));
+    }
+    for (index, name) in headers.iter().enumerate() {
+        if headers.iter().take(index).any(|h| h == name) {
+            return Err(failed(format!("duplicate column name {name:?}")));
+        }
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| bad(0, format!("invalid CSV: {e}")))?;
+        let cells = headers.iter().zip(record.iter()).map(|(name, cell)| (name.to_owned(), Value::str(cell)));
+        rows.push(Value::object(cells.collect()));
+    }
+    Ok(Value::list(rows))
+}
+
+fn from_json(json: &serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(b) => Value::Bool(*b),
+        serde_json::Value::Number(n) => Number::parse(&n.to_string()).map_or(Value::Null, Value::Number),
+        serde_json::Value::String(s) => Value::str(s.as_str()),
+        serde_json::Value::Array(items) => Value::tuple(items.iter().map(from_json).collect()),
+        serde_json::Value::Object(map) => {
+            let entries: BTreeMap<String, Value> = map.iter().map(|(k, v)| (k.clone(), from_json(v))).collect();
+            Value::object(entries)
+        }
+    }
+}
+
+/// Appends JSON with keys in order; `<`, `>` and `&` are escaped, as the field does.
+pub(super) fn json(value: &Value, text: &mut String) {
+    match value {
+        Value::Null | Value::Unknown => text.push_str("null"),
+        Value::Bool(b) => text.push_str(if *b { "true" } else { "false" }),
+        Value::Number(n) => {
+            let _ = write!(text, "{n}");
+        }
+        Value::Str(s) => json_str(s, text),
+        Value::Seq(_, items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                json(item, text);
+            }
+            text.push(']');
+        }
+        Value::Map(_, entries) => {
+            text.push('{');
+            for (index, (key, item)) in entries.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                json_str(key, text);
+                text.push(':');
+                json(item, text);
+            }
+            text.push('}');
+        }
+    }
+}
+
+pub(super) fn json_str(value: &str, text: &mut String) {
+    text.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(text, "\\u{:04x}", c as u32);
+            }
+            c if (c as u32) < 0x20 => {
+                let _ = write!(text, "\\u{:04x}", c as u32);
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+}

@@ -7,6 +7,7 @@ mod access;
 mod admission;
 mod canonical;
 mod connect;
+mod cron;
 pub mod finding;
 mod group;
 mod network;
@@ -24,6 +25,7 @@ pub use network::*;
 pub use placement::*;
 pub use service::*;
 pub use task::*;
+pub use validate::warnings_text;
 
 use tarpan_model_derive::Block;
 

@@ -1,0 +1,127 @@
+//! What is allowed but probably not meant.
+
+use super::super::finding::{self, Finding};
+use super::super::{Job, Task, TaskGroup};
+
+/// Warnings as one text: `N warnings:`, a blank line, a bullet for each. Empty without any.
+pub fn text(warnings: &[String]) -> String {
+    match warnings.len() {
+        0 => String::new(),
+        n => {
+            let bullets: Vec<String> = warnings.iter().map(|w| format!("* {}", w.trim_end())).collect();
+            format!("{n} warning{}:\n\n{}", if n == 1 { "" } else { "s" }, bullets.join("\n"))
+        }
+    }
+}
+
+pub(super) fn of(job: &Job) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for group in job.groups() {
+        shutdown_delay(group, &mut warnings);
+    }
+    let promoting = job.groups().iter().filter(|g| g.update.as_ref().is_some_and(|u| u.auto_promote == Some(true))).count();
+    for group in job.groups() {
+        let found = group_findings(group);
+        if !found.is_empty() {
+            warnings.push(format!("Group {:?} has warnings: {}", group.name(), finding::text(&found).trim_end()));
+        }
+    }
+    if promoting > 0 && promoting < job.groups().len() {
+        warnings.push("auto_promote must be true for all groups to enable automatic promotion".to_owned());
+    }
+    if job.periodic.as_ref().and_then(|p| p.spec.as_deref()).is_some_and(|s| !s.is_empty()) {
+        warnings.push("cron is deprecated and may be removed in a future release. Use crons instead".to_owned());
+    }
+    warnings
+}
+
+/// Services are taken out of discovery before their tasks stop; without a delay requests still arrive.
+fn shutdown_delay(group: &TaskGroup, warnings: &mut Vec<String>) {
+    if group.shutdown_delay.is_some_and(|d| d.0 > 0) {
+        return;
+    }
+    let delayed = |task: &Task| task.shutdown_delay.is_some_and(|d| d.0 > 0);
+    let (bound, free): (Vec<_>, Vec<_>) =
+        group.services().iter().partition(|s| s.task_name.as_deref().is_some_and(|t| !t.is_empty()));
+    if !free.is_empty() && !group.tasks().iter().any(delayed) {
+        let name = group.name();
+        warnings.push(format!(
+            "group {name:?} defines services, but neither the group nor any of its tasks have shutdown_delay set"
+        ));
+    }
+    for service in bound {
+        let name = service.task_name.as_deref().unwrap_or_default();
+        if group.task(name).is_some_and(|t| !delayed(t)) {
+            warnings.push(format!(
+                "group {:?} references task {name:?} in a service definition, but the task has no shutdown_delay set",
+                group.name()
+            ));
+        }
+    }
+}
+
+fn group_findings(group: &TaskGroup) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut say = |context: &[String], message: String| {
+        found.push(Finding { path: String::new(), context: context.to_vec(), message });
+    };
+    if let Some(update) = &group.update {
+        let (parallel, count) = (update.max_parallel.unwrap_or(1), group.count.unwrap_or(1));
+        if parallel > count && count > 0 && parallel > 1 {
+            say(&[], format!("Update max parallel count is greater than task group count ({parallel} > {count}). A destructive change would result in the simultaneous replacement of all allocations."));
+        }
+    }
+    for (set, old, new) in [
+        (group.max_client_disconnect.is_some(), "max_client_disconnect", "disconnect.lost_after"),
+        (group.stop_after_client_disconnect.is_some(), "stop_after_client_disconnect", "disconnect.stop_on_client_after"),
+        (group.prevent_reschedule_on_lost == Some(true), "prevent_reschedule_on_lost", "disconnect.replace"),
+    ] {
+        if set {
+            say(&[], format!("{old} is deprecated and ignored. Use {new} instead."));
+        }
+    }
+    if group.networks.iter().flatten().any(|n| n.mbits.is_some_and(|m| m > 0)) {
+        say(&[], "mbits has been deprecated as of Nomad 0.12.0. Please remove mbits from the network block".to_owned());
+    }
+    for task in group.tasks() {
+        let context = [format!("Task {:?} has warnings", task.name())];
+        for message in task_warnings(task) {
+            say(&context, message);
+        }
+    }
+    found
+}
+
+fn task_warnings(task: &Task) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(resources) = &task.resources {
+        if resources.iops.is_some_and(|i| i > 0) {
+            warnings.push("IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS from resource block.".to_owned());
+        }
+        if resources.networks.as_ref().is_some_and(|n| !n.is_empty()) {
+            warnings.push(
+                "task network resources have been deprecated as of Nomad 0.12.0. Please configure networking via group network block."
+                    .to_owned(),
+            );
+        }
+    }
+    for (index, template) in task.templates.iter().flatten().enumerate() {
+        if template.vault_grace.is_some_and(|g| g.0 > 0) {
+            warnings.push(format!(
+                "Template[{index}] VaultGrace has been deprecated as of Nomad 0.11 and ignored since Vault 0.5. Please remove VaultGrace / vault_grace from template block."
+            ));
+        }
+    }
+    for identity in task.identities.iter().flatten() {
+        let name = identity.name.as_deref().unwrap_or_default();
+        match identity.audience.as_ref().map_or(0, Vec::len) {
+            0 => warnings.push(format!("Identity {name:?} has no audience: whoever gets it may use it anywhere")),
+            1 => {}
+            _ => warnings.push(format!("Identity {name:?} has several audiences: each of them may use it with the others")),
+        }
+        if identity.ttl.unwrap_or_default().0 == 0 {
+            warnings.push(format!("Identity {name:?} never expires: give it a ttl"));
+        }
+    }
+    warnings
+}
