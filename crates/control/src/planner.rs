@@ -174,6 +174,10 @@ impl Planner {
         if placements.is_empty() {
             return true;
         }
+        // A note on an allocation that ended takes nothing, whatever became of its node.
+        if placements.iter().all(|a| a.terminal() && state.alloc(a.id).is_some_and(|known| known.terminal())) {
+            return true;
+        }
         let Some(node) = state.node(id) else { return false };
         match node.status {
             NodeStatus::Ready => {}

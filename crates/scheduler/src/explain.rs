@@ -35,6 +35,23 @@ impl FilterCounts {
     }
 }
 
+impl FilterCounts {
+    /// Adds these nodes to a metric that counted others.
+    pub fn add_to(&self, metric: &mut AllocMetric) {
+        metric.nodes_filtered += self.nodes;
+        for (reason, nodes) in &self.by_reason {
+            *metric.constraint_filtered.entry(reason.clone()).or_default() += nodes;
+        }
+        for (class, nodes) in &self.by_class {
+            *metric.class_filtered.entry(class.clone()).or_default() += nodes;
+        }
+        for (thing, nodes) in &self.missing {
+            let dimension = thing.clone();
+            metric.shortfalls.push(Shortfall { dimension, asked: 1, nodes: *nodes, ..Shortfall::default() });
+        }
+    }
+}
+
 /// What is said of the cluster before any node is looked at.
 pub fn cluster_counts(placer: &Placer<'_>) -> AllocMetric {
     AllocMetric {

@@ -163,6 +163,8 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         for wanted in destructive.iter().chain(&place) {
             *self.queued.entry(job.groups[wanted.group].name.clone()).or_default() += 1;
         }
+        let (state, config) = (self.state, self.state.scheduler_config());
+        let preempts = if self.input.batch { config.preemption_batch } else { config.preemption_service };
         let (downgraded, place): (Vec<_>, Vec<_>) = place.into_iter().partition(|p| p.downgrade);
         self.place_downgraded(job, &downgraded, changes, active, ids);
         for wanted in destructive.iter().chain(&place) {
@@ -178,7 +180,9 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
                 placer.stop(previous);
             }
             let wish = Wish { index: wanted.index, penalised: &penalised, preferred };
-            match placer.place(group, wish) {
+            let found =
+                placer.place(group, wish).or_else(|| if preempts { placer.preempt(state, group, wish) } else { None });
+            match found {
                 Some(placed) => drop(self.write_placement(job, group, wanted, &placed, changes, active, ids)),
                 None => {
                     let failure = placer.failure(group);
@@ -353,7 +357,13 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
             failed.filter_map(|group| placer.pass(group)).for_each(|pass| eligibility.add(self.nodes, pass));
         }
         if self.input.eval.annotate_plan {
-            let annotations = PlanAnnotations { groups: changes.annotations.groups, preempted: self.preempted() };
+            let mut groups = changes.annotations.groups;
+            for row in self.plan.placements.values().flatten() {
+                if let Some(desired) = groups.get_mut(&row.task_group).filter(|_| row.create_index == 0) {
+                    desired.preemptions += row.preempted.len() as u64;
+                }
+            }
+            let annotations = PlanAnnotations { groups, preempted: self.preempted() };
             self.plan.annotations = Some(Arc::new(annotations));
         }
         let ending = Ending {

@@ -10,6 +10,7 @@ pub mod constraint;
 mod differs;
 mod explain;
 mod feasible;
+pub mod fit;
 mod generic;
 mod glob;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod harness;
 mod place;
 mod plan;
 mod ports;
+mod preempt;
 pub mod reconcile;
 mod rng;
 mod spread;
@@ -30,6 +32,7 @@ use tarpan_model::{Evaluation, JobType, Plan, UnixNanos};
 use tarpan_state::State;
 
 pub use class::computed_class;
+pub use fit::{Fit, what_would_fit};
 
 /// What a scheduler may look at besides the evaluation.
 pub struct Context<'a> {

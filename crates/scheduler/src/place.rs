@@ -13,13 +13,14 @@ use tarpan_model::ids::AllocId;
 use tarpan_model::job::JobType;
 use tarpan_model::resources::{AllocatedResources, Amount};
 use tarpan_model::{AllocMetric, Allocation};
-use tarpan_state::SchedulerConfig;
+use tarpan_state::{SchedulerConfig, State};
 
 use crate::columns::{Free, NodeIndex, Nodes, Row};
 use crate::compile::{Compiled, Group};
 use crate::explain::{self, FilterCounts};
 use crate::feasible::{Candidates, Feasibility, Filtered, has_own_volumes, in_scope};
 use crate::ports::Ledger;
+use crate::preempt::{Evicted, Search, net_priority};
 use crate::rng::Rng;
 use crate::spread::{Spreading, Values};
 
@@ -46,6 +47,7 @@ pub struct Placer<'a> {
     /// What allocations of each group are given, as the cluster's settings allow.
     resources: Vec<Arc<AllocatedResources>>,
     passes: Vec<Option<Pass>>,
+    evicted: Evicted,
 }
 
 /// What is known of one group for the whole plan.
@@ -136,6 +138,7 @@ impl<'a> Placer<'a> {
             of_group: vec![vec![0; nodes.len()]; job.groups.len()],
             resources: job.groups.iter().map(|g| allowed_resources(g, config.memory_oversubscription)).collect(),
             passes: job.groups.iter().map(|_| None).collect(),
+            evicted: Evicted::default(),
         };
         placer.rng.shuffle(&mut placer.candidates.nodes);
         for alloc in live {
@@ -496,6 +499,49 @@ impl<'a> Placer<'a> {
         let answer = pass.feasibility.check(row, self.job, group);
         self.passes[group.index] = Some(pass);
         answer
+    }
+
+    /// Places on this very node by evicting less important allocations; `None`: that would not help.
+    pub fn preempt_on(&mut self, state: &State, group: &Group, node: NodeIndex, index: u32) -> Option<Placed> {
+        let victims = self.victims(state, group, node)?;
+        self.evict(&victims, |placer| placer.place_on(group, node, index).ok())
+    }
+
+    /// Places by evicting less important allocations from the node where that hurts least.
+    pub fn preempt(&mut self, state: &State, group: &Group, wish: Wish<'_>) -> Option<Placed> {
+        let pass = self.passes[group.index].as_ref()?;
+        let full = pass.closed.iter().filter(|(_, why)| matches!(why, Closed::Exhausted(_)));
+        let options = full.filter_map(|(node, _)| Some((*node, self.victims(state, group, *node)?)));
+        let least = |victims: &[Arc<Allocation>]| net_priority(victims);
+        let (node, victims) = options.min_by(|a, b| least(&a.1).total_cmp(&least(&b.1)).then(a.0.cmp(&b.0)))?;
+        self.evict(&victims, |placer| placer.place(group, Wish { preferred: Some(node), ..wish }))
+    }
+
+    fn victims(&self, state: &State, group: &Group, node: NodeIndex) -> Option<Vec<Arc<Allocation>>> {
+        let job = &self.job.job;
+        let search = Search { state, job: &job.key(), priority: job.priority(), evicted: &self.evicted };
+        let victims =
+            search.victims(self.nodes.row(node).node.id, group, &self.ask(group, node), &self.free[node as usize])?;
+        (!victims.is_empty()).then_some(victims)
+    }
+
+    fn evict(
+        &mut self,
+        victims: &[Arc<Allocation>],
+        place: impl FnOnce(&mut Self) -> Option<Placed>,
+    ) -> Option<Placed> {
+        victims.iter().for_each(|victim| self.stop(victim));
+        match place(self) {
+            Some(mut placed) => {
+                victims.iter().for_each(|victim| self.evicted.add(victim));
+                placed.preempted = victims.iter().map(|v| v.id).collect();
+                Some(placed)
+            }
+            None => {
+                victims.iter().for_each(|victim| self.keep(victim));
+                None
+            }
+        }
     }
 
     /// Would an allocation that stays on this node break a rule about its neighbours?

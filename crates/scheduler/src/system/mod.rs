@@ -56,6 +56,11 @@ pub fn schedule(context: Context<'_>, eval: &Evaluation, type_: JobType) -> Outc
         rollout: Rollout::new(&job, deployment, eval, now, &allocs, runnable),
         groups: job.groups.iter().map(|_| GroupResult::default()).collect(),
         exhausted: Vec::new(),
+        preempts: if sysbatch {
+            state.scheduler_config().preemption_sysbatch
+        } else {
+            state.scheduler_config().preemption_system
+        },
     };
     turn.plan.all_at_once = job.all_at_once;
     turn.run(wanted, ids)
@@ -85,6 +90,8 @@ struct Turn<'a, 'i> {
     rollout: Rollout<'a>,
     groups: Vec<GroupResult>,
     exhausted: Vec<NodeIndex>,
+    /// Less important jobs give way.
+    preempts: bool,
 }
 
 impl<'a> Turn<'a, '_> {
@@ -210,7 +217,14 @@ impl<'a> Turn<'a, '_> {
             self.groups[group.index].filtered.add(row, &filtered);
             return false;
         }
-        match self.placer.place_on(group, missing.node, missing.index) {
+        let mut answer = self.placer.place_on(group, missing.node, missing.index);
+        if matches!(answer, Err(Closed::Exhausted(_))) && self.preempts {
+            if let Some(placed) = self.placer.preempt_on(self.state, group, missing.node, missing.index) {
+                self.groups[group.index].desired.preemptions += placed.preempted.len() as u64;
+                answer = Ok(placed);
+            }
+        }
+        match answer {
             Ok(placed) => {
                 let job_name = self.job.job.name.as_deref().filter(|n| !n.is_empty()).unwrap_or(self.job.job.id());
                 let id = AllocId(ids.next_uuid());
@@ -249,22 +263,7 @@ impl<'a> Turn<'a, '_> {
             nodes_available: counts.nodes_available,
             ..result.metric.clone()
         };
-        metric.nodes_filtered += filtered.nodes;
-        for (reason, nodes) in &filtered.by_reason {
-            *metric.constraint_filtered.entry(reason.clone()).or_default() += nodes;
-        }
-        for (class, nodes) in &filtered.by_class {
-            *metric.class_filtered.entry(class.clone()).or_default() += nodes;
-        }
-        for (thing, nodes) in &filtered.missing {
-            let dimension = thing.clone();
-            metric.shortfalls.push(tarpan_model::metric::Shortfall {
-                dimension,
-                asked: 1,
-                nodes: *nodes,
-                ..Default::default()
-            });
-        }
+        filtered.add_to(&mut metric);
         // Nodes that run it, or were given it, were looked at too.
         metric.nodes_evaluated =
             (metric.nodes_filtered + metric.nodes_exhausted).max(self.placer.candidates.nodes.len() as u64);

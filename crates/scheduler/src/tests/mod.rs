@@ -4,4 +4,5 @@ mod deployments;
 mod failures;
 mod generated;
 mod placing;
+mod preempting;
 mod system;
