@@ -24,7 +24,7 @@ impl TaskGroup {
         constraints(rules, self.constraints.as_deref(), Level::Wide);
         affinities(rules, self.affinities.as_deref(), system);
         if let Some(restart) = &self.restart_policy {
-            rules.inside("RestartPolicy", &[], |rules| restart.validate(rules, self.name()));
+            rules.inside("RestartPolicy", &[], |rules| restart.validate(rules));
         } else {
             rules.say("RestartPolicy", format!("Task Group {} should have a restart policy", self.name()));
         }
@@ -154,13 +154,13 @@ impl TaskGroup {
 }
 
 impl RestartPolicy {
-    pub(super) fn validate(&self, rules: &mut Rules, group: &str) {
+    pub(super) fn validate(&self, rules: &mut Rules) {
         let mode = self.mode.as_deref().unwrap_or("fail");
         if !matches!(mode, "fail" | "delay") {
             return rules.say("Mode", format!("Unsupported restart mode: {mode:?}"));
         }
         let attempts = self.attempts.unwrap_or(0);
-        let (interval, delay) = (self.interval.unwrap_or_default(), self.delay.unwrap_or_default());
+        let interval = self.interval.unwrap_or_default();
         if attempts < 0 {
             rules.say("Attempts", format!("Restart attempts must not be negative; got {attempts}"));
         }
@@ -169,12 +169,6 @@ impl RestartPolicy {
         }
         if interval < SECOND_5 {
             rules.say("Interval", format!("Interval can not be less than {SECOND_5} (got {interval})"));
-        }
-        if attempts.saturating_mul(delay.0) > interval.0 {
-            let message = format!(
-                "The task group {group} can't be restarted {attempts} times in an interval of {interval} with a delay of {delay}"
-            );
-            rules.say("Interval", message);
         }
     }
 }

@@ -154,7 +154,7 @@ impl Task {
         }
         // What a task inherits has been looked at in the group.
         if let Some(policy) = self.restart_policy.as_ref().filter(|p| group.restart_policy.as_ref() != Some(*p)) {
-            rules.inside("RestartPolicy", &[], |rules| policy.validate(rules, self.name()));
+            rules.inside("RestartPolicy", &[], |rules| policy.validate(rules));
         }
     }
 

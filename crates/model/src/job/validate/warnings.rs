@@ -18,6 +18,7 @@ pub(super) fn of(job: &Job) -> Vec<String> {
     let mut warnings = Vec::new();
     for group in job.groups() {
         shutdown_delay(group, &mut warnings);
+        restart_pace(group, &mut warnings);
     }
     let promoting = job.groups().iter().filter(|g| g.update.as_ref().is_some_and(|u| u.auto_promote == Some(true))).count();
     for group in job.groups() {
@@ -33,6 +34,24 @@ pub(super) fn of(job: &Job) -> Vec<String> {
         warnings.push("cron is deprecated and may be removed in a future release. Use crons instead".to_owned());
     }
     warnings
+}
+
+/// The getting-started guides ask for more restarts than fit their interval, so this is no mistake: the interval is simply
+/// over before the attempts are used up.
+fn restart_pace(group: &TaskGroup, warnings: &mut Vec<String>) {
+    let tasks = group.tasks().iter().filter_map(|t| t.restart_policy.as_ref());
+    let own = tasks.filter(|policy| group.restart_policy.as_ref() != Some(policy));
+    for policy in group.restart_policy.iter().chain(own) {
+        let attempts = policy.attempts.unwrap_or(0);
+        let (interval, delay) = (policy.interval.unwrap_or_default(), policy.delay.unwrap_or_default());
+        if attempts.saturating_mul(delay.0) > interval.0 {
+            warnings.push(format!(
+                "group {:?} can't be restarted {attempts} times in an interval of {interval} with a delay of {delay}: \
+                 the attempts are never used up",
+                group.name()
+            ));
+        }
+    }
 }
 
 /// Services are taken out of discovery before their tasks stop; without a delay requests still arrive.
