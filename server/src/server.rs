@@ -22,6 +22,9 @@ use crate::raft::{Consensus, ServerNode};
 use crate::sessions::{AgentService, Reports, Sessions, Streams, bulk};
 use crate::watch::Watch;
 
+/// Calls an agent may have open at a time: each blocking query that it forwards is one.
+const MAX_STREAMS: u32 = 16_384;
+
 /// A running server; clones are the same one.
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<Inner>);
@@ -104,6 +107,7 @@ impl Server {
         let mut stopping = stop.subscribe();
         let routes = tonic::transport::Server::builder()
             .tcp_nodelay(true)
+            .max_concurrent_streams(MAX_STREAMS)
             .add_service(AgentService::new(self.clone()).into_server())
             .add_service(consensus.service().into_server());
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

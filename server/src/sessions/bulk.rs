@@ -15,7 +15,7 @@ use tarpan_rpc::agent::{
     BulkDown, BulkUp, FromServer, HttpHead, HttpRequest, OpenStream, bulk_down, bulk_up, from_server,
 };
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::server::Server;
@@ -133,6 +133,8 @@ async fn carry_up(
             Ok(Some(BulkUp { body: Some(bulk_up::Body::Data(data)) })) => Ok(data),
             Ok(Some(_)) => continue,
             Ok(None) => return,
+            // The agent let go of both directions when it had sent everything.
+            Err(status) if status.code() == Code::Cancelled => return,
             Err(status) => Err(std::io::Error::other(status.message().to_owned())),
         };
         let failed = chunk.is_err();
