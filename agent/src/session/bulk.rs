@@ -18,6 +18,9 @@ use super::message;
 /// Parts of an answer on their way: small, so that a slow reader slows the source down.
 const UP: usize = 8;
 
+/// How long the server may take to read the end of an answer.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// What the requester sends after its request (frames of an exec session), as an extension of the request.
 #[derive(Clone)]
 pub struct Input(Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>);
@@ -92,10 +95,15 @@ impl Bulk {
                 }
             }
         };
-        // Whichever side is done ends the other: a reader that went away must not keep a log followed.
-        tokio::select! {
-            () = answer => {}
-            () = listen => {}
+        // Whichever side is done ends the other: a reader that went away must not keep a log followed. An answer that was
+        // sent is let go only when the server has read it: dropping the stream at once would cut off its end.
+        let mut listen = std::pin::pin!(listen);
+        let answered = tokio::select! {
+            () = answer => true,
+            () = &mut listen => false,
+        };
+        if answered {
+            let _ = tokio::time::timeout(LINGER, listen).await;
         }
         Ok(())
     }

@@ -148,7 +148,10 @@ async fn schedule(state: Arc<State>, eval: Arc<Evaluation>, cache: &mut Cache) -
     let scheduled = tokio::task::spawn_blocking(move || {
         let context = Context { state: &state, now: now(), seed: rand_u64(), ids: &mut ids(), cache: &mut lent };
         let mut outcome = tarpan_scheduler::schedule(context, &eval);
-        outcome.eval.snapshot_index = state.index();
+        // Blocked ones are told apart from room that appeared later.
+        for eval in outcome.blocked.iter_mut().chain([&mut outcome.eval]) {
+            eval.snapshot_index = state.index();
+        }
         (outcome, lent)
     })
     .await;

@@ -15,7 +15,7 @@ use tarpan_rpc::agent::{
     BulkDown, BulkUp, FromServer, HttpHead, HttpRequest, OpenStream, bulk_down, bulk_up, from_server,
 };
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::server::Server;
@@ -102,8 +102,9 @@ pub(super) async fn answer(
     let (body, reader) = mpsc::channel(CHUNKS);
     let (send, from_asker) = mpsc::channel(CHUNKS);
     asked.send(Ok(response(&head, reader, send))).map_err(|_| gone())?;
-    tokio::spawn(carry_down(from_asker, down.clone()));
+    let carrying = tokio::spawn(carry_down(from_asker, down.clone()));
     carry_up(up, body, down).await;
+    carrying.abort(); // the stream ends for the agent when nobody holds its sender any more
     Ok(())
 }
 
@@ -133,8 +134,6 @@ async fn carry_up(
             Ok(Some(BulkUp { body: Some(bulk_up::Body::Data(data)) })) => Ok(data),
             Ok(Some(_)) => continue,
             Ok(None) => return,
-            // The agent let go of both directions when it had sent everything.
-            Err(status) if status.code() == Code::Cancelled => return,
             Err(status) => Err(std::io::Error::other(status.message().to_owned())),
         };
         let failed = chunk.is_err();

@@ -206,12 +206,14 @@ async fn echo(mut client: AgentsClient<Channel>, node: Node, open: OpenStream) {
         let _ = up.send(BulkUp { body: Some(body) }).await;
     }
     let mut down = client.bulk(ReceiverStream::new(receiver)).await.expect("a stream").into_inner();
+    let mut up = Some(up);
     while let Ok(Some(message)) = down.message().await {
-        if let Some(tarpan_rpc::agent::bulk_down::Body::Data(data)) = message.body {
-            let _ = up.send(BulkUp { body: Some(bulk_up::Body::Data(data.clone())) }).await;
-            if data == "end" {
-                return;
-            }
+        let Some(tarpan_rpc::agent::bulk_down::Body::Data(data)) = message.body else { continue };
+        if let Some(sender) = &up {
+            let _ = sender.send(BulkUp { body: Some(bulk_up::Body::Data(data.clone())) }).await;
+        }
+        if data == "end" {
+            up = None; // and the server ends the stream when it has read everything
         }
     }
 }
