@@ -25,5 +25,6 @@ pub use watch::Watch;
 
 /// Everything this server answers over HTTP: `/v1` and the UI.
 pub fn router(server: Server) -> axum::Router {
-    ui::router(http::router(server))
+    let v1 = http::router(server);
+    ui::router(v1.clone()).fallback_service(v1)
 }
