@@ -6,6 +6,9 @@
 //! Start at [`App`] for the routes, at [`pages`] for what each page shows. What a page shows is computed by plain functions
 //! ([`status`], [`format`], [`rows`]) that are tested without a browser.
 
+// Types of views nest as deeply as the pages do.
+#![recursion_limit = "512"]
+
 pub mod chart;
 pub mod dom;
 pub mod format;
@@ -35,8 +38,9 @@ pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
 /// Takes over the page that the server rendered.
 #[cfg(feature = "hydrate")]
 pub fn hydrate() {
+    use leptos::mount::hydrate_body;
     use tarpan_api::Client;
-    leptos::mount::hydrate_body(|| {
+    hydrate_body(|| {
         provide_context(Client::new(transport::Fetch));
         provide_context(prefs::Prefs::from_document());
         provide_context(shell::Assets::from_document());
@@ -60,6 +64,16 @@ pub fn App() -> impl IntoView {
             <parts::frame::Frame>
                 <Routes fallback=pages::missing::Missing>
                     <Route path=path!("/ui/jobs") view=pages::jobs::Jobs ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/jobs/*job") view=pages::job::JobPage ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/run") view=pages::run::Run ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/allocations/:id") view=pages::alloc::AllocPage ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/clients") view=pages::clients::Clients ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/clients/:id") view=pages::client::ClientPage ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/servers") view=pages::servers::Servers ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/evaluations") view=pages::evals::Evaluations ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/evaluations/:id") view=pages::eval::EvaluationPage ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/services") view=pages::services::Services ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/topology") view=pages::topology::Topology ssr=SsrMode::InOrder/>
                 </Routes>
             </parts::frame::Frame>
         </Router>

@@ -1,5 +1,8 @@
 //! The browser's entry: takes over the page that the server rendered.
 
+// Types of views nest as deeply as the pages do.
+#![recursion_limit = "512"]
+
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Called once by the page when the module is there.

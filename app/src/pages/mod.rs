@@ -1,7 +1,20 @@
 //! The pages: each reads `/v1` and composes components.
 
+pub mod actions;
+pub mod alloc;
+pub mod client;
+pub mod clients;
+pub mod eval;
+pub mod evals;
+pub mod job;
 pub mod jobs;
+pub mod logs;
 pub mod missing;
+pub mod run;
+pub mod servers;
+pub mod services;
+pub mod tables;
+pub mod topology;
 
 use std::sync::Arc;
 

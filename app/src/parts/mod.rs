@@ -3,6 +3,7 @@
 pub mod bits;
 pub mod dialog;
 pub mod diff;
+pub mod editor;
 pub mod frame;
 pub mod loaded;
 pub mod palette;

@@ -1,0 +1,345 @@
+//! What a person may do, as questions: each names what it hits, shows the command that does the same, and says what happened.
+
+use leptos::prelude::*;
+use serde_json::{Value, json};
+use tarpan_api::{Client, Error};
+
+use crate::format::short;
+use crate::lang::{fill, t};
+use crate::parts::dialog::{Ask, doing};
+use crate::paths::{self, v1_job};
+
+/// `-namespace x` where it is not the default one.
+fn namespace_flag(namespace: &str) -> String {
+    if namespace.is_empty() || namespace == "default" { String::new() } else { format!(" -namespace {namespace}") }
+}
+
+/// Words of a command line for a job: quoted where a shell would split it.
+fn word(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<bool>) -> Ask {
+    let texts = t();
+    let command = {
+        let (namespace, id) = (namespace.clone(), id.clone());
+        Signal::derive(move || format!("tarpan job stop{}{} {}", namespace_flag(&namespace), if purge.get() { " -purge" } else { "" }, word(&id)))
+    };
+    Ask {
+        title: fill(texts.stop_x, &[&id]),
+        text: fill(texts.stop_text, &[&running.to_string()]),
+        command,
+        verb: fill(texts.stop_verb, &[&id]),
+        icon: "stop",
+        danger: true,
+        act: Callback::new(move |client: Client| {
+            let path = v1_job(&namespace, &id, &format!("?purge={}", purge.get_untracked()));
+            let said = fill(texts.stopping_x, &[&id]);
+            doing(async move { client.delete::<Value>(&path).await.map(|_| said) })
+        }),
+    }
+}
+
+/// Registers a stopped job again as it was.
+pub fn start_job(namespace: String, id: String) -> Ask {
+    let texts = t();
+    Ask {
+        title: fill(texts.start_x, &[&id]),
+        text: texts.start_text.to_owned(),
+        command: fixed(format!("tarpan job start{} {}", namespace_flag(&namespace), word(&id))),
+        verb: fill(texts.start_verb, &[&id]),
+        icon: "play",
+        danger: false,
+        act: Callback::new(move |client: Client| {
+            let (namespace, id) = (namespace.clone(), id.clone());
+            let said = fill(texts.starting_x, &[&id]);
+            doing(async move {
+                let mut job = client.get::<Value>(&v1_job(&namespace, &id, "")).await?.value;
+                job["Stop"] = Value::Bool(false);
+                client.put::<_, Value>("/v1/jobs", &json!({ "Job": job })).await.map(|_| said)
+            })
+        }),
+    }
+}
+
+pub fn force_periodic(namespace: String, id: String) -> Ask {
+    let texts = t();
+    let path = v1_job(&namespace, &id, "/periodic/force");
+    Ask {
+        title: fill(texts.launch_x_now, &[&id]),
+        text: texts.launch_text.to_owned(),
+        command: fixed(format!("tarpan job periodic force{} {}", namespace_flag(&namespace), word(&id))),
+        verb: texts.launch_now.to_owned(),
+        icon: "play",
+        danger: false,
+        act: put(path, json!({}), fill(texts.launched_x, &[&id])),
+    }
+}
+
+pub fn revert(namespace: String, id: String, version: u64) -> Ask {
+    let texts = t();
+    let path = v1_job(&namespace, &id, "/revert");
+    let (number, body) = (version.to_string(), json!({ "JobID": id, "JobVersion": version }));
+    Ask {
+        title: fill(texts.revert_to, &[&number]),
+        text: fill(texts.revert_text, &[&id, &number]),
+        command: fixed(format!("tarpan job revert{} {} {version}", namespace_flag(&namespace), word(&id))),
+        verb: fill(texts.revert_verb, &[&number]),
+        icon: "restart",
+        danger: false,
+        act: put(path, body, fill(texts.reverted, &[&number])),
+    }
+}
+
+/// Runs a group with another count.
+pub fn scale(namespace: String, id: String, group: String, count: i64) -> Ask {
+    let texts = t();
+    let body = json!({ "Count": count, "Target": { "Job": id, "Group": group } });
+    let path = v1_job(&namespace, &id, "/scale");
+    Ask {
+        title: fill(texts.scale_x, &[&group, &count.to_string()]),
+        text: texts.scale_text.to_owned(),
+        command: fixed(format!("tarpan job scale{} {} {} {count}", namespace_flag(&namespace), word(&id), word(&group))),
+        verb: fill(texts.scale_verb, &[&count.to_string()]),
+        icon: "scale",
+        danger: false,
+        act: put(path, body, fill(texts.scaled_x, &[&group, &count.to_string()])),
+    }
+}
+
+pub fn promote(deployment: String) -> Ask {
+    let texts = t();
+    let body = json!({ "DeploymentID": deployment, "All": true });
+    Ask {
+        title: texts.promote_title.to_owned(),
+        text: texts.promote_text.to_owned(),
+        command: fixed(format!("tarpan deployment promote {}", short(&deployment))),
+        verb: texts.promote.to_owned(),
+        icon: "check",
+        danger: false,
+        act: put(format!("/v1/deployment/promote/{deployment}"), body, texts.promoted.to_owned()),
+    }
+}
+
+pub fn fail_deployment(deployment: String) -> Ask {
+    let texts = t();
+    Ask {
+        title: texts.fail_title.to_owned(),
+        text: texts.fail_text.to_owned(),
+        command: fixed(format!("tarpan deployment fail {}", short(&deployment))),
+        verb: texts.fail_verb.to_owned(),
+        icon: "restart",
+        danger: true,
+        act: put(format!("/v1/deployment/fail/{deployment}"), json!({}), texts.deployment_failed.to_owned()),
+    }
+}
+
+pub fn pause_deployment(deployment: String, pause: bool) -> Ask {
+    let texts = t();
+    let word = if pause { "pause" } else { "resume" };
+    let body = json!({ "DeploymentID": deployment, "Pause": pause });
+    Ask {
+        title: if pause { texts.pause_title } else { texts.resume_title }.to_owned(),
+        text: if pause { texts.pause_text } else { texts.resume_text }.to_owned(),
+        command: fixed(format!("tarpan deployment {word} {}", short(&deployment))),
+        verb: if pause { texts.pause } else { texts.resume }.to_owned(),
+        icon: if pause { "pause" } else { "play" },
+        danger: false,
+        act: put(format!("/v1/deployment/pause/{deployment}"), body, texts.done.to_owned()),
+    }
+}
+
+pub fn stop_alloc(id: String, name: String) -> Ask {
+    let texts = t();
+    Ask {
+        title: fill(texts.stop_x, &[&name]),
+        text: texts.stop_alloc_text.to_owned(),
+        command: fixed(format!("tarpan alloc stop {}", short(&id))),
+        verb: fill(texts.stop_verb, &[&name]),
+        icon: "stop",
+        danger: true,
+        act: put(format!("/v1/allocation/{id}/stop"), json!({}), fill(texts.stopping_x, &[&name])),
+    }
+}
+
+/// Restarts one task, or all of them when `task` is empty.
+pub fn restart_alloc(id: String, name: String, task: String) -> Ask {
+    let texts = t();
+    let what = if task.is_empty() { name } else { task.clone() };
+    let body = if task.is_empty() { json!({ "AllTasks": true }) } else { json!({ "TaskName": task }) };
+    let flag = if task.is_empty() { " -all-tasks".to_owned() } else { format!(" -task {}", word(&task)) };
+    Ask {
+        title: fill(texts.restart_x, &[&what]),
+        text: texts.restart_text.to_owned(),
+        command: fixed(format!("tarpan alloc restart{flag} {}", short(&id))),
+        verb: fill(texts.restart_verb, &[&what]),
+        icon: "restart",
+        danger: false,
+        act: put(format!("/v1/client/allocation/{id}/restart"), body, fill(texts.restarting_x, &[&what])),
+    }
+}
+
+/// How a node is drained, as the dialog's fields have it.
+#[derive(Clone, Copy)]
+pub struct DrainForm {
+    /// Seconds; 0: no deadline; negative: at once.
+    pub deadline_s: RwSignal<i64>,
+    pub ignore_system: RwSignal<bool>,
+}
+
+pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
+    let texts = t();
+    let command = {
+        let id = short(&id);
+        Signal::derive(move || {
+            let deadline = match form.deadline_s.get() {
+                0 => " -no-deadline".to_owned(),
+                s if s < 0 => " -force".to_owned(),
+                s => format!(" -deadline {}", if s % 3600 == 0 { format!("{}h", s / 3600) } else { format!("{}m", s / 60) }),
+            };
+            let system = if form.ignore_system.get() { " -ignore-system" } else { "" };
+            format!("tarpan node drain -enable{deadline}{system} {id}")
+        })
+    };
+    Ask {
+        title: fill(texts.drain_x, &[&name]),
+        text: fill(texts.drain_text, &[&allocs.to_string()]),
+        command,
+        verb: fill(texts.drain_verb, &[&name]),
+        icon: "drain",
+        danger: false,
+        act: Callback::new(move |client: Client| {
+            let deadline = match form.deadline_s.get_untracked() {
+                s if s < 0 => -1,
+                s => s * 1_000_000_000,
+            };
+            let spec = json!({ "Deadline": deadline, "IgnoreSystemJobs": form.ignore_system.get_untracked() });
+            let (path, body) = (format!("/v1/node/{id}/drain"), json!({ "NodeID": id, "DrainSpec": spec }));
+            let said = fill(texts.draining_x, &[&name]);
+            doing(async move { client.put::<_, Value>(&path, &body).await.map(|_| said) })
+        }),
+    }
+}
+
+pub fn stop_drain(id: String, name: String) -> Ask {
+    let texts = t();
+    let body = json!({ "NodeID": id, "DrainSpec": null, "MarkEligible": true });
+    Ask {
+        title: fill(texts.stop_drain_x, &[&name]),
+        text: texts.stop_drain_text.to_owned(),
+        command: fixed(format!("tarpan node drain -disable {}", short(&id))),
+        verb: texts.stop_drain.to_owned(),
+        icon: "check",
+        danger: false,
+        act: put(format!("/v1/node/{id}/drain"), body, texts.done.to_owned()),
+    }
+}
+
+pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
+    let texts = t();
+    let value = if eligible { "eligible" } else { "ineligible" };
+    Ask {
+        title: fill(if eligible { texts.make_eligible_x } else { texts.make_ineligible_x }, &[&name]),
+        text: if eligible { texts.eligible_text } else { texts.ineligible_text }.to_owned(),
+        command: fixed(format!("tarpan node eligibility -{} {}", if eligible { "enable" } else { "disable" }, short(&id))),
+        verb: if eligible { texts.make_eligible } else { texts.make_ineligible }.to_owned(),
+        icon: "check",
+        danger: false,
+        act: put(format!("/v1/node/{id}/eligibility"), json!({ "NodeID": id, "Eligibility": value }), texts.done.to_owned()),
+    }
+}
+
+/// A text that does not change.
+fn fixed(text: String) -> Signal<String> {
+    Signal::stored(text)
+}
+
+/// The usual action: one request, and a sentence about it.
+fn put(path: String, body: Value, said: String) -> Callback<Client, tarpan_api::Fut<'static, Result<String, Error>>> {
+    Callback::new(move |client: Client| {
+        let (path, body, said) = (path.clone(), body.clone(), said.clone());
+        doing(async move { client.put::<_, Value>(&path, &body).await.map(|_| said) })
+    })
+}
+
+/// Starts an instance of a parameterized job; gives its id.
+pub async fn dispatch(client: &Client, namespace: &str, id: &str, meta: &[(String, String)], payload: &str) -> Result<String, Error> {
+    let meta: serde_json::Map<String, Value> = meta.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    let mut body = json!({ "JobID": id, "Meta": meta });
+    if !payload.is_empty() {
+        body["Payload"] = json!(base64(payload.as_bytes()));
+    }
+    let answer = client.put::<_, Value>(&v1_job(namespace, id, "/dispatch"), &body).await?;
+    Ok(answer.value["DispatchedJobID"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The command that dispatches the same.
+pub fn dispatch_command(namespace: &str, id: &str, meta: &[(String, String)], payload: bool) -> String {
+    let meta: String = meta.iter().map(|(k, v)| format!(" -meta {}", word(&format!("{k}={v}")))).collect();
+    format!("tarpan job dispatch{}{meta} {}{}", namespace_flag(namespace), word(id), if payload { " payload.txt" } else { "" })
+}
+
+/// Standard base64 with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().enumerate().fold(0_u32, |w, (i, b)| w | u32::from(*b) << (16 - 8 * i));
+        for i in 0..4 {
+            let digit = char::from(DIGITS[(word >> (18 - 6 * i) & 63) as usize]);
+            out.push(if i <= chunk.len() { digit } else { '=' });
+        }
+    }
+    out
+}
+
+/// Decodes standard base64; `None` when the text is something else.
+pub fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut word, mut bits) = (0_u32, 0);
+    for c in text.trim_end_matches('=').bytes() {
+        let digit = match c {
+            b'A'..=b'Z' => c - b'A',
+            b'a'..=b'z' => c - b'a' + 26,
+            b'0'..=b'9' => c - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        word = word << 6 | u32::from(digit);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            out.push((word >> bits & 255) as u8);
+        }
+    }
+    Some(out)
+}
+
+/// The page to go to after a job was purged or a child made.
+pub fn job_page(namespace: &str, id: &str) -> String {
+    paths::job(namespace, id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_both_ways() {
+        for (plain, text) in [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("Ünï\n", "w5xuw68K")] {
+            assert_eq!(base64(plain.as_bytes()), text);
+            assert_eq!(unbase64(text).as_deref(), Some(plain.as_bytes()));
+        }
+        assert_eq!(unbase64("a b"), None);
+    }
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let meta = [("budget".to_owned(), "200".to_owned()), ("who".to_owned(), "a b".to_owned())];
+        assert_eq!(dispatch_command("default", "setup", &meta, false), "tarpan job dispatch -meta budget=200 -meta 'who=a b' setup");
+        assert_eq!(word("it's"), "'it'\\''s'");
+        assert_eq!(namespace_flag("shop"), " -namespace shop");
+    }
+}

@@ -1,0 +1,378 @@
+//! An allocation: its tasks with their states, use over time, logs, ports, why it is where it is, events.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use tarpan_api::wire::{AllocResourceUsage, ResourceUsage, TaskEvent, TaskState};
+
+use super::logs::LogPanel;
+use super::tables::instance;
+use super::{actions, client, read};
+use crate::chart::Chart;
+use crate::dom;
+use crate::format::{At, Since, short, thousands};
+use crate::lang::{fill, t};
+use crate::live::Topic;
+use crate::parts::dialog::AskButton;
+use crate::parts::loaded::{Loaded, Read};
+use crate::parts::{copy_button, crumbs, icon, meter, note, panel, pill, shape, status, tabs};
+use crate::paths;
+use crate::shapes::{Alloc, Task};
+use crate::status::{Badge, Kind, alloc_badge, event_kind, task_badge};
+
+#[component]
+pub fn AllocPage() -> impl IntoView {
+    let (params, query) = (use_params_map(), use_query_map());
+    let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
+    let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
+    let task = Memo::new(move |_| query.with(|q| q.get("task").unwrap_or_default()));
+    let alloc: Read<Alloc> = read(move || format!("/v1/allocation/{}", id.get()), &[Topic::Allocation]);
+    view! {
+        <main id="main" class="page page-allocation">
+            <Loaded read=alloc view=move |alloc| view! { <Shown alloc=alloc tab=tab task=task/> }.into_any()/>
+        </main>
+    }
+}
+
+/// The allocation's state as its page shows it.
+pub fn badge_of(alloc: &Alloc) -> Badge {
+    alloc_badge(t(), &alloc.desired_status, &alloc.client_status, alloc.deployment_status.as_ref())
+}
+
+#[component]
+fn Shown(alloc: Signal<Alloc>, tab: Memo<String>, task: Memo<String>) -> impl IntoView {
+    let texts = t();
+    let name = Memo::new(move |_| alloc.with(|a| instance(&a.name)));
+    let trail = move || {
+        alloc.with(|a| {
+            let job = (paths::job(&a.namespace, &a.job_id), a.job_id.clone());
+            crumbs(vec![("/ui/jobs".to_owned(), texts.jobs.to_owned()), job], short(&a.id))
+        })
+    };
+    let place = move || {
+        alloc.with(|a| {
+            let version = a.job.as_ref().map(|j| fill(texts.version_n_l, &[&j.version.to_string()])).unwrap_or_default();
+            view! { <span class="t2">{texts.on}" "<a class="link" href=paths::client(&a.node_id)>{a.node_name.clone()}</a>", "{version}", "<Since at=a.create_time/></span> }
+        })
+    };
+    let key = Memo::new(move |_| alloc.with(|a| (a.id.clone(), instance(&a.name), a.ended() || a.desired_status != "run")));
+    let buttons = move || {
+        let (id, name, over) = key.get();
+        let (again, stop) = ((id.clone(), name.clone()), (id, name));
+        (!over).then(|| view! {
+            <AskButton label=texts.restart_e.to_owned() icon_name="restart" ask=move |()| actions::restart_alloc(again.0.clone(), again.1.clone(), String::new())/>
+            <AskButton label=texts.stop_e.to_owned() icon_name="stop" class="danger" ask=move |()| actions::stop_alloc(stop.0.clone(), stop.1.clone())/>
+        })
+    };
+    let items = move || {
+        let base = paths::alloc(&key.get().0);
+        let current = tab.get();
+        let events = alloc.with(|a| a.task_states.values().map(|s| s.events.len()).sum());
+        let all = [("", texts.overview, None), ("logs", texts.logs, None), ("placement", texts.placement, None), ("events", texts.events, Some(events))];
+        tabs(all.into_iter().map(|(n, text, count)| (if n.is_empty() { base.clone() } else { format!("{base}?tab={n}") }, text, count, current == n)).collect())
+    };
+    let logs = move || {
+        let (id, tasks) = alloc.with_untracked(|a| (a.id.clone(), task_names(a)));
+        view! { <LogPanel alloc=id tasks=tasks task=task.get()/> }
+    };
+    let ids = Memo::new(move |_| alloc.with(|a| a.id.clone()));
+    let body = move || {
+        ids.track();
+        match tab.get().as_str() {
+            "logs" => view! { <div class="pad">{logs()}</div> }.into_any(),
+            "events" => view! { <div class="pad">{move || alloc.with(|a| events(a, usize::MAX))}</div> }.into_any(),
+            "placement" => view! { <div class="pad">{move || alloc.with(|a| placement(a).unwrap_or_else(|| panel(texts.placement, (), (), view! { <p class="body t2">{texts.no_scores}</p> })))}</div> }.into_any(),
+            _ => view! { <Overview alloc=alloc logs=logs().into_any()/> }.into_any(),
+        }
+    };
+    view! {
+        <Title text=move || name.get()/>
+        <div class="page-head">
+            {trail}
+            <div class="title">
+                <h1>{move || name.get()}</h1>
+                <span class="mono t2">{move || short(&key.get().0)}</span>
+                {move || alloc.with(|a| pill(badge_of(a)))}
+                {place}
+                <div class="actions">{buttons}</div>
+            </div>
+            {items}
+        </div>
+        {body}
+    }
+}
+
+/// The tasks, as the job has them, else as the node reports them.
+pub fn task_names(alloc: &Alloc) -> Vec<String> {
+    match alloc.group() {
+        Some(group) if !group.tasks.is_empty() => group.tasks.iter().map(|t| t.name.clone()).collect(),
+        _ => alloc.task_states.keys().cloned().collect(),
+    }
+}
+
+#[component]
+fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
+    let texts = t();
+    let id = Memo::new(move |_| alloc.with(|a| a.id.clone()));
+    let ended = Memo::new(move |_| alloc.with(|a| a.ended()));
+    let usage = usage(id, ended);
+    let failure = move || {
+        alloc.with(|a| {
+            let why = [a.client_description.clone(), a.desired_description.clone()].into_iter().find(|s| !s.is_empty());
+            matches!(a.client_status.as_str(), "failed" | "lost").then(|| note("bad", Kind::Failed, why.unwrap_or_else(|| last_failure(a))))
+        })
+    };
+    let next = move || {
+        alloc.with(|a| {
+            let link = |id: &str, text: &'static str| (!id.is_empty()).then(|| view! { <a class="link" href=paths::alloc(id)>{text}" "<span class="mono">{short(id)}</span></a> });
+            let (before, after) = (link(&a.previous, texts.replaces), link(&a.next, texts.replaced_by));
+            (before.is_some() || after.is_some()).then(|| view! { <p class="row row-4 t12">{before}{after}</p> })
+        })
+    };
+    view! {
+        <div class="pad two">
+            <div class="stack stack-4">
+                {failure}{next}
+                <Tasks alloc=alloc usage=usage/>
+                {move || (!ended.get()).then(|| view! { <Use alloc=alloc usage=usage/> })}
+                {logs}
+            </div>
+            <aside class="side stack stack-4" aria-label=texts.about>
+                {move || alloc.with(ports)}
+                {move || alloc.with(placement)}
+                {move || alloc.with(|a| events(a, 12))}
+            </aside>
+        </div>
+    }
+}
+
+/// The newest failure that a task tells of.
+fn last_failure(alloc: &Alloc) -> String {
+    let events = alloc.task_states.values().flat_map(|s| &s.events).filter(|e| e.fails_task || !e.driver_error.is_empty());
+    events.max_by_key(|e| e.time).map(event_text).unwrap_or_else(|| t().failed.to_owned())
+}
+
+/// Samples of an allocation's use, newest last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub cpu: Vec<f64>,
+    pub memory: Vec<f64>,
+    /// MHz and MiB by task, of the newest sample.
+    pub tasks: std::collections::BTreeMap<String, (f64, f64)>,
+}
+
+const SAMPLES: usize = 60;
+const SAMPLE_MS: i32 = 2_000;
+
+impl Usage {
+    pub fn add(&mut self, sample: &AllocResourceUsage) {
+        self.tasks = sample.tasks.iter().map(|(name, t)| (name.clone(), t.resource_usage.as_ref().map(numbers).unwrap_or_default())).collect();
+        let total = match &sample.resource_usage {
+            Some(usage) => numbers(usage),
+            None => self.tasks.values().fold((0.0, 0.0), |(c, m), (cpu, memory)| (c + cpu, m + memory)),
+        };
+        for (list, value) in [(&mut self.cpu, total.0), (&mut self.memory, total.1)] {
+            list.push(value);
+            if list.len() > SAMPLES {
+                list.remove(0);
+            }
+        }
+    }
+}
+
+/// MHz and MiB.
+fn numbers(usage: &ResourceUsage) -> (f64, f64) {
+    let cpu = usage.cpu_stats.as_ref().map_or(0.0, |c| c.total_ticks);
+    let memory = usage.memory_stats.as_ref().map_or(0.0, |m| m.rss.max(m.usage) as f64 / 1_048_576.0);
+    (cpu, memory)
+}
+
+/// Reads the use every two seconds, while the page shows and something runs.
+fn usage(id: Memo<String>, ended: Memo<bool>) -> RwSignal<Usage> {
+    let usage = RwSignal::new(Usage::default());
+    let client = client();
+    Effect::new(move |_| {
+        let (asked, client) = (id.get(), client.clone());
+        usage.set(Usage::default());
+        leptos::task::spawn_local(async move {
+            while id.try_get_untracked().as_ref() == Some(&asked) && ended.try_get_untracked() == Some(false) {
+                if dom::visible()
+                    && let Ok(answer) = client.get::<AllocResourceUsage>(&format!("/v1/client/allocation/{asked}/stats")).await
+                {
+                    usage.try_update(|u| u.add(&answer.value));
+                }
+                dom::sleep_ms(SAMPLE_MS).await;
+            }
+        });
+    });
+    usage
+}
+
+/// MHz and MiB that the allocation was given.
+fn given(alloc: &Alloc) -> (f64, f64) {
+    let tasks = alloc.resources.iter().flat_map(|r| r.tasks.values());
+    tasks.fold((0.0, 0.0), |(c, m), t| (c + t.cpu.cpu_shares as f64, m + t.memory.memory_mb as f64))
+}
+
+#[component]
+fn Use(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
+    let texts = t();
+    let cpu = Signal::derive(move || usage.with(|u| u.cpu.clone()));
+    let memory = Signal::derive(move || usage.with(|u| u.memory.clone()));
+    let limit = Memo::new(move |_| alloc.with(given));
+    let span = i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64;
+    let body = view! {
+        <div class="body halves">
+            <Chart title=texts.cpu unit="MHz" values=cpu limit=Signal::derive(move || limit.get().0) span=span/>
+            <Chart title=texts.memory unit="MiB" values=memory limit=Signal::derive(move || limit.get().1) span=span/>
+        </div>
+    };
+    panel(texts.usage, (), view! { <span class="t12 t3">{texts.live}</span> }, body)
+}
+
+#[component]
+fn Tasks(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
+    let texts = t();
+    let names = Memo::new(move |_| alloc.with(task_names));
+    let row = move |name: String| {
+        let this = StoredValue::new(name.clone());
+        let state = Memo::new(move |_| alloc.with(|a| a.task_states.get(&this.get_value()).cloned().unwrap_or_default()));
+        let task = Memo::new(move |_| alloc.with(|a| a.group().and_then(|g| g.tasks.iter().find(|t| t.name == this.get_value()).cloned()).unwrap_or_default()));
+        let used = move || usage.with(|u| u.tasks.get(&this.get_value()).copied());
+        let number = move |used: Option<f64>, of: i64, label: &'static str| match used {
+            Some(n) => view! { <span class="row end-r">{meter(super::clients::percent(n as i64, of), label.to_owned(), false)}{thousands(n.round() as i64)}" "<span class="t3">{fill(texts.of_x, &[&thousands(of)])}</span></span> }.into_any(),
+            None => view! { <span class="t3">{thousands(of)}</span> }.into_any(),
+        };
+        let id = alloc.with_untracked(|a| a.id.clone());
+        let (logs, restart_id) = (paths::alloc_logs(&id, &name), id);
+        let running = move || state.with(|s| s.state == "running");
+        let restart = move || {
+            let (id, task) = (restart_id.clone(), this.get_value());
+            running().then(|| view! {
+                <AskButton label=fill(texts.restart_of, &[&task]) icon_name="restart" class="icon ghost small" ask=move |()| actions::restart_alloc(id.clone(), String::new(), task.clone())/>
+            })
+        };
+        view! {
+            <tr>
+                <td class="m1"><a class="name" href=logs.clone()>{name.clone()}</a></td>
+                <td class="mr">{move || state.with(|s| status(with_time(task_badge(texts, s), s)))}</td>
+                <td class="t2 x4">{move || task.with(|t| t.driver.clone())}</td>
+                <td class="t2 x5">{move || task.with(|t| runs(t).to_owned())}</td>
+                <td class="num m2">{move || number(used().map(|u| u.0), task.with(|t| t.resources.cpu), texts.cpu)}</td>
+                <td class="num mr">{move || number(used().map(|u| u.1), task.with(|t| t.resources.memory_mb), texts.memory)}</td>
+                <td class="num x4">{move || state.with(|s| s.restarts)}</td>
+                <td class="num"><span class="row row-1 end-r">
+                    <a class="btn icon ghost small" href=logs aria-label=fill(texts.logs_of, &[&name]) title=fill(texts.logs_of, &[&name])>{icon("logs")}</a>{restart}
+                </span></td>
+            </tr>
+        }
+    };
+    let table = view! {
+        <table class="table stacked" aria-label=texts.tasks>
+            <thead><tr>
+                <th scope="col">{texts.task}</th><th scope="col">{texts.state}</th><th scope="col" class="x4">{texts.driver}</th><th scope="col" class="x5">{texts.runs}</th>
+                <th scope="col" class="num">{texts.cpu}", MHz"</th><th scope="col" class="num">{texts.memory}", MiB"</th>
+                <th scope="col" class="num x4">{texts.restarts}</th><th scope="col"><span class="vh">{texts.actions}</span></th>
+            </tr></thead>
+            <tbody><For each=move || names.get() key=Clone::clone children=row/></tbody>
+        </table>
+    };
+    panel(texts.tasks, view! { <span class="t3">{move || names.with(Vec::len)}</span> }, (), table)
+}
+
+/// When the task runs: `main`, `before main`, …
+pub fn runs(task: &Task) -> &'static str {
+    let texts = t();
+    match task.lifecycle.as_ref().map(|l| (l.hook.as_str(), l.sidecar)) {
+        Some(("prestart", true)) => texts.sidecar,
+        Some(("prestart", _)) => texts.before_main,
+        Some(("poststart", _)) => texts.beside_main,
+        Some(("poststop", _)) => texts.after_main,
+        _ => texts.main,
+    }
+}
+
+fn with_time(badge: Badge, state: &TaskState) -> Badge {
+    let started = state.started_at.0.0;
+    let finished = state.finished_at.0.0;
+    if badge.sub.is_empty() && started > 0 && finished > started { badge.sub(crate::format::span((finished - started) / 1_000_000_000)) } else { badge }
+}
+
+fn ports(alloc: &Alloc) -> Option<AnyView> {
+    let texts = t();
+    let ports = alloc.resources.as_ref().map(|r| r.shared.ports.clone()).filter(|p| !p.is_empty())?;
+    let line = |p: tarpan_api::wire::AllocatedPortMapping| {
+        let address = format!("{}:{}", p.host_ip, p.value);
+        view! {
+            <li>
+                {icon("port")}<span>{p.label}</span><span class="grow"></span>
+                <a class="mono link" href=format!("http://{address}") rel="noreferrer">{address.clone()}</a>
+                {(p.to > 0).then(|| view! { <span class="t3 t12">"→ "{p.to}</span> })}
+                {copy_button(address, texts.copy_address)}
+            </li>
+        }
+    };
+    Some(panel(texts.ports, (), (), view! { <ul class="rows">{ports.into_iter().map(line).collect_view()}</ul> }))
+}
+
+/// The scores of the node that was chosen, and of the next best ones.
+fn placement(alloc: &Alloc) -> Option<AnyView> {
+    let texts = t();
+    let metric = alloc.metrics.as_ref()?;
+    let here = metric.scores.iter().find(|s| s.node_id.to_string() == alloc.node_id)?;
+    let row = |(name, score): (String, f64)| {
+        view! { <dt>{name.clone()}</dt><dd>{meter(score.clamp(0.0, 1.0) * 81.0, name, true)}</dd><dd class="num">{format!("{score:.2}")}</dd> }
+    };
+    let scores = here.scores.iter().map(|(n, s)| row((n.to_string(), *s))).collect_view();
+    let others: Vec<_> = metric.scores.iter().filter(|s| s.node_id != here.node_id).map(|s| format!("{} {:.2}", s.node_id.short(), s.norm_score)).collect();
+    let candidates = fill(texts.n_candidates, &[&metric.nodes_looked_at().to_string()]);
+    let body = view! {
+        <div class="body">
+            <dl class="scores">{scores}<dt class="b">{texts.final_score}</dt><dd></dd><dd class="num b">{format!("{:.2}", here.norm_score)}</dd></dl>
+            {(!others.is_empty()).then(|| view! { <p class="t12 t2">{fill(texts.others_scored, &[&others.join(", ")])}</p> })}
+        </div>
+    };
+    Some(panel(texts.why_here, (), view! { <span class="t12 t3">{candidates}</span> }, body))
+}
+
+/// What an event says.
+pub fn event_text(event: &TaskEvent) -> String {
+    let said = [&event.display_message, &event.driver_error, &event.setup_error, &event.download_error, &event.validation_error, &event.message];
+    said.into_iter().find(|s| !s.is_empty()).cloned().unwrap_or_default()
+}
+
+fn events(alloc: &Alloc, most: usize) -> AnyView {
+    let texts = t();
+    let several = alloc.task_states.len() > 1;
+    let mut all: Vec<(i64, String, TaskEvent)> = Vec::new();
+    for (task, state) in &alloc.task_states {
+        all.extend(state.events.iter().map(|e| (e.time, task.clone(), e.clone())));
+    }
+    all.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
+    let line = |(at, task, event): (i64, String, TaskEvent)| {
+        let title = if several { format!("{task}: {}", event.type_) } else { event.type_.clone() };
+        view! { <li><At at=at/>{shape(event_kind(&event.type_, event.fails_task))}<span>{title}<br/><span class="who">{event_text(&event)}</span></span></li> }
+    };
+    let lines = all.into_iter().take(most).map(line).collect_view();
+    panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tarpan_api::wire::{CpuStats, MemoryStats, TaskResourceUsage};
+
+    #[test]
+    fn samples_are_summed_and_kept() {
+        let one = ResourceUsage {
+            memory_stats: Some(MemoryStats { rss: 2 << 20, ..Default::default() }),
+            cpu_stats: Some(CpuStats { total_ticks: 30.0, ..Default::default() }),
+        };
+        let task = TaskResourceUsage { resource_usage: Some(one), ..Default::default() };
+        let sample = AllocResourceUsage { tasks: [("a".to_owned(), task.clone()), ("b".to_owned(), task)].into(), ..Default::default() };
+        let mut usage = Usage::default();
+        (0..SAMPLES + 5).for_each(|_| usage.add(&sample));
+        assert_eq!((usage.cpu.len(), usage.cpu[0], usage.memory[0]), (SAMPLES, 60.0, 4.0));
+        assert_eq!(usage.tasks["a"], (30.0, 2.0));
+    }
+}

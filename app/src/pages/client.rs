@@ -1,0 +1,270 @@
+//! A client: what it has and what of it is taken, its drivers, its allocations, attributes, events; drain and eligibility.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use tarpan_api::wire::{AllocListStub, HostStats, Node};
+
+use super::clients::{Load, load, percent};
+use super::tables::{AllocTable, Columns, newest_first};
+use super::{actions, client, or_default, read};
+use crate::dom;
+use crate::format::{At, bytes, mib, short, span, thousands};
+use crate::lang::{fill, t};
+use crate::live::Topic;
+use crate::parts::dialog::AskButton;
+use crate::parts::loaded::{Loaded, Read};
+use crate::parts::{crumbs, fact, icon12, meter_two, panel, pill, shape, tabs};
+use crate::paths;
+use crate::status::{Kind, node_badge};
+
+#[component]
+pub fn ClientPage() -> impl IntoView {
+    let (params, query) = (use_params_map(), use_query_map());
+    let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
+    let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
+    let node: Read<Node> = read(move || format!("/v1/node/{}", id.get()), &[Topic::Node]);
+    let filter = move || format!("/v1/allocations?namespace=*&resources=true&filter={}", paths::encode(&format!("NodeID == \"{}\"", id.get()), false));
+    let allocs: Read<Vec<AllocListStub>> = read(filter, &[Topic::Allocation]);
+    view! {
+        <main id="main" class="page page-client">
+            <Loaded read=node view=move |node| {
+                let allocs = or_default(allocs);
+                let mine = Memo::new(move |_| newest_first(allocs.get().into_iter().filter(|a| a.node_id == id.get()).collect()));
+                view! { <Shown node=node allocs=mine.into() tab=tab/> }.into_any()
+            }/>
+        </main>
+    }
+}
+
+#[component]
+fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<String>) -> impl IntoView {
+    let texts = t();
+    let key = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone())));
+    let badge = move || node.with(|n| node_badge(texts, &n.status, n.drain_strategy.is_some(), &n.scheduling_eligibility));
+    let about = move || node.with(|n| [n.datacenter.clone(), format!("{} {}", texts.pool_l, n.node_pool), n.node_class.clone()].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" · "));
+    let items = move || {
+        let base = paths::client(&key.get().0);
+        let link = |name: &str| if name.is_empty() { base.clone() } else { format!("{base}?tab={name}") };
+        let all = [("", texts.overview, None), ("allocations", texts.allocations, Some(allocs.with(Vec::len))), ("attributes", texts.attributes, None), ("events", texts.events, None)];
+        tabs(all.into_iter().map(|(name, text, n)| (link(name), text, n, tab.get() == name)).collect())
+    };
+    let body = move || match tab.get().as_str() {
+        "allocations" => view! { <div class="pad">{panel(texts.allocations, (), (), view! { <AllocTable allocs=allocs columns=Columns { job: true, client: false }/> })}</div> }.into_any(),
+        "attributes" => attributes(node),
+        "events" => view! { <div class="pad">{events(node, usize::MAX)}</div> }.into_any(),
+        _ => view! { <Overview node=node allocs=allocs/> }.into_any(),
+    };
+    view! {
+        <Title text=move || key.get().1/>
+        <div class="page-head">
+            {move || crumbs(vec![("/ui/clients".to_owned(), texts.clients.to_owned())], key.get().1)}
+            <div class="title">
+                <h1>{move || key.get().1}</h1>
+                {move || pill(badge())}
+                <span class="mono t2">{move || short(&key.get().0)}</span>
+                <span class="t2">{about}</span>
+                <div class="actions"><Actions node=node allocs=allocs/></div>
+            </div>
+            {items}
+        </div>
+        {body}
+    }
+}
+
+#[component]
+fn Actions(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoView {
+    let texts = t();
+    let state = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone(), n.drain_strategy.is_some(), n.scheduling_eligibility == "eligible")));
+    let form = actions::DrainForm { deadline_s: RwSignal::new(3600), ignore_system: RwSignal::new(false) };
+    let extra = move || {
+        let choices = [(3600, texts.one_hour), (600, texts.ten_minutes), (0, texts.no_deadline), (-1, texts.at_once)];
+        let options = choices.map(|(s, text)| view! { <option value=s.to_string() selected=move || form.deadline_s.get_untracked() == s>{text}</option> });
+        view! {
+            <div class="formrow">
+                <div class="field"><label for="deadline">{texts.deadline}</label>
+                    <span class="select-wrap"><select class="select" id="deadline" on:change=move |e| form.deadline_s.set(event_target_value(&e).parse().unwrap_or(3600))>
+                        {options.into_iter().collect_view()}</select>{icon12("down")}</span></div>
+                <div class="field"><span class="label">{texts.system_jobs}</span><label class="check">
+                    <input type="checkbox" on:change=move |e| form.ignore_system.set(event_target_checked(&e))/>{texts.leave_running}</label></div>
+            </div>
+        }
+    };
+    move || {
+        let (id, name, draining, eligible) = state.get();
+        let count = move || allocs.with_untracked(|a| load(a.iter()).allocs);
+        let (a, b) = ((id.clone(), name.clone()), (id, name));
+        let drain = if draining {
+            view! { <AskButton label=texts.stop_drain.to_owned() icon_name="check" ask=move |()| actions::stop_drain(a.0.clone(), a.1.clone())/> }.into_any()
+        } else {
+            view! { <AskButton label=texts.drain_e.to_owned() icon_name="drain" extra=extra ask=move |()| actions::drain(a.0.clone(), a.1.clone(), count(), form)/> }.into_any()
+        };
+        let label = if eligible { texts.make_ineligible_e } else { texts.make_eligible_e };
+        let toggle = (!draining).then(|| view! {
+            <AskButton label=label.to_owned() icon_name="check" ask=move |()| actions::eligibility(b.0.clone(), b.1.clone(), !eligible)/>
+        });
+        view! { {toggle}{drain} }
+    }
+}
+
+/// Newest use of the node, read every two seconds while the page shows.
+fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Option<HostStats>> {
+    let newest = RwSignal::new(None);
+    let client = client();
+    Effect::new(move |_| {
+        let client = client.clone();
+        leptos::task::spawn_local(async move {
+            loop {
+                let Some(asked) = newest.try_with_untracked(|_| ()).map(|()| id()) else { return };
+                if dom::visible() {
+                    let answer = client.get::<HostStats>(&format!("/v1/client/stats?node_id={asked}")).await;
+                    if newest.try_set(answer.ok().map(|a| a.value)).is_some() {
+                        return;
+                    }
+                }
+                dom::sleep_ms(2_000).await;
+            }
+        });
+    });
+    newest
+}
+
+#[component]
+fn Overview(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoView {
+    let texts = t();
+    let id = Memo::new(move |_| node.with(|n| n.id.clone()));
+    let stats = stats(move || id.get_untracked());
+    let taken = Memo::new(move |_| allocs.with(|a| load(a.iter())));
+    let has = Memo::new(move |_| {
+        node.with(|n| n.node_resources.as_ref().map_or((0, 0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb, r.disk.disk_mb)))
+    });
+    let cpu_used = move || stats.with(|s| s.as_ref().map_or(0, |s| s.cpu_ticks_consumed as i64));
+    let memory_used = move || stats.with(|s| s.as_ref().and_then(|s| s.memory.as_ref().map(|m| (m.used / 1_048_576) as i64)).unwrap_or(0));
+    let resource = move |name: &'static str, used: Option<String>, used_part: i64, reserved: i64, whole: i64, says: String| {
+        view! {
+            <div class="stack stack-1">
+                <span class="t12 t2">{name}</span>
+                <span>{match used {
+                    Some(text) => view! { <b class="b t16">{text}</b><span class="unit">{texts.used}</span> }.into_any(),
+                    None => view! { <b class="b t16">{format!("{:.0} %", percent(reserved, whole))}</b><span class="unit">{texts.reserved}</span> }.into_any(),
+                }}</span>
+                {meter_two(percent(reserved, whole), percent(used_part, whole), name.to_owned())}
+                <span class="t12 t3">{says}</span>
+            </div>
+        }
+    };
+    let resources = move || {
+        let (Load { cpu, memory_mb, disk_mb, .. }, (cpus, memory, disk)) = (taken.get(), has.get());
+        let live = stats.with(Option::is_some);
+        let of = |part: String, whole: String| fill(texts.x_reserved_of, &[&part, &whole]);
+        view! {
+            {resource(texts.cpu, live.then(|| format!("{} MHz", thousands(cpu_used()))), cpu_used(), cpu, cpus, of(thousands(cpu), format!("{} MHz", thousands(cpus))))}
+            {resource(texts.memory, live.then(|| mib(memory_used())), memory_used(), memory_mb, memory, of(mib(memory_mb), mib(memory)))}
+            {resource(texts.disk, None, 0, disk_mb, disk, of(mib(disk_mb), mib(disk)))}
+        }
+    };
+    let count = view! { <span class="t3">{move || allocs.with(Vec::len)}</span> };
+    view! {
+        <div class="pad two">
+            <div class="stack stack-4">
+                {panel(texts.resources, view! { <span class="t12 t3">{texts.used_and_reserved}</span> }, (), view! { <div class="body thirds">{resources}</div> })}
+                {panel(texts.allocations, count, (), view! {
+                    <AllocTable allocs=allocs columns=Columns { job: true, client: false }/>
+                    {move || allocs.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_allocations}</p> })}
+                })}
+            </div>
+            <aside class="side stack stack-4" aria-label=texts.about>
+                {move || drivers(node)}
+                {move || about(node, stats)}
+                {move || events(node, 6)}
+            </aside>
+        </div>
+    }
+}
+
+fn drivers(node: Signal<Node>) -> AnyView {
+    let texts = t();
+    let rows = move || {
+        let drivers = node.with(|n| n.drivers.clone());
+        let volumes = node.with(|n| n.host_volumes.clone());
+        let line = |(name, d): (String, tarpan_api::wire::DriverInfo)| {
+            let (kind, word) = match (d.detected, d.healthy) {
+                (true, true) => (Kind::Complete, d.attributes.get(&format!("driver.{name}.version")).cloned().unwrap_or_else(|| texts.healthy.to_owned())),
+                (true, false) => (Kind::Failed, d.health_description.clone()),
+                _ => (Kind::Stopped, texts.not_there.to_owned()),
+            };
+            let mark = if kind == Kind::Complete { good_mark() } else { shape(kind) };
+            view! { <li>{mark}<span>{name}</span><span class="grow"></span><span class="t12 t3">{word}</span></li> }
+        };
+        let volume = |(name, v): (String, tarpan_api::wire::ClientHostVolumeConfig)| {
+            view! { <li>{good_mark()}<span>{texts.volume}" "{name}</span><span class="grow"></span><span class="t12 t3">{if v.read_only { texts.read_only } else { "" }}</span></li> }
+        };
+        view! { {drivers.into_iter().map(line).collect_view()}{volumes.into_iter().map(volume).collect_view()} }
+    };
+    panel(texts.health, (), (), view! { <ul class="rows">{rows}</ul> })
+}
+
+/// The green tick.
+fn good_mark() -> AnyView {
+    view! { <svg class="shape c-running" aria-hidden="true"><use href=Kind::Complete.shape()></use></svg> }.into_any()
+}
+
+fn about(node: Signal<Node>, stats: RwSignal<Option<HostStats>>) -> AnyView {
+    let texts = t();
+    let facts = move || {
+        node.with(|n| {
+            let attribute = |name: &str| n.attributes.get(name).cloned().unwrap_or_default();
+            let system = [attribute("os.name"), attribute("os.version"), attribute("kernel.version"), attribute("cpu.arch")];
+            let system = system.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ");
+            let meta = n.meta.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", ");
+            let up = stats.with(|s| s.as_ref().map(|s| fill(texts.up_x, &[&span(s.uptime as i64)])));
+            let memory = n.node_resources.as_ref().map_or(0, |r| r.memory.memory_mb);
+            view! {
+                <dl class="facts">
+                    {fact(texts.address, view! { <span class="mono">{n.http_addr.clone()}</span> })}
+                    {fact(texts.agent, attribute("nomad.version"))}
+                    {up.map(|up| fact(texts.uptime, up))}
+                    {fact(texts.system, system)}
+                    {fact(texts.cpu, format!("{} × {}", attribute("cpu.numcores"), attribute("cpu.modelname")))}
+                    {fact(texts.memory, bytes(memory.max(0) as u64 * 1_048_576))}
+                    {(!meta.is_empty()).then(|| fact(texts.meta, view! { <span class="mono">{meta}</span> }))}
+                </dl>
+            }
+        })
+    };
+    panel(texts.about, (), (), view! { <div class="body">{facts}</div> })
+}
+
+fn events(node: Signal<Node>, most: usize) -> AnyView {
+    let texts = t();
+    let lines = move || {
+        let mut events = node.with(|n| n.events.clone());
+        events.reverse();
+        let line = |e: tarpan_api::wire::NodeEvent| {
+            view! { <li><At at=e.timestamp.0.0/>{shape(Kind::Running)}<span>{e.message}<br/><span class="who">{e.subsystem}</span></span></li> }
+        };
+        events.into_iter().take(most).map(line).collect_view()
+    };
+    panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })
+}
+
+fn attributes(node: Signal<Node>) -> AnyView {
+    let texts = t();
+    let table = |title: &'static str, rows: std::collections::BTreeMap<String, String>| {
+        let rows = rows.into_iter().map(|(k, v)| view! { <tr><td class="mono">{k}</td><td class="mono t2">{v}</td></tr> });
+        let table = view! {
+            <div class="table-wrap"><table class="table fit" aria-label=title>
+                <thead><tr><th scope="col">{texts.name}</th><th scope="col">{texts.value}</th></tr></thead>
+                <tbody>{rows.collect_view()}</tbody>
+            </table></div>
+        };
+        panel(title, (), (), table)
+    };
+    view! {
+        <div class="pad stack stack-4">
+            {move || table(texts.attributes, node.with(|n| n.attributes.clone()))}
+            {move || node.with(|n| (!n.meta.is_empty()).then(|| table(texts.meta, n.meta.clone())))}
+        </div>
+    }
+    .into_any()
+}

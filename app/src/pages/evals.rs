@@ -1,0 +1,47 @@
+//! Evaluations, newest first; narrowed by status in the address.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+use tarpan_api::wire::Evaluation;
+
+use super::read;
+use super::tables::{EvalRow, eval_table};
+use crate::lang::t;
+use crate::live::Topic;
+use crate::parts::blank;
+use crate::parts::loaded::{Loaded, Read};
+
+#[component]
+pub fn Evaluations() -> impl IntoView {
+    let texts = t();
+    let query = use_query_map();
+    let wanted = Memo::new(move |_| query.with(|q| q.get("status").unwrap_or_default()));
+    let path = move || {
+        let status = Some(wanted.get()).filter(|s| !s.is_empty()).map(|s| format!("&status={s}")).unwrap_or_default();
+        format!("/v1/evaluations?namespace=*&reverse=true&per_page=200{status}")
+    };
+    let evals: Read<Vec<Evaluation>> = read(path, &[Topic::Evaluation]);
+    let choice = move |status: &'static str, text: &'static str| {
+        let href = if status.is_empty() { "/ui/evaluations".to_owned() } else { format!("/ui/evaluations?status={status}") };
+        view! { <a href=href aria-current=move || (wanted.get() == status).then_some("true")>{text}</a> }
+    };
+    view! {
+        <Title text=texts.evaluations/>
+        <main id="main" class="page">
+            <div class="page-head"><div class="title">
+                <h1>{texts.evaluations}</h1>
+                <div class="seg" role="group" aria-label=texts.status>
+                    {choice("", texts.all)}{choice("blocked", texts.blocked)}{choice("pending", texts.pending)}{choice("complete", texts.complete)}{choice("failed", texts.failed)}
+                </div>
+            </div></div>
+            <div class="pad list"><Loaded read=evals view=move |found| {
+                (move || if found.with(Vec::is_empty) {
+                    blank("evals", texts.no_evaluations, texts.no_evaluations_text, ())
+                } else {
+                    view! { <section class="panel">{eval_table(found.get().into_iter().map(EvalRow::from).collect(), true)}</section> }.into_any()
+                }).into_any()
+            }/></div>
+        </main>
+    }
+}

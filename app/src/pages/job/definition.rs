@@ -1,0 +1,42 @@
+//! The definition: the text as it was submitted, else the job as JSON.
+
+use leptos::prelude::*;
+use serde_json::Value;
+use tarpan_api::wire::JobSubmission;
+
+use super::JobData;
+use crate::dom;
+use crate::lang::t;
+use crate::live::Topic;
+use crate::pages::{or_default, read};
+use crate::parts::loaded::{Loaded, Read};
+use crate::parts::{copy_button, icon, panel};
+use crate::paths::v1_job;
+
+#[component]
+pub fn Definition(data: JobData) -> impl IntoView {
+    let texts = t();
+    let source: Read<JobSubmission> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}", j.version))), &[]);
+    let json: Read<Value> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "")), &[Topic::Job]);
+    let source = or_default(source);
+    let as_json = RwSignal::new(false);
+    let choose = move |json: bool, text: &'static str| {
+        view! { <button type="button" aria-pressed=move || (as_json.get() == json).to_string() on:click=move |_| as_json.set(json)>{text}</button> }
+    };
+    let content = move |value: Signal<Value>| {
+        let has_source = move || source.with(|s| !s.source.is_empty());
+        let text = Memo::new(move |_| match has_source() && !as_json.get() {
+            true => source.with(|s| s.source.clone()),
+            false => serde_json::to_string_pretty(&value.get()).unwrap_or_default(),
+        });
+        let name = move || data.job.with_untracked(|j| format!("{}.{}", j.id.replace('/', "-"), if has_source() && !as_json.get_untracked() { "nomad.hcl" } else { "json" }));
+        let end = view! {
+            {move || has_source().then(|| view! { <div class="seg" role="group" aria-label=texts.form>{choose(false, "HCL")}{choose(true, "JSON")}</div> })}
+            {move || copy_button(text.get(), texts.copy)}
+            <button type="button" class="btn small ghost" on:click=move |_| dom::download_text(&name(), &text.get_untracked())>{icon("download")}{texts.download}</button>
+        };
+        let note = move || (!has_source()).then(|| view! { <span class="t12 t3">{texts.no_source}</span> });
+        panel(texts.definition, note, end, view! { <pre class="code" tabindex="0" aria-label=texts.definition>{move || text.get()}</pre> })
+    };
+    view! { <div class="pad"><Loaded read=json view=content/></div> }
+}

@@ -1,0 +1,281 @@
+//! A job's page: head with its actions, and a tab for each side of it. The tab is in the address.
+
+mod children;
+mod definition;
+mod dispatch;
+pub mod overview;
+mod versions;
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::{use_params_map, use_query_map};
+use tarpan_api::wire::{AllocListStub, Deployment, Evaluation};
+
+use super::tables::{AllocTable, Columns, EvalRow, eval_table, newest_first};
+use super::{actions, or_default, read};
+use crate::lang::{Texts, t};
+use crate::live::Topic;
+use crate::parts::dialog::AskButton;
+use crate::parts::loaded::{Loaded, Read};
+use crate::parts::{blank, crumbs, icon, panel, pill, tabs};
+use crate::paths::{self, v1_job};
+use crate::rows::Counts;
+use crate::shapes::{Job, ServiceInstance};
+use crate::status::{Badge, Kind};
+
+/// What the tabs of a job read: handed down, so that each is read once.
+#[derive(Clone, Copy)]
+pub struct JobData {
+    pub job: Signal<Job>,
+    pub allocs: Signal<Vec<AllocListStub>>,
+    pub evals: Signal<Vec<Evaluation>>,
+    pub deployments: Signal<Vec<Deployment>>,
+}
+
+#[component]
+pub fn JobPage() -> impl IntoView {
+    let (params, query) = (use_params_map(), use_query_map());
+    let id = Memo::new(move |_| params.with(|p| p.get("job").unwrap_or_default()));
+    let namespace = Memo::new(move |_| query.with(|q| q.get("namespace").unwrap_or_else(|| "default".to_owned())));
+    let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
+    let path = move |rest: &'static str| move || v1_job(&namespace.get(), &id.get(), rest);
+    let job: Read<Job> = read(path(""), &[Topic::Job]);
+    let allocs: Read<Vec<AllocListStub>> = read(path("/allocations"), &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Vec<Evaluation>> = read(path("/evaluations"), &[Topic::Evaluation, Topic::Job]);
+    let deployments: Read<Vec<Deployment>> = read(path("/deployments"), &[Topic::Deployment, Topic::Job]);
+    view! {
+        <Title text=move || id.get()/>
+        <main id="main" class="page page-job">
+            <Loaded read=job view=move |job| {
+                let allocs = or_default(allocs);
+                let allocs = Memo::new(move |_| newest_first(allocs.get())).into();
+                let data = JobData { job, allocs, evals: or_default(evals), deployments: or_default(deployments) };
+                view! { <Head data=data tab=tab/><Body data=data tab=tab/> }.into_any()
+            }/>
+        </main>
+    }
+}
+
+/// A job's state, from the job and its allocations.
+pub fn job_badge(t: &Texts, job: &Job, allocs: &[AllocListStub], deployments: &[Deployment], blocked: bool) -> Badge {
+    if job.stop {
+        return Badge::new(Kind::Stopped, t.stopped);
+    }
+    if job.is_periodic() {
+        return Badge::new(Kind::Running, t.scheduled);
+    }
+    if job.is_parameterized() {
+        return Badge::new(Kind::Complete, t.ready);
+    }
+    let counts = current_counts(job, allocs);
+    let active = deployments.iter().find(|d| d.job_version == job.version && d.status == "running");
+    let waiting = active.is_some_and(|d| d.task_groups.values().any(needs_promotion));
+    match job.status.as_str() {
+        _ if blocked && job.status != "dead" => Badge::new(Kind::Blocked, t.blocked),
+        "dead" if counts.failed > 0 && counts.complete == 0 => Badge::new(Kind::Failed, t.failed),
+        "dead" => Badge::new(Kind::Complete, t.complete),
+        _ if waiting => Badge::new(Kind::Canary, t.deploying).sub(t.waiting_for_you),
+        _ if active.is_some() => Badge::new(Kind::Canary, t.deploying),
+        "pending" => Badge::new(Kind::Pending, t.pending),
+        _ if counts.running == 0 && counts.starting > 0 => Badge::new(Kind::Pending, t.starting),
+        _ if job.type_ == "service" && (counts.running as i64) < job.groups.iter().map(|g| g.count).sum() => Badge::new(Kind::Degraded, t.degraded),
+        _ => Badge::new(Kind::Running, t.running),
+    }
+}
+
+/// Canaries that wait for somebody to promote them.
+pub fn needs_promotion(state: &tarpan_api::wire::DeploymentState) -> bool {
+    state.desired_canaries > 0 && !state.promoted && !state.auto_promote
+}
+
+/// Allocations of the wanted ones, by state; of a batch job those that ended too.
+pub fn current_counts(job: &Job, allocs: &[AllocListStub]) -> Counts {
+    let mut counts = Counts::default();
+    for alloc in allocs.iter().filter(|a| a.desired_status == "run" || job.type_ == "batch") {
+        match alloc.client_status.as_str() {
+            "running" => counts.running += 1,
+            "pending" => counts.starting += 1,
+            "complete" => counts.complete += 1,
+            "failed" => counts.failed += 1,
+            "lost" => counts.lost += 1,
+            _ => counts.unknown += 1,
+        }
+    }
+    counts
+}
+
+/// The newest blocked evaluation that still holds.
+pub fn blocked_eval(evals: &[Evaluation]) -> Option<&Evaluation> {
+    evals.iter().filter(|e| e.status == "blocked").max_by_key(|e| (e.create_time, e.create_index))
+}
+
+#[component]
+fn Head(data: JobData, tab: Memo<String>) -> impl IntoView {
+    let texts = t();
+    let badge = Memo::new(move |_| {
+        let blocked = data.evals.with(|e| blocked_eval(e).is_some());
+        data.job.with(|job| data.allocs.with(|a| data.deployments.with(|d| job_badge(texts, job, a, d, blocked))))
+    });
+    let key = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone())));
+    let trail = move || {
+        let (namespace, id) = key.get();
+        let parent = data.job.with(|j| j.parent_id.clone());
+        let mut links = vec![("/ui/jobs".to_owned(), texts.jobs.to_owned())];
+        if !parent.is_empty() {
+            links.push((paths::job(&namespace, &parent), parent.clone()));
+        }
+        crumbs(links, id.strip_prefix(&format!("{parent}/")).unwrap_or(&id).to_owned())
+    };
+    let items = move || {
+        let (namespace, id) = key.get();
+        let (allocs, evals) = (data.allocs.with(Vec::len), data.evals.with(Vec::len));
+        let deployments = data.deployments.with(Vec::len);
+        let (parent, service) = data.job.with(|j| (j.is_parent(), j.type_ == "service"));
+        let mut items = vec![("", texts.overview, None)];
+        if parent {
+            items.push(("children", texts.children, None));
+        }
+        items.extend([("definition", texts.definition, None), ("versions", texts.versions, None)]);
+        if service {
+            items.push(("deployments", texts.deployments, Some(deployments)));
+        }
+        items.push(("evaluations", texts.evaluations, Some(evals)));
+        if !parent {
+            items.extend([("allocations", texts.allocations, Some(allocs)), ("services", texts.services, None)]);
+        }
+        let current = tab.get();
+        tabs(items.into_iter().map(|(name, text, n)| (paths::job_tab(&namespace, &id, name), text, n, name == current)).collect())
+    };
+    let about = move || data.job.with(|j| format!("{} · {} {}", j.kind(), texts.version_l, j.version));
+    view! {
+        <div class="page-head">
+            {trail}
+            <div class="title">
+                <h1>{move || data.job.with(|j| j.name.clone())}</h1>
+                {move || pill(badge.get())}
+                <span class="t2">{about}</span>
+                <div class="actions"><Actions data=data/></div>
+            </div>
+            {items}
+        </div>
+    }
+}
+
+/// What may be done with the job now.
+#[component]
+fn Actions(data: JobData) -> impl IntoView {
+    let texts = t();
+    let state = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone(), j.stop || j.status == "dead", j.is_periodic(), j.is_parameterized(), j.stop)));
+    let purge = RwSignal::new(false);
+    let extra = move || {
+        view! {
+            <label class="check">
+                <input type="checkbox" prop:checked=move || purge.get() on:change=move |e| purge.set(event_target_checked(&e))/>
+                {texts.purge_too}
+            </label>
+        }
+    };
+    move || {
+        let (namespace, id, dead, periodic, parameterized, stopped) = state.get();
+        let running = move || data.allocs.with_untracked(|a| a.iter().filter(|a| a.client_status == "running").count() as u64);
+        let key = (namespace.clone(), id.clone());
+        let force = {
+            let key = key.clone();
+            (periodic && !stopped).then(|| view! {
+                <AskButton label=texts.launch_now.to_owned() icon_name="play" ask=move |()| actions::force_periodic(key.0.clone(), key.1.clone())/>
+            })
+        };
+        let dispatch = (parameterized && !stopped).then(|| view! {
+            <a class="btn primary" href=paths::job_tab(&namespace, &id, "dispatch")>{icon("play")}{texts.dispatch_e}</a>
+        });
+        let edit = view! { <a class="btn" href=format!("/ui/run?job={}&namespace={}", paths::encode(&id, false), paths::encode(&namespace, false))>{icon("file")}{texts.edit}</a> };
+        let stop_key = key.clone();
+        let end = if stopped {
+            view! { <AskButton label=texts.start_e.to_owned() icon_name="play" ask=move |()| actions::start_job(key.0.clone(), key.1.clone())/> }.into_any()
+        } else {
+            ().into_any()
+        };
+        let stop_label = if dead { texts.purge_e } else { texts.stop_e };
+        view! {
+            {dispatch}{force}{edit}{end}
+            <AskButton label=stop_label.to_owned() icon_name="stop" class="danger" extra=extra
+                ask=move |()| { purge.set(dead); actions::stop_job(stop_key.0.clone(), stop_key.1.clone(), running(), purge) }/>
+        }
+    }
+}
+
+#[component]
+fn Body(data: JobData, tab: Memo<String>) -> impl IntoView {
+    move || match tab.get().as_str() {
+        "definition" => view! { <definition::Definition data=data/> }.into_any(),
+        "versions" => view! { <versions::Versions data=data/> }.into_any(),
+        "children" => view! { <children::Children data=data/> }.into_any(),
+        "dispatch" => view! { <dispatch::DispatchForm data=data/> }.into_any(),
+        "deployments" => view! { <Deployments data=data/> }.into_any(),
+        "evaluations" => view! { <Evaluations data=data/> }.into_any(),
+        "allocations" => view! { <Allocations data=data/> }.into_any(),
+        "services" => view! { <Services data=data/> }.into_any(),
+        _ => view! { <overview::Overview data=data/> }.into_any(),
+    }
+}
+
+#[component]
+fn Allocations(data: JobData) -> impl IntoView {
+    let texts = t();
+    let table = view! { <AllocTable allocs=data.allocs columns=Columns { client: true, job: false }/> };
+    let content = move || data.allocs.with(Vec::is_empty).then(|| blank("play", texts.no_allocations, texts.no_allocations_text, ()));
+    view! { <div class="pad">{panel(texts.allocations, view! { <span class="t3">{move || data.allocs.with(Vec::len)}</span> }, (), view! { {table}{content} })}</div> }
+}
+
+#[component]
+fn Evaluations(data: JobData) -> impl IntoView {
+    let texts = t();
+    let table = move || eval_table(data.evals.get().into_iter().map(EvalRow::from).collect(), false);
+    view! { <div class="pad">{panel(texts.evaluations, view! { <span class="t3">{move || data.evals.with(Vec::len)}</span> }, (), table)}</div> }
+}
+
+#[component]
+fn Deployments(data: JobData) -> impl IntoView {
+    let texts = t();
+    let rows = move || {
+        let mut all = data.deployments.get();
+        all.sort_by_key(|d| std::cmp::Reverse((d.job_version, d.create_index)));
+        let line = |d: Deployment| {
+            let sum = |get: fn(&tarpan_api::wire::DeploymentState) -> i64| d.task_groups.values().map(get).sum::<i64>();
+            view! {
+                <tr>
+                    <td class="m1 mono">{crate::format::short(&d.id)}</td>
+                    <td class="mr">{crate::parts::status(crate::status::deployment_badge(texts, &d.status, d.task_groups.values().any(needs_promotion)))}</td>
+                    <td class="num t2">{format!("v{}", d.job_version)}</td>
+                    <td class="num t2">{sum(|g| g.placed_allocs)}" / "{sum(|g| g.desired_total)}</td>
+                    <td class="num t2">{sum(|g| g.healthy_allocs)}</td>
+                    <td class="num t2">{sum(|g| g.unhealthy_allocs)}</td>
+                    <td class="m2 t2">{d.status_description.clone()}</td>
+                </tr>
+            }
+        };
+        all.into_iter().map(line).collect_view()
+    };
+    let table = view! {
+        <table class="table stacked" aria-label=texts.deployments>
+            <thead><tr>
+                <th scope="col">{texts.deployment}</th><th scope="col">{texts.status}</th><th scope="col" class="num">{texts.version}</th>
+                <th scope="col" class="num">{texts.placed}</th><th scope="col" class="num">{texts.healthy_c}</th>
+                <th scope="col" class="num">{texts.unhealthy_c}</th><th scope="col">{texts.description}</th>
+            </tr></thead>
+            <tbody>{rows}</tbody>
+        </table>
+    };
+    view! { <div class="pad">{panel(texts.deployments, (), (), table)}</div> }
+}
+
+#[component]
+fn Services(data: JobData) -> impl IntoView {
+    let texts = t();
+    let services: Read<Vec<ServiceInstance>> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/services")), &[Topic::Service, Topic::Allocation]);
+    view! {
+        <div class="pad">
+            {panel(texts.services, (), (), view! { <Loaded read=services view=|found| view! { <super::services::InstanceTable found=found/> }.into_any()/> })}
+        </div>
+    }
+}

@@ -1,0 +1,259 @@
+//! A task's output as it comes: stdout or stderr, search, wrap, pause, download. Without JavaScript the last of it, as it was.
+
+use std::collections::VecDeque;
+
+use futures::StreamExt;
+use leptos::prelude::*;
+use tarpan_api::{Client, Error};
+
+use super::{client, or_default};
+use crate::dom;
+use crate::lang::{fill, t};
+use crate::parts::icon;
+use crate::parts::loaded::{Read, sentence};
+use crate::paths;
+
+/// Lines kept; older ones go.
+const MOST_LINES: usize = 5_000;
+/// Bytes asked for of what was written before.
+const TAIL_BYTES: u64 = 65_536;
+
+/// Output in lines, with the number of each since the page began to listen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lines {
+    lines: VecDeque<(u64, String)>,
+    /// Bytes after the last line break: a line that is not complete, or half a character.
+    rest: Vec<u8>,
+    next: u64,
+}
+
+impl Lines {
+    /// Takes what came.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
+        while let Some(end) = self.rest.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            self.add(&line[..end]);
+        }
+        // A line without end must not grow for ever.
+        if self.rest.len() > 64 * 1024 {
+            let line = std::mem::take(&mut self.rest);
+            self.add(&line);
+        }
+    }
+
+    fn add(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.lines.push_back((self.next, without_escapes(&String::from_utf8_lossy(line))));
+        self.next += 1;
+        if self.lines.len() > MOST_LINES {
+            self.lines.pop_front();
+        }
+    }
+
+    /// The lines that contain `text`, and what is there of the next one.
+    pub fn matching(&self, text: &str) -> Vec<(u64, String)> {
+        let tail = (!self.rest.is_empty()).then(|| (self.next, without_escapes(&String::from_utf8_lossy(&self.rest))));
+        let text = text.to_lowercase();
+        let all = self.lines.iter().cloned().chain(tail);
+        all.filter(|(_, line)| text.is_empty() || line.to_lowercase().contains(&text)).collect()
+    }
+
+    pub fn text(&self) -> String {
+        self.matching("").into_iter().map(|(_, line)| line + "\n").collect()
+    }
+}
+
+/// A line without the terminal's colour and cursor sequences.
+pub fn without_escapes(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        if c != '\u{1b}' {
+            out.push(c);
+            continue;
+        }
+        if rest.next() == Some('[') {
+            for c in rest.by_ref() {
+                if c.is_ascii_alphabetic() || c == '~' {
+                    break;
+                }
+            }
+        }
+    }
+    out
+}
+
+/// How a line reads: errors stand out.
+pub fn is_error(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["error", "fatal", "panic"].iter().any(|w| line.split(|c: char| !c.is_ascii_alphanumeric()).any(|x| x == *w))
+}
+
+fn path(alloc: &str, task: &str, stream: &str, follow: bool) -> String {
+    let task = paths::encode(task, false);
+    format!("/v1/client/fs/logs/{alloc}?task={task}&type={stream}&follow={follow}&plain=true&origin=end&offset={TAIL_BYTES}")
+}
+
+/// The panel. `task` is the one shown at first.
+#[component]
+pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoView {
+    let texts = t();
+    let alloc = StoredValue::new(alloc);
+    let task = RwSignal::new(if tasks.contains(&task) { task } else { tasks.first().cloned().unwrap_or_default() });
+    let (stream, paused, wrap, search) = (RwSignal::new("stdout"), RwSignal::new(false), RwSignal::new(true), RwSignal::new(String::new()));
+    let (lines, said) = (RwSignal::new(Lines::default()), RwSignal::new(None::<String>));
+    let client = client();
+    let first: Read<String> = Resource::new(move || (task.get(), stream.get()), {
+        let client = client.clone();
+        move |(task, stream): (String, &'static str)| {
+            let client = client.clone();
+            async move { text_of(&client, &path(&alloc.get_value(), &task, stream, false)).await }
+        }
+    });
+    let first = or_default(first);
+    follow(client, alloc, task, stream, paused, lines, said);
+    let shown = Memo::new(move |_| {
+        let live = lines.with(|l| l.matching(&search.get()));
+        if !live.is_empty() || lines.with(|l| l.next > 0) {
+            return live;
+        }
+        let mut then = Lines::default();
+        first.with(|text| then.push(text.as_bytes()));
+        then.matching(&search.get())
+    });
+    let choose = move |name: &'static str| {
+        view! { <button type="button" aria-pressed=move || (stream.get() == name).to_string() on:click=move |_| stream.set(name)>{name}</button> }
+    };
+    let pick = move |name: String| {
+        let (this, chosen) = (name.clone(), name.clone());
+        view! { <button type="button" aria-pressed=move || (task.get() == chosen).to_string() on:click=move |_| task.set(this.clone())>{name}</button> }
+    };
+    let box_ref = NodeRef::<leptos::html::Div>::new();
+    Effect::new(move |_| {
+        shown.track();
+        if let (Some(element), false) = (box_ref.get(), paused.get_untracked()) {
+            request_animation_frame(move || element.set_scroll_top(element.scroll_height()));
+        }
+    });
+    let save = move |_| dom::download_text(&format!("{}.{}.log", task.get_untracked(), stream.get_untracked()), &lines.with_untracked(Lines::text));
+    view! {
+        <section class="panel">
+            <header class="wrap">
+                <h2>{texts.logs}</h2>
+                {(tasks.len() > 1).then(|| view! { <div class="seg" role="group" aria-label=texts.task>{tasks.into_iter().map(pick).collect_view()}</div> })}
+                <div class="seg" role="group" aria-label=texts.stream>{choose("stdout")}{choose("stderr")}</div>
+                <span class="grow"></span>
+                <label class="affix find">{icon("search")}<span class="vh">{texts.search_logs}</span>
+                    <input type="text" placeholder=texts.search_logs on:input=move |e| search.set(event_target_value(&e))/></label>
+                <span class="t12 t2 nw">{move || fill(texts.n_lines, &[&shown.with(Vec::len).to_string()])}</span>
+                <span class="wide row row-1">
+                    <button type="button" class="btn icon ghost small" aria-label=texts.wrap_lines title=texts.wrap_lines aria-pressed=move || wrap.get().to_string()
+                        on:click=move |_| wrap.update(|w| *w = !*w)>{icon("wrap")}</button>
+                    <button type="button" class="btn icon ghost small" aria-label=texts.download title=texts.download on:click=save>{icon("download")}</button>
+                </span>
+                <button type="button" class="btn small" aria-pressed=move || paused.get().to_string() on:click=move |_| paused.update(|p| *p = !*p)>
+                    {move || icon(if paused.get() { "play" } else { "pause" })}{move || if paused.get() { texts.follow } else { texts.pause }}
+                </button>
+            </header>
+            {move || said.get().filter(|_| shown.with(Vec::is_empty)).map(|text| view! { <p class="body t2">{text}</p> })}
+            <div class=move || if wrap.get() { "log logbox" } else { "log logbox nowrap" } node_ref=box_ref tabindex="0" role="log" aria-label=texts.logs>
+                <Transition fallback=|| ()>
+                    <For each=move || shown.get() key=|(n, line)| (*n, line.len()) children=|(_, line)| {
+                        let class = if is_error(&line) { "l err" } else { "l" };
+                        view! { <div class=class><span class="lane"></span><span>{line}</span></div> }
+                    }/>
+                </Transition>
+            </div>
+        </section>
+    }
+}
+
+/// A body as text.
+async fn text_of(client: &Client, path: &str) -> Result<String, Error> {
+    let mut stream = client.stream(path).await?;
+    let mut all = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        all.extend_from_slice(&chunk?);
+        if all.len() as u64 > 2 * TAIL_BYTES {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&all).into_owned())
+}
+
+/// Listens while the page shows: again after an end, anew when another task or stream is chosen. A paused page does not listen.
+fn follow(
+    client: Client,
+    alloc: StoredValue<String>,
+    task: RwSignal<String>,
+    stream: RwSignal<&'static str>,
+    paused: RwSignal<bool>,
+    lines: RwSignal<Lines>,
+    said: RwSignal<Option<String>>,
+) {
+    Effect::new(move |_| {
+        let wish = (task.get(), stream.get());
+        if paused.get() {
+            return;
+        }
+        let client = client.clone();
+        let still = {
+            let wish = wish.clone();
+            move || {
+                let chosen = task.try_get_untracked().zip(stream.try_get_untracked());
+                chosen.as_ref() == Some(&wish) && paused.try_get_untracked() == Some(false)
+            }
+        };
+        leptos::task::spawn_local(async move {
+            while still() {
+                let Some(id) = alloc.try_get_value() else { return };
+                match client.stream(&path(&id, &wish.0, wish.1, true)).await {
+                    Ok(mut body) => {
+                        said.try_set(None);
+                        lines.try_set(Lines::default());
+                        while let Some(Ok(chunk)) = body.next().await {
+                            if !still() {
+                                return;
+                            }
+                            lines.try_update(|l| l.push(&chunk));
+                        }
+                    }
+                    Err(error) => drop(said.try_set(Some(sentence(&error)))),
+                }
+                dom::sleep_ms(3_000).await;
+            }
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_become_lines() {
+        let mut lines = Lines::default();
+        for chunk in [&b"one\r\ntw"[..], "o \u{e9}".as_bytes().split_last().expect("bytes").1, &[0xa9], b"\n\x1b[31mred\x1b[0m\nhal"] {
+            lines.push(chunk);
+        }
+        let texts: Vec<_> = lines.matching("").into_iter().map(|(_, l)| l).collect();
+        assert_eq!(texts, ["one", "two é", "red", "hal"]);
+        assert_eq!(lines.matching("TW").len(), 1);
+    }
+
+    #[test]
+    fn old_lines_go() {
+        let mut lines = Lines::default();
+        (0..MOST_LINES + 10).for_each(|i| lines.push(format!("{i}\n").as_bytes()));
+        let found = lines.matching("");
+        assert_eq!((found.len(), found[0].1.as_str()), (MOST_LINES, "10"));
+    }
+
+    #[test]
+    fn errors_stand_out() {
+        for (line, bad) in [("10:24 ERROR redis: timeout", true), ("no errors", false), ("thread panicked", false), ("level=fatal x", true)] {
+            assert_eq!(is_error(line), bad, "{line}");
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Run a job: write it, see what is wrong while typing, see what a run would change and where it would go, run it, watch it.
+
+mod follow;
+mod plan;
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+use serde_json::{Value, json};
+use tarpan_api::wire::JobSubmission;
+use tarpan_api::{Client, Error};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+
+use super::{client, or_default, read};
+use crate::dom;
+use crate::lang::{Texts, fill, t};
+use crate::parts::editor::{CodeEditor, Handle};
+use crate::parts::loaded::{Read, sentence};
+use crate::parts::{copy_button, icon, icon12, note, shape};
+use crate::paths::v1_job;
+use crate::shell::Assets;
+use crate::status::Kind;
+use crate::web::{Checked, Problem, check};
+
+/// A sample to begin with: name, what it shows, text.
+pub struct Template {
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! template {
+    ($name:literal) => {
+        Template { name: $name, text: include_str!(concat!("../../../jobs/", $name, ".nomad.hcl")) }
+    };
+}
+
+pub static TEMPLATES: [Template; 10] = [
+    template!("pytechco-redis"),
+    template!("pytechco-web"),
+    template!("pytechco-setup"),
+    template!("pytechco-employee"),
+    template!("raw_exec/pytechco-redis"),
+    template!("raw_exec/pytechco-web"),
+    template!("raw_exec/pytechco-setup"),
+    template!("raw_exec/pytechco-employee"),
+    template!("second/bvc"),
+    template!("second/tetris"),
+];
+
+/// How long a person stops typing before the text is checked, and planned.
+const CHECK_MS: i32 = 150;
+const PLAN_MS: i32 = 500;
+
+/// What the page knows of the text.
+#[derive(Clone, Copy)]
+pub struct Draft {
+    pub text: RwSignal<String>,
+    pub checked: RwSignal<Checked>,
+    /// The checked text is the text; false while it is being checked.
+    pub fresh: RwSignal<bool>,
+}
+
+impl Draft {
+    pub fn errors(&self) -> usize {
+        self.checked.with(|c| c.problems.iter().filter(|p| p.severity == "error").count())
+    }
+    /// Namespace and id of the job in the text.
+    pub fn key(&self) -> Option<(String, String)> {
+        self.checked.with(|c| c.job.as_ref().and_then(key_of))
+    }
+}
+
+/// Namespace and id of a job in the API's form.
+pub fn key_of(job: &Value) -> Option<(String, String)> {
+    let id = job["ID"].as_str().or_else(|| job["Name"].as_str()).filter(|id| !id.is_empty())?;
+    Some((job["Namespace"].as_str().filter(|n| !n.is_empty()).unwrap_or("default").to_owned(), id.to_owned()))
+}
+
+#[component]
+pub fn Run() -> impl IntoView {
+    let texts = t();
+    let query = use_query_map();
+    let draft = Draft { text: RwSignal::new(String::new()), checked: RwSignal::new(Checked::default()), fresh: RwSignal::new(true) };
+    let handle: Handle = StoredValue::new(None);
+    let running = RwSignal::new(None::<(String, String, String)>);
+    let edited = Memo::new(move |_| query.with(|q| Some((q.get("namespace").unwrap_or_else(|| "default".to_owned()), q.get("job")?))));
+    begin(draft, edited, query.with_untracked(|q| q.get("template")));
+    watch(draft);
+    let problems = Signal::derive(move || draft.checked.with(|c| c.problems.clone()));
+    view! {
+        <Title text=texts.run_a_job/>
+        <main id="main" class="page page-run">
+            <div class="page-head runhead"><div class="title">
+                <nav class="crumbs wide" aria-label=texts.breadcrumb><a href="/ui/jobs">{texts.jobs}</a>{icon("right")}</nav>
+                <h1>{texts.run_a_job}</h1>
+                {move || edited.get().map(|(_, id)| view! { <span class="tag">{icon("file")}{id}</span> })}
+                <div class="actions"><Templates draft=draft/><OpenFile draft=draft/><RunButton draft=draft running=running/></div>
+            </div></div>
+            <div class="runner">
+                <div class="ed">
+                    <div class="edbar">
+                        <span class="t12 t2">"HCL · JSON"</span><span class="grow"></span>
+                        <span class="t12 t3 wide">{texts.paste_here}</span>
+                        {move || copy_button(draft.text.get(), texts.copy)}
+                        <button type="button" class="btn icon ghost small" aria-label=texts.find_in_text title=texts.find_in_text
+                            on:click=move |_| handle.with_value(|h| if let Some(editor) = h { editor.find() })>{icon("search")}</button>
+                    </div>
+                    <CodeEditor text=draft.text problems=problems handle=handle label=texts.jobspec/>
+                    <Problems draft=draft handle=handle/>
+                </div>
+                <aside class="plan" aria-label=texts.plan>
+                    {move || running.get().map(|(namespace, id, eval)| view! { <follow::Follow namespace=namespace id=id eval=eval/> })}
+                    <plan::Plan draft=draft/>
+                </aside>
+            </div>
+        </main>
+    }
+}
+
+/// What the text is at first: the job that is edited, or a template.
+fn begin(draft: Draft, edited: Memo<Option<(String, String)>>, template: Option<String>) {
+    let json: Read<Value> = read(move || edited.get().map(|(ns, id)| v1_job(&ns, &id, "")).unwrap_or_default(), &[]);
+    let (client, shown) = (StoredValue::new(client()), or_default(json));
+    if let Some(found) = template.and_then(|name| TEMPLATES.iter().find(|t| t.name == name)) {
+        draft.text.set(found.text.to_owned());
+    }
+    Effect::new(move |_| {
+        let job = shown.get();
+        let Some((namespace, id)) = edited.get_untracked().filter(|_| job.is_object()) else { return };
+        let version = job["Version"].as_u64().unwrap_or(0);
+        leptos::task::spawn_local(async move {
+            let path = v1_job(&namespace, &id, &format!("/submission?version={version}"));
+            let source = client.get_value().get::<JobSubmission>(&path).await.map(|a| a.value.source).unwrap_or_default();
+            let text = if source.is_empty() { serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default() } else { source };
+            draft.text.try_update(|t| if t.is_empty() { *t = text });
+        });
+    });
+}
+
+/// Checks the text when typing stops.
+fn watch(draft: Draft) {
+    let (client, assets) = (client(), use_context::<Assets>().unwrap_or_default());
+    Effect::new(move |_| {
+        let text = draft.text.get();
+        draft.fresh.set(false);
+        let (client, assets) = (client.clone(), assets.clone());
+        leptos::task::spawn_local(async move {
+            dom::sleep_ms(CHECK_MS).await;
+            if draft.text.try_with_untracked(|t| *t == text) != Some(true) {
+                return;
+            }
+            let found = check_text(&client, &assets, &text).await;
+            if draft.text.try_with_untracked(|t| *t == text) == Some(true) {
+                draft.checked.set(found);
+                draft.fresh.set(true);
+            }
+        });
+    });
+}
+
+/// Checks by the parser in the worker; by the server where there is none.
+async fn check_text(client: &Client, assets: &Assets, text: &str) -> Checked {
+    if text.trim().is_empty() {
+        return Checked::default();
+    }
+    if let Some(job) = api_job(text) {
+        return with_validation(client, job).await;
+    }
+    match check(assets, "job.nomad.hcl", text).await {
+        Ok(checked) => checked,
+        Err(_) => check_by_server(client, text).await,
+    }
+}
+
+/// The job, when the text is the API's JSON: the object itself, or wrapped as `{"Job": …}`.
+pub fn api_job(text: &str) -> Option<Value> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    let job = value.get_mut("Job").map(Value::take).unwrap_or(value);
+    job["ID"].is_string().then_some(job)
+}
+
+async fn check_by_server(client: &Client, text: &str) -> Checked {
+    match client.put::<_, Value>("/v1/jobs/parse", &json!({ "JobHCL": text, "Canonicalize": false })).await {
+        Ok(answer) => with_validation(client, answer.value).await,
+        Err(error) => Checked { job: None, problems: vec![placed(text, &sentence(&error))] },
+    }
+}
+
+async fn with_validation(client: &Client, job: Value) -> Checked {
+    let answer = client.put::<_, Value>("/v1/validate/job", &json!({ "Job": job })).await;
+    let errors = match answer {
+        Ok(answer) => answer.value["ValidationErrors"].as_array().into_iter().flatten().filter_map(|e| e.as_str().map(str::to_owned)).collect(),
+        Err(error) => vec![sentence(&error)],
+    };
+    let problems: Vec<Problem> = errors.into_iter().map(|detail| Problem { severity: "error".into(), detail, ..Default::default() }).collect();
+    Checked { job: problems.is_empty().then_some(job), problems }
+}
+
+/// A server's sentence with its position, where it tells one as `name:3,5-9: …`.
+pub fn placed(text: &str, said: &str) -> Problem {
+    let position = said.split(':').find_map(|part| {
+        let (line, rest) = part.trim().split_once(',')?;
+        let column = rest.split('-').next()?;
+        Some((line.parse::<u32>().ok()?, column.parse::<u32>().ok()?))
+    });
+    let (line, column) = position.unwrap_or((0, 0));
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(|l| l.encode_utf16().count()).sum();
+    let from = if line > 0 { before as u32 + column.saturating_sub(1) } else { 0 };
+    Problem { severity: "error".into(), detail: said.to_owned(), line, column, from, to: from + 1, ..Default::default() }
+}
+
+#[component]
+fn Templates(draft: Draft) -> impl IntoView {
+    let texts = t();
+    let node = NodeRef::<leptos::html::Details>::new();
+    let item = move |template: &'static Template| {
+        let choose = move |_| {
+            draft.text.set(template.text.to_owned());
+            if let Some(details) = node.get_untracked() {
+                let _ = details.remove_attribute("open");
+            }
+        };
+        view! { <li><button type="button" on:click=choose>{icon("file")}{template.name}</button></li> }
+    };
+    view! {
+        <details class="more" node_ref=node>
+            <summary class="btn">{icon("jobs")}{texts.templates}{icon12("down")}</summary>
+            <ul class="menu">{TEMPLATES.iter().map(item).collect_view()}</ul>
+        </details>
+    }
+}
+
+/// Opens a file of the person's machine.
+#[component]
+fn OpenFile(draft: Draft) -> impl IntoView {
+    let texts = t();
+    let input = NodeRef::<leptos::html::Input>::new();
+    let open = move |_| {
+        let Some(file) = input.get_untracked().and_then(|i| i.files()).and_then(|f| f.get(0)) else { return };
+        leptos::task::spawn_local(async move {
+            let blob: &web_sys::Blob = file.unchecked_ref();
+            if let Ok(text) = JsFuture::from(blob.text()).await {
+                draft.text.try_set(text.as_string().unwrap_or_default());
+            }
+        });
+    };
+    let press = move |_| {
+        if let Some(input) = input.get_untracked() {
+            input.click();
+        }
+    };
+    view! {
+        <button type="button" class="btn wide" on:click=press>{icon("files")}{texts.open_file}</button>
+        <input node_ref=input type="file" hidden accept=".hcl,.nomad,.json,text/*" aria-label=texts.open_file on:change=open/>
+    }
+}
+
+#[component]
+fn RunButton(draft: Draft, running: RwSignal<Option<(String, String, String)>>) -> impl IntoView {
+    let texts = t();
+    let client = StoredValue::new(client());
+    let (busy, failed) = (RwSignal::new(false), RwSignal::new(None::<String>));
+    let ready = move || draft.fresh.get() && draft.checked.with(|c| c.job.is_some()) && !busy.get();
+    let why_not = move || match draft.errors() {
+        0 => None,
+        1 => Some(texts.fix_one_error.to_owned()),
+        n => Some(fill(texts.fix_n_errors, &[&n.to_string()])),
+    };
+    let run = move |_| {
+        let Some(job) = draft.checked.with_untracked(|c| c.job.clone()) else { return };
+        let text = draft.text.get_untracked();
+        busy.set(true);
+        failed.set(None);
+        leptos::task::spawn_local(async move {
+            let answer = register(&client.get_value(), &job, &text).await;
+            busy.try_set(false);
+            match answer {
+                Ok(eval) => drop(running.try_set(key_of(&job).map(|(namespace, id)| (namespace, id, eval)))),
+                Err(error) => drop(failed.try_set(Some(sentence(&error)))),
+            }
+        });
+    };
+    view! {
+        {move || why_not().map(|text| view! { <span class="t12 c-failed wide">{text}</span> })}
+        {move || failed.get().map(|text| note("bad", Kind::Failed, view! { <span role="alert">{text}</span> }))}
+        <button type="button" class="btn primary" disabled=move || !ready() on:click=run>{icon("play")}{texts.run}</button>
+    }
+}
+
+/// Registers the job with its source; gives the id of the evaluation, which a parent has not.
+async fn register(client: &Client, job: &Value, text: &str) -> Result<String, Error> {
+    let format = if api_job(text).is_some() { "json" } else { "hcl2" };
+    let body = json!({ "Job": job, "Submission": { "Source": text, "Format": format } });
+    let namespace = key_of(job).map(|(n, _)| n).unwrap_or_default();
+    let answer = client.put::<_, Value>(&format!("/v1/jobs?namespace={}", crate::paths::encode(&namespace, false)), &body).await?;
+    Ok(answer.value["EvalID"].as_str().unwrap_or_default().to_owned())
+}
+
+/// `1 error`, `2 warnings`.
+pub fn counted(t: &Texts, problems: &[Problem]) -> Vec<(Kind, String)> {
+    let count = |severity: &str| problems.iter().filter(|p| p.severity == severity).count();
+    let say = |n: usize, one: &str, many: &str| fill(if n == 1 { one } else { many }, &[&n.to_string()]);
+    let mut said = Vec::new();
+    match count("error") {
+        0 => {}
+        n => said.push((Kind::Failed, say(n, t.one_error, t.n_errors))),
+    }
+    match count("warning") {
+        0 => {}
+        n => said.push((Kind::Degraded, say(n, t.one_warning, t.n_warnings))),
+    }
+    said
+}
+
+#[component]
+fn Problems(draft: Draft, handle: Handle) -> impl IntoView {
+    let texts = t();
+    let counts = move || {
+        let said = draft.checked.with(|c| counted(texts, &c.problems));
+        if said.is_empty() && draft.text.with(|t| !t.trim().is_empty()) && draft.fresh.get() && draft.checked.with(|c| c.job.is_some()) {
+            return view! { <span class="st t12"><svg class="shape c-running" aria-hidden="true"><use href="#s-complete"></use></svg>{texts.no_problems}</span> }.into_any();
+        }
+        said.into_iter().map(|(kind, text)| view! { <span class="st t12">{shape(kind)}{text}</span> }).collect_view().into_any()
+    };
+    let line = move |problem: Problem| {
+        let kind = if problem.severity == "error" { Kind::Failed } else { Kind::Degraded };
+        let (at, from) = (format!("{}:{}", problem.line, problem.column), problem.from);
+        let go = move |_| handle.with_value(|h| if let Some(editor) = h { editor.go_to(from) });
+        view! {
+            <li class="diag">{shape(kind)}
+                {if problem.line > 0 { view! { <button type="button" class="btn ghost small mono t3 at" on:click=go>{at}</button> }.into_any() } else { view! { <span></span> }.into_any() }}
+                <span>{problem.sentence()}</span><span></span></li>
+        }
+    };
+    view! {
+        <section class="diags" aria-label=texts.problems>
+            <header class="row"><h2>{texts.problems}</h2><span class="row" role="status">{counts}</span></header>
+            <ul>{move || draft.checked.with(|c| c.problems.clone()).into_iter().map(line).collect_view()}</ul>
+        </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::texts_of;
+    use crate::prefs::Lang;
+
+    #[test]
+    fn json_is_told_from_hcl() {
+        let id = |text: &str| api_job(text).and_then(|j| key_of(&j));
+        assert_eq!(id("{\"Job\": {\"ID\": \"a\", \"Namespace\": \"n\"}}"), Some(("n".into(), "a".into())));
+        assert_eq!(id(" {\"ID\": \"a\"}"), Some(("default".into(), "a".into())));
+        assert_eq!(id("{\"job\": {\"a\": {}}}"), None);
+        assert_eq!(id("job \"a\" {}"), None);
+    }
+
+    #[test]
+    fn servers_positions() {
+        let problem = placed("a\nbc\ndef", "Failed to parse job: input.hcl:3,2-4: Unsupported argument; x");
+        assert_eq!((problem.line, problem.column, problem.from), (3, 2, 6));
+        assert_eq!(placed("a", "no position").line, 0);
+    }
+
+    #[test]
+    fn problems_are_counted() {
+        let problem = |severity: &str| Problem { severity: severity.into(), ..Default::default() };
+        let all = [problem("error"), problem("warning"), problem("warning")];
+        let said: Vec<_> = counted(texts_of(Lang::En), &all).into_iter().map(|(_, s)| s).collect();
+        assert_eq!(said, ["1 error", "2 warnings"]);
+    }
+}

@@ -1,0 +1,124 @@
+//! What a run would do: counts, the difference, what could not be placed and why.
+
+use leptos::prelude::*;
+use serde_json::{Value, json};
+use tarpan_api::wire::JobPlanResponse;
+use tarpan_model::plan::DesiredUpdates;
+
+use super::{Draft, PLAN_MS, key_of};
+use crate::dom;
+use crate::lang::{Texts, fill, t};
+use crate::live::{Topic, live};
+use crate::pages::client;
+use crate::parts::diff::diff_view;
+use crate::parts::loaded::sentence;
+use crate::parts::{command, note, shape};
+use crate::paths::v1_job;
+use crate::status::Kind;
+
+/// What the plan's answer is kept as.
+#[derive(Clone, Debug, PartialEq)]
+enum Planned {
+    Nothing,
+    Answer(Box<JobPlanResponse>),
+    Failed(String),
+}
+
+/// The counts of a plan in words, what matters first.
+pub fn summary(t: &Texts, groups: &[DesiredUpdates]) -> Vec<(u64, &'static str)> {
+    let sum = |get: fn(&DesiredUpdates) -> u64| groups.iter().map(get).sum::<u64>();
+    let all = [
+        (sum(|g| g.canary), t.canaries_first),
+        (sum(|g| g.place), t.added),
+        (sum(|g| g.destructive_update), t.replaced),
+        (sum(|g| g.in_place_update), t.changed_in_place),
+        (sum(|g| g.migrate), t.moved),
+        (sum(|g| g.stop), t.stopped_l),
+        (sum(|g| g.preemptions), t.preempted),
+        (sum(|g| g.ignore), t.unchanged),
+    ];
+    all.into_iter().filter(|(n, _)| *n > 0).collect()
+}
+
+#[component]
+pub fn Plan(draft: Draft) -> impl IntoView {
+    let texts = t();
+    let planned = RwSignal::new(Planned::Nothing);
+    let live = live();
+    let client = StoredValue::new(client());
+    Effect::new(move |_| {
+        // A change of the cluster may change what fits.
+        live.changed(&[Topic::Node, Topic::Job]);
+        let Some(job) = draft.checked.with(|c| c.job.clone()).filter(|_| draft.fresh.get()) else { return };
+        leptos::task::spawn_local(async move {
+            dom::sleep_ms(PLAN_MS).await;
+            let current = move |job: &Value| draft.checked.try_with_untracked(|c| c.job.as_ref() == Some(job)) == Some(true);
+            let Some((namespace, id)) = key_of(&job).filter(|_| current(&job)) else { return };
+            let body = json!({ "Job": job, "Diff": true });
+            let answer = client.get_value().put::<_, JobPlanResponse>(&v1_job(&namespace, &id, "/plan"), &body).await;
+            if current(&job) {
+                planned.set(match answer {
+                    Ok(answer) => Planned::Answer(Box::new(answer.value)),
+                    Err(error) => Planned::Failed(sentence(&error)),
+                });
+            }
+        });
+    });
+    let old = move || draft.text.with(|t| !t.trim().is_empty()) && draft.errors() > 0 && planned.with(|p| matches!(p, Planned::Answer(_)));
+    let body = move || match planned.get() {
+        Planned::Nothing => view! { <p class="plan-sum t2">{texts.plan_appears_here}</p> }.into_any(),
+        Planned::Failed(text) => view! { <div class="plan-sum">{note("bad", Kind::Failed, text)}</div> }.into_any(),
+        Planned::Answer(answer) => shown(&answer),
+    };
+    let as_command = move || draft.key().map(|(_, id)| view! { <div class="plan-sum">{command(format!("tarpan job plan {id}.nomad.hcl"))}</div> });
+    view! {
+        <header class="row"><h2>{texts.plan}</h2><span class="tag">{texts.as_you_type}</span></header>
+        {move || old().then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, texts.plan_is_old)}</div> })}
+        {body}
+        {as_command}
+    }
+}
+
+fn shown(answer: &JobPlanResponse) -> AnyView {
+    let texts = t();
+    let groups: Vec<DesiredUpdates> = answer.annotations.iter().flat_map(|a| a.groups.values().copied()).collect();
+    let waiting: u64 = answer.failed_tg_allocs.values().map(|m| m.coalesced_failures + 1).sum();
+    let counts = summary(texts, &groups).into_iter().map(|(n, word)| view! { <span><b>{n}</b>" "{word}</span> });
+    let cant = (waiting > 0).then(|| view! { <span><b class="c-failed">{waiting}</b>" "{texts.cant_be_placed}</span> });
+    let failures = answer.failed_tg_allocs.iter().map(|(group, metric)| {
+        let reasons = metric.sentences().into_iter().map(|s| view! { <li>{crate::pages::eval::capital(&s)}</li> }).collect_view();
+        view! {
+            <section class="cant">
+                <header class="row">{shape(Kind::Blocked)}<h3>{fill(texts.group_cant_be_placed, &[group, &(metric.coalesced_failures + 1).to_string()])}</h3></header>
+                <ul class="lines">{reasons}</ul>
+            </section>
+        }
+    });
+    let warnings = (!answer.warnings.is_empty()).then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, answer.warnings.clone())}</div> });
+    let launch = answer.next_periodic_launch.0;
+    let launch = (!launch.is_zero()).then(|| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.0/></p> });
+    let diff = answer.diff.as_ref().map(|d| {
+        let title = if answer.job_modify_index == 0 { texts.new_job } else { texts.changes };
+        view! { <section><header class="row between"><h3>{title}</h3></header>{diff_view(d)}</section> }
+    });
+    view! {
+        <div class="plan-sum">{counts.collect_view()}{cant}</div>
+        {failures.collect_view()}
+        {warnings}{launch}
+        {diff}
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::texts_of;
+    use crate::prefs::Lang;
+
+    #[test]
+    fn what_would_happen() {
+        let groups = [DesiredUpdates { place: 2, ignore: 1, ..Default::default() }, DesiredUpdates { place: 1, stop: 1, ..Default::default() }];
+        assert_eq!(summary(texts_of(Lang::En), &groups), [(3, "added"), (1, "stopped"), (1, "unchanged")]);
+    }
+}

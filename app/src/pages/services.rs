@@ -1,0 +1,87 @@
+//! Services: each with its instances and their addresses.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+use super::{client, read};
+use crate::format::short;
+use crate::lang::t;
+use crate::live::{Topic, live};
+use crate::parts::loaded::{Loaded, Read};
+use crate::parts::{blank, panel};
+use crate::paths;
+use crate::shapes::{ServiceInstance, ServiceNamespace};
+
+#[component]
+pub fn Services() -> impl IntoView {
+    let texts = t();
+    let names: Read<Vec<ServiceNamespace>> = read(|| "/v1/services?namespace=*".to_owned(), &[Topic::Service]);
+    view! {
+        <Title text=texts.services/>
+        <main id="main" class="page">
+            <div class="page-head"><div class="title"><h1>{texts.services}</h1></div></div>
+            <div class="pad stack stack-4"><Loaded read=names view=list/></div>
+        </main>
+    }
+}
+
+fn list(found: Signal<Vec<ServiceNamespace>>) -> AnyView {
+    let texts = t();
+    let keys = Memo::new(move |_| {
+        found.with(|all| all.iter().flat_map(|n| n.services.iter().map(|s| (n.namespace.clone(), s.name.clone(), s.tags.clone()))).collect::<Vec<_>>())
+    });
+    let empty = move || keys.with(Vec::is_empty).then(|| blank("services", texts.no_services, texts.no_services_text, ()));
+    view! {
+        {empty}
+        <For each=move || keys.get() key=Clone::clone children=|(namespace, name, tags)| view! { <Service namespace=namespace name=name tags=tags/> }/>
+    }
+    .into_any()
+}
+
+#[component]
+fn Service(namespace: String, name: String, tags: Vec<String>) -> impl IntoView {
+    let (client, live) = (client(), live());
+    let path = format!("/v1/service/{}?namespace={}", paths::encode(&name, false), paths::encode(&namespace, false));
+    let instances: Read<Vec<ServiceInstance>> = Resource::new(
+        move || live.changed(&[Topic::Service]),
+        move |_| {
+            let (client, path) = (client.clone(), path.clone());
+            async move { client.get(&path).await.map(|a| a.value) }
+        },
+    );
+    let tags = tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect_view();
+    let about = view! { <span class="t3 t12">{namespace}</span>{tags} };
+    panel(name, about, (), view! { <Loaded read=instances view=|found| view! { <InstanceTable found=found/> }.into_any()/> })
+}
+
+/// Addresses, with what runs there.
+#[component]
+pub fn InstanceTable(found: Signal<Vec<ServiceInstance>>) -> impl IntoView {
+    let texts = t();
+    let rows = move || {
+        let mut all = found.get();
+        all.sort_by(|a, b| (&a.service_name, &a.address, a.port).cmp(&(&b.service_name, &b.address, b.port)));
+        let row = |s: ServiceInstance| {
+            let address = format!("{}:{}", s.address, s.port);
+            view! {
+                <tr>
+                    <td class="m1"><a class="mono link" href=format!("http://{address}") rel="noreferrer">{address.clone()}</a></td>
+                    <td class="m2"><a href=paths::job(&s.namespace, &s.job_id)>{s.job_id.clone()}</a></td>
+                    <td class="t2 x5">{s.service_name.clone()}</td>
+                    <td class="mr"><a class="mono" href=paths::alloc(&s.alloc_id)>{short(&s.alloc_id)}</a></td>
+                    <td class="x4"><a class="mono" href=paths::client(&s.node_id)>{short(&s.node_id)}</a></td>
+                    <td class="t2 x3">{s.tags.join(", ")}</td>
+                </tr>
+            }
+        };
+        all.into_iter().map(row).collect_view()
+    };
+    view! {
+        {move || found.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_instances}</p> })}
+        <table class="table stacked" aria-label=texts.addresses>
+            <thead><tr><th scope="col">{texts.address}</th><th scope="col">{texts.job}</th><th scope="col" class="x5">{texts.service}</th>
+                <th scope="col">{texts.allocation}</th><th scope="col" class="x4">{texts.client}</th><th scope="col" class="x3">{texts.tags}</th></tr></thead>
+            <tbody>{rows}</tbody>
+        </table>
+    }
+}
