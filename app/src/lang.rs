@@ -51,6 +51,7 @@ catalogue! {
     servers: "Servers", "服务器";
     topology: "Topology", "拓扑";
     allocations: "Allocations", "分配";
+    all_namespaces: "All namespaces", "全部命名空间";
     search: "Search", "搜索";
     search_or_run: "Search or run a command", "搜索或执行命令";
     results: "Results", "结果";

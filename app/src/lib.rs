@@ -11,6 +11,8 @@
 
 pub mod chart;
 pub mod dom;
+#[cfg(feature = "ssr")]
+pub mod fixtures;
 pub mod format;
 pub mod lang;
 pub mod live;
@@ -24,6 +26,9 @@ pub mod shell;
 pub mod status;
 pub mod transport;
 pub mod web;
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests;
 
 
 use leptos::prelude::*;

@@ -71,6 +71,13 @@ impl Live {
         }
     }
 
+    /// Notes the raft index of an answer. Only in the browser: what the server renders must be what the browser begins with.
+    pub fn seen(&self, index: u64) {
+        if cfg!(feature = "hydrate") {
+            self.index.try_update(|i| *i = (*i).max(index));
+        }
+    }
+
     /// Reads everything again, as after a missed stretch of the stream.
     pub fn bump_all(&self) {
         self.bump(&TOPICS.iter().map(|(t, _)| *t).collect());

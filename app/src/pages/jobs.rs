@@ -43,7 +43,7 @@ fn read_jobs() -> Read<Vec<JobRow>> {
                     Err(error) => return Err(error),
                 };
                 stubs.value.retain(|s| s.parent_id.is_empty());
-                live.index.try_update(|i| *i = (*i).max(stubs.index));
+                live.seen(stubs.index);
                 // The second list adds versions and canaries; without it the lines say less.
                 let statuses = client.get::<Vec<JobStatusesJob>>("/v1/jobs/statuses?namespace=*").await;
                 let statuses = statuses.map(|a| a.value).unwrap_or_default();

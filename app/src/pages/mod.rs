@@ -61,7 +61,7 @@ where
                     return Ok(T::default());
                 }
                 let answer = client.get::<T>(&path).await?;
-                live.index.try_update(|i| *i = (*i).max(answer.index));
+                live.seen(answer.index);
                 Ok(answer.value)
             }
         },

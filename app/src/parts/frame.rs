@@ -118,8 +118,20 @@ fn mark() -> AnyView {
 fn TopBar() -> impl IntoView {
     let texts = t();
     let PaletteOpen(open) = expect_context();
+    let client = use_context::<Client>();
+    let region = Resource::new(|| (), move |()| {
+        let client = client.clone();
+        async move {
+            let regions = match client {
+                Some(client) => client.get::<Vec<String>>("/v1/regions").await.map(|a| a.value).unwrap_or_default(),
+                None => Vec::new(),
+            };
+            regions.into_iter().next().unwrap_or_else(|| "global".to_owned())
+        }
+    });
     view! {
         <header class="topbar">
+            <span class="row row-1 t12 t2 wide nw">{icon("globe")}<Transition fallback=|| ()>{move || region.get()}</Transition><span class="t3">"/"</span>{texts.all_namespaces}</span>
             <button type="button" class="search" on:click=move |_| open.set(true)>
                 {icon("search")}<span class="cut">{texts.search_or_run}</span><span class="kbd wide">"Ctrl K"</span>
             </button>
