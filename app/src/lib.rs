@@ -27,8 +27,6 @@ pub mod status;
 pub mod transport;
 pub mod web;
 
-#[cfg(all(test, feature = "ssr"))]
-mod tests;
 
 
 use leptos::prelude::*;
