@@ -204,7 +204,8 @@ fn host(options: &Options, attributes: &mut Attributes) {
     if let Some(id) = read("/etc/machine-id").or_else(|| read("/proc/sys/kernel/random/boot_id")) {
         set(attributes, "unique.host_id", id);
     }
-    set(attributes, "nomad.version", &options.version);
+    set(attributes, "nomad.version", tarpan_model::COMPATIBLE_VERSION);
+    set(attributes, "tarpan.version", &options.version);
     set(attributes, "nomad.revision", "");
     set(attributes, "nomad.service_discovery", "true");
     set(attributes, "unique.advertise.address", &options.http_advertise);

@@ -76,7 +76,7 @@ pub struct Options {
     pub dev: bool,
     /// The legacy `options` map: `driver.allowlist`, `env.denylist` …
     pub options: BTreeMap<String, String>,
-    /// Version shown in `nomad.version`.
+    /// Version shown in `tarpan.version`; `nomad.version` is the release whose surface this speaks.
     pub version: String,
     /// Directories searched for CNI plugins, colon separated.
     pub cni_path: String,

@@ -207,7 +207,7 @@ fn node(options: &SimulateOptions, index: usize) -> Node {
         ("cpu.numcores", "64"),
         ("os.name", "debian"),
         ("os.version", "12"),
-        ("nomad.version", env!("CARGO_PKG_VERSION")),
+        ("nomad.version", tarpan_model::COMPATIBLE_VERSION),
         ("nomad.service_discovery", "true"),
         ("unique.hostname", &format!("sim-{index}")),
         ("unique.network.ip-address", &address),

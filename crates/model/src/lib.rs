@@ -34,3 +34,6 @@ pub use node::{Eligibility, Node, NodeStatus};
 pub use plan::{Plan, PlanResult};
 pub use sorted::SortedMap;
 pub use time::UnixNanos;
+
+/// The release of the field's surface that Tarpan speaks: what nodes call `nomad.version`, so that constraints on it hold.
+pub const COMPATIBLE_VERSION: &str = "2.0.6";
