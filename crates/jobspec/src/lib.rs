@@ -3,6 +3,7 @@
 //! Start at [`parse`] (text to job) and [`check`] (the same, and every rule of the job too): what the editor, `job validate`
 //! and the server share. [`parse_json`] reads the API's form.
 
+mod assist;
 mod check;
 mod decode;
 mod diagnostic;
@@ -17,6 +18,7 @@ mod types;
 mod value;
 mod variables;
 
+pub use assist::{Completion, CompletionKind, Hover, complete, hover};
 pub use diagnostic::{Diagnostic, Place, Range, Severity};
 pub use input::{FileError, Files, Input, Limits, Parsed, VarFile, Variables};
 

@@ -27,6 +27,100 @@ fn the_corpus_reads_as_recorded() {
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// The defaults, as recorded from a parse with `Canonicalize`; and the findings of every rule.
+#[test]
+fn the_corpus_has_the_recorded_defaults_and_findings() {
+    let Some(corpus) = std::env::var_os("TARPAN_CONFORMANCE") else {
+        println!("TARPAN_CONFORMANCE is not set: nothing compared");
+        return;
+    };
+    let folder = PathBuf::from(corpus).join("jobspec");
+    let mut failures = Vec::new();
+    let mut passed = 0;
+    for (name, file) in cases(&folder) {
+        let recorded = std::fs::read_to_string(folder.join(format!("{name}.server.json"))).ok();
+        let Some(recorded) = recorded.and_then(|text| serde_json::from_str::<Value>(&text).ok()) else { continue };
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let Ok((variables, json)) = options(&folder, &name) else { continue };
+        let files = Folder(folder.clone());
+        let job = match json {
+            true => parse_json(&text).ok(),
+            false => parse(&Input { variables: &variables, files: Some(&files), ..Input::new(&name, &text) }).job,
+        };
+        let Some(mut job) = job else {
+            failures.push(format!("{name}: does not parse"));
+            continue;
+        };
+        job.canonicalise();
+        let mut differences = Vec::new();
+        if recorded["api_parse"]["status"] == 200 {
+            differ("defaults", &recorded["api_parse"]["body"], &json!(job), &mut differences);
+        }
+        let wanted = &recorded["api_validate"]["body"];
+        job.admit(&tarpan_model::job::Admission::default());
+        let findings = job.validate();
+        let said = if findings.is_empty() { String::new() } else { tarpan_model::job::finding::text(&findings) };
+        if wanted["Error"].as_str().unwrap_or_default() != said {
+            differences.push(format!("findings: want {}, got {said:?}", wanted["Error"]));
+        }
+        let warned = tarpan_model::job::warnings_text(&job.warnings());
+        if wanted["Warnings"].as_str().unwrap_or_default() != warned {
+            differences.push(format!("warnings: want {}, got {warned:?}", wanted["Warnings"]));
+        }
+        match differences.as_slice() {
+            [] => passed += 1,
+            _ => failures.push(format!("{name}: {}", differences.join("\n    "))),
+        }
+    }
+    println!("{passed} passed, {} failed", failures.len());
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Every text with a mistake that reading or the rules can see has it said, at its line.
+#[test]
+fn the_corpus_of_mistakes_is_refused() {
+    let Some(corpus) = std::env::var_os("TARPAN_CONFORMANCE") else {
+        println!("TARPAN_CONFORMANCE is not set: nothing compared");
+        return;
+    };
+    let folder = PathBuf::from(corpus).join("jobspec-errors");
+    let mut failures = Vec::new();
+    for (name, file) in cases(&folder) {
+        let recorded = std::fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap_or_default();
+        let line = |key: &str| recorded.lines().filter_map(|l| l.strip_prefix(key)).map(str::trim).map(str::to_owned).collect::<Vec<_>>();
+        let phase = line("phase:").concat();
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let Ok((variables, json)) = options(&folder, &name) else { continue };
+        let files = Folder(folder.clone());
+        let shown = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let input = Input { variables: &variables, files: Some(&files), ..Input::new(shown, &text) };
+        let (parsed, said) = match json {
+            true => {
+                let result = parse_json(&text);
+                (result.is_ok(), result.err().map(|e| e.to_string()).unwrap_or_default())
+            }
+            false => {
+                let checked = tarpan_jobspec::check(&input);
+                let said: Vec<String> = checked.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+                (!parse(&input).has_errors(), said.join("\n"))
+            }
+        };
+        let said = format!("{said} {shown}").to_lowercase();
+        let got = match (parsed, said.trim() == shown) {
+            (false, _) => "parse",
+            (true, false) => "validate",
+            (true, true) => "none",
+        };
+        let same_phase = got == phase || (got == "none" && phase == "plan");
+        let has = |must: &str| must.split('|').any(|m| said.contains(&m.to_lowercase()));
+        let missing: Vec<String> = line("must:").into_iter().filter(|m| phase != "plan" && !has(m)).collect();
+        if !same_phase || !missing.is_empty() {
+            failures.push(format!("{name}: want {phase}, got {got}; missing {missing:?}: {said}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
 fn cases(folder: &Path) -> Vec<(String, PathBuf)> {
     let mut cases: Vec<_> = std::fs::read_dir(folder)
         .expect("the corpus has a folder jobspec")

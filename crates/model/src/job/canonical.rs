@@ -306,9 +306,6 @@ impl Service {
         or_text(&mut self.on_update, "require_healthy");
         or_text(&mut self.provider, "consul");
         or_text(&mut self.cluster, "default");
-        if let Some(restart) = &mut self.check_restart {
-            restart.canonicalise();
-        }
         let on_update = self.on_update.clone().unwrap_or_default();
         for check in self.checks.iter_mut().flatten() {
             or_text(&mut check.on_update, &on_update);

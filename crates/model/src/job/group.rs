@@ -19,55 +19,55 @@ pub struct TaskGroup {
     /// label; no NUL.
     #[field(json = "Name", label, zero)]
     pub name: Option<String>,
-    /// ≥0; system ≤1.
+    /// How many allocations of the group run.
     #[field(json = "Count", hcl = "count", default = "scaling.min when set, else 1")]
     pub count: Option<i64>,
-    /// The `constraint` of this group.
+    /// A condition that the node of this group has to meet.
     #[field(json = "Constraints", hcl = "constraint")]
     pub constraints: Option<Vec<Constraint>>,
-    /// not system.
+    /// A condition that makes a node better or worse for this group.
     #[field(json = "Affinities", hcl = "affinity")]
     pub affinities: Option<Vec<Affinity>>,
-    /// ≥1; at least one main (non-lifecycle) task.
+    /// A program to run. At least one has to be without a lifecycle block.
     #[field(json = "Tasks", hcl = "task")]
     pub tasks: Option<Vec<Task>>,
-    /// not system.
+    /// Spreads the group’s allocations over the values of an attribute.
     #[field(json = "Spreads", hcl = "spread")]
     pub spreads: Option<Vec<Spread>>,
-    /// label.
+    /// A volume that tasks of the group may mount, under its label.
     #[field(json = "Volumes", hcl = "volume")]
     pub volumes: Option<BTreeMap<String, VolumeRequest>>,
-    /// required after defaulting.
+    /// How often a failed task is restarted on its node before the allocation fails.
     #[field(json = "RestartPolicy", hcl = "restart", default = "by type")]
     pub restart_policy: Option<RestartPolicy>,
-    /// The `disconnect` of this group.
+    /// What happens while the node of an allocation cannot be reached.
     #[field(json = "Disconnect", hcl = "disconnect")]
     pub disconnect: Option<DisconnectStrategy>,
-    /// not allowed system/sysbatch.
+    /// Whether and when a failed allocation is placed anew, on another node as a rule.
     #[field(json = "ReschedulePolicy", hcl = "reschedule", default = "by type")]
     pub reschedule_policy: Option<ReschedulePolicy>,
-    /// The `ephemeral_disk` of this group.
+    /// Disk space that the tasks of an allocation share.
     #[field(json = "EphemeralDisk", hcl = "ephemeral_disk", default = "size 300")]
     pub ephemeral_disk: Option<EphemeralDisk>,
-    /// The `update` of this group.
+    /// How a new version of this group replaces the old one.
     #[field(json = "Update", hcl = "update", default = "inherits job; service and system only")]
     pub update: Option<UpdateStrategy>,
-    /// The `migrate` of this group.
+    /// How allocations of this group move off a draining node.
     #[field(json = "Migrate", hcl = "migrate", default = "service only")]
     pub migrate: Option<MigrateStrategy>,
-    /// only the first block is used for allocation.
+    /// Ports and the kind of network that the allocation gets. The first block counts.
     #[field(json = "Networks", hcl = "network")]
     pub networks: Option<Vec<NetworkResource>>,
-    /// The `meta` of this group.
+    /// Values seen by the group’s tasks as `NOMAD_META_<key>`.
     #[field(json = "Meta", hcl = "meta", interpolated)]
     pub meta: Option<TextMap>,
-    /// The `service` of this group.
+    /// A service that others find by its name.
     #[field(json = "Services", hcl = "service")]
     pub services: Option<Vec<Service>>,
-    /// ≥0.
+    /// How long to wait between taking services out of discovery and stopping the tasks.
     #[field(json = "ShutdownDelay", hcl = "shutdown_delay", default = "0")]
     pub shutdown_delay: Option<Dur>,
-    /// >0; batch/sysbatch only (new); alloc stopped at deadline.
+    /// Stops the allocation after this time. For batch and sysbatch jobs.
     #[field(json = "MaxRunDuration", hcl = "max_run_duration")]
     pub max_run_duration: Option<Dur>,
     /// deprecated → disconnect.stop_on_client_after (ignored with warning).
@@ -76,10 +76,10 @@ pub struct TaskGroup {
     /// deprecated → disconnect.lost_after.
     #[field(json = "MaxClientDisconnect", hcl = "max_client_disconnect")]
     pub max_client_disconnect: Option<Dur>,
-    /// type horizontal; not system.
+    /// Bounds within which the count may be scaled.
     #[field(json = "Scaling", hcl = "scaling")]
     pub scaling: Option<ScalingPolicy>,
-    /// default for tasks.
+    /// Consul settings for the tasks of the group.
     #[field(json = "Consul", hcl = "consul")]
     pub consul: Option<Consul>,
     /// deprecated → disconnect.replace.
@@ -91,13 +91,13 @@ pub struct TaskGroup {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "EphemeralDisk")]
 pub struct EphemeralDisk {
-    /// The `sticky` of this ephemeral_disk.
+    /// Try to place a replacement on the same node and keep the data.
     #[field(json = "Sticky", hcl = "sticky", default = "false")]
     pub sticky: Option<bool>,
-    /// implies sticky.
+    /// Copy the data to the new node when the old one is left; implies sticky.
     #[field(json = "Migrate", hcl = "migrate", default = "false")]
     pub migrate: Option<bool>,
-    /// MB ≥10.
+    /// Space for the allocation’s directory, logs included. At least 10.
     #[field(json = "SizeMB", hcl = "size", default = "300", unit = "MB")]
     pub size_mb: Option<i64>,
 }
@@ -106,19 +106,19 @@ pub struct EphemeralDisk {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "RestartPolicy")]
 pub struct RestartPolicy {
-    /// ≥5s.
+    /// The time in which attempts are counted.
     #[field(json = "Interval", hcl = "interval", default = "service,system 30m; batch,sysbatch 24h")]
     pub interval: Option<Dur>,
-    /// attempts×delay must fit interval.
+    /// How many restarts an interval allows.
     #[field(json = "Attempts", hcl = "attempts", default = "service,system 2; batch,sysbatch 3")]
     pub attempts: Option<i64>,
-    /// The `delay` of this restart.
+    /// How long to wait before a restart.
     #[field(json = "Delay", hcl = "delay", default = "15s")]
     pub delay: Option<Dur>,
-    /// fail or delay; delay with 0 attempts is ambiguous → error.
-    #[field(json = "Mode", hcl = "mode", default = "fail")]
+    /// What happens after the last attempt: `fail` the allocation, or `delay` until the interval is over.
+    #[field(json = "Mode", hcl = "mode", default = "fail", values = "fail delay")]
     pub mode: Option<String>,
-    /// re-render templates on restart; task level inherits group.
+    /// Render templates again before a restart.
     #[field(json = "RenderTemplates", hcl = "render_templates", default = "false")]
     pub render_templates: Option<bool>,
 }
@@ -127,16 +127,16 @@ pub struct RestartPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "ReschedulePolicy")]
 pub struct ReschedulePolicy {
-    /// with attempts>0 interval must be >0 and unlimited=false.
+    /// How many times an interval allows; not together with `unlimited`.
     #[field(json = "Attempts", hcl = "attempts", default = "service 0 / batch 1")]
     pub attempts: Option<i64>,
-    /// min 15s.
+    /// The time in which attempts are counted, 15s at least.
     #[field(json = "Interval", hcl = "interval", default = "service 0 / batch 24h")]
     pub interval: Option<Dur>,
-    /// min 5s.
+    /// How long to wait before the first rescheduling, 5s at least.
     #[field(json = "Delay", hcl = "delay", default = "service 30s / batch 5s")]
     pub delay: Option<Dur>,
-    /// constant, exponential, fibonacci.
+    /// How the delay grows from one to the next.
     #[field(
         json = "DelayFunction",
         hcl = "delay_function",
@@ -144,10 +144,10 @@ pub struct ReschedulePolicy {
         values = "constant exponential fibonacci"
     )]
     pub delay_function: Option<String>,
-    /// ≥5s and ≥ delay when non-constant.
+    /// The longest delay of a growing one.
     #[field(json = "MaxDelay", hcl = "max_delay", default = "service 1h / batch 0")]
     pub max_delay: Option<Dur>,
-    /// The `unlimited` of this reschedule.
+    /// Reschedule for ever.
     #[field(json = "Unlimited", hcl = "unlimited", default = "service true / batch false")]
     pub unlimited: Option<bool>,
 }
@@ -197,31 +197,31 @@ pub struct DisconnectStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "UpdateStrategy")]
 pub struct UpdateStrategy {
-    /// >0.
+    /// Time between two steps where no deployment watches the update.
     #[field(json = "Stagger", hcl = "stagger", default = "30s")]
     pub stagger: Option<Dur>,
-    /// ≥0; 0 disables deployments for group.
+    /// How many allocations are replaced at a time; 0 replaces all at once without a deployment.
     #[field(json = "MaxParallel", hcl = "max_parallel", default = "1")]
     pub max_parallel: Option<i64>,
-    /// checks, task_states, manual.
+    /// What makes an allocation healthy: its `checks`, its `task_states`, or a word of the operator (`manual`).
     #[field(json = "HealthCheck", hcl = "health_check", default = "checks", values = "checks task_states manual")]
     pub health_check: Option<String>,
-    /// ≥0, < healthy_deadline.
+    /// How long an allocation has to be healthy before the update goes on.
     #[field(json = "MinHealthyTime", hcl = "min_healthy_time", default = "10s")]
     pub min_healthy_time: Option<Dur>,
-    /// >0, < progress_deadline unless that is 0.
+    /// By when an allocation has to be healthy, or it counts as unhealthy.
     #[field(json = "HealthyDeadline", hcl = "healthy_deadline", default = "5m")]
     pub healthy_deadline: Option<Dur>,
-    /// ≥0; 0 = fail on first unhealthy.
+    /// By when the next allocation has to be healthy, or the deployment fails; 0 fails at the first unhealthy one.
     #[field(json = "ProgressDeadline", hcl = "progress_deadline", default = "10m")]
     pub progress_deadline: Option<Dur>,
-    /// ≥0; for system jobs since 1.11: percentage of eligible nodes (100 = all).
+    /// How many allocations of the new version run beside the old ones until the deployment is promoted.
     #[field(json = "Canary", hcl = "canary", default = "0")]
     pub canary: Option<i64>,
-    /// The `auto_revert` of this update.
+    /// Go back to the last stable version when the deployment fails.
     #[field(json = "AutoRevert", hcl = "auto_revert", default = "false")]
     pub auto_revert: Option<bool>,
-    /// needs canary>0; all groups must set it or a warning.
+    /// Promote the deployment once all canaries are healthy.
     #[field(json = "AutoPromote", hcl = "auto_promote", default = "false")]
     pub auto_promote: Option<bool>,
 }

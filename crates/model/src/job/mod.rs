@@ -35,67 +35,67 @@ use crate::schema::TextMap;
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Job")]
 pub struct Job {
-    /// with `global` the request region is used.
+    /// Region whose servers run the job; `global` means the one that is asked.
     #[field(json = "Region", hcl = "region", default = "global")]
     pub region: Option<String>,
-    /// must exist.
+    /// Namespace that the job belongs to. It has to exist.
     #[field(json = "Namespace", hcl = "namespace", default = "default")]
     pub namespace: Option<String>,
-    /// no spaces, no NUL; deprecated as attribute.
+    /// Name by which the job is known in its namespace, as a rule the label of its block. No blanks.
     #[field(json = "ID", hcl = "id", default = "label", zero)]
     pub id: Option<String>,
-    /// no NUL.
+    /// Name that is shown; the id when left out.
     #[field(json = "Name", hcl = "name", default = "label", zero)]
     pub name: Option<String>,
-    /// service, batch, system, sysbatch (`_core` internal).
+    /// Which scheduler places the job: `service` runs for good, `batch` until it is done, `system` and `sysbatch` once on every node.
     #[field(json = "Type", hcl = "type", default = "service", values = "service batch system sysbatch")]
     pub type_: Option<String>,
-    /// 1..server.job_max_priority (100, cap 32766); 0 → job_default_priority.
+    /// From 1 to 100: jobs of higher priority are placed first, and may take the place of lower ones where preemption is on.
     #[field(json = "Priority", hcl = "priority", default = "50")]
     pub priority: Option<i64>,
-    /// all-or-nothing per plan.
+    /// Place all allocations of a plan or none.
     #[field(json = "AllAtOnce", hcl = "all_at_once", default = "false")]
     pub all_at_once: Option<bool>,
-    /// globs `*` allowed; non-empty strings.
+    /// Datacenters whose nodes may run the job; `*` stands for any text.
     #[field(json = "Datacenters", hcl = "datacenters", default = "[\"*\"]")]
     pub datacenters: Option<Vec<String>>,
-    /// must exist; `all` spans every pool.
+    /// Pool of nodes that may run the job. It has to exist; `all` spans every pool.
     #[field(json = "NodePool", hcl = "node_pool", default = "namespace default or `default`")]
     pub node_pool: Option<String>,
-    /// repeatable.
+    /// A condition that a node has to meet.
     #[field(json = "Constraints", hcl = "constraint")]
     pub constraints: Option<Vec<Constraint>>,
-    /// repeatable; rejected for system.
+    /// A condition that makes a node better or worse, without ruling it out.
     #[field(json = "Affinities", hcl = "affinity")]
     pub affinities: Option<Vec<Affinity>>,
-    /// ≥1 required; unique names.
+    /// Tasks that run together on one node, `count` times. At least one is needed.
     #[field(json = "TaskGroups", hcl = "group", zero)]
     pub task_groups: Option<Vec<TaskGroup>>,
-    /// job-level is merged into each group.
+    /// How a new version replaces the old one. Groups inherit what they leave out.
     #[field(json = "Update", hcl = "update", default = "see update")]
     pub update: Option<UpdateStrategy>,
-    /// Enterprise only.
+    /// Runs the job in several regions. Not available here.
     #[field(json = "Multiregion", hcl = "multiregion")]
     pub multiregion: Option<Multiregion>,
-    /// rejected for system.
+    /// Spreads allocations over the values of an attribute.
     #[field(json = "Spreads", hcl = "spread")]
     pub spreads: Option<Vec<Spread>>,
-    /// batch or sysbatch only.
+    /// Starts the job at given times. For batch and sysbatch jobs.
     #[field(json = "Periodic", hcl = "periodic")]
     pub periodic: Option<PeriodicConfig>,
-    /// batch or sysbatch only.
+    /// Makes the job a template that is started by dispatching it with a payload or meta values.
     #[field(json = "ParameterizedJob", hcl = "parameterized")]
     pub parameterized_job: Option<ParameterizedJobConfig>,
-    /// merged into groups.
+    /// How failed allocations move to other nodes. Groups inherit what they leave out.
     #[field(json = "Reschedule", hcl = "reschedule")]
     pub reschedule: Option<ReschedulePolicy>,
-    /// merged into groups.
+    /// How allocations move off a draining node. Groups inherit what they leave out.
     #[field(json = "Migrate", hcl = "migrate")]
     pub migrate: Option<MigrateStrategy>,
-    /// string map; block or `meta = {}`.
+    /// Values of the job’s own, seen by its tasks as `NOMAD_META_<key>`; groups and tasks add to them.
     #[field(json = "Meta", hcl = "meta", interpolated)]
     pub meta: Option<TextMap>,
-    /// The `ui` of this job.
+    /// Description and links shown with the job in the browser.
     #[field(json = "UI", hcl = "ui")]
     pub ui: Option<JobUIConfig>,
     /// Asked to stop; its allocations are not wanted.
@@ -194,19 +194,19 @@ pub struct JobVersionTag {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "PeriodicConfig")]
 pub struct PeriodicConfig {
-    /// The `enabled` of this periodic.
+    /// Whether the job is started at all.
     #[field(json = "Enabled", hcl = "enabled", default = "true")]
     pub enabled: Option<bool>,
-    /// deprecated; exactly one of cron/crons.
+    /// One cron expression. Use `crons`.
     #[field(json = "Spec", hcl = "cron")]
     pub spec: Option<String>,
-    /// list of cron expressions, 5-7 fields, plus @yearly @monthly @weekly @daily @hourly.
+    /// Cron expressions of 5 to 7 fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
     #[field(json = "Specs", hcl = "crons")]
     pub specs: Option<Vec<String>>,
-    /// The `prohibit_overlap` of this periodic.
+    /// Don’t start while the last one still runs.
     #[field(json = "ProhibitOverlap", hcl = "prohibit_overlap", default = "false")]
     pub prohibit_overlap: Option<bool>,
-    /// IANA name; Local allowed.
+    /// Time zone of the expressions, as `Europe/Oslo`.
     #[field(json = "TimeZone", hcl = "time_zone", default = "UTC")]
     pub time_zone: Option<String>,
     /// Kind of the expression: cron.
@@ -218,13 +218,13 @@ pub struct PeriodicConfig {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "ParameterizedJobConfig")]
 pub struct ParameterizedJobConfig {
-    /// optional, required, forbidden.
+    /// Whether a dispatch may or has to bring a payload.
     #[field(json = "Payload", hcl = "payload", default = "optional", values = "optional required forbidden", zero)]
     pub payload: Option<String>,
-    /// disjoint from optional.
+    /// Keys of meta that a dispatch has to set.
     #[field(json = "MetaRequired", hcl = "meta_required", zero)]
     pub meta_required: Option<Vec<String>>,
-    /// The `meta_optional` of this parameterized.
+    /// Keys of meta that a dispatch may set.
     #[field(json = "MetaOptional", hcl = "meta_optional", zero)]
     pub meta_optional: Option<Vec<String>>,
 }

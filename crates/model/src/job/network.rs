@@ -8,7 +8,7 @@ use crate::schema::TextMap;
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "NetworkResource")]
 pub struct NetworkResource {
-    /// none, bridge, host, cni/<name>; driver-created.
+    /// `host` shares the node’s network, `bridge` gives the group its own behind a bridge, `none` gives it none, `cni/<name>` a configured one.
     #[field(json = "Mode", hcl = "mode", default = "host", zero)]
     pub mode: Option<String>,
     /// legacy.
@@ -20,22 +20,22 @@ pub struct NetworkResource {
     /// legacy.
     #[field(json = "IP", hcl = "ip", zero)]
     pub ip: Option<String>,
-    /// The `dns` of this network.
+    /// DNS settings inside the allocation.
     #[field(json = "DNS", hcl = "dns")]
     pub dns: Option<DNSConfig>,
     /// not for HCL use; JSON ReservedPorts holds static ports.
     #[field(json = "ReservedPorts", hcl = "reserved_ports")]
     pub reserved_ports: Option<Vec<Port>>,
-    /// label block.
+    /// A port by its label: one chosen by the scheduler, or `static`.
     #[field(json = "DynamicPorts", hcl = "port")]
     pub dynamic_ports: Option<Vec<Port>>,
-    /// bridge only; must be DNS label.
+    /// Host name inside the allocation; in bridge mode.
     #[field(json = "Hostname", hcl = "hostname", zero, interpolated)]
     pub hostname: Option<String>,
     /// deprecated, warning.
     #[field(json = "MBits", hcl = "mbits", unit = "Mbit/s")]
     pub mbits: Option<i64>,
-    /// The `cni` of this network.
+    /// Arguments for the CNI plugins.
     #[field(json = "CNI", hcl = "cni")]
     pub cni: Option<CNIConfig>,
 }
@@ -72,16 +72,16 @@ pub struct Port {
     /// label [a-zA-Z0-9_]; unique in group.
     #[field(json = "Label", label, zero)]
     pub label: Option<String>,
-    /// 1..65535; >0 goes into ReservedPorts else DynamicPorts.
+    /// The port on the node; left out, the scheduler chooses one.
     #[field(json = "Value", hcl = "static", default = "0", zero)]
     pub value: Option<i64>,
-    /// 0..65535; -1 = same as allocated host port.
+    /// The port inside the allocation’s network; -1 for the same number as on the node.
     #[field(json = "To", hcl = "to", default = "0", zero)]
     pub to: Option<i64>,
-    /// client host_network name.
+    /// Network of the node that the port is on.
     #[field(json = "HostNetwork", hcl = "host_network", default = "default", zero)]
     pub host_network: Option<String>,
-    /// host mode static only.
+    /// Let several allocations of a node ask for the same static port, in host mode.
     #[field(json = "IgnoreCollision", hcl = "ignore_collision", default = "false", zero)]
     pub ignore_collision: Option<bool>,
 }

@@ -6,13 +6,13 @@ use tarpan_model_derive::Block;
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Constraint")]
 pub struct Constraint {
-    /// left side; must be `${…}` for most operators.
+    /// What is looked at, as `${attr.kernel.name}`, `${node.class}` or `${meta.rack}`.
     #[field(json = "LTarget", hcl = "attribute", zero, interpolated)]
     pub l_target: Option<String>,
-    /// right side.
+    /// What it is compared with.
     #[field(json = "RTarget", hcl = "value", zero, interpolated)]
     pub r_target: Option<String>,
-    /// = == is, != not, > >= < <= (numeric then lexical), regexp, version, semver, set_contains, set_contains_all, set_contains_any, distinct_hosts, distinct_property, is_set, is_not_set; shortcut keys set both.
+    /// How the two are compared; each operator but the plain ones may also be written as the name of the argument that holds the value.
     #[field(json = "Operand", hcl = "operator", default = "=", zero)]
     pub operand: Option<String>,
 }
@@ -39,13 +39,13 @@ pub struct Affinity {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Spread")]
 pub struct Spread {
-    /// required.
+    /// Attribute over whose values allocations are spread.
     #[field(json = "Attribute", hcl = "attribute", zero, interpolated)]
     pub attribute: Option<String>,
-    /// 1..100 (API default 0→50).
+    /// How much this spread counts beside others, 1 to 100.
     #[field(json = "Weight", hcl = "weight", default = "50")]
     pub weight: Option<i64>,
-    /// repeatable label=value.
+    /// A value and the part of all allocations that it should get.
     #[field(json = "SpreadTarget", hcl = "target")]
     pub spread_target: Option<Vec<SpreadTarget>>,
 }

@@ -11,37 +11,37 @@ use crate::schema::{ListMap, TextMap};
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Service")]
 pub struct Service {
-    /// RFC1123 ≤63 chars (Consul) / same for nomad.
+    /// Name by which the service is found.
     #[field(json = "Name", hcl = "name", default = "<job>-<group>[-<task>]", zero, interpolated)]
     pub name: Option<String>,
-    /// The `tags` of this service.
+    /// Words that tell instances apart.
     #[field(json = "Tags", hcl = "tags", interpolated)]
     pub tags: Option<Vec<String>>,
-    /// The `canary_tags` of this service.
+    /// Tags while the allocation is a canary.
     #[field(json = "CanaryTags", hcl = "canary_tags", interpolated)]
     pub canary_tags: Option<Vec<String>>,
     /// Consul only.
     #[field(json = "EnableTagOverride", hcl = "enable_tag_override", default = "false", zero)]
     pub enable_tag_override: Option<bool>,
-    /// port label or number.
+    /// Label of the port, or its number.
     #[field(json = "PortLabel", hcl = "port", zero, interpolated)]
     pub port_label: Option<String>,
-    /// auto, alloc, driver (task level), host, alloc_ipv6.
-    #[field(json = "AddressMode", hcl = "address_mode", default = "auto", values = "auto alloc driver", zero)]
+    /// Which address is registered: the node’s (`host`), the allocation’s (`alloc`), the driver’s, or what fits (`auto`).
+    #[field(json = "AddressMode", hcl = "address_mode", default = "auto", values = "auto alloc driver host alloc_ipv6", zero)]
     pub address_mode: Option<String>,
-    /// requires address_mode auto.
+    /// Address to register in place of one that is found.
     #[field(json = "Address", hcl = "address", zero, interpolated)]
     pub address: Option<String>,
-    /// The `check` of this service.
+    /// A check of the service’s health.
     #[field(json = "Checks", hcl = "check")]
     pub checks: Option<Vec<ServiceCheck>>,
-    /// copied into checks.
+    /// Restart the task when its checks keep failing.
     #[field(json = "CheckRestart", hcl = "check_restart")]
     pub check_restart: Option<CheckRestart>,
     /// group service only, consul provider.
     #[field(json = "Connect", hcl = "connect")]
     pub connect: Option<ConsulConnect>,
-    /// The `meta` of this service.
+    /// Values registered with the service.
     #[field(json = "Meta", hcl = "meta", interpolated)]
     pub meta: Option<TextMap>,
     /// The `canary_meta` of this service.
@@ -53,7 +53,7 @@ pub struct Service {
     /// group services that need one (script checks, connect native).
     #[field(json = "TaskName", hcl = "task", zero)]
     pub task_name: Option<String>,
-    /// require_healthy, ignore_warnings, ignore.
+    /// Which states of its checks count as healthy in an update.
     #[field(
         json = "OnUpdate",
         hcl = "on_update",
@@ -68,8 +68,8 @@ pub struct Service {
     /// passing/warning, consul.
     #[field(json = "Weights", hcl = "weights")]
     pub weights: Option<ServiceWeights>,
-    /// consul or nomad; all services in group same provider.
-    #[field(json = "Provider", hcl = "provider", default = "consul", zero)]
+    /// Registry: `nomad` for the one built in, or `consul`.
+    #[field(json = "Provider", hcl = "provider", default = "consul", values = "consul nomad", zero)]
     pub provider: Option<String>,
     /// Ent multi-cluster.
     #[field(json = "Cluster", hcl = "cluster", default = "default", zero)]
@@ -98,7 +98,7 @@ pub struct ServiceCheck {
     /// The `name` of this check.
     #[field(json = "Name", hcl = "name", default = "service: \"<svc>\" check", zero, interpolated)]
     pub name: Option<String>,
-    /// consul: http, tcp, grpc, script; nomad: http, tcp.
+    /// `http` asks for a page, `tcp` opens a connection; `grpc` and `script` with Consul.
     #[field(json = "Type", hcl = "type", zero, interpolated)]
     pub type_: Option<String>,
     /// script.
@@ -107,13 +107,13 @@ pub struct ServiceCheck {
     /// script.
     #[field(json = "Args", hcl = "args", interpolated)]
     pub args: Option<Vec<String>>,
-    /// http, must be relative URL path.
+    /// Path of the page that is asked for.
     #[field(json = "Path", hcl = "path", zero, interpolated)]
     pub path: Option<String>,
     /// http or https (nomad too).
     #[field(json = "Protocol", hcl = "protocol", default = "http", zero, interpolated)]
     pub protocol: Option<String>,
-    /// The `port` of this check.
+    /// Label of the port to check; the service’s when left out.
     #[field(json = "PortLabel", hcl = "port", default = "service port", zero, interpolated)]
     pub port_label: Option<String>,
     /// consul http/grpc with sidecar.
@@ -131,10 +131,10 @@ pub struct ServiceCheck {
     /// consul.
     #[field(json = "Advertise", hcl = "advertise", zero)]
     pub advertise: Option<String>,
-    /// required ≥1s.
+    /// Time between two checks, 1s at least.
     #[field(json = "Interval", hcl = "interval", zero)]
     pub interval: Option<Dur>,
-    /// required ≥1s.
+    /// How long an answer may take, 1s at least.
     #[field(json = "Timeout", hcl = "timeout", zero)]
     pub timeout: Option<Dur>,
     /// passing, warning, critical.
@@ -156,10 +156,10 @@ pub struct ServiceCheck {
     /// The `tls_skip_verify` of this check.
     #[field(json = "TLSSkipVerify", hcl = "tls_skip_verify", default = "false", zero)]
     pub tls_skip_verify: Option<bool>,
-    /// map of list; block.
+    /// Headers of the HTTP request.
     #[field(json = "Header", hcl = "header", interpolated)]
     pub header: Option<ListMap>,
-    /// nomad: GET HEAD POST PUT PATCH DELETE CONNECT OPTIONS TRACE.
+    /// Method of the HTTP request.
     #[field(json = "Method", hcl = "method", default = "GET", zero, interpolated)]
     pub method: Option<String>,
     /// The `check_restart` of this check.
@@ -183,7 +183,7 @@ pub struct ServiceCheck {
     /// consul.
     #[field(json = "FailuresBeforeWarning", hcl = "failures_before_warning", default = "0", zero)]
     pub failures_before_warning: Option<i64>,
-    /// The `body` of this check.
+    /// Body of the HTTP request.
     #[field(json = "Body", hcl = "body", zero)]
     pub body: Option<String>,
     /// require_healthy, ignore_warnings, ignore.

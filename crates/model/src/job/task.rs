@@ -17,73 +17,73 @@ pub struct Task {
     /// label; not "alloc", no slash, no NUL.
     #[field(json = "Name", label, zero)]
     pub name: Option<String>,
-    /// required.
+    /// What runs the task: `docker`, `exec`, `raw_exec`, `java`, `qemu` or a plugin.
     #[field(json = "Driver", hcl = "driver", zero)]
     pub driver: Option<String>,
-    /// driver default.
+    /// User that the task runs as; the driver’s default when left out.
     #[field(json = "User", hcl = "user", zero, interpolated)]
     pub user: Option<String>,
-    /// The `lifecycle` of this task.
+    /// Makes the task run before, beside or after the main tasks of its group.
     #[field(json = "Lifecycle", hcl = "lifecycle")]
     pub lifecycle: Option<TaskLifecycle>,
-    /// driver schema.
+    /// Settings of the driver, as the driver defines them.
     #[field(json = "Config", hcl = "config", zero, interpolated)]
     pub config: Option<Free>,
-    /// no distinct_hosts/distinct_property at task level.
+    /// A condition that the node of this task has to meet.
     #[field(json = "Constraints", hcl = "constraint")]
     pub constraints: Option<Vec<Constraint>>,
     /// not system.
     #[field(json = "Affinities", hcl = "affinity")]
     pub affinities: Option<Vec<Affinity>>,
-    /// map; block or attribute.
+    /// Environment variables of the task.
     #[field(json = "Env", hcl = "env", interpolated)]
     pub env: Option<TextMap>,
-    /// The `service` of this task.
+    /// A service that others find by its name.
     #[field(json = "Services", hcl = "service")]
     pub services: Option<Vec<Service>>,
-    /// The `resources` of this task.
+    /// What the task may use of the node.
     #[field(json = "Resources", hcl = "resources", default = "cpu 100, memory 300")]
     pub resources: Option<Resources>,
-    /// The `restart` of this task.
+    /// How often this task is restarted; what is left out comes from the group.
     #[field(json = "RestartPolicy", hcl = "restart", default = "group's")]
     pub restart_policy: Option<RestartPolicy>,
-    /// The `meta` of this task.
+    /// Values seen by the task as `NOMAD_META_<key>`.
     #[field(json = "Meta", hcl = "meta", interpolated)]
     pub meta: Option<TextMap>,
-    /// >0; ≤ client max_kill_timeout (30s) and ≤ progress_deadline.
+    /// Time between the signal to stop and killing the task.
     #[field(json = "KillTimeout", hcl = "kill_timeout", default = "5s")]
     pub kill_timeout: Option<Dur>,
-    /// The `logs` of this task.
+    /// How much of the task’s output is kept.
     #[field(json = "LogConfig", hcl = "logs", default = "10 × 10 MB")]
     pub log_config: Option<LogConfig>,
-    /// The `artifact` of this task.
+    /// A file or archive to fetch before the task starts.
     #[field(json = "Artifacts", hcl = "artifact")]
     pub artifacts: Option<Vec<TaskArtifact>>,
-    /// inherits group/job.
+    /// Gets a token for Vault.
     #[field(json = "Vault", hcl = "vault")]
     pub vault: Option<Vault>,
     /// The `consul` of this task.
     #[field(json = "Consul", hcl = "consul")]
     pub consul: Option<Consul>,
-    /// The `template` of this task.
+    /// A file that is rendered from values known at run time.
     #[field(json = "Templates", hcl = "template")]
     pub templates: Option<Vec<Template>>,
-    /// The `dispatch_payload` of this task.
+    /// Where the payload of a dispatched job is written.
     #[field(json = "DispatchPayload", hcl = "dispatch_payload")]
     pub dispatch_payload: Option<DispatchPayloadConfig>,
-    /// The `volume_mount` of this task.
+    /// Mounts a volume of the group into the task.
     #[field(json = "VolumeMounts", hcl = "volume_mount")]
     pub volume_mounts: Option<Vec<VolumeMount>>,
     /// The `csi_plugin` of this task.
     #[field(json = "CSIPluginConfig", hcl = "csi_plugin", zero, omit)]
     pub csi_plugin_config: Option<TaskCSIPluginConfig>,
-    /// ≤1 per group.
+    /// When this task ends, the other tasks of the group are stopped. One to a group.
     #[field(json = "Leader", hcl = "leader", default = "false", zero)]
     pub leader: Option<bool>,
-    /// ≥0.
+    /// How long to wait between taking the task’s services out of discovery and stopping it.
     #[field(json = "ShutdownDelay", hcl = "shutdown_delay", default = "0", zero)]
     pub shutdown_delay: Option<Dur>,
-    /// needs driver SendSignals.
+    /// Signal that asks the task to stop.
     #[field(
         json = "KillSignal",
         hcl = "kill_signal",
@@ -100,10 +100,10 @@ pub struct Task {
     /// The `secret` of this task.
     #[field(json = "Secrets", hcl = "secret")]
     pub secrets: Option<Vec<Secret>>,
-    /// name `default` or empty = default one.
+    /// A signed token that says who the task is; the one called `default` is made for every task.
     #[field(json = "Identities", hcl = "identity", default = "default identity aud nomadproject.io")]
     pub identities: Option<Vec<WorkloadIdentity>>,
-    /// The `action` of this task.
+    /// A command that an operator may run in the task, by name.
     #[field(json = "Actions", hcl = "action")]
     pub actions: Option<Vec<Action>>,
     /// Enterprise only.
@@ -119,7 +119,7 @@ pub struct Task {
 #[block(json = "TaskLifecycle")]
 pub struct TaskLifecycle {
     /// required: prestart, poststart, poststop.
-    #[field(json = "Hook", hcl = "hook", zero)]
+    #[field(json = "Hook", hcl = "hook", values = "prestart poststart poststop", zero)]
     pub hook: Option<String>,
     /// The `sidecar` of this lifecycle.
     #[field(json = "Sidecar", hcl = "sidecar", default = "false", zero)]
@@ -170,16 +170,16 @@ pub struct TaskScheduleCron {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Resources")]
 pub struct Resources {
-    /// MHz ≥1; excludes cores.
+    /// Share of CPU. Not together with `cores`.
     #[field(json = "CPU", hcl = "cpu", default = "100", unit = "MHz")]
     pub cpu: Option<i64>,
-    /// ≥0; then cpu derived.
+    /// Whole cores for this task alone, in place of `cpu`.
     #[field(json = "Cores", hcl = "cores", default = "0")]
     pub cores: Option<i64>,
-    /// MB ≥10.
+    /// Memory, 10 at least; more is taken away from the task only by force.
     #[field(json = "MemoryMB", hcl = "memory", default = "300", unit = "MB")]
     pub memory_mb: Option<i64>,
-    /// ≥ memory; needs oversubscription; -1 = no limit.
+    /// Memory that the task may use while the node has it to spare; -1 sets no limit. Needs memory oversubscription.
     #[field(json = "MemoryMaxMB", hcl = "memory_max", default = "0", unit = "MB")]
     pub memory_max_mb: Option<i64>,
     /// error at task level.
@@ -188,7 +188,7 @@ pub struct Resources {
     /// deprecated, warning.
     #[field(json = "Networks", hcl = "network")]
     pub networks: Option<Vec<NetworkResource>>,
-    /// label.
+    /// Devices such as GPUs, by `type`, `vendor/type` or `vendor/type/name`.
     #[field(json = "Devices", hcl = "device")]
     pub devices: Option<Vec<RequestedDevice>>,
     /// Ent effect (prefer/require rejected in CE).
@@ -237,16 +237,16 @@ pub struct NUMAResource {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "LogConfig")]
 pub struct LogConfig {
-    /// ≥1.
+    /// How many rotated files are kept for each of stdout and stderr.
     #[field(json = "MaxFiles", hcl = "max_files", default = "10")]
     pub max_files: Option<i64>,
-    /// MB ≥1; max_files×size < ephemeral disk.
+    /// Size at which a log file is rotated.
     #[field(json = "MaxFileSizeMB", hcl = "max_file_size", default = "10", unit = "MB")]
     pub max_file_size_mb: Option<i64>,
     /// deprecated.
     #[field(json = "Enabled", hcl = "enabled")]
     pub enabled: Option<bool>,
-    /// no logmon.
+    /// Keep no logs.
     #[field(json = "Disabled", hcl = "disabled", default = "false")]
     pub disabled: Option<bool>,
 }
@@ -255,25 +255,25 @@ pub struct LogConfig {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "TaskArtifact")]
 pub struct TaskArtifact {
-    /// required; go-getter URL.
+    /// Address of the file or archive.
     #[field(json = "GetterSource", hcl = "source", interpolated)]
     pub getter_source: Option<String>,
-    /// map (archive, checksum, filename, sshkey, ref, depth, …).
+    /// Options of the fetch, as `checksum` and `archive`.
     #[field(json = "GetterOptions", hcl = "options", interpolated)]
     pub getter_options: Option<TextMap>,
-    /// map, http only.
+    /// Headers of the HTTP request.
     #[field(json = "GetterHeaders", hcl = "headers", interpolated)]
     pub getter_headers: Option<TextMap>,
-    /// any, file, dir.
+    /// Whether the source is one file, a folder, or either.
     #[field(json = "GetterMode", hcl = "mode", default = "any", values = "any file dir")]
     pub getter_mode: Option<String>,
-    /// skip TLS verify.
+    /// Accept any TLS certificate.
     #[field(json = "GetterInsecure", hcl = "insecure", default = "false")]
     pub getter_insecure: Option<bool>,
-    /// must stay in alloc dir.
+    /// Where it goes, within the task’s directory.
     #[field(json = "RelativeDest", hcl = "destination", default = "local/", interpolated)]
     pub relative_dest: Option<String>,
-    /// chown to task user.
+    /// Give the files to the task’s user.
     #[field(json = "Chown", hcl = "chown", default = "false", zero)]
     pub chown: Option<bool>,
 }
@@ -315,55 +315,55 @@ pub struct Vault {
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 #[block(json = "Template")]
 pub struct Template {
-    /// xor data.
+    /// Path of the template on the node, in place of `data`.
     #[field(json = "SourcePath", hcl = "source", interpolated)]
     pub source_path: Option<String>,
-    /// required; inside task dir.
+    /// Where the rendered file goes, within the task’s directory.
     #[field(json = "DestPath", hcl = "destination", interpolated)]
     pub dest_path: Option<String>,
-    /// heredoc.
+    /// The template itself, as a rule in a heredoc.
     #[field(json = "EmbeddedTmpl", hcl = "data")]
     pub embedded_tmpl: Option<String>,
-    /// noop, restart, signal, script.
+    /// What happens when the rendered text changes.
     #[field(json = "ChangeMode", hcl = "change_mode", default = "restart", values = "noop restart signal script")]
     pub change_mode: Option<String>,
-    /// needed for script.
+    /// The script to run when `change_mode` is `script`.
     #[field(json = "ChangeScript", hcl = "change_script")]
     pub change_script: Option<ChangeScript>,
-    /// required for signal.
+    /// The signal to send when `change_mode` is `signal`.
     #[field(json = "ChangeSignal", hcl = "change_signal")]
     pub change_signal: Option<String>,
-    /// no further renders after first.
+    /// Render until it succeeds once, never again.
     #[field(json = "Once", hcl = "once", default = "false")]
     pub once: Option<bool>,
-    /// ≥0.
+    /// A random delay up to this before acting on a change, so that not all allocations act at once.
     #[field(json = "Splay", hcl = "splay", default = "5s", zero)]
     pub splay: Option<Dur>,
-    /// octal string.
+    /// Permissions of the rendered file, in octal.
     #[field(json = "Perms", hcl = "perms", default = "0644")]
     pub perms: Option<String>,
-    /// -1 keep.
+    /// Number of the user who owns the file; -1 leaves it.
     #[field(json = "Uid", hcl = "uid")]
     pub uid: Option<i64>,
-    /// The `gid` of this template.
+    /// Number of the group that owns the file; -1 leaves it.
     #[field(json = "Gid", hcl = "gid")]
     pub gid: Option<i64>,
-    /// The `left_delimiter` of this template.
+    /// What opens an action of the template.
     #[field(json = "LeftDelim", hcl = "left_delimiter", default = "{{")]
     pub left_delim: Option<String>,
-    /// The `right_delimiter` of this template.
+    /// What closes an action of the template.
     #[field(json = "RightDelim", hcl = "right_delimiter", default = "}}")]
     pub right_delim: Option<String>,
-    /// parse KEY=VALUE file.
+    /// Read the rendered `KEY=value` lines into the task’s environment.
     #[field(json = "Envvars", hcl = "env", default = "false")]
     pub envvars: Option<bool>,
     /// deprecated.
     #[field(json = "VaultGrace", hcl = "vault_grace", default = "15s legacy")]
     pub vault_grace: Option<Dur>,
-    /// The `wait` of this template.
+    /// How long to wait for further changes before rendering.
     #[field(json = "Wait", hcl = "wait", default = "client template.wait")]
     pub wait: Option<WaitConfig>,
-    /// The `error_on_missing_key` of this template.
+    /// Fail when the template asks for a key that is not there.
     #[field(json = "ErrMissingKey", hcl = "error_on_missing_key", default = "false")]
     pub err_missing_key: Option<bool>,
 }

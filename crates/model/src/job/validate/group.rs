@@ -18,7 +18,8 @@ impl TaskGroup {
         if self.count.unwrap_or(1) < 0 {
             rules.say("Count", "Task group count can't be negative");
         }
-        if self.tasks().is_empty() {
+        // The proxy of a gateway is its task.
+        if self.tasks().is_empty() && !self.services().iter().any(Service::has_proxy) {
             rules.say("Tasks", "Missing tasks for task group");
         }
         constraints(rules, self.constraints.as_deref(), Level::Wide);

@@ -39,8 +39,22 @@ impl Service {
         }
     }
 
+    /// Whether a mesh would run a proxy for it: a sidecar or a gateway.
+    pub(super) fn has_proxy(&self) -> bool {
+        self.connect.as_ref().is_some_and(|c| c.sidecar_service.is_some() || c.gateway.is_some())
+    }
+
     /// What a service mesh would need; found before the job's structure is looked at.
     pub(super) fn mesh(&self, rules: &mut Rules, group: &TaskGroup, path: &str) {
+        let exposed = self.checks.iter().flatten().any(|c| c.expose == Some(true));
+        let mode = group.networks.iter().flatten().next().and_then(|n| n.mode.as_deref()).unwrap_or_default();
+        if exposed && mode != "bridge" && !mode.starts_with("cni/") {
+            let message = format!(
+                "connect expose check: invalid network mode for Consul Connect: group {:?} uses network mode {mode:?}; must be \"bridge\" or \"cni/*\"",
+                group.name()
+            );
+            rules.say(&format!("{path}.Checks"), message);
+        }
         let Some(connect) = &self.connect else { return };
         let networks: &[NetworkResource] = group.networks.as_deref().unwrap_or_default();
         if connect.sidecar_service.is_some() {

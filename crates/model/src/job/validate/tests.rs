@@ -1,6 +1,5 @@
 use super::super::finding::text;
 use super::*;
-use crate::Dur;
 use crate::job::*;
 
 fn job(kind: &str) -> Job {
@@ -162,9 +161,9 @@ fn findings_print_nested_and_warnings_as_a_list() {
     );
     let mut job = job_of_services();
     group(&mut job).services = Some(vec![Service::default()]);
-    group(&mut job).max_client_disconnect = Some(Dur::from_secs(1));
+    task(&mut job).identities = Some(vec![WorkloadIdentity { name: Some("api".into()), ..WorkloadIdentity::default() }]);
     job.canonicalise();
     let warnings = warnings_text(&job.warnings());
     assert!(warnings.starts_with("2 warnings:\n\n* group \"g\" defines services, but"), "{warnings}");
-    assert!(warnings.ends_with("* max_client_disconnect is deprecated and ignored. Use disconnect.lost_after instead."), "{warnings}");
+    assert!(warnings.ends_with("* Identity[api] identities without an expiration are insecure"), "{warnings}");
 }

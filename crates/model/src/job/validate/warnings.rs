@@ -20,14 +20,16 @@ pub(super) fn of(job: &Job) -> Vec<String> {
         shutdown_delay(group, &mut warnings);
         restart_pace(group, &mut warnings);
     }
-    let promoting = job.groups().iter().filter(|g| g.update.as_ref().is_some_and(|u| u.auto_promote == Some(true))).count();
+    // Groups without canaries have nothing to promote.
+    let canaries = || job.groups().iter().filter_map(|g| g.update.as_ref()).filter(|u| u.canary.unwrap_or(0) > 0);
+    let promoting = canaries().filter(|u| u.auto_promote == Some(true)).count();
     for group in job.groups() {
         let found = group_findings(group);
         if !found.is_empty() {
             warnings.push(format!("Group {:?} has warnings: {}", group.name(), finding::text(&found).trim_end()));
         }
     }
-    if promoting > 0 && promoting < job.groups().len() {
+    if promoting > 0 && promoting < canaries().count() {
         warnings.push("auto_promote must be true for all groups to enable automatic promotion".to_owned());
     }
     if job.periodic.as_ref().and_then(|p| p.spec.as_deref()).is_some_and(|s| !s.is_empty()) {
@@ -60,9 +62,15 @@ fn shutdown_delay(group: &TaskGroup, warnings: &mut Vec<String>) {
         return;
     }
     let delayed = |task: &Task| task.shutdown_delay.is_some_and(|d| d.0 > 0);
+    for task in group.tasks().iter().filter(|t| !t.services().is_empty() && !delayed(t)) {
+        let (task, group) = (task.name(), group.name());
+        warnings.push(format!("task {task:?} in group {group:?} defines services, but has no shutdown_delay set"));
+    }
     let (bound, free): (Vec<_>, Vec<_>) =
         group.services().iter().partition(|s| s.task_name.as_deref().is_some_and(|t| !t.is_empty()));
-    if !free.is_empty() && !group.tasks().iter().any(delayed) {
+    // A sidecar or gateway brings a delay of its own.
+    let proxied = group.services().iter().any(super::super::Service::has_proxy);
+    if !free.is_empty() && !proxied && !group.tasks().iter().any(delayed) {
         let name = group.name();
         warnings.push(format!(
             "group {name:?} defines services, but neither the group nor any of its tasks have shutdown_delay set"
@@ -86,17 +94,8 @@ fn group_findings(group: &TaskGroup) -> Vec<Finding> {
     };
     if let Some(update) = &group.update {
         let (parallel, count) = (update.max_parallel.unwrap_or(1), group.count.unwrap_or(1));
-        if parallel > count && count > 0 && parallel > 1 {
+        if parallel > count && count > 0 && parallel > 1 && update.canary.unwrap_or(0) == 0 {
             say(&[], format!("Update max parallel count is greater than task group count ({parallel} > {count}). A destructive change would result in the simultaneous replacement of all allocations."));
-        }
-    }
-    for (set, old, new) in [
-        (group.max_client_disconnect.is_some(), "max_client_disconnect", "disconnect.lost_after"),
-        (group.stop_after_client_disconnect.is_some(), "stop_after_client_disconnect", "disconnect.stop_on_client_after"),
-        (group.prevent_reschedule_on_lost == Some(true), "prevent_reschedule_on_lost", "disconnect.replace"),
-    ] {
-        if set {
-            say(&[], format!("{old} is deprecated and ignored. Use {new} instead."));
         }
     }
     if group.networks.iter().flatten().any(|n| n.mbits.is_some_and(|m| m > 0)) {
@@ -105,6 +104,10 @@ fn group_findings(group: &TaskGroup) -> Vec<Finding> {
     for task in group.tasks() {
         let context = [format!("Task {:?} has warnings", task.name())];
         for message in task_warnings(task) {
+            say(&context, message);
+        }
+        let context = [context[0].clone(), String::new()];
+        for message in identity_warnings(task) {
             say(&context, message);
         }
     }
@@ -131,15 +134,24 @@ fn task_warnings(task: &Task) -> Vec<String> {
             ));
         }
     }
+    warnings
+}
+
+fn identity_warnings(task: &Task) -> Vec<String> {
+    let mut warnings = Vec::new();
     for identity in task.identities.iter().flatten() {
         let name = identity.name.as_deref().unwrap_or_default();
+        let mut say = |text: &str| warnings.push(format!("Identity[{name}] {text}"));
         match identity.audience.as_ref().map_or(0, Vec::len) {
-            0 => warnings.push(format!("Identity {name:?} has no audience: whoever gets it may use it anywhere")),
+            0 => say("identities without an audience are insecure"),
             1 => {}
-            _ => warnings.push(format!("Identity {name:?} has several audiences: each of them may use it with the others")),
+            _ => say("while multiple audiences is allowed, it is more secure to use 1 audience per identity"),
+        }
+        if identity.env == Some(true) && identity.change_mode.as_deref() != Some("restart") {
+            say("using env=true without change_mode=\"restart\" may result in task not getting updated identity");
         }
         if identity.ttl.unwrap_or_default().0 == 0 {
-            warnings.push(format!("Identity {name:?} never expires: give it a ttl"));
+            say("identities without an expiration are insecure");
         }
     }
     warnings
