@@ -132,10 +132,8 @@ fn chain(body: &Body, offset: usize) -> Vec<(Around, &Block)> {
     loop {
         let found = inside.items.iter().find_map(|item| match item {
             Item::Block(block) if (block.body.span.start as usize) < offset && offset < block.body.span.end as usize => Some(block),
-            // A block that the text ends in is not closed yet.
-            Item::Block(block) if (block.body.span.start as usize) < offset && block.body.span.end as usize == offset && !closed(block) => {
-                Some(block)
-            }
+            // The text ends in it.
+            Item::Block(block) if block.body.unclosed && block.body.span.end as usize == offset => Some(block),
             _ => None,
         });
         let Some(block) = found else { return chain };
@@ -152,14 +150,6 @@ fn chain(body: &Body, offset: usize) -> Vec<(Around, &Block)> {
         chain.push((around, block));
         inside = &block.body;
     }
-}
-
-fn closed(block: &Block) -> bool {
-    // A body of a closed block is at least its two braces and ends with one.
-    block.body.items.last().is_none_or(|item| match item {
-        Item::Block(inner) => inner.body.span.end < block.body.span.end,
-        Item::Attribute(attribute) => attribute.expr.span.end < block.body.span.end,
-    }) && block.body.span.end - block.body.span.start >= 2
 }
 
 fn held(around: Around, block: &Block) -> Around {

@@ -8,6 +8,17 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tarpan_jobspec::{FileError, Files, Input, VarFile, Variables, parse, parse_json};
 
+/// Cases where this project means to differ, or where the answer is not this crate's.
+const DIFFERENT: [(&str, &str); 3] = [
+    ("secrets-block", "a group's secrets are added to those of its tasks; the recorded tool doubles the task's own instead"),
+    ("connect-sidecar", "there is no mesh here, so no proxy task is put in whose mounts could be wrong"),
+    ("resources-all", "warnings about memory oversubscription depend on the server's scheduler configuration"),
+];
+
+fn differs(name: &str) -> bool {
+    DIFFERENT.iter().any(|(n, _)| *n == name)
+}
+
 #[test]
 fn the_corpus_reads_as_recorded() {
     let Some(corpus) = std::env::var_os("TARPAN_CONFORMANCE") else {
@@ -20,6 +31,7 @@ fn the_corpus_reads_as_recorded() {
     for (name, file) in cases(&folder) {
         match compare(&folder, &name, &file) {
             Ok(()) => passed += 1,
+            Err(_) if differs(&name) => println!("{name} differs on purpose"),
             Err(problem) => failures.push(format!("{name}: {problem}")),
         }
     }
@@ -69,6 +81,7 @@ fn the_corpus_has_the_recorded_defaults_and_findings() {
         }
         match differences.as_slice() {
             [] => passed += 1,
+            _ if differs(&name) => println!("{name} differs on purpose"),
             _ => failures.push(format!("{name}: {}", differences.join("\n    "))),
         }
     }

@@ -43,7 +43,7 @@ fn expressions() {
         ("\"a\".b", "! Unsupported attribute"),
         ("[for x in 5 : x]", "! Iteration over non-iterable value"),
         ("var.x", "! Unsupported attribute"),
-        ("\"${null}\"", "! Invalid template interpolation value"),
+        ("\"a${null}\"", "! Invalid template interpolation value"),
         ("[1, 2]", "! Unsuitable value type"),
     ] {
         assert_eq!(eval(expression), wanted, "{expression}");

@@ -31,7 +31,7 @@ fn body(expr: &Expr, shape: Shape, errors: &mut Vec<SyntaxError>) -> Body {
             summary: "Incorrect JSON value type",
             detail: "A JSON object is required here.".to_owned(),
         });
-        return Body { items, span: expr.span };
+        return Body { items, span: expr.span, unclosed: false };
     };
     for (key, value) in members {
         let Some(name) = key_name(key).filter(|n| n != "//") else { continue };
@@ -41,7 +41,7 @@ fn body(expr: &Expr, shape: Shape, errors: &mut Vec<SyntaxError>) -> Body {
             None => items.push(Item::Attribute(Attribute { name: kind, expr: value.clone() })),
         }
     }
-    Body { items, span: expr.span }
+    Body { items, span: expr.span, unclosed: false }
 }
 
 /// How many labels a block of this name has here and what it holds; `None` for an argument.

@@ -247,7 +247,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) fn suggestion<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let nearest = known.map(|k| (distance(name, k), k)).min_by_key(|(d, _)| *d);
     match nearest {
-        Some((d, k)) if d <= (name.len() / 3).clamp(1, 3) => format!(" Did you mean {k:?}?"),
+        Some((d, k)) if d <= (name.len().div_ceil(3)).clamp(1, 3) => format!(" Did you mean {k:?}?"),
         _ => String::new(),
     }
 }

@@ -37,6 +37,8 @@ pub struct Body {
     pub items: Vec<Item>,
     /// The braces included.
     pub span: Span,
+    /// The text ends before the closing brace.
+    pub unclosed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

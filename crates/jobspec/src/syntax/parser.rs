@@ -28,7 +28,7 @@ impl<'a> Parser<'a> {
     }
 
     pub fn file(&mut self) -> Body {
-        let mut body = Body { items: Vec::new(), span: Span::new(0, self.text.len()) };
+        let mut body = Body { items: Vec::new(), span: Span::new(0, self.text.len()), unclosed: false };
         loop {
             self.items(&mut body.items);
             if self.at_end() {
@@ -129,26 +129,27 @@ impl<'a> Parser<'a> {
         }
         let open = self.pos;
         self.pos += 1;
-        let items = self.deeper(Span::new(open, open + 1), |p| p.braces(open))?;
-        let body = Body { items, span: Span::new(open, self.pos) };
+        let (items, unclosed) = self.deeper(Span::new(open, open + 1), |p| p.braces(open))?;
+        let body = Body { items, span: Span::new(open, self.pos), unclosed };
         self.end_of_item("block")?;
         Ok(Item::Block(Block { kind, labels, body }))
     }
 
-    /// What follows an opening brace, up to and with its closing one.
-    fn braces(&mut self, open: usize) -> Read<Vec<Item>> {
+    /// What follows an opening brace, up to and with its closing one; true when that is missing.
+    fn braces(&mut self, open: usize) -> Read<(Vec<Item>, bool)> {
         let mut items = Vec::new();
         self.blanks();
         match self.peek() {
             Some(b'\n') | None => {}
             Some(b'}') => {
                 self.pos += 1;
-                return Ok(items);
+                return Ok((items, false));
             }
-            Some(_) => return self.one_line(open),
+            Some(_) => return Ok((self.one_line(open)?, false)),
         }
         self.items(&mut items);
-        if self.at_end() {
+        let unclosed = self.at_end();
+        if unclosed {
             self.error(
                 Span::new(open, open + 1),
                 "Unclosed configuration block",
@@ -157,7 +158,7 @@ impl<'a> Parser<'a> {
         } else {
             self.pos += 1;
         }
-        Ok(items)
+        Ok((items, unclosed))
     }
 
     fn one_line(&mut self, open: usize) -> Read<Vec<Item>> {
