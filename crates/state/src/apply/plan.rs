@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tarpan_model::deployment::Deployment;
-use tarpan_model::ids::{AllocId, NodeId};
+use tarpan_model::ids::{AllocId, NamespacedId, NodeId};
 use tarpan_model::plan::{AllocPreemption, AllocStop, PlanResult};
 use tarpan_model::resources::AllocatedResources;
 use tarpan_model::{AllocMetric, Allocation, ClientStatus, DesiredStatus, Evaluation, Job, UnixNanos};
@@ -118,10 +118,7 @@ fn place_all(txn: &mut Txn<'_>, command: &ApplyPlan) {
 
 /// A new allocation; dropped when its job is gone or stopped, or the version it runs is not known any more.
 fn place(txn: &mut Txn<'_>, node: NodeId, placement: &Allocation, shared: &mut Shared, now: UnixNanos) {
-    let key = placement.job_key();
-    let stored = txn.state.jobs.get_key_value(&key).filter(|(_, job)| !job.stopped());
-    let Some((stored, current)) = stored.map(|(k, j)| (k.clone(), j.clone())) else { return };
-    let Some(job) = job_of(txn, placement, &current) else { return };
+    let Some((stored, job)) = shared.job(txn, placement) else { return };
     let mut row = placement.clone();
     row.namespace = stored.namespace;
     row.job_id = stored.id;
@@ -131,10 +128,7 @@ fn place(txn: &mut Txn<'_>, node: NodeId, placement: &Allocation, shared: &mut S
     }
     row.job_create_index = job.create_index.unwrap_or(0);
     row.job = job;
-    row.task_group = txn.state.text(&row.task_group);
-    row.desired_description = txn.state.text(&row.desired_description);
-    row.client_description = txn.state.text(&row.client_description);
-    shared.share(&mut row);
+    shared.share(txn, &mut row);
     row.create_index = txn.index;
     row.modify_index = txn.index;
     row.alloc_modify_index = txn.index;
@@ -201,31 +195,64 @@ fn update_in_place(
     if row.deployment_id == old.deployment_id && row.deployment_status.is_none_or(|s| s.healthy.is_none()) {
         row.deployment_status = old.deployment_status;
     }
-    row.desired_description = txn.state.text(&row.desired_description);
-    row.client_description = txn.state.text(&row.client_description);
-    if *row.resources == *old.resources {
+    let same = *row.resources == *old.resources;
+    shared.share(txn, &mut row);
+    if same {
         row.resources = old.resources.clone();
-    } else {
-        shared.share(&mut row);
     }
     row.create_index = old.create_index;
     row.create_time = old.create_time;
     server_change(txn, row, old, now);
 }
 
-/// Parts that are equal in many placements of a plan: by group, what the last one had.
+/// Parts that are equal in many placements of a plan.
 #[derive(Default)]
-struct Shared(BTreeMap<(Arc<str>, u64), (Arc<AllocatedResources>, Option<Arc<AllocMetric>>)>);
+struct Shared {
+    /// The key as the table has it and the version, of the last new placement.
+    job: Option<(NamespacedId, Arc<Job>)>,
+    /// What the last placement of each group and version had.
+    groups: BTreeMap<(Arc<str>, u64), (Arc<AllocatedResources>, Option<Arc<AllocMetric>>)>,
+    /// The few texts of a plan: group names, descriptions.
+    texts: Vec<Arc<str>>,
+}
 
 impl Shared {
-    fn share(&mut self, row: &mut Allocation) {
-        let last = self.0.get_mut(&(row.task_group.clone(), row.job_version));
-        let Some((resources, metrics)) = last else {
-            let key = (row.task_group.clone(), row.job_version);
-            self.0.insert(key, (row.resources.clone(), row.metrics.clone()));
+    /// `None`: the job is gone or stopped, or the version is not known.
+    fn job(&mut self, txn: &Txn<'_>, placement: &Allocation) -> Option<(NamespacedId, Arc<Job>)> {
+        let same = |(key, job): &&(NamespacedId, Arc<Job>)| {
+            job.version == Some(placement.job_version)
+                && key.id == placement.job_id
+                && key.namespace == placement.namespace
+        };
+        if let Some(last) = self.job.as_ref().filter(same) {
+            return Some(last.clone());
+        }
+        let (key, current) = txn.state.jobs.get_key_value(&placement.job_key()).filter(|(_, job)| !job.stopped())?;
+        self.job = Some((key.clone(), job_of(txn, placement, current)?));
+        self.job.clone()
+    }
+
+    fn text(&mut self, txn: &mut Txn<'_>, text: &mut Arc<str>) {
+        if let Some(known) = self.texts.iter().find(|known| *known == text) {
+            *text = known.clone();
+            return;
+        }
+        *text = txn.state.text(text);
+        if self.texts.len() < 8 {
+            self.texts.push(text.clone());
+        }
+    }
+
+    fn share(&mut self, txn: &mut Txn<'_>, row: &mut Allocation) {
+        self.text(txn, &mut row.task_group);
+        self.text(txn, &mut row.desired_description);
+        self.text(txn, &mut row.client_description);
+        let key = (row.task_group.clone(), row.job_version);
+        let Some((resources, metrics)) = self.groups.get_mut(&key) else {
+            self.groups.insert(key, (row.resources.clone(), row.metrics.clone()));
             return;
         };
-        if Arc::ptr_eq(resources, &row.resources) || *resources == row.resources {
+        if *resources == row.resources {
             row.resources = resources.clone();
         } else if resources.tasks == row.resources.tasks {
             Arc::make_mut(&mut row.resources).tasks = resources.tasks.clone();

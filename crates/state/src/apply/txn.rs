@@ -55,16 +55,13 @@ impl<'a> Txn<'a> {
 
     /// The counts of a job, to be changed.
     pub(crate) fn work(&mut self, key: &NamespacedId) -> &mut JobWork {
-        if !self.jobs.contains_key(key) {
-            let work = JobWork {
-                summary: self.state.job_summaries.get(key).map(|s| JobSummary::clone(s)),
-                summary_changed: false,
-                live: self.state.job_live.get(key).copied().unwrap_or_default(),
-                evals_deleted: false,
-            };
-            self.jobs.insert(key.clone(), work);
-        }
-        self.jobs.get_mut(key).expect("just put there")
+        let state = &*self.state;
+        self.jobs.entry(key.clone()).or_insert_with(|| JobWork {
+            summary: state.job_summaries.get(key).map(|s| JobSummary::clone(s)),
+            summary_changed: false,
+            live: state.job_live.get(key).copied().unwrap_or_default(),
+            evals_deleted: false,
+        })
     }
 
     /// A deployment, to be changed; written by [`Txn::finish`]. `None`: there is none of this id.
