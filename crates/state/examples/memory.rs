@@ -91,14 +91,8 @@ impl Bench {
     fn register(&mut self, job: Job) -> Arc<Job> {
         let key = job.key();
         let eval = Some(evals::register(&job, &mut self.ids));
-        let command = RegisterJob {
-            job,
-            eval,
-            submission: None,
-            enforce_index: None,
-            preserve_counts: false,
-            now: at(0),
-        };
+        let command =
+            RegisterJob { job, eval, submission: None, enforce_index: None, preserve_counts: false, now: at(0) };
         self.apply(vec![Command::RegisterJob(Box::new(command))]);
         self.state.job(&key).expect("registered").clone()
     }
@@ -162,10 +156,7 @@ fn update(row: &Allocation, status: ClientStatus, now: i64) -> AllocUpdate {
         events,
         ..TaskState::default()
     };
-    AllocUpdate {
-        task_states: Arc::new([(Arc::from("task"), state)].into()),
-        ..allocs::report(row, status, at(now))
-    }
+    AllocUpdate { task_states: Arc::new([(Arc::from("task"), state)].into()), ..allocs::report(row, status, at(now)) }
 }
 
 fn main() {

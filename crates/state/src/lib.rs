@@ -17,4 +17,7 @@ pub mod usage;
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};
 pub use snapshot::RestoreError;
-pub use tables::{JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
+pub use tables::{
+    ChildrenSummary, GroupSummary, JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig,
+    State, Table,
+};
