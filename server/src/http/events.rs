@@ -92,6 +92,9 @@ async fn socket_of(mut socket: WebSocket, mut lines: mpsc::Receiver<Bytes>) {
 
 /// A page may open a socket only to the host it came from: cookies travel with every page's sockets.
 pub fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"same-origin") {
+        return Ok(());
+    }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let from = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, rest)| rest);

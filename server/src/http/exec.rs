@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt as _, StreamExt as _};
 
 use super::client::{node_of_alloc, node_request};
 use super::context::Context;
@@ -59,31 +59,24 @@ async fn refuse(mut socket: WebSocket, status: u16, why: String) {
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
 }
 
-/// Lines of JSON from the node become messages; messages become lines for the node. Ends when either side does.
+/// Frames of the node become messages, messages become frames for the node. Ends when either side does.
 async fn relay(socket: WebSocket, answer: NodeResponse) {
     let (mut to_caller, mut from_caller) = socket.split();
     let NodeResponse { mut body, send, .. } = answer;
-    let mut line = Vec::new();
+    let mut frames = Frames::default();
     loop {
         tokio::select! {
             part = body.next() => {
                 let Some(Ok(part)) = part else { break };
-                for byte in part {
-                    if byte != b'\n' {
-                        line.push(byte);
-                        continue;
-                    }
-                    let text = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
-                    if to_caller.send(Message::Text(text.into())).await.is_err() {
+                for frame in frames.of(&part) {
+                    if to_caller.send(Message::Text(frame.into())).await.is_err() {
                         return;
                     }
                 }
             }
             message = from_caller.next() => match message {
                 Some(Ok(Message::Text(text))) => {
-                    let mut bytes = text.as_bytes().to_vec();
-                    bytes.push(b'\n');
-                    if send.send(Bytes::from(bytes)).await.is_err() {
+                    if send.send(Bytes::copy_from_slice(text.as_bytes())).await.is_err() {
                         break;
                     }
                 }
@@ -93,4 +86,37 @@ async fn relay(socket: WebSocket, answer: NodeResponse) {
         }
     }
     let _ = to_caller.send(Message::Close(None)).await;
+}
+
+/// Cuts a stream of JSON objects into its objects, however its bytes arrive.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl Frames {
+    fn of(&mut self, part: &[u8]) -> Vec<String> {
+        self.0.extend_from_slice(part);
+        let mut frames = Vec::new();
+        let mut values = serde_json::Deserializer::from_slice(&self.0).into_iter::<serde::de::IgnoredAny>();
+        let mut done = 0;
+        while let Some(Ok(_)) = values.next() {
+            let frame = String::from_utf8_lossy(&self.0[done..values.byte_offset()]);
+            frames.push(frame.trim().to_owned());
+            done = values.byte_offset();
+        }
+        self.0.drain(..done);
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Frames;
+
+    #[test]
+    fn frames_are_found_however_they_arrive() {
+        let mut frames = Frames::default();
+        assert_eq!(frames.of(br#"{"a": 1}{"b""#), [r#"{"a": 1}"#]);
+        assert_eq!(frames.of(b": 2}\n"), [r#"{"b": 2}"#]);
+        assert!(frames.of(b"").is_empty());
+    }
 }

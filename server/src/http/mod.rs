@@ -41,7 +41,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
@@ -121,6 +121,7 @@ impl Api {
             Found::WrongMethod => return Err(ApiError::invalid_method()),
             Found::Unknown => return Err(ApiError::not_found("")),
         };
+        refuse_other_sites(&request)?;
         let query = Pairs::parse(request.uri().query().unwrap_or_default());
         let std = match route.answered {
             Where::Stream => Standard::read(&query.without("index"))?,
@@ -140,6 +141,15 @@ impl Api {
         let (server, local) = (self.server.clone(), self.local.clone());
         (route.handler)(Context { server, local, caller, path, query, std, parts, body }).await
     }
+}
+
+/// A page of another site must not change anything here with the browser of whoever looks at it.
+///
+/// Browsers say where a request comes from; tools do not send this header.
+fn refuse_other_sites(request: &Request) -> Result<(), ApiError> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let foreign = request.headers().get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site");
+    if foreign && !reads { Err(ApiError::forbidden("pages of other sites may only read")) } else { Ok(()) }
 }
 
 /// People who come to the address itself want the pages.

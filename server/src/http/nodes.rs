@@ -133,8 +133,9 @@ async fn eligibility(cx: Context) -> Outcome {
     };
     let evals = evals_of(&command);
     let (index, _) = cx.propose(command).await?;
+    // Without evaluations the field leaves the node's index out.
     let response = NodeEligibilityUpdateResponse {
-        node_modify_index: index,
+        node_modify_index: if evals.is_empty() { 0 } else { index },
         eval_create_index: if evals.is_empty() { 0 } else { index },
         eval_ids: evals,
         index,

@@ -12,6 +12,8 @@ mod node_resources;
 mod nodes;
 mod resources;
 mod task_states;
+#[cfg(test)]
+mod tests;
 
 use serde::{Serialize, Serializer};
 use tarpan_model::UnixNanos;

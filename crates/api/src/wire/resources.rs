@@ -17,7 +17,7 @@ pub struct AllocatedResources {
     #[serde(rename = "Tasks", deserialize_with = "null_default")]
     pub tasks: BTreeMap<String, AllocatedTaskResources>,
     #[serde(rename = "TaskLifecycles", deserialize_with = "null_default")]
-    pub task_lifecycles: BTreeMap<String, TaskLifecycle>,
+    pub task_lifecycles: BTreeMap<String, Option<TaskLifecycle>>,
     #[serde(rename = "Shared", deserialize_with = "null_default")]
     pub shared: AllocatedSharedResources,
 }

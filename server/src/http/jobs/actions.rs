@@ -16,7 +16,7 @@ use tarpan_state::{Command, Reply};
 use super::{admission, register};
 use crate::http::context::Context;
 use crate::http::error::ApiError;
-use crate::http::reply::Outcome;
+use crate::http::reply::{self, Meta, Outcome};
 
 fn job_of(cx: &Context) -> Result<std::sync::Arc<Job>, ApiError> {
     let job = cx.server.state().job(&cx.job_key()).cloned();
@@ -41,7 +41,7 @@ pub async fn deregister(cx: Context) -> Outcome {
         }
     };
     let Some(job) = cx.server.state().job(&cx.job_key()).cloned() else {
-        return cx.plain(&JobDeregisterResponse::default());
+        return cx.written(0, &JobDeregisterResponse::default());
     };
     let eval =
         (!job.is_periodic() && !job.is_parameterized()).then(|| eval_for(&cx, &job, priority, Trigger::JobDeregister));
@@ -192,7 +192,9 @@ pub async fn revert(cx: Context) -> Outcome {
     let admitted = admission::admit(&cx, &state, job)?;
     let options = register::Options { enforce_index: current.job_modify_index, ..Default::default() };
     let response = register::commit(&cx, admitted.job, submission, options).await?;
-    cx.written(response.index, &response)
+    // The field answers a revert with the headers of a read.
+    let meta = Meta { index: Some(response.index), known_leader: Some(false), next_token: None };
+    reply::json(cx.style(), &response, &meta)
 }
 
 /// `PUT /v1/job/:id/stable`

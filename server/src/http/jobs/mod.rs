@@ -2,6 +2,7 @@
 
 mod actions;
 mod admission;
+mod annotate;
 mod list;
 mod parse;
 mod plan;

@@ -7,12 +7,14 @@ use tarpan_api::convert;
 use tarpan_api::wire::{AllocListStub, JobPlanRequest, JobPlanResponse};
 use tarpan_control::periodic;
 use tarpan_model::diff::job_diff;
+use tarpan_model::plan::PlanAnnotations;
 use tarpan_model::{EvalId, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_scheduler::{Cache, Outcome as Scheduled, schedule};
 use tarpan_state::command::RegisterJob;
 use tarpan_state::{Command, CommandId, Envelope, State};
 
 use super::admission::{self, warnings_text};
+use super::annotate::annotate;
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::page::value_of;
@@ -52,7 +54,13 @@ pub async fn plan(cx: Context) -> Outcome {
         describe(&mut response, scheduled, &state);
     }
     if request.diff {
-        response.diff = Some(job_diff(old.as_deref(), Some(&admitted.job), true));
+        let mut diff = job_diff(old.as_deref(), Some(&admitted.job), true);
+        if let Some(scheduled) = &scheduled
+            && let Some(updates) = annotations(scheduled)
+        {
+            annotate(&mut diff, updates);
+        }
+        response.diff = Some(diff);
     }
     cx.written(state.index(), &response)
 }
@@ -99,9 +107,13 @@ async fn dry_run(cx: &Context, state: &Arc<State>, job: &Job, now: UnixNanos) ->
     tokio::task::spawn_blocking(run).await.map_err(|e| ApiError::internal(format!("the dry run did not end: {e}")))
 }
 
+/// What the plan does to each group.
+fn annotations(scheduled: &Scheduled) -> Option<&PlanAnnotations> {
+    scheduled.plan.annotations.as_deref().or(scheduled.eval.plan_annotations.as_deref())
+}
+
 fn describe(response: &mut JobPlanResponse, scheduled: &Scheduled, state: &State) {
-    let annotations = scheduled.plan.annotations.as_deref().or(scheduled.eval.plan_annotations.as_deref());
-    response.annotations = annotations.map(|annotations| {
+    response.annotations = annotations(scheduled).map(|annotations| {
         let mut wire = convert::plan_annotations(annotations);
         let evicted = scheduled.plan.preemptions.values().flatten().filter_map(|p| state.alloc(p.id));
         wire.preempted = evicted.filter_map(|row| stub(row)).collect();

@@ -23,7 +23,7 @@ async fn register_change_plan_and_stop() {
 
     let plan = api.put("/v1/job/web/plan", json!({"Job": job("web", "service", 5), "Diff": true})).await.ok().json();
     let updates = &plan["Annotations"]["DesiredTGUpdates"]["g"];
-    assert_eq!((&updates["Place"], &updates["Ignore"]), (&json!(3), &json!(2)), "{plan}");
+    assert_eq!((&updates["Place"], &updates["InPlaceUpdate"]), (&json!(3), &json!(2)), "{plan}");
     assert_eq!(plan["JobModifyIndex"].as_u64(), Some(index));
     assert_eq!(plan["Diff"]["ID"], "web", "{plan}");
     let after = api.get("/v1/job/web/allocations").await.json();
