@@ -13,6 +13,7 @@ const HTTP: u16 = 4646;
 
 /// Builds quickly and starts a dev agent that stays until Ctrl-C.
 pub fn dev() -> Result<()> {
+    crate::ui::build_or_say();
     sh(&["cargo", "build", "-p", "tarpan-cli", "-p", "ptc"])?;
     let lab = Lab::new()?;
     let agent = start(&lab)?;
@@ -27,6 +28,9 @@ pub fn run_demo_build() -> Result<()> {
 pub fn run(flags: &[&str]) -> Result<()> {
     if let Some(unknown) = flags.iter().find(|f| !["empty", "check", "raw-exec"].contains(f)) {
         bail!("demo knows -empty, -check and -raw-exec, not -{unknown}");
+    }
+    if !flags.contains(&"check") {
+        crate::ui::build_or_say();
     }
     run_demo_build()?;
     let lab = Lab::new()?;

@@ -49,6 +49,14 @@ pub fn run(flags: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Builds quickly for somebody who wants to look; says what is less where that fails, for the pages work without it.
+pub fn build_or_say() {
+    match build(&Options::default()) {
+        Ok(built) => built.notes.iter().for_each(|note| println!("note: {note}")),
+        Err(why) => println!("note: the pages are not live, because the browser's part was not built: {why:#}"),
+    }
+}
+
 /// Builds what changed; the folder is complete when this returns.
 pub fn build(options: &Options) -> Result<Built> {
     let root = root();
