@@ -26,6 +26,8 @@ pub mod supervisor;
 mod template;
 #[cfg(test)]
 pub(crate) mod test_support;
+#[cfg(test)]
+mod agent_tests;
 
 pub use agent::{Agent, StartError};
 pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};

@@ -155,6 +155,11 @@ impl Jobs {
                 None => tracing::error!(alloc_id = %row.id, job_id = %row.job_id, version = row.job_version, "an allocation came without its job"),
             }
         }
+        // Both sides forget together which versions were sent: children of periodic jobs would pile up otherwise. What
+        // allocations still use is found by the host.
+        if !orders.forget.is_empty() {
+            self.0.clear();
+        }
         let forget = orders.forget.iter().filter_map(|id| Some(AllocId(uuid::Uuid::from_slice(id).ok()?))).collect();
         Ok(Orders { allocs, forget, complete: orders.complete })
     }

@@ -5,6 +5,7 @@
 
 pub mod docker;
 pub mod mock;
+mod process_exec;
 pub mod raw_exec;
 
 use std::collections::BTreeMap;

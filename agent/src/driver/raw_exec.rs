@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tarpan_model::node::DriverInfo;
 
-use super::{Driver, DriverError, Exit, Handle, Isolation, Notices, TaskRequest, TaskUsage, lenient};
+use super::{Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Notices, TaskRequest, TaskUsage, lenient};
 use crate::cgroup::{Cgroup, Limits};
 use crate::supervisor::{Logs, Process, Spec, User};
 
@@ -216,6 +216,11 @@ impl Handle for RawExecTask {
             }
             let _ = std::fs::remove_dir_all(&self.saved.run_dir);
         })
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
+        let pid = self.process.pid();
+        Box::pin(async move { super::process_exec::begin(pid, request) })
     }
 
     fn usage(&self) -> BoxFuture<'_, Option<TaskUsage>> {

@@ -311,6 +311,8 @@ impl Shell {
                 }
             }
         }
+        // One that had ended already must not register anything again.
+        self.step(Input::Tick).await;
         if self.alloc.server_terminal() {
             self.step(Input::Stop { no_shutdown_delay: false }).await;
         }

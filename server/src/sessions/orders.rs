@@ -53,6 +53,8 @@ impl Sent {
         }
         let mut orders: Vec<Orders> = rows.chunks(CHUNK).map(|rows| self.orders(state, rows)).collect();
         if !forget.is_empty() {
+            // The agent forgets its jobs with this message, too: those of ended allocations would pile up on both sides.
+            self.jobs.clear();
             match orders.last_mut() {
                 Some(last) => last.forget = forget,
                 None => orders.push(Orders { forget, ..Orders::default() }),

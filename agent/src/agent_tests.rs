@@ -1,0 +1,425 @@
+//! A whole agent against a server of the test's own, over real gRPC, with real processes.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use futures::Stream;
+use serde_json::{Value, json};
+use tarpan_model::alloc::AllocUpdate;
+use tarpan_model::job::{Job, Service, Template};
+use tarpan_model::service::ServiceRegistration;
+use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Node};
+use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
+use tarpan_rpc::agent::{
+    Ack, BulkDown, BulkUp, FromAgent, FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream, Orders, ServiceSet,
+    WatchServiceRequest, Welcome, bulk_up, from_agent, from_server,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
+use tonic::{Request, Response, Status, Streaming};
+use tower::ServiceExt;
+
+use crate::test_support::{job, place, task};
+use crate::{Agent, Options};
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the test's server has heard, and whom it can tell something.
+#[derive(Default)]
+struct Heard {
+    node: Option<Node>,
+    updates: Vec<(Instant, AllocUpdate)>,
+    services: BTreeMap<String, ServiceRegistration>,
+    down: Option<mpsc::Sender<Result<FromServer, Status>>>,
+    sessions: usize,
+    bulk: Vec<u8>,
+    status: u32,
+}
+
+#[derive(Clone)]
+struct Fake {
+    heard: Arc<Mutex<Heard>>,
+    acknowledge: Arc<std::sync::atomic::AtomicBool>,
+    instances: watch::Sender<Vec<ServiceRegistration>>,
+    address: String,
+}
+
+impl Fake {
+    async fn start() -> Fake {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let fake = Fake {
+            heard: Arc::default(),
+            acknowledge: Arc::new(true.into()),
+            instances: watch::Sender::new(Vec::new()),
+            address,
+        };
+        let service = AgentsServer::new(fake.clone());
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        fake
+    }
+
+    async fn tell(&self, body: from_server::Body) {
+        let down = self.until("a session", |h| h.down.clone()).await;
+        let _ = down.send(Ok(FromServer { body: Some(body) })).await;
+    }
+
+    async fn order(&self, alloc: &Allocation) {
+        let orders = Orders {
+            allocs: tarpan_rpc::pack(&vec![alloc]).into(),
+            jobs: tarpan_rpc::pack(&vec![&*alloc.job]).into(),
+            ..Orders::default()
+        };
+        self.tell(from_server::Body::Orders(orders)).await;
+    }
+
+    /// Waits until what was heard gives a value.
+    async fn until<T>(&self, what: &str, f: impl Fn(&Heard) -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(value) = f(&self.heard.lock().expect("held")) {
+                return value;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn status(&self, alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
+        let id = alloc.id;
+        let found = |h: &Heard| h.updates.iter().rev().find(|(_, u)| u.id == id).filter(|(_, u)| u.client_status == status).map(|(_, u)| u.clone());
+        self.until(&format!("{} to be {status}", alloc.name), found).await
+    }
+}
+
+#[tonic::async_trait]
+impl Agents for Fake {
+    type SessionStream = ReceiverStream<Result<FromServer, Status>>;
+    type BulkStream = Answers<BulkDown>;
+    type WatchServiceStream = Answers<ServiceSet>;
+    type HttpStream = Answers<HttpPart>;
+
+    async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
+        let (down, receiver) = mpsc::channel(64);
+        let (fake, mut up) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = up.message().await {
+                let answer = match message.body {
+                    Some(from_agent::Body::Hello(hello)) => {
+                        let mut heard = fake.heard.lock().expect("held");
+                        heard.node = tarpan_rpc::unpack(&hello.node).ok();
+                        heard.down = Some(down.clone());
+                        heard.sessions += 1;
+                        Some(from_server::Body::Welcome(Welcome {
+                            heartbeat_ttl_ms: 1000,
+                            servers: Vec::new(),
+                            region: "global".to_owned(),
+                        }))
+                    }
+                    Some(from_agent::Body::Heartbeat(beat)) => {
+                        Some(from_server::Body::Heartbeat(HeartbeatAck { seq: beat.seq, heartbeat_ttl_ms: 1000, servers: Vec::new() }))
+                    }
+                    Some(from_agent::Body::Report(report)) => {
+                        let updates: Vec<AllocUpdate> = tarpan_rpc::unpack(&report.updates).expect("readable");
+                        let now = Instant::now();
+                        fake.heard.lock().expect("held").updates.extend(updates.into_iter().map(|u| (now, u)));
+                        let ack = fake.acknowledge.load(std::sync::atomic::Ordering::SeqCst);
+                        ack.then_some(from_server::Body::Ack(Ack { seq: report.seq }))
+                    }
+                    Some(from_agent::Body::Services(services)) => {
+                        let mut heard = fake.heard.lock().expect("held");
+                        let rows: Vec<ServiceRegistration> = tarpan_rpc::unpack(&services.upsert).expect("readable");
+                        heard.services.extend(rows.into_iter().map(|r| (r.id.to_string(), r)));
+                        services.delete.iter().for_each(|id| drop(heard.services.remove(id)));
+                        Some(from_server::Body::Ack(Ack { seq: services.seq }))
+                    }
+                    _ => None,
+                };
+                if let Some(body) = answer {
+                    let _ = down.send(Ok(FromServer { body: Some(body) })).await;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn bulk(&self, request: Request<Streaming<BulkUp>>) -> Result<Response<Self::BulkStream>, Status> {
+        let (fake, mut up) = (self.clone(), request.into_inner());
+        let (done, ended) = mpsc::channel::<Result<BulkDown, Status>>(1);
+        tokio::spawn(async move {
+            let _done = done;
+            while let Ok(Some(message)) = up.message().await {
+                let mut heard = fake.heard.lock().expect("held");
+                match message.body {
+                    Some(bulk_up::Body::Head(head)) => heard.status = head.status,
+                    Some(bulk_up::Body::Data(data)) => heard.bulk.extend_from_slice(&data),
+                    _ => {}
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(ended))))
+    }
+
+    async fn watch_service(&self, _: Request<WatchServiceRequest>) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let sets = WatchStream::new(self.instances.subscribe());
+        Ok(Response::new(Box::pin(sets.map(|rows| Ok(ServiceSet { services: tarpan_rpc::pack(&rows).into() })))))
+    }
+
+    async fn http(&self, _: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+}
+
+fn options(fake: &Fake, dir: &std::path::Path) -> Options {
+    Options {
+        servers: vec![fake.address.clone()],
+        data_dir: dir.to_owned(),
+        network_interface: Some("lo".to_owned()),
+        raw_exec_enabled: true,
+        mock_driver: true,
+        options: BTreeMap::from([("driver.denylist".to_owned(), "docker".to_owned())]),
+        ..Options::default()
+    }
+}
+
+fn script(name: &str, text: &str) -> tarpan_model::Task {
+    task(name, "raw_exec", json!({"command": "/bin/sh", "args": ["-c", text]}))
+}
+
+fn alloc_of(job: Job) -> Allocation {
+    place(&Arc::new(job), 0)
+}
+
+async fn get(agent: &Agent, path: &str) -> (u16, String) {
+    let request = http::Request::get(path).body(Body::empty()).expect("a request");
+    let response = agent.router().oneshot(request).await.expect("infallible");
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+async fn stdout(agent: &Agent, alloc: &Allocation, task: &str) -> String {
+    get(agent, &format!("/v1/client/fs/logs/{}?task={task}&type=stdout&plain=true", alloc.id)).await.1
+}
+
+fn stopped(alloc: &Allocation) -> Allocation {
+    Allocation { desired_status: DesiredStatus::Stop, alloc_modify_index: alloc.alloc_modify_index + 1, ..alloc.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_runs_answers_and_stops() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let mut web = script("web", "echo up $NOMAD_JOB_NAME $NOMAD_ALLOC_INDEX; exec sleep 60");
+    web.services = Some(vec![Service {
+        name: Some("web-svc".to_owned()),
+        provider: Some("nomad".to_owned()),
+        port_label: Some("8080".to_owned()),
+        ..Service::default()
+    }]);
+    let alloc = alloc_of(job("web", "service", vec![web]));
+    fake.until("the node", |h| h.node.clone()).await;
+    let ordered = Instant::now();
+    fake.order(&alloc).await;
+    let update = fake.status(&alloc, ClientStatus::Running).await;
+    let took = ordered.elapsed();
+    assert!(took < Duration::from_secs(2), "running after {took:?}");
+    let kinds: Vec<&str> = update.task_states["web"].events.iter().map(|e| &*e.kind).collect();
+    assert_eq!(kinds, ["Received", "Task Setup", "Started"]);
+    fake.until("the service", |h| h.services.values().find(|s| &*s.service_name == "web-svc").cloned()).await;
+
+    let begun = Instant::now();
+    while stdout(&agent, &alloc, "web").await != "up web 0\n" {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the log never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (path, status, part) in [
+        (format!("/v1/client/fs/ls/{}?path=/", alloc.id), 200, "\"Name\":\"alloc\""),
+        (format!("/v1/client/fs/stat/{}", alloc.id), 400, "must provide a file name"),
+        (format!("/v1/client/fs/cat/{}?path=alloc/logs/web.stdout.0", alloc.id), 200, "up web 0"),
+        (format!("/v1/client/fs/cat/{}?path=web/secrets/x", alloc.id), 403, "Reading secret file prohibited: web/secrets/x"),
+        (format!("/v1/client/fs/cat/{}?path=../../x", alloc.id), 400, "Path escapes the alloc directory"),
+        (format!("/v1/client/fs/logs/{}?type=stdout", alloc.id), 400, "must provide task name"),
+        (format!("/v1/client/fs/logs/{}?task=web", alloc.id), 400, "must provide log type (stdout/stderr)"),
+        (format!("/v1/client/fs/logs/{}?task=x&type=stdout", uuid::Uuid::nil()), 404, "Unknown allocation"),
+        (format!("/v1/client/allocation/{}/stats", alloc.id), 200, "\"Tasks\":{\"web\""),
+        ("/v1/client/stats".to_owned(), 200, "\"Memory\""),
+    ] {
+        let (got, body) = get(&agent, &path).await;
+        assert!(got == status && body.contains(part), "{path}: {got} {body}");
+    }
+
+    // The same request through the session.
+    let request = HttpRequest {
+        method: "GET".to_owned(),
+        path: format!("/v1/client/fs/logs/{}?task=web&type=stdout&plain=true", alloc.id),
+        ..HttpRequest::default()
+    };
+    fake.tell(from_server::Body::Open(OpenStream { stream_id: 1, request: Some(request) })).await;
+    fake.until("the log over the session", |h| (h.bulk == b"up web 0\n" && h.status == 200).then_some(())).await;
+
+    fake.order(&stopped(&alloc)).await;
+    let update = fake.status(&alloc, ClientStatus::Complete).await;
+    let texts: Vec<&str> = update.task_states["web"].events.iter().map(|e| &*e.message).collect();
+    assert_eq!(texts[3..], ["Sent interrupt. Waiting 5s before force killing", "Exit Code: 130, Signal: 2", "Task successfully killed"]);
+    fake.until("the service to go", |h| h.services.is_empty().then_some(())).await;
+
+    let forget = Orders { forget: vec![alloc.id.0.as_bytes().to_vec().into()], ..Orders::default() };
+    fake.tell(from_server::Body::Orders(forget)).await;
+    let root = dir.path().join("alloc").join(alloc.id.to_string());
+    let begun = Instant::now();
+    while root.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the directory stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let alloc = alloc_of(job("count", "service", vec![script("count", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done")]));
+    let first = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let id = first.node_id();
+    fake.order(&alloc).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    first.shutdown().await;
+    drop(first);
+    let pids = || std::fs::read_dir(dir.path().join("client/tasks").join(alloc.id.to_string())).expect("kept").count();
+    assert_eq!(pids(), 1);
+    fake.heard.lock().expect("held").updates.clear();
+
+    let begun = Instant::now();
+    let second = loop {
+        match Agent::start(options(&fake, dir.path())).await {
+            Ok(agent) => break agent,
+            // The first one's last tasks may still hold the store.
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(second.node_id(), id, "the node is the same");
+    let update = fake.status(&alloc, ClientStatus::Running).await;
+    assert_eq!(update.task_states["count"].restarts, 0);
+    assert_eq!(pids(), 1, "no second start");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let log = stdout(&second, &alloc, "count").await;
+    let lines: Vec<usize> = log.lines().filter_map(|l| l.parse().ok()).collect();
+    assert!(lines.len() > 10 && lines.iter().enumerate().all(|(i, n)| i == *n), "{lines:?}");
+    fake.order(&stopped(&alloc)).await;
+    fake.status(&alloc, ClientStatus::Complete).await;
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_task_restarts_by_its_policy_and_says_why_it_stops() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let mut flaky = script("flaky", "exit 4");
+    flaky.restart_policy = Some(tarpan_model::job::RestartPolicy {
+        attempts: Some(1),
+        delay: Some(tarpan_model::Dur::from_millis(50)),
+        interval: Some(tarpan_model::Dur::from_secs(60)),
+        mode: Some("fail".to_owned()),
+        ..Default::default()
+    });
+    let alloc = alloc_of(job("flaky", "batch", vec![flaky]));
+    fake.order(&alloc).await;
+    let update = fake.status(&alloc, ClientStatus::Failed).await;
+    let state = &update.task_states["flaky"];
+    assert_eq!((state.restarts, state.failed), (1, true));
+    let last = &state.events.last().expect("events").message;
+    assert_eq!(&**last, "Exceeded allowed attempts 1 in interval 1m0s and mode is \"fail\"");
+
+    let bad = alloc_of(job("bad", "batch", vec![task("bad", "raw_exec", json!({"command": "/not/there"}))]));
+    fake.order(&bad).await;
+    let update = fake.status(&bad, ClientStatus::Failed).await;
+    let events = &update.task_states["bad"].events;
+    let told = events.iter().find(|e| &*e.kind == "Driver Failure").expect("told");
+    assert_eq!(&*told.message, "failed to start command /not/there: no such file or directory");
+
+    let nobody = alloc_of(job("nobody", "batch", vec![task("x", "nodriver", Value::Object(Default::default()))]));
+    fake.order(&nobody).await;
+    let id = nobody.id;
+    fake.until("the missing driver to be told", |h| {
+        let events = h.updates.iter().filter(|(_, u)| u.id == id).flat_map(|(_, u)| u.task_states["x"].events.clone());
+        events.into_iter().find(|e| e.message.contains("\"nodriver\" not found"))
+    })
+    .await;
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn templates_wait_for_services_and_follow_them() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let alloc = {
+        let mut reader = script("reader", "echo redis at $REDIS; exec sleep 60");
+        reader.templates = Some(vec![Template {
+            embedded_tmpl: Some("{{ range nomadService \"redis-svc\" }}REDIS={{ .Address }}:{{ .Port }}\n{{ end }}".to_owned()),
+            dest_path: Some("local/env.txt".to_owned()),
+            envvars: Some(true),
+            splay: Some(tarpan_model::Dur::ZERO),
+            ..Template::default()
+        }]);
+        alloc_of(job("reader", "service", vec![reader]))
+    };
+    let instance = |port: u16| ServiceRegistration {
+        id: Arc::from("r"),
+        service_name: Arc::from("redis-svc"),
+        namespace: "default".into(),
+        node_id: alloc.node_id,
+        datacenter: Arc::from("dc1"),
+        job_id: "redis".into(),
+        alloc_id: alloc.id,
+        tags: Vec::new(),
+        address: Arc::from("10.0.0.1"),
+        port,
+        create_index: 0,
+        modify_index: 0,
+    };
+    fake.instances.send_replace(vec![instance(1)]);
+    fake.order(&alloc).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    fake.instances.send_replace(vec![instance(2)]);
+    let id = alloc.id;
+    fake.until("the restart", |h| {
+        let state = h.updates.iter().rev().find(|(_, u)| u.id == id)?.1.task_states["reader"].clone();
+        (state.restarts == 1 && state.state.as_str() == "running").then_some(())
+    })
+    .await;
+    let begun = Instant::now();
+    while stdout(&agent, &alloc, "reader").await != "redis at 10.0.0.1:1\nredis at 10.0.0.1:2\n" {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", stdout(&agent, &alloc, "reader").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    agent.shutdown().await;
+    fake.order(&stopped(&alloc)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_acknowledged_is_told_the_next_session() {
+    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let agent = Agent::start(Options { dev: true, ..options(&fake, dir.path()) }).await.expect("starts");
+    fake.until("a session", |h| h.down.clone()).await;
+    fake.acknowledge.store(false, std::sync::atomic::Ordering::SeqCst);
+    let alloc = alloc_of(job("pretend", "service", vec![task("t", "mock_driver", json!({}))]));
+    fake.order(&alloc).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    let down = {
+        let mut heard = fake.heard.lock().expect("held");
+        heard.updates.clear();
+        heard.down.take().expect("open")
+    };
+    fake.acknowledge.store(true, std::sync::atomic::Ordering::SeqCst);
+    let _ = down.send(Err(Status::unavailable("the test breaks it"))).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    assert_eq!(fake.heard.lock().expect("held").sessions, 2);
+    // A dev agent takes its tasks with it.
+    agent.shutdown().await;
+}
