@@ -108,9 +108,14 @@ impl ClientFlags {
         })
     }
 
+    /// The secret of the access token, if there is one.
+    pub fn token(&self) -> Option<String> {
+        flag_or_env(self.token.as_deref(), "NOMAD_TOKEN")
+    }
+
     fn headers(&self) -> Result<HeaderMap, Fail> {
         let mut headers = HeaderMap::new();
-        if let Some(token) = flag_or_env(self.token.as_deref(), "NOMAD_TOKEN") {
+        if let Some(token) = self.token() {
             headers.insert(HeaderName::from_static("x-nomad-token"), secret(&token)?);
         }
         if let Some(auth) = flag_or_env(None, "NOMAD_HTTP_AUTH") {

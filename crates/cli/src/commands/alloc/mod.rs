@@ -7,6 +7,7 @@ use crate::command::{Doing as _, Entry, Fail};
 
 mod act;
 mod checks;
+mod exec;
 mod fs;
 mod logs;
 pub mod status;
@@ -17,6 +18,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<act::Signal>(),
         Entry::of::<act::Stop>(),
         Entry::of::<checks::Checks>(),
+        Entry::of::<exec::Exec>(),
         Entry::of::<fs::Fs>(),
         Entry::of::<logs::Logs>(),
         Entry::of::<status::AllocStatus>(),
