@@ -135,6 +135,12 @@ impl Jobs {
         (job.namespace().to_owned(), job.id().to_owned(), job.version(), job.create_index.unwrap_or(0))
     }
 
+    /// The newest job of that id and version, whenever it was registered: rows of older servers do not say.
+    fn any_incarnation(&self, key: &(String, String, u64, u64)) -> Option<Arc<Job>> {
+        let at = |create_index| (key.0.clone(), key.1.clone(), key.2, create_index);
+        self.0.range(at(0)..=at(u64::MAX)).next_back().map(|(_, job)| job.clone())
+    }
+
     /// Links rows to their jobs. A version that is neither in this message nor known leaves its row out: the agent asks
     /// for the difference again by its inventory.
     fn link(&mut self, orders: &rpc::Orders, host: &dyn Host) -> Result<Orders, tarpan_rpc::UnpackError> {
@@ -147,7 +153,7 @@ impl Jobs {
         let mut allocs = Vec::with_capacity(rows.len());
         for mut row in rows {
             let key = (row.namespace.as_str().to_owned(), row.job_id.as_str().to_owned(), row.job_version, row.job_create_index);
-            match self.0.get(&key).cloned().or_else(|| host.known_job(&row)) {
+            match self.0.get(&key).cloned().or_else(|| host.known_job(&row)).or_else(|| self.any_incarnation(&key)) {
                 Some(job) => {
                     row.job = job;
                     allocs.push(row);

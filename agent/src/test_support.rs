@@ -29,6 +29,7 @@ pub fn job(id: &str, type_: &str, tasks: Vec<Task>) -> Job {
         namespace: Some("default".to_owned()),
         type_: Some(type_.to_owned()),
         version: Some(0),
+        create_index: Some(1),
         task_groups: Some(vec![TaskGroup { name: Some("g".to_owned()), tasks: Some(tasks), ..TaskGroup::default() }]),
         ..Job::default()
     }
