@@ -70,7 +70,8 @@ impl Agent {
         }
         let state_dir = state_dir.canonicalize().unwrap_or(state_dir);
         let alloc_root = alloc_root.canonicalize().unwrap_or(alloc_root);
-        let (id, secret) = (identity(&state_dir, "client-id", options.dev)?, identity(&state_dir, "secret-id", options.dev)?);
+        let (id, secret) =
+            (identity(&state_dir, "client-id", options.dev)?, identity(&state_dir, "secret-id", options.dev)?);
         let store = match options.dev {
             true => Store::none(),
             false => {
@@ -164,8 +165,8 @@ fn identity(dir: &Path, name: &str, dev: bool) -> Result<uuid::Uuid, StartError>
     }
     let id = uuid::Uuid::new_v4();
     if !dev {
-        use std::os::unix::fs::OpenOptionsExt;
         use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
         let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
         let written = file.and_then(|mut f| f.write_all(id.to_string().as_bytes()).and_then(|()| f.sync_all()));
         written.map_err(|source| StartError::Directory { path, source })?;
@@ -184,7 +185,10 @@ pub(crate) fn apply_meta(node: &mut Node, dynamic: &BTreeMap<String, Option<Stri
 }
 
 fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
-    fn plugin<T: serde::de::DeserializeOwned + Default>(options: &Options, name: &'static str) -> Result<T, StartError> {
+    fn plugin<T: serde::de::DeserializeOwned + Default>(
+        options: &Options,
+        name: &'static str,
+    ) -> Result<T, StartError> {
         match options.drivers.get(name) {
             None | Some(serde_json::Value::Null) => Ok(T::default()),
             Some(value) => serde_json::from_value(value.clone()).map_err(|source| StartError::Plugin { name, source }),
@@ -208,7 +212,8 @@ fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, Start
     }
     let allowed = options.legacy_list(&["driver.allowlist", "driver.whitelist"]);
     let denied = options.legacy_list(&["driver.denylist", "driver.blacklist"]).unwrap_or_default();
-    let kept = |name: &str| allowed.as_ref().is_none_or(|a| a.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name);
+    let kept =
+        |name: &str| allowed.as_ref().is_none_or(|a| a.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name);
     Ok(all.into_iter().filter(|d| kept(d.name())).map(|d| (d.name().to_owned(), d)).collect())
 }
 
@@ -222,7 +227,11 @@ async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &mut Node, p
     let mut changed = false;
     for (name, mut info) in all {
         let same = node.drivers.get(name).is_some_and(|old| {
-            info.update_time = if (old.detected, old.healthy) == (info.detected, info.healthy) { old.update_time } else { info.update_time };
+            info.update_time = if (old.detected, old.healthy) == (info.detected, info.healthy) {
+                old.update_time
+            } else {
+                info.update_time
+            };
             *old == info
         });
         if same {

@@ -92,7 +92,14 @@ impl Fake {
 
     async fn status(&self, alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
         let id = alloc.id;
-        let found = |h: &Heard| h.updates.iter().rev().find(|(_, u)| u.id == id).filter(|(_, u)| u.client_status == status).map(|(_, u)| u.clone());
+        let found = |h: &Heard| {
+            h.updates
+                .iter()
+                .rev()
+                .find(|(_, u)| u.id == id)
+                .filter(|(_, u)| u.client_status == status)
+                .map(|(_, u)| u.clone())
+        };
         self.until(&format!("{} to be {status}", alloc.name), found).await
     }
 }
@@ -121,9 +128,11 @@ impl Agents for Fake {
                             region: "global".to_owned(),
                         }))
                     }
-                    Some(from_agent::Body::Heartbeat(beat)) => {
-                        Some(from_server::Body::Heartbeat(HeartbeatAck { seq: beat.seq, heartbeat_ttl_ms: 1000, servers: Vec::new() }))
-                    }
+                    Some(from_agent::Body::Heartbeat(beat)) => Some(from_server::Body::Heartbeat(HeartbeatAck {
+                        seq: beat.seq,
+                        heartbeat_ttl_ms: 1000,
+                        servers: Vec::new(),
+                    })),
                     Some(from_agent::Body::Report(report)) => {
                         let updates: Vec<AllocUpdate> = tarpan_rpc::unpack(&report.updates).expect("readable");
                         let now = Instant::now();
@@ -165,7 +174,10 @@ impl Agents for Fake {
         Ok(Response::new(Box::pin(ReceiverStream::new(ended))))
     }
 
-    async fn watch_service(&self, _: Request<WatchServiceRequest>) -> Result<Response<Self::WatchServiceStream>, Status> {
+    async fn watch_service(
+        &self,
+        _: Request<WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let sets = WatchStream::new(self.instances.subscribe());
         Ok(Response::new(Box::pin(sets.map(|rows| Ok(ServiceSet { services: tarpan_rpc::pack(&rows).into() })))))
     }
@@ -208,7 +220,11 @@ async fn stdout(agent: &Agent, alloc: &Allocation, task: &str) -> String {
 }
 
 fn stopped(alloc: &Allocation) -> Allocation {
-    Allocation { desired_status: DesiredStatus::Stop, alloc_modify_index: alloc.alloc_modify_index + 1, ..alloc.clone() }
+    Allocation {
+        desired_status: DesiredStatus::Stop,
+        alloc_modify_index: alloc.alloc_modify_index + 1,
+        ..alloc.clone()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,7 +258,11 @@ async fn a_job_runs_answers_and_stops() {
         (format!("/v1/client/fs/ls/{}?path=/", alloc.id), 200, "\"Name\":\"alloc\""),
         (format!("/v1/client/fs/stat/{}", alloc.id), 400, "must provide a file name"),
         (format!("/v1/client/fs/cat/{}?path=alloc/logs/web.stdout.0", alloc.id), 200, "up web 0"),
-        (format!("/v1/client/fs/cat/{}?path=web/secrets/x", alloc.id), 403, "Reading secret file prohibited: web/secrets/x"),
+        (
+            format!("/v1/client/fs/cat/{}?path=web/secrets/x", alloc.id),
+            403,
+            "Reading secret file prohibited: web/secrets/x",
+        ),
         (format!("/v1/client/fs/cat/{}?path=../../x", alloc.id), 400, "Path escapes the alloc directory"),
         (format!("/v1/client/fs/logs/{}?type=stdout", alloc.id), 400, "must provide task name"),
         (format!("/v1/client/fs/logs/{}?task=web", alloc.id), 400, "must provide log type (stdout/stderr)"),
@@ -266,7 +286,10 @@ async fn a_job_runs_answers_and_stops() {
     fake.order(&stopped(&alloc)).await;
     let update = fake.status(&alloc, ClientStatus::Complete).await;
     let texts: Vec<&str> = update.task_states["web"].events.iter().map(|e| &*e.message).collect();
-    assert_eq!(texts[3..], ["Sent interrupt. Waiting 5s before force killing", "Exit Code: 130, Signal: 2", "Task successfully killed"]);
+    assert_eq!(
+        texts[3..],
+        ["Sent interrupt. Waiting 5s before force killing", "Exit Code: 130, Signal: 2", "Task successfully killed"]
+    );
     fake.until("the service to go", |h| h.services.is_empty().then_some(())).await;
 
     let forget = Orders { forget: vec![alloc.id.0.as_bytes().to_vec().into()], ..Orders::default() };
@@ -283,7 +306,11 @@ async fn a_job_runs_answers_and_stops() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
     let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
-    let alloc = alloc_of(job("count", "service", vec![script("count", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done")]));
+    let alloc = alloc_of(job(
+        "count",
+        "service",
+        vec![script("count", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done")],
+    ));
     let first = Agent::start(options(&fake, dir.path())).await.expect("starts");
     let id = first.node_id();
     fake.order(&alloc).await;
@@ -361,7 +388,9 @@ async fn templates_wait_for_services_and_follow_them() {
     let alloc = {
         let mut reader = script("reader", "echo redis at $REDIS; exec sleep 60");
         reader.templates = Some(vec![Template {
-            embedded_tmpl: Some("{{ range nomadService \"redis-svc\" }}REDIS={{ .Address }}:{{ .Port }}\n{{ end }}".to_owned()),
+            embedded_tmpl: Some(
+                "{{ range nomadService \"redis-svc\" }}REDIS={{ .Address }}:{{ .Port }}\n{{ end }}".to_owned(),
+            ),
             dest_path: Some("local/env.txt".to_owned()),
             envvars: Some(true),
             splay: Some(tarpan_model::Dur::ZERO),

@@ -86,7 +86,13 @@ pub enum ArtifactError {
 impl ArtifactError {
     /// Whether another try may help.
     pub fn recoverable(&self) -> bool {
-        !matches!(self, ArtifactError::Source(_) | ArtifactError::Destination(_) | ArtifactError::ChecksumForm(_) | ArtifactError::Owner(_))
+        !matches!(
+            self,
+            ArtifactError::Source(_)
+                | ArtifactError::Destination(_)
+                | ArtifactError::ChecksumForm(_)
+                | ArtifactError::Owner(_)
+        )
     }
 }
 
@@ -127,9 +133,15 @@ fn parse(artifact: &Artifact) -> Parsed {
 }
 
 /// Fetches one artifact.
-pub async fn fetch(http: &reqwest::Client, artifact: &Artifact, dirs: &TaskDirs, limits: &ArtifactLimits) -> Result<(), ArtifactError> {
+pub async fn fetch(
+    http: &reqwest::Client,
+    artifact: &Artifact,
+    dirs: &TaskDirs,
+    limits: &ArtifactLimits,
+) -> Result<(), ArtifactError> {
     let parsed = parse(artifact);
-    let target = destination(dirs, &artifact.destination).map_err(|_| ArtifactError::Destination(artifact.destination.clone()))?;
+    let target = destination(dirs, &artifact.destination)
+        .map_err(|_| ArtifactError::Destination(artifact.destination.clone()))?;
     let scratch = Scratch::new(&dirs.task)?;
     let file = scratch.0.join("download");
     let local = local_path(&parsed.url);
@@ -145,7 +157,9 @@ pub async fn fetch(http: &reqwest::Client, artifact: &Artifact, dirs: &TaskDirs,
         let _scratch = scratch;
         place(&artifact, &parsed, &from, &target, &dirs, &limits)
     });
-    placed.await.unwrap_or_else(|panic| Err(ArtifactError::File { path: PathBuf::new(), source: std::io::Error::other(panic) }))
+    placed
+        .await
+        .unwrap_or_else(|panic| Err(ArtifactError::File { path: PathBuf::new(), source: std::io::Error::other(panic) }))
 }
 
 /// A directory of the task's own file system that goes away with this value.
@@ -171,7 +185,13 @@ fn local_path(url: &str) -> Option<PathBuf> {
     path.starts_with('/').then(|| PathBuf::from(path))
 }
 
-async fn download(http: &reqwest::Client, artifact: &Artifact, url: &str, to: &Path, limits: &ArtifactLimits) -> Result<(), ArtifactError> {
+async fn download(
+    http: &reqwest::Client,
+    artifact: &Artifact,
+    url: &str,
+    to: &Path,
+    limits: &ArtifactLimits,
+) -> Result<(), ArtifactError> {
     let url = ["http::", "https::"].iter().find_map(|p| url.strip_prefix(p)).unwrap_or(url);
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(ArtifactError::Source(artifact.source.clone()));
@@ -209,10 +229,22 @@ async fn download(http: &reqwest::Client, artifact: &Artifact, url: &str, to: &P
 }
 
 /// Verifies, unpacks and moves into place.
-fn place(artifact: &Artifact, parsed: &Parsed, from: &Path, target: &Path, dirs: &TaskDirs, limits: &ArtifactLimits) -> Result<(), ArtifactError> {
-    let failed = |path: &Path| { let path = path.to_owned(); move |source| ArtifactError::File { path, source } };
+fn place(
+    artifact: &Artifact,
+    parsed: &Parsed,
+    from: &Path,
+    target: &Path,
+    dirs: &TaskDirs,
+    limits: &ArtifactLimits,
+) -> Result<(), ArtifactError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ArtifactError::File { path, source }
+    };
     if from.is_dir() {
-        return copy_tree(&subdirectory(from, parsed)?, target).map_err(failed(target)).and_then(|()| own(artifact, target));
+        return copy_tree(&subdirectory(from, parsed)?, target)
+            .map_err(failed(target))
+            .and_then(|()| own(artifact, target));
     }
     if let Some(checksum) = parsed.options.get("checksum") {
         verify(from, checksum)?;
@@ -220,7 +252,9 @@ fn place(artifact: &Artifact, parsed: &Parsed, from: &Path, target: &Path, dirs:
     let name = file_name(&parsed.url);
     let archive = match parsed.options.get("archive").map(String::as_str) {
         Some("false" | "0") => None,
-        Some(kind) if kind != "true" => Some(unpack::Kind::of(kind).ok_or_else(|| unpack::UnpackError::Kind(kind.to_owned()))?),
+        Some(kind) if kind != "true" => {
+            Some(unpack::Kind::of(kind).ok_or_else(|| unpack::UnpackError::Kind(kind.to_owned()))?)
+        }
         _ if artifact.mode == "file" => unpack::Kind::of_name(&name).filter(|k| k.single()),
         _ => unpack::Kind::of_name(&name),
     };

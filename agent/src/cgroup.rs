@@ -48,7 +48,8 @@ pub fn version() -> Version {
         if Path::new(ROOT).join("cgroup.controllers").exists() {
             return Version::V2;
         }
-        let writable = |name: &&str| nix::unistd::access(&Path::new(ROOT).join(name), nix::unistd::AccessFlags::W_OK).is_ok();
+        let writable =
+            |name: &&str| nix::unistd::access(&Path::new(ROOT).join(name), nix::unistd::AccessFlags::W_OK).is_ok();
         if ["cpu", "memory"].iter().all(writable) { Version::V1 } else { Version::Off }
     })
 }

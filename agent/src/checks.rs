@@ -161,9 +161,10 @@ fn all(context: &Context, alloc: &Allocation) -> Vec<Check> {
     let Some(group) = alloc.group() else { return Vec::new() };
     let env = services::group_env(context, alloc);
     let mut found = Vec::new();
-    let owners = group.services().iter().map(|s| (None, s)).chain(
-        group.tasks().iter().flat_map(|t| t.services.iter().flatten().map(|s| (Some(t.name().to_owned()), s))),
-    );
+    let owners =
+        group.services().iter().map(|s| (None, s)).chain(
+            group.tasks().iter().flat_map(|t| t.services.iter().flatten().map(|s| (Some(t.name().to_owned()), s))),
+        );
     for (task, service) in owners.filter(|(_, s)| s.provider.as_deref() == Some("nomad")) {
         for check in service.checks.iter().flatten() {
             if matches!(check.type_.as_deref(), Some("http" | "tcp")) {
@@ -186,7 +187,8 @@ fn one(
     let or = |a: String, b: String| if a.is_empty() { b } else { a };
     let label = or(text(&check.port_label), text(&service.port_label));
     let mode = or(text(&check.address_mode), if service.address.is_some() { "auto".into() } else { "host".into() });
-    let as_service = Service { address_mode: Some(mode.clone()), address: service.address.clone(), ..Service::default() };
+    let as_service =
+        Service { address_mode: Some(mode.clone()), address: service.address.clone(), ..Service::default() };
     let (ip, port) = services::address(alloc, &context.node(), &as_service, &label, None, env);
     let target = join(&ip, port);
     let kind = text(&check.type_);
@@ -201,7 +203,18 @@ fn one(
     let restart = restart.filter(|r| r.limit.unwrap_or(0) > 0);
     let mut hash = Sha256::new();
     let interval_ns = check.interval.unwrap_or_default().0.to_string();
-    for part in [&alloc.id.to_string(), &*alloc.task_group, task.as_deref().unwrap_or(""), &name, &kind, &label, &on_update, &mode, &interval_ns, &path] {
+    for part in [
+        &alloc.id.to_string(),
+        &*alloc.task_group,
+        task.as_deref().unwrap_or(""),
+        &name,
+        &kind,
+        &label,
+        &on_update,
+        &mode,
+        &interval_ns,
+        &path,
+    ] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }

@@ -283,7 +283,10 @@ mod tests {
             alloc_ip: None,
             alloc_interface: None,
             cgroup_parent: "nomad.slice",
-            host_env: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("NOMAD_DC".to_owned(), "wrong".to_owned())]),
+            host_env: BTreeMap::from([
+                ("PATH".to_owned(), "/bin".to_owned()),
+                ("NOMAD_DC".to_owned(), "wrong".to_owned()),
+            ]),
         })
     }
 

@@ -66,7 +66,9 @@ pub fn cgroup_parent(options: &Options) -> String {
 
 fn cpu(options: &Options, attributes: &mut Attributes, resources: &mut NodeResources) {
     let info = read("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| info.lines().find(|l| l.starts_with(name)).and_then(|l| Some(l.split_once(':')?.1.trim().to_owned()));
+    let field = |name: &str| {
+        info.lines().find(|l| l.starts_with(name)).and_then(|l| Some(l.split_once(':')?.1.trim().to_owned()))
+    };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(usize::from(u16::MAX)) as u16;
     let mhz = mhz(field("cpu MHz").as_deref());
     let total = if options.cpu_total_compute > 0 { options.cpu_total_compute } else { i64::from(cores) * mhz };
@@ -108,7 +110,8 @@ fn numa() -> Vec<(u32, String)> {
         let number = name.strip_prefix("node")?.parse().ok()?;
         Some((number, read(format!("/sys/devices/system/node/{name}/cpulist")).unwrap_or_default()))
     };
-    let mut nodes: Vec<(u32, String)> = entries.flatten().filter_map(|e| one(e.file_name().into_string().ok()?)).collect();
+    let mut nodes: Vec<(u32, String)> =
+        entries.flatten().filter_map(|e| one(e.file_name().into_string().ok()?)).collect();
     nodes.sort_unstable();
     nodes
 }
@@ -125,7 +128,8 @@ fn arch() -> &'static str {
 
 fn memory(options: &Options, attributes: &mut Attributes, resources: &mut NodeResources) {
     let info = read("/proc/meminfo").unwrap_or_default();
-    let total = info.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let total =
+        info.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     let bytes = match options.memory_total_mb {
         0 => total.unwrap_or(0) * 1024,
         mb => mb.max(0) as u64 * MIB,
@@ -319,7 +323,12 @@ fn speed(options: &Options, interface: &str) -> i64 {
 }
 
 /// A further network of the node, chosen by interface or by the range its addresses are in.
-fn host_network(alias: &str, network: &tarpan_model::node::HostNetwork, all: &[Interface], resources: &mut NodeResources) {
+fn host_network(
+    alias: &str,
+    network: &tarpan_model::node::HostNetwork,
+    all: &[Interface],
+    resources: &mut NodeResources,
+) {
     for interface in all.iter().filter(|i| network.interface.is_empty() || i.name == network.interface) {
         for ip in interface.addresses.iter().filter(|ip| network.cidr.is_empty() || within(&network.cidr, **ip)) {
             let address = NodeAddress {
@@ -360,10 +369,13 @@ mod tests {
 
     #[test]
     fn this_machine_has_what_scheduling_needs() {
-        let options = Options { network_interface: Some("lo".to_owned()), alloc_dir: Some("/tmp".into()), ..Options::default() };
+        let options =
+            Options { network_interface: Some("lo".to_owned()), alloc_dir: Some("/tmp".into()), ..Options::default() };
         let node = node(&options, NodeId(uuid::Uuid::from_u128(1)), uuid::Uuid::from_u128(2)).expect("lo is there");
         assert!(node.resources.cpu_mhz > 0 && node.resources.memory_mb > 0 && node.resources.disk_mb > 0, "{node:?}");
-        for key in ["kernel.name", "cpu.arch", "os.name", "unique.hostname", "memory.totalbytes", "unique.network.ip-address"] {
+        for key in
+            ["kernel.name", "cpu.arch", "os.name", "unique.hostname", "memory.totalbytes", "unique.network.ip-address"]
+        {
             assert!(node.attributes.contains_key(key), "{key} is missing");
         }
         assert_eq!(&*node.attributes["unique.network.ip-address"], "127.0.0.1");
@@ -379,9 +391,12 @@ mod tests {
     #[test]
     fn ranges_of_addresses() {
         let ip = |t: &str| t.parse().expect("an address");
-        for (cidr, address, expected) in
-            [("10.0.0.0/8", "10.9.8.7", true), ("10.0.0.0/16", "10.9.8.7", false), ("0.0.0.0/0", "1.2.3.4", true), ("fd00::/8", "10.0.0.1", false)]
-        {
+        for (cidr, address, expected) in [
+            ("10.0.0.0/8", "10.9.8.7", true),
+            ("10.0.0.0/16", "10.9.8.7", false),
+            ("0.0.0.0/0", "1.2.3.4", true),
+            ("fd00::/8", "10.0.0.1", false),
+        ] {
             assert_eq!(within(cidr, ip(address)), expected, "{cidr} {address}");
         }
     }

@@ -58,7 +58,9 @@ pub async fn handle(State(session): State<Session>, request: http::Request<Body>
         return (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large to be forwarded").into_response();
     };
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-    let hop = |name: &HeaderName| matches!(name.as_str(), "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "content-length");
+    let hop = |name: &HeaderName| {
+        matches!(name.as_str(), "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "content-length")
+    };
     let headers = parts.headers.iter().filter(|(name, _)| !hop(name));
     let headers = headers.filter_map(|(k, v)| Some((k.as_str().to_owned(), v.to_str().ok()?.to_owned()))).collect();
     let request = HttpRequest { method: parts.method.to_string(), path, headers, body };
@@ -77,7 +79,8 @@ fn response(head: &HttpHead, parts: Parts) -> Response {
         }
     });
     let mut response = Response::new(Body::from_stream(data));
-    *response.status_mut() = u16::try_from(head.status).ok().and_then(|s| StatusCode::from_u16(s).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() =
+        u16::try_from(head.status).ok().and_then(|s| StatusCode::from_u16(s).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
     for (name, value) in &head.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             if name != http::header::CONTENT_LENGTH && name != http::header::TRANSFER_ENCODING {

@@ -19,7 +19,8 @@ pub async fn run(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {
         }
         while let Some(reason) = pressure(&context) {
             let oldest = ended(&context);
-            let batch: Vec<AllocId> = oldest.iter().take(context.options.gc.parallel_destroys.max(1)).map(|r| r.id).collect();
+            let batch: Vec<AllocId> =
+                oldest.iter().take(context.options.gc.parallel_destroys.max(1)).map(|r| r.id).collect();
             if batch.is_empty() {
                 break;
             }

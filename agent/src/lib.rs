@@ -5,6 +5,8 @@
 //! What a runner decides is in pure cores (`step(event, now) -> effects`); what it does is in the shells around them.
 
 pub mod agent;
+#[cfg(test)]
+mod agent_tests;
 pub mod alloc_dir;
 pub mod artifact;
 pub mod cgroup;
@@ -26,8 +28,6 @@ pub mod supervisor;
 mod template;
 #[cfg(test)]
 pub(crate) mod test_support;
-#[cfg(test)]
-mod agent_tests;
 
 pub use agent::{Agent, StartError};
 pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};

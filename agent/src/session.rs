@@ -149,16 +149,24 @@ impl Jobs {
         for job in &fresh {
             self.0.insert(Jobs::key(job), job.clone());
         }
-        let rows: Vec<Allocation> = if orders.allocs.is_empty() { Vec::new() } else { tarpan_rpc::unpack(&orders.allocs)? };
+        let rows: Vec<Allocation> =
+            if orders.allocs.is_empty() { Vec::new() } else { tarpan_rpc::unpack(&orders.allocs)? };
         let mut allocs = Vec::with_capacity(rows.len());
         for mut row in rows {
-            let key = (row.namespace.as_str().to_owned(), row.job_id.as_str().to_owned(), row.job_version, row.job_create_index);
+            let key = (
+                row.namespace.as_str().to_owned(),
+                row.job_id.as_str().to_owned(),
+                row.job_version,
+                row.job_create_index,
+            );
             match self.0.get(&key).cloned().or_else(|| host.known_job(&row)).or_else(|| self.any_incarnation(&key)) {
                 Some(job) => {
                     row.job = job;
                     allocs.push(row);
                 }
-                None => tracing::error!(alloc_id = %row.id, job_id = %row.job_id, version = row.job_version, "an allocation came without its job"),
+                None => {
+                    tracing::error!(alloc_id = %row.id, job_id = %row.job_id, version = row.job_version, "an allocation came without its job")
+                }
             }
         }
         // Both sides forget together which versions were sent: children of periodic jobs would pile up otherwise. What
@@ -246,7 +254,12 @@ impl Runner {
         }
     }
 
-    async fn talk(&mut self, channel: Channel, endpoint: Endpoint, welcomed: &mut bool) -> Result<std::convert::Infallible, Ended> {
+    async fn talk(
+        &mut self,
+        channel: Channel,
+        endpoint: Endpoint,
+        welcomed: &mut bool,
+    ) -> Result<std::convert::Infallible, Ended> {
         let (up, stream) = mpsc::channel(UP);
         // The new session sends every job version again that it needs.
         self.jobs = Jobs::default();
@@ -255,7 +268,10 @@ impl Runner {
         let hello = rpc::Hello {
             node: tarpan_rpc::pack(&*node).into(),
             have: have
-                .map(|(id, index)| rpc::AllocVersion { alloc_id: id.0.as_bytes().to_vec().into(), alloc_modify_index: index })
+                .map(|(id, index)| rpc::AllocVersion {
+                    alloc_id: id.0.as_bytes().to_vec().into(),
+                    alloc_modify_index: index,
+                })
                 .collect(),
             version: self.config.version.clone(),
         };

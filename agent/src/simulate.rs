@@ -152,13 +152,16 @@ fn update(alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
         started_at: now,
         finished_at: if running { tarpan_model::UnixNanos::ZERO } else { now },
         events: match running {
-            true => vec![stamp(event::received()), stamp(event::setup("Building Task Directory")), stamp(event::started())],
+            true => {
+                vec![stamp(event::received()), stamp(event::setup("Building Task Directory")), stamp(event::started())]
+            }
             false => vec![stamp(event::killed(""))],
         },
         ..TaskState::default()
     };
     let group = alloc.group();
-    let tasks: TaskStates = group.map(|g| g.tasks()).unwrap_or_default().iter().map(|t| (Arc::from(t.name()), state())).collect();
+    let tasks: TaskStates =
+        group.map(|g| g.tasks()).unwrap_or_default().iter().map(|t| (Arc::from(t.name()), state())).collect();
     AllocUpdate {
         id: alloc.id,
         client_status: status,

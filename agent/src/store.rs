@@ -155,8 +155,7 @@ mod tests {
         {
             let store = Store::open(dir.path()).expect("opens");
             let handles = BTreeMap::from([("web".to_owned(), TaskRecord { prepared: true, ..TaskRecord::default() })]);
-            let record =
-                Record { alloc: alloc.clone(), states: TaskStates::default(), healthy: Some(true), handles };
+            let record = Record { alloc: alloc.clone(), states: TaskStates::default(), healthy: Some(true), handles };
             store.put(&record, true).await;
             store.put_node_meta(&BTreeMap::from([("rack".to_owned(), Some("r1".to_owned()))]));
             store.flush().await;

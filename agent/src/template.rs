@@ -119,7 +119,8 @@ impl Data {
     fn missing(&self) -> BTreeSet<String> {
         let services = self.services.lock().expect("no panic while held");
         let pages = self.pages.lock().expect("no panic while held");
-        let of_services = services.iter().filter(|(_, v)| v.is_none()).map(|(name, _)| format!("nomad.service({name})"));
+        let of_services =
+            services.iter().filter(|(_, v)| v.is_none()).map(|(name, _)| format!("nomad.service({name})"));
         let of_pages = pages.iter().filter(|(_, v)| v.is_none()).map(|(path, _)| render::dependency_name(path));
         of_services.chain(of_pages).collect()
     }
@@ -157,7 +158,8 @@ impl Set {
         for template in setup.templates {
             let wanted = setup.env.text(template.dest_path.as_deref().unwrap_or_default());
             let dest = destination(&setup.dirs, &wanted).map_err(|_| TemplateError::Destination(wanted.clone()))?;
-            let source = source(&template, &setup.dirs, &setup.env, setup.context.options.template.disable_file_sandbox)?;
+            let source =
+                source(&template, &setup.dirs, &setup.env, setup.context.options.template.disable_file_sandbox)?;
             templates.push(One { name: wanted, source, dest, template, last: None });
         }
         let data = Arc::new(Data::default());
@@ -202,7 +204,9 @@ impl Set {
 
     fn render(&self) -> Result<Vec<String>, TemplateError> {
         let one = |t: &One| {
-            self.scope.render(&t.template, &t.source).map_err(|text| TemplateError::Render { dest: t.name.clone(), text })
+            self.scope
+                .render(&t.template, &t.source)
+                .map_err(|text| TemplateError::Render { dest: t.name.clone(), text })
         };
         self.templates.iter().map(one).collect()
     }
@@ -267,7 +271,8 @@ impl Set {
 
     /// Spreads the restarts of many allocations that read the same thing.
     fn splay(&self, changed: &[usize]) -> Duration {
-        let acting = changed.iter().map(|i| &self.templates[*i].template).filter(|t| t.change_mode.as_deref() != Some("noop"));
+        let acting =
+            changed.iter().map(|i| &self.templates[*i].template).filter(|t| t.change_mode.as_deref() != Some("noop"));
         let most = acting.map(|t| t.splay.map_or(Duration::from_secs(5), |d| d.to_std())).max().unwrap_or_default();
         most.mul_f64(rand::rng().random_range(0.0..1.0))
     }
@@ -287,7 +292,8 @@ impl Set {
 
     /// Variables of all `env = true` templates, later ones winning.
     fn env(&self) -> BTreeMap<String, String> {
-        let texts = self.templates.iter().filter(|t| t.template.envvars == Some(true)).filter_map(|t| t.last.as_deref());
+        let texts =
+            self.templates.iter().filter(|t| t.template.envvars == Some(true)).filter_map(|t| t.last.as_deref());
         texts.flat_map(render::parse_env).collect()
     }
 }

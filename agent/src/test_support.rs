@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tarpan_model::job::{Job, Task, TaskGroup};
-use tarpan_model::schema::Free;
 use tarpan_model::resources::{AllocatedResources, TaskResources};
-use tarpan_model::{
-    AllocId, Allocation, ClientStatus, DesiredStatus, EvalId, JobId, Namespace, NodeId, UnixNanos,
-};
+use tarpan_model::schema::Free;
+use tarpan_model::{AllocId, Allocation, ClientStatus, DesiredStatus, EvalId, JobId, Namespace, NodeId, UnixNanos};
 
 pub fn task(name: &str, driver: &str, config: Value) -> Task {
     let Value::Object(config) = config else { panic!("a task's config is an object") };
@@ -38,7 +36,8 @@ pub fn job(id: &str, type_: &str, tasks: Vec<Task>) -> Job {
 /// An allocation of the job's first group.
 pub fn place(job: &Arc<Job>, index: u32) -> Allocation {
     let group = job.groups()[0].name().to_owned();
-    let given = |t: &Task| (t.name().to_owned(), TaskResources { cpu_mhz: 100, memory_mb: 64, ..TaskResources::default() });
+    let given =
+        |t: &Task| (t.name().to_owned(), TaskResources { cpu_mhz: 100, memory_mb: 64, ..TaskResources::default() });
     let tasks = job.groups()[0].tasks().iter().map(given).collect();
     Allocation {
         id: AllocId(uuid::Uuid::new_v4()),

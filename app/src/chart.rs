@@ -33,7 +33,13 @@ pub fn round_up(value: f64) -> f64 {
 
 /// One chart: title, newest value of a limit, the line.
 #[component]
-pub fn Chart(title: &'static str, unit: &'static str, #[prop(into)] values: Signal<Vec<f64>>, #[prop(into)] limit: Signal<f64>, span: i64) -> impl IntoView {
+pub fn Chart(
+    title: &'static str,
+    unit: &'static str,
+    #[prop(into)] values: Signal<Vec<f64>>,
+    #[prop(into)] limit: Signal<f64>,
+    span: i64,
+) -> impl IntoView {
     let texts = t();
     let newest = move || values.with(|v| v.last().copied()).unwrap_or(0.0);
     let top = Memo::new(move |_| {
@@ -55,7 +61,8 @@ pub fn Chart(title: &'static str, unit: &'static str, #[prop(into)] values: Sign
             view! { <line class="limit" x1="0" x2="600" y1=y.clone() y2=y></line> }
         })
     };
-    let of = move || if limit.get() > 0.0 { fill(texts.of_x, &[&thousands(limit.get() as i64)]) } else { String::new() };
+    let of =
+        move || if limit.get() > 0.0 { fill(texts.of_x, &[&thousands(limit.get() as i64)]) } else { String::new() };
     view! {
         <div class="stack stack-1">
             <div class="row between">

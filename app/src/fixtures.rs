@@ -32,15 +32,96 @@ struct Line {
 }
 
 const LINES: [Line; 9] = [
-    Line { id: "pytechco-web", kind: "service", status: "running", namespace: "default", counts: [8, 0, 0, 0, 0, 0], wanted: 6, version: 14, age: 12 },
-    Line { id: "pytechco-redis", kind: "service", status: "running", namespace: "default", counts: [1, 0, 0, 0, 0, 0], wanted: 1, version: 3, age: 518_400 },
-    Line { id: "pytechco-employee", kind: "periodic", status: "running", namespace: "default", counts: [0; 6], wanted: 0, version: 7, age: 7 },
-    Line { id: "pytechco-setup", kind: "parameterized", status: "running", namespace: "default", counts: [0; 6], wanted: 0, version: 2, age: 518_400 },
-    Line { id: "checkout", kind: "service", status: "running", namespace: "shop", counts: [5, 0, 0, 0, 1, 0], wanted: 6, version: 41, age: 60 },
-    Line { id: "search-indexer", kind: "service", status: "pending", namespace: "shop", counts: [0, 0, 2, 0, 0, 0], wanted: 2, version: 5, age: 840 },
-    Line { id: "ml-train", kind: "batch", status: "running", namespace: "research", counts: [2, 0, 0, 3, 0, 1], wanted: 2, version: 6, age: 1560 },
-    Line { id: "node-exporter", kind: "system", status: "running", namespace: "platform", counts: [6, 0, 0, 0, 0, 0], wanted: 6, version: 18, age: 777_600 },
-    Line { id: "mail-relay", kind: "service", status: "dead", namespace: "platform", counts: [0, 0, 0, 2, 0, 0], wanted: 1, version: 8, age: 259_200 },
+    Line {
+        id: "pytechco-web",
+        kind: "service",
+        status: "running",
+        namespace: "default",
+        counts: [8, 0, 0, 0, 0, 0],
+        wanted: 6,
+        version: 14,
+        age: 12,
+    },
+    Line {
+        id: "pytechco-redis",
+        kind: "service",
+        status: "running",
+        namespace: "default",
+        counts: [1, 0, 0, 0, 0, 0],
+        wanted: 1,
+        version: 3,
+        age: 518_400,
+    },
+    Line {
+        id: "pytechco-employee",
+        kind: "periodic",
+        status: "running",
+        namespace: "default",
+        counts: [0; 6],
+        wanted: 0,
+        version: 7,
+        age: 7,
+    },
+    Line {
+        id: "pytechco-setup",
+        kind: "parameterized",
+        status: "running",
+        namespace: "default",
+        counts: [0; 6],
+        wanted: 0,
+        version: 2,
+        age: 518_400,
+    },
+    Line {
+        id: "checkout",
+        kind: "service",
+        status: "running",
+        namespace: "shop",
+        counts: [5, 0, 0, 0, 1, 0],
+        wanted: 6,
+        version: 41,
+        age: 60,
+    },
+    Line {
+        id: "search-indexer",
+        kind: "service",
+        status: "pending",
+        namespace: "shop",
+        counts: [0, 0, 2, 0, 0, 0],
+        wanted: 2,
+        version: 5,
+        age: 840,
+    },
+    Line {
+        id: "ml-train",
+        kind: "batch",
+        status: "running",
+        namespace: "research",
+        counts: [2, 0, 0, 3, 0, 1],
+        wanted: 2,
+        version: 6,
+        age: 1560,
+    },
+    Line {
+        id: "node-exporter",
+        kind: "system",
+        status: "running",
+        namespace: "platform",
+        counts: [6, 0, 0, 0, 0, 0],
+        wanted: 6,
+        version: 18,
+        age: 777_600,
+    },
+    Line {
+        id: "mail-relay",
+        kind: "service",
+        status: "dead",
+        namespace: "platform",
+        counts: [0, 0, 0, 2, 0, 0],
+        wanted: 1,
+        version: 8,
+        age: 259_200,
+    },
 ];
 
 fn stub(line: &Line) -> Value {
@@ -63,7 +144,16 @@ fn stub(line: &Line) -> Value {
 fn children(parent: &str) -> Vec<Value> {
     let child = |n: i64, status: &str, counts: [u64; 6]| {
         let name = format!("{parent}/periodic-{}", 1_795_256_814 - n * 15);
-        let line = Line { id: "x", kind: "batch", status: "dead", namespace: "default", counts, wanted: 1, version: 7, age: 7 + n * 15 };
+        let line = Line {
+            id: "x",
+            kind: "batch",
+            status: "dead",
+            namespace: "default",
+            counts,
+            wanted: 1,
+            version: 7,
+            age: 7 + n * 15,
+        };
         let mut value = stub(&line);
         value["ID"] = json!(name);
         value["Name"] = json!(name);
@@ -71,7 +161,11 @@ fn children(parent: &str) -> Vec<Value> {
         value["Status"] = json!(status);
         value
     };
-    let mut all = vec![child(0, "running", [1, 0, 0, 0, 0, 0]), child(1, "dead", [0, 0, 0, 1, 0, 0]), child(2, "dead", [0, 0, 0, 0, 1, 0])];
+    let mut all = vec![
+        child(0, "running", [1, 0, 0, 0, 0, 0]),
+        child(1, "dead", [0, 0, 0, 1, 0, 0]),
+        child(2, "dead", [0, 0, 0, 0, 1, 0]),
+    ];
     all.extend((3..12).map(|n| child(n, "dead", [0, 0, 0, 1, 0, 0])));
     all
 }
@@ -97,8 +191,10 @@ fn job(name: &str) -> Option<Value> {
     let driver = "docker";
     let task = |name: &str| json!({ "Name": name, "Driver": driver, "Resources": { "CPU": 100, "MemoryMB": 128 }, "Config": { "image": format!("registry.example/{name}:1.9.0") } });
     let update = json!({ "MaxParallel": 2, "Canary": 2, "MinHealthyTime": 30_000_000_000_i64, "HealthCheck": "checks", "AutoRevert": true });
-    let periodic = (line.kind == "periodic").then(|| json!({ "Enabled": true, "Spec": "0/15 * * * * * *", "ProhibitOverlap": false, "TimeZone": "UTC" }));
-    let parameterized = (line.kind == "parameterized").then(|| json!({ "Payload": "optional", "MetaRequired": ["budget"], "MetaOptional": ["owner"] }));
+    let periodic = (line.kind == "periodic")
+        .then(|| json!({ "Enabled": true, "Spec": "0/15 * * * * * *", "ProhibitOverlap": false, "TimeZone": "UTC" }));
+    let parameterized = (line.kind == "parameterized")
+        .then(|| json!({ "Payload": "optional", "MetaRequired": ["budget"], "MetaOptional": ["owner"] }));
     let mut value = stub(line);
     let more = json!({
         "Version": line.version, "Stable": false, "Periodic": periodic, "ParameterizedJob": parameterized, "JobModifyIndex": 47_900,
@@ -125,8 +221,18 @@ fn allocs(job: &str) -> Vec<Value> {
     };
     match job {
         "pytechco-web" => {
-            let mut all = vec![one(0, "b1f07c2e", 14, true, "running", 161), one(1, "e94d11a8", 14, true, "running", 161)];
-            all.extend((0..6).map(|n| one(n, ["07c3be55", "1c9e77a4", "9be85c7f", "c8840e3b", "2d6617f4", "a0915ee2"][n], 13, false, "running", 259_200)));
+            let mut all =
+                vec![one(0, "b1f07c2e", 14, true, "running", 161), one(1, "e94d11a8", 14, true, "running", 161)];
+            all.extend((0..6).map(|n| {
+                one(
+                    n,
+                    ["07c3be55", "1c9e77a4", "9be85c7f", "c8840e3b", "2d6617f4", "a0915ee2"][n],
+                    13,
+                    false,
+                    "running",
+                    259_200,
+                )
+            }));
             all
         }
         "pytechco-redis" => vec![one(0, "5510bd9c", 3, false, "running", 518_400)],
@@ -199,7 +305,8 @@ fn node(found: &str) -> Option<Value> {
         "docker": { "Detected": true, "Healthy": true, "Attributes": { "driver.docker.version": "27.3" } },
         "exec": { "Detected": true, "Healthy": false, "HealthDescription": "cgroups are not writable" }, "java": { "Detected": false } });
     node["HostVolumes"] = json!({ "pgdata": { "Name": "pgdata", "ReadOnly": false } });
-    node["Events"] = json!([{ "Message": "Node registered", "Subsystem": "Cluster", "Timestamp": "2026-11-02T09:00:00Z" }]);
+    node["Events"] =
+        json!([{ "Message": "Node registered", "Subsystem": "Cluster", "Timestamp": "2026-11-02T09:00:00Z" }]);
     Some(node)
 }
 
@@ -223,7 +330,8 @@ const LOG: &str = "10:24:08.377 INFO  GET /healthz 200 1 ms\n10:24:08.912 INFO  
 /// The answer to `GET path`, or to a write that a page makes: status, then text.
 pub fn answer(path: &str) -> (u16, String) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let parts: Vec<String> = path.trim_start_matches("/v1/").split('/').map(|p| p.replace("%2F", "/").replace("%20", " ")).collect();
+    let parts: Vec<String> =
+        path.trim_start_matches("/v1/").split('/').map(|p| p.replace("%2F", "/").replace("%20", " ")).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let found = match parts.as_slice() {
         ["jobs"] if query.contains("prefix=") => Some(json!(children("pytechco-employee"))),
@@ -286,7 +394,8 @@ impl Transport for Fake {
     fn send(&self, request: http::Request<Bytes>) -> Fut<'_, Result<http::Response<Bytes>, Error>> {
         let (status, text) = answer(&request.uri().to_string());
         Box::pin(async move {
-            let response = http::Response::builder().status(status).header("x-nomad-index", "48213").body(Bytes::from(text));
+            let response =
+                http::Response::builder().status(status).header("x-nomad-index", "48213").body(Bytes::from(text));
             response.map_err(|e| Error::Decode(e.to_string()))
         })
     }

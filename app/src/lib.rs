@@ -27,8 +27,6 @@ pub mod status;
 pub mod transport;
 pub mod web;
 
-
-
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};

@@ -89,7 +89,11 @@ pub fn live() -> Live {
 }
 
 fn new() -> Live {
-    Live { counters: std::array::from_fn(|_| RwSignal::new(0)), link: RwSignal::new(Link::Off), index: RwSignal::new(0) }
+    Live {
+        counters: std::array::from_fn(|_| RwSignal::new(0)),
+        link: RwSignal::new(Link::Off),
+        index: RwSignal::new(0),
+    }
 }
 
 /// Provides [`Live`]; in the browser it starts to listen.
@@ -254,8 +258,18 @@ mod tests {
             assert_eq!(read(text), Said { index, topics: topics.iter().copied().collect(), gap }, "{text}");
         };
         check("{}", 0, &[], false);
-        check("{\"Index\":7,\"Events\":[{\"Topic\":\"Job\",\"Payload\":{\"a\":1}},{\"Topic\":\"Job\"}]}", 7, &[Topic::Job], false);
-        check("{\"Index\":7,\"Events\":[{\"Topic\":\"Node\"}]}\n{\"Index\":9,\"Events\":[{\"Topic\":\"Variable\"}]}\n", 9, &[Topic::Node], false);
+        check(
+            "{\"Index\":7,\"Events\":[{\"Topic\":\"Job\",\"Payload\":{\"a\":1}},{\"Topic\":\"Job\"}]}",
+            7,
+            &[Topic::Job],
+            false,
+        );
+        check(
+            "{\"Index\":7,\"Events\":[{\"Topic\":\"Node\"}]}\n{\"Index\":9,\"Events\":[{\"Topic\":\"Variable\"}]}\n",
+            9,
+            &[Topic::Node],
+            false,
+        );
         check("{\"Error\":{\"Code\":400}}", 0, &[], true);
         check("not json", 0, &[], false);
     }

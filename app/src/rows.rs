@@ -68,7 +68,9 @@ pub fn job_rows(stubs: &[JobListStub], statuses: &[JobStatusesJob]) -> Vec<JobRo
 }
 
 fn namespace(stub: &JobListStub) -> &str {
-    stub.job_summary.as_ref().map_or(stub.namespace.as_str(), |s| if stub.namespace.is_empty() { s.namespace.as_str() } else { &stub.namespace })
+    stub.job_summary.as_ref().map_or(stub.namespace.as_str(), |s| {
+        if stub.namespace.is_empty() { s.namespace.as_str() } else { &stub.namespace }
+    })
 }
 
 fn row(stub: &JobListStub, status: Option<&JobStatusesJob>) -> JobRow {
@@ -124,7 +126,12 @@ pub fn badge(t: &Texts, row: &JobRow) -> Badge {
         ("parameterized", "running") => return Badge::new(Kind::Complete, t.ready),
         _ => {}
     }
-    let placed = || fill(t.n_of_m_placed, &[&(c.running + c.starting).to_string(), &(c.running + c.starting + c.queued).to_string()]);
+    let placed = || {
+        fill(
+            t.n_of_m_placed,
+            &[&(c.running + c.starting).to_string(), &(c.running + c.starting + c.queued).to_string()],
+        )
+    };
     if row.deploying && row.status != "dead" && c.queued == 0 {
         let sub = match (row.needs_promotion, row.canaries) {
             (true, _) => t.waiting_for_you.to_owned(),
@@ -140,7 +147,8 @@ pub fn badge(t: &Texts, row: &JobRow) -> Badge {
         "dead" => Badge::new(Kind::Complete, t.complete),
         "pending" => Badge::new(Kind::Pending, t.pending),
         _ if c.running == 0 && c.starting > 0 => Badge::new(Kind::Pending, t.starting),
-        _ if is_steady(row) && row.wanted > c.running => Badge::new(Kind::Degraded, t.degraded).sub(fill(t.n_of_m, &[&c.running.to_string(), &row.wanted.to_string()])),
+        _ if is_steady(row) && row.wanted > c.running => Badge::new(Kind::Degraded, t.degraded)
+            .sub(fill(t.n_of_m, &[&c.running.to_string(), &row.wanted.to_string()])),
         _ => Badge::new(Kind::Running, t.running),
     }
 }
@@ -157,7 +165,8 @@ pub fn segments(row: &JobRow) -> Vec<(Kind, u64)> {
         return vec![(Kind::Complete, dead), (Kind::Running, running), (Kind::Pending, pending)];
     }
     let canaries = row.canaries.0.min(c.running);
-    let mut out = vec![(Kind::Running, c.running - canaries), (Kind::Canary, canaries), (Kind::Pending, c.starting + c.queued)];
+    let mut out =
+        vec![(Kind::Running, c.running - canaries), (Kind::Canary, canaries), (Kind::Pending, c.starting + c.queued)];
     if !is_steady(row) || row.status == "dead" {
         out.extend([(Kind::Complete, c.complete), (Kind::Failed, c.failed)]);
     } else if row.wanted > c.running {
@@ -171,7 +180,10 @@ pub fn segments(row: &JobRow) -> Vec<(Kind, u64)> {
 pub fn counts(t: &Texts, row: &JobRow) -> String {
     let c = row.counts;
     if let Some(children) = row.children {
-        return fill(if children.iter().sum::<u64>() == 1 { t.one_child } else { t.n_children }, &[&children.iter().sum::<u64>().to_string()]);
+        return fill(
+            if children.iter().sum::<u64>() == 1 { t.one_child } else { t.n_children },
+            &[&children.iter().sum::<u64>().to_string()],
+        );
     }
     if is_steady(row) && !row.stop {
         let want = if row.wanted > 0 { row.wanted } else { c.running + c.starting + c.queued };
@@ -233,7 +245,8 @@ impl Sort {
 impl Filter {
     /// From the address's query.
     pub fn from_query(get: impl Fn(&str) -> Option<String>) -> Filter {
-        let list = |name| get(name).map(|v| v.split(',').filter(|v| !v.is_empty()).map(str::to_owned).collect::<Vec<_>>());
+        let list =
+            |name| get(name).map(|v| v.split(',').filter(|v| !v.is_empty()).map(str::to_owned).collect::<Vec<_>>());
         let chosen = FACETS.into_iter().filter_map(|f| Some((f, list(f)?))).filter(|(_, v)| !v.is_empty()).collect();
         Filter { text: get("q").unwrap_or_default(), chosen, sort: Sort::from_text(&get("sort").unwrap_or_default()) }
     }
@@ -300,7 +313,9 @@ pub fn narrowed(t: &Texts, rows: &[JobRow], filter: &Filter) -> Vec<JobRow> {
     match filter.sort {
         Sort::Changed => found.sort_by(|a, b| b.submitted.cmp(&a.submitted).then_with(|| by_name(a, b))),
         Sort::Name => found.sort_by(by_name),
-        Sort::Status => found.sort_by(|a, b| urgency(badge(t, a).kind).cmp(&urgency(badge(t, b).kind)).then_with(|| by_name(a, b))),
+        Sort::Status => {
+            found.sort_by(|a, b| urgency(badge(t, a).kind).cmp(&urgency(badge(t, b).kind)).then_with(|| by_name(a, b)))
+        }
         Sort::Kind => found.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| by_name(a, b))),
         Sort::Namespace => found.sort_by(|a, b| a.namespace.cmp(&b.namespace).then_with(|| by_name(a, b))),
         Sort::Priority => found.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| by_name(a, b))),
@@ -350,7 +365,14 @@ mod tests {
 
     fn stub(id: &str, type_: &str, status: &str, counts: TaskGroupSummary) -> JobListStub {
         let summary = JobSummary { summary: [("g".to_owned(), counts)].into(), ..Default::default() };
-        JobListStub { id: id.into(), name: id.into(), type_: type_.into(), status: status.into(), job_summary: Some(summary), ..Default::default() }
+        JobListStub {
+            id: id.into(),
+            name: id.into(),
+            type_: type_.into(),
+            status: status.into(),
+            job_summary: Some(summary),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -370,11 +392,19 @@ mod tests {
         check(&stub("a", "service", "running", of(0, 0, 1)), None, "Starting", "0 / 1");
         let done = TaskGroupSummary { complete: 3, failed: 1, ..Default::default() };
         check(&stub("b", "batch", "dead", done.clone()), None, "Complete", "3 / 4");
-        check(&stub("b", "batch", "dead", TaskGroupSummary { failed: 1, ..Default::default() }), None, "Failed", "0 / 1");
+        check(
+            &stub("b", "batch", "dead", TaskGroupSummary { failed: 1, ..Default::default() }),
+            None,
+            "Failed",
+            "0 / 1",
+        );
         check(&JobListStub { stop: true, ..stub("b", "service", "dead", done) }, None, "Stopped", "3 / 4");
         let parent = JobListStub {
             periodic: true,
-            job_summary: Some(JobSummary { children: Some(JobChildrenSummary { pending: 0, running: 1, dead: 11 }), ..Default::default() }),
+            job_summary: Some(JobSummary {
+                children: Some(JobChildrenSummary { pending: 0, running: 1, dead: 11 }),
+                ..Default::default()
+            }),
             ..stub("p", "batch", "running", of(0, 0, 0))
         };
         check(&parent, None, "Scheduled", "12 children");
@@ -394,7 +424,8 @@ mod tests {
     #[test]
     fn filters_live_in_the_address() {
         let query = "q=web&status=Running,Blocked&sort=name";
-        let get = |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
+        let get =
+            |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
         let filter = Filter::from_query(get);
         assert_eq!(filter.to_query(), format!("?{query}"));
         assert!(filter.is_chosen("status", "Blocked"));

@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_dispatched_child_is_no_parent() {
-        let text = r#"{"ID":"a/dispatch-1","Type":"batch","Dispatched":true,"ParameterizedJob":{"Payload":"optional"}}"#;
+        let text =
+            r#"{"ID":"a/dispatch-1","Type":"batch","Dispatched":true,"ParameterizedJob":{"Payload":"optional"}}"#;
         let job: Job = serde_json::from_str(text).expect("a job");
         assert_eq!((job.kind(), job.is_parent()), ("batch", false));
     }

@@ -46,9 +46,10 @@ pub fn shell(assets: Assets, prefs: Prefs, nonce: Option<String>) -> impl IntoVi
     let css = assets.url(&assets.css).unwrap_or_else(|| PLAIN_CSS.to_owned());
     let js = assets.url(&assets.js);
     let wasm = assets.url(&assets.wasm);
-    let boot = js.clone().zip(wasm.clone()).map(|(js, wasm)| {
-        format!("import init from '{js}';init({{module_or_path:'{wasm}'}}).then(m=>m.start());")
-    });
+    let boot = js
+        .clone()
+        .zip(wasm.clone())
+        .map(|(js, wasm)| format!("import init from '{js}';init({{module_or_path:'{wasm}'}}).then(m=>m.start());"));
     let data = serde_json::to_string(&assets).unwrap_or_default();
     provide_context(prefs);
     provide_context(assets);

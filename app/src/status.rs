@@ -150,7 +150,9 @@ pub fn event_kind(type_: &str, fails: bool) -> Kind {
         "Started" => Kind::Running,
         "Terminated" => Kind::Complete,
         "Restarting" | "Not Restarting" | "Restart Signaled" => Kind::Degraded,
-        "Driver Failure" | "Setup Failure" | "Failed Validation" | "Failed Artifact Download" | "Template failed" => Kind::Failed,
+        "Driver Failure" | "Setup Failure" | "Failed Validation" | "Failed Artifact Download" | "Template failed" => {
+            Kind::Failed
+        }
         "Killing" | "Killed" | "Signaling" | "Sibling Task Failed" => Kind::Stopped,
         _ => Kind::Pending,
     }

@@ -19,7 +19,8 @@ impl Transport for Fetch {
     fn send(&self, request: http::Request<Bytes>) -> Fut<'_, Result<http::Response<Bytes>, Error>> {
         Box::pin(SendWrapper::new(async move {
             let response = fetch(request, None).await?;
-            let buffer = JsFuture::from(response.array_buffer().map_err(unreachable_error)?).await.map_err(unreachable_error)?;
+            let buffer =
+                JsFuture::from(response.array_buffer().map_err(unreachable_error)?).await.map_err(unreachable_error)?;
             let mut answer = http::Response::builder().status(response.status());
             for name in ["x-nomad-index", "x-nomad-nexttoken"] {
                 if let Ok(Some(value)) = response.headers().get(name) {
@@ -36,7 +37,8 @@ impl Transport for Fetch {
             let abort = AbortController::new().map_err(unreachable_error)?;
             let response = fetch(request, Some(&abort)).await?;
             if !response.ok() {
-                let text = JsFuture::from(response.text().map_err(unreachable_error)?).await.map_err(unreachable_error)?;
+                let text =
+                    JsFuture::from(response.text().map_err(unreachable_error)?).await.map_err(unreachable_error)?;
                 let message = text.as_string().unwrap_or_default().trim().to_owned();
                 return Err(Error::Status { code: response.status(), message });
             }
@@ -57,7 +59,8 @@ async fn fetch(request: http::Request<Bytes>, abort: Option<&AbortController>) -
     init.set_signal(abort.map(|a| a.signal()).as_ref());
     let window = web_sys::window().ok_or_else(|| Error::Unreachable("no window".to_owned()))?;
     let promise = window.fetch_with_str_and_init(&parts.uri.to_string(), &init);
-    let response = JsFuture::from(promise).await.map_err(|_| Error::Unreachable("the server does not answer".to_owned()))?;
+    let response =
+        JsFuture::from(promise).await.map_err(|_| Error::Unreachable("the server does not answer".to_owned()))?;
     Ok(response.unchecked_into())
 }
 
@@ -89,8 +92,13 @@ impl Stream for Chunks {
         Poll::Ready(match answer {
             Err(error) => Some(Err(unreachable_error(error))),
             Ok(chunk) => {
-                let field = |name: &str| js_sys::Reflect::get(&chunk, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
-                if field("done").is_truthy() { None } else { Some(Ok(Bytes::from(Uint8Array::new(&field("value")).to_vec()))) }
+                let field =
+                    |name: &str| js_sys::Reflect::get(&chunk, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
+                if field("done").is_truthy() {
+                    None
+                } else {
+                    Some(Ok(Bytes::from(Uint8Array::new(&field("value")).to_vec())))
+                }
             }
         })
     }

@@ -137,7 +137,8 @@ impl Editor {
                 set(call, &asker(worker.clone(), call)).map_err(|e| dom::js_text(&e))?;
             }
         }
-        let open: Function = Reflect::get(&module, &JsValue::from_str("open")).map_err(|e| dom::js_text(&e))?.unchecked_into();
+        let open: Function =
+            Reflect::get(&module, &JsValue::from_str("open")).map_err(|e| dom::js_text(&e))?.unchecked_into();
         let handle = open.call2(&JsValue::NULL, parent, &options).map_err(|e| dom::js_text(&e))?;
         Ok(Editor { handle, _change: change })
     }

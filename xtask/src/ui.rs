@@ -133,7 +133,8 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
 
 /// A cargo that can build for the browser: rustup's, else Debian's.
 fn compiler(root: &Path) -> Result<Command> {
-    let sysroot = text_of(Command::new("rustc").current_dir(root).args(["--print", "sysroot"])).context("asking rustc for its folder")?;
+    let sysroot = text_of(Command::new("rustc").current_dir(root).args(["--print", "sysroot"]))
+        .context("asking rustc for its folder")?;
     let sysroot = PathBuf::from(sysroot.trim());
     let has_target = || sysroot.join("lib/rustlib").join(TRIPLE).join("lib").is_dir();
     if !has_target() {
@@ -145,7 +146,8 @@ fn compiler(root: &Path) -> Result<Command> {
     }
     let debian = Path::new("/usr/bin/rustc");
     let std_source = Path::new("/usr/lib/rustlib").join(TRIPLE);
-    if debian.exists() && (std_source.exists() || Path::new("/usr/src").join("rustc-web").exists() || web_rustc(debian)) {
+    if debian.exists() && (std_source.exists() || Path::new("/usr/src").join("rustc-web").exists() || web_rustc(debian))
+    {
         let linker = sysroot.join("lib/rustlib").join(host_triple(root)?).join("bin/rust-lld");
         let mut command = Command::new("/usr/bin/cargo");
         command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", debian);
@@ -196,7 +198,10 @@ struct Web {
 fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web> {
     let web = root.join("app/web");
     if !has_npm() {
-        notes.push("npm was not found: the job editor is a plain text area (install nodejs and npm for the real one)".to_owned());
+        notes.push(
+            "npm was not found: the job editor is a plain text area (install nodejs and npm for the real one)"
+                .to_owned(),
+        );
         let files = BTreeMap::from([("app.css".to_owned(), plain_css(root)?.into_bytes())]);
         return Ok(Web { files, editor: String::new() });
     }
@@ -204,7 +209,14 @@ fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web>
     let dist = web.join("dist");
     let _ = fs::remove_dir_all(&dist);
     let mut command = Command::new(web.join("node_modules/.bin/esbuild"));
-    command.current_dir(&web).args(["editor.js", "app.css", "--bundle", "--splitting", "--format=esm", "--target=es2022"]);
+    command.current_dir(&web).args([
+        "editor.js",
+        "app.css",
+        "--bundle",
+        "--splitting",
+        "--format=esm",
+        "--target=es2022",
+    ]);
     command.args(["--entry-names=[name]", "--chunk-names=chunk-[hash]", "--outdir=dist", "--log-level=warning"]);
     if release {
         command.arg("--minify");
@@ -232,7 +244,8 @@ fn install_packages(web: &Path) -> Result<()> {
         return Ok(());
     }
     println!("Installing the npm parts …");
-    let status = Command::new("npm").current_dir(web).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).status();
+    let status =
+        Command::new("npm").current_dir(web).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).status();
     ensure!(status.context("starting npm")?.success(), "`npm ci` failed in {}", web.display());
     Ok(())
 }

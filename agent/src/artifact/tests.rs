@@ -26,8 +26,10 @@ impl Place {
     }
 
     async fn fetch(&self, artifact: Artifact) -> Result<(), String> {
-        let artifact = Artifact { mode: if artifact.mode.is_empty() { "any".into() } else { artifact.mode }, ..artifact };
-        let limits = ArtifactLimits { decompression_bytes: 1 << 20, decompression_file_count: 50, ..ArtifactLimits::default() };
+        let artifact =
+            Artifact { mode: if artifact.mode.is_empty() { "any".into() } else { artifact.mode }, ..artifact };
+        let limits =
+            ArtifactLimits { decompression_bytes: 1 << 20, decompression_file_count: 50, ..ArtifactLimits::default() };
         fetch(&reqwest::Client::new(), &artifact, &self.dirs, &limits).await.map_err(|e| crate::chain(&e))
     }
 
@@ -71,7 +73,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn archives_are_unpacked_and_files_copied() {
     let place = Place::new();
-    let archive = gzip(&tar_of(&[("bin/tool", None, "#!/bin/sh\n"), ("top/a", None, "A"), ("bin/link", Some("tool"), "")]));
+    let archive =
+        gzip(&tar_of(&[("bin/tool", None, "#!/bin/sh\n"), ("top/a", None, "A"), ("bin/link", Some("tool"), "")]));
     let tgz = place.file("x.tar.gz", &archive);
     place.fetch(from(tgz.clone(), "local/all")).await.expect("unpacked");
     assert_eq!(place.read("local/all/bin/link").as_deref(), Some("#!/bin/sh\n"));
@@ -103,14 +106,20 @@ async fn hostile_archives_are_refused() {
     }
     let big = "0".repeat(2 << 20);
     let bomb = place.file("bomb.tar.gz", &gzip(&tar_of(&[("big", None, &big)])));
-    assert_eq!(place.fetch(from(bomb, "local/x")).await, Err("the archive unpacks to more than 1048576 bytes".to_owned()));
+    assert_eq!(
+        place.fetch(from(bomb, "local/x")).await,
+        Err("the archive unpacks to more than 1048576 bytes".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn checksums_and_destinations_are_held() {
     let place = Place::new();
     let file = place.file("a.txt", b"abc");
-    let with = |sum: &str| Artifact { options: BTreeMap::from([("checksum".into(), sum.into())]), ..from(file.clone(), "local/") };
+    let with = |sum: &str| Artifact {
+        options: BTreeMap::from([("checksum".into(), sum.into())]),
+        ..from(file.clone(), "local/")
+    };
     place.fetch(with("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")).await.expect("right");
     place.fetch(with("md5:900150983cd24fb0d6963f7d28e17f72")).await.expect("right");
     let error = place.fetch(with("sha1:00")).await.expect_err("wrong");

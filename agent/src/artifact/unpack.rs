@@ -53,7 +53,9 @@ impl Kind {
 
     /// By a file's name.
     pub fn of_name(file: &str) -> Option<Kind> {
-        let ends = |suffix: &str| file.len() > suffix.len() + 1 && file.ends_with(suffix) && file[..file.len() - suffix.len()].ends_with('.');
+        let ends = |suffix: &str| {
+            file.len() > suffix.len() + 1 && file.ends_with(suffix) && file[..file.len() - suffix.len()].ends_with('.')
+        };
         NAMES.iter().find(|(suffix, _)| ends(suffix)).map(|(_, kind)| *kind)
     }
 
@@ -143,7 +145,8 @@ impl Budget {
         if to.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
             std::fs::remove_file(to).map_err(failed)?;
         }
-        let mut file = File::options().write(true).create(true).truncate(true).mode(mode & 0o777).open(to).map_err(failed)?;
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(mode & 0o777).open(to).map_err(failed)?;
         let mut buffer = [0u8; 32 << 10];
         loop {
             let read = from.read(&mut buffer).map_err(UnpackError::Read)?;
@@ -202,7 +205,8 @@ fn tar(source: Box<dyn Read>, to: &Path, budget: &mut Budget) -> Result<(), Unpa
             let mode = entry.header().mode().unwrap_or(0o644);
             budget.copy(&mut entry, &path, mode)?;
         } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name().map_err(UnpackError::Read)?.unwrap_or_default().to_string_lossy().into_owned();
+            let target =
+                entry.link_name().map_err(UnpackError::Read)?.unwrap_or_default().to_string_lossy().into_owned();
             link(to, &path, &name, &target, kind.is_hard_link())?;
         }
         // Devices, fifos and the like have no business in a task's directory.
@@ -216,7 +220,11 @@ fn link(to: &Path, path: &Path, name: &str, target: &str, hard: bool) -> Result<
     if target.starts_with('/') {
         return Err(escapes());
     }
-    let base = if hard { PathBuf::new() } else { path.parent().and_then(|p| p.strip_prefix(to).ok()).unwrap_or(Path::new("")).to_owned() };
+    let base = if hard {
+        PathBuf::new()
+    } else {
+        path.parent().and_then(|p| p.strip_prefix(to).ok()).unwrap_or(Path::new("")).to_owned()
+    };
     let leads = below(to, &base.join(target).to_string_lossy()).map_err(|_| escapes())?;
     confined(to, &leads).map_err(|_| escapes())?;
     let failed = |source| UnpackError::Write { path: path.to_owned(), source };

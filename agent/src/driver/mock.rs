@@ -150,7 +150,9 @@ impl Handle for MockTask {
 
     fn destroy(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.ended.send_if_modified(|e| e.is_none() && e.insert(Exit { code: 137, signal: 9, ..Exit::default() }).code > 0);
+            self.ended.send_if_modified(|e| {
+                e.is_none() && e.insert(Exit { code: 137, signal: 9, ..Exit::default() }).code > 0
+            });
         })
     }
 

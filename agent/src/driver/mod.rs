@@ -250,7 +250,9 @@ pub mod lenient {
         match Value::deserialize(d)? {
             Value::Null => Ok(None),
             Value::Number(n) => Ok(n.as_i64().or_else(|| n.as_f64().map(|f| f as i64))),
-            Value::String(s) => s.trim().parse().map(Some).map_err(|_| D::Error::custom(format!("expected a number, found {s:?}"))),
+            Value::String(s) => {
+                s.trim().parse().map(Some).map_err(|_| D::Error::custom(format!("expected a number, found {s:?}")))
+            }
             other => Err(D::Error::custom(format!("expected a number, found {other}"))),
         }
     }

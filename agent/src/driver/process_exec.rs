@@ -33,7 +33,8 @@ impl Execution for ProcessExec {
 /// Starts the command as the process `pid` would.
 pub(super) fn begin(pid: u32, request: ExecRequest) -> Result<Box<dyn Execution>, DriverError> {
     let failed = |what: &str, e: std::io::Error| DriverError::Other(format!("{what}: {e}"));
-    let (program, args) = request.command.split_first().ok_or_else(|| DriverError::Other("no command was given".to_owned()))?;
+    let (program, args) =
+        request.command.split_first().ok_or_else(|| DriverError::Other("no command was given".to_owned()))?;
     let mut command = Command::new(program);
     command.args(args).kill_on_drop(true);
     like(&mut command, pid).map_err(|e| failed("reading the task's surroundings", e))?;
@@ -58,7 +59,9 @@ fn like(command: &mut Command, pid: u32) -> std::io::Result<()> {
     }
     command.current_dir(std::fs::read_link(proc.join("cwd"))?);
     let status = std::fs::read_to_string(proc.join("status"))?;
-    let id = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)?.split_ascii_whitespace().nth(1)?.parse::<u32>().ok());
+    let id = |name: &str| {
+        status.lines().find_map(|l| l.strip_prefix(name)?.split_ascii_whitespace().nth(1)?.parse::<u32>().ok())
+    };
     if nix::unistd::geteuid().is_root()
         && let (Some(uid), Some(gid)) = (id("Uid:"), id("Gid:"))
         && uid != 0
@@ -68,7 +71,11 @@ fn like(command: &mut Command, pid: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-fn with_pipes(mut command: Command, output: mpsc::Sender<ExecOutput>, inputs: mpsc::Receiver<ExecInput>) -> std::io::Result<()> {
+fn with_pipes(
+    mut command: Command,
+    output: mpsc::Sender<ExecOutput>,
+    inputs: mpsc::Receiver<ExecInput>,
+) -> std::io::Result<()> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stdout)));
     let stderr = child.stderr.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stderr)));
@@ -86,7 +93,11 @@ fn with_pipes(mut command: Command, output: mpsc::Sender<ExecOutput>, inputs: mp
 }
 
 /// The command gets a terminal of its own; everything it says comes as stdout.
-fn with_terminal(mut command: Command, output: mpsc::Sender<ExecOutput>, inputs: mpsc::Receiver<ExecInput>) -> std::io::Result<()> {
+fn with_terminal(
+    mut command: Command,
+    output: mpsc::Sender<ExecOutput>,
+    inputs: mpsc::Receiver<ExecInput>,
+) -> std::io::Result<()> {
     let pty = nix::pty::openpty(None, None)?;
     let slave = |fd: &OwnedFd| fd.as_fd().try_clone_to_owned().map(Stdio::from);
     command.stdin(slave(&pty.slave)?).stdout(slave(&pty.slave)?).stderr(slave(&pty.slave)?);

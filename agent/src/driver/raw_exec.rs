@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tarpan_model::node::DriverInfo;
 
-use super::{Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Notices, TaskRequest, TaskUsage, lenient};
+use super::{
+    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Notices, TaskRequest, TaskUsage, lenient,
+};
 use crate::cgroup::{Cgroup, Limits};
 use crate::supervisor::{Logs, Process, Spec, User};
 
@@ -58,7 +60,8 @@ impl RawExec {
     async fn launch(&self, request: TaskRequest) -> Result<Arc<dyn Handle>, DriverError> {
         let config: Config = super::decode(&request.config)?;
         let command = config.command.clone().filter(|c| !c.is_empty());
-        let command = command.ok_or_else(|| DriverError::Config("failed to parse config: command is required".to_owned()))?;
+        let command =
+            command.ok_or_else(|| DriverError::Config("failed to parse config: command is required".to_owned()))?;
         let path = find_command(&command, &request.dirs.task)?;
         let user = user(&request.user)?;
         self.check_user(user.as_ref())?;
@@ -252,7 +255,14 @@ fn process_usage(pid: u32) -> Option<TaskUsage> {
     // Ticks are hundredths of a second on every Linux of today.
     let (user, system) = (number(11)? * 10_000_000, number(12)? * 10_000_000);
     let rss = number(21)? * 4096;
-    Some(TaskUsage { cpu_ns: user + system, user_ns: user, system_ns: system, rss, memory: rss, ..TaskUsage::default() })
+    Some(TaskUsage {
+        cpu_ns: user + system,
+        user_ns: user,
+        system_ns: system,
+        rss,
+        memory: rss,
+        ..TaskUsage::default()
+    })
 }
 
 /// Where the command is: `local/`, then the task's directory, then as an absolute path, then the node's `PATH`.
@@ -271,10 +281,13 @@ pub(super) fn find_command(command: &str, task_dir: &Path) -> Result<PathBuf, Dr
     if path.is_absolute() {
         return match path.is_file() {
             true => Ok(path.to_owned()),
-            false => Err(DriverError::start(format!("failed to start command {command}: no such file or directory"), false)),
+            false => {
+                Err(DriverError::start(format!("failed to start command {command}: no such file or directory"), false))
+            }
         };
     }
-    let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    let search = std::env::var("PATH")
+        .unwrap_or_else(|_| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     let found = std::env::split_paths(&search).map(|dir| dir.join(command)).find(|p| p.is_file());
     found.ok_or_else(|| DriverError::start(format!("exec: {command:?}: executable file not found in $PATH"), false))
 }
@@ -298,7 +311,8 @@ pub(super) fn user(name: &str) -> Result<Option<User>, DriverError> {
         Ok(uid) => nix::unistd::User::from_uid(uid.into()).ok().flatten(),
         Err(_) => nix::unistd::User::from_name(user).ok().flatten(),
     };
-    let uid = found.as_ref().map(|u| u.uid.as_raw()).or_else(|| user.parse().ok()).ok_or_else(|| unknown("user", user))?;
+    let uid =
+        found.as_ref().map(|u| u.uid.as_raw()).or_else(|| user.parse().ok()).ok_or_else(|| unknown("user", user))?;
     let mut gid = found.as_ref().map_or(uid, |u| u.gid.as_raw());
     if let Some(group) = group {
         let by_name = || nix::unistd::Group::from_name(group).ok().flatten().map(|g| g.gid.as_raw());
@@ -336,9 +350,13 @@ mod tests {
 
     #[test]
     fn globs() {
-        for (glob, text, expected) in
-            [("AWS_*", "AWS_KEY", true), ("AWS_*", "AW", false), ("*_TOKEN", "A_TOKEN", true), ("*", "x", true), ("A", "AB", false)]
-        {
+        for (glob, text, expected) in [
+            ("AWS_*", "AWS_KEY", true),
+            ("AWS_*", "AW", false),
+            ("*_TOKEN", "A_TOKEN", true),
+            ("*", "x", true),
+            ("A", "AB", false),
+        ] {
             assert_eq!(matches(glob, text), expected, "{glob} {text}");
         }
     }

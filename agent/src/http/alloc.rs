@@ -8,9 +8,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use bytes::Bytes;
 use serde::Deserialize;
-use tarpan_api::wire::{
-    AllocResourceUsage, CheckQueryResult, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage,
-};
+use tarpan_api::wire::{AllocResourceUsage, CheckQueryResult, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
 use tarpan_model::AllocId;
 
 use super::error::Error;
@@ -94,7 +92,9 @@ async fn usage(key: Key, handle: &dyn Handle, core_mhz: f64) -> Option<ResourceU
         throttled_periods: now.throttled_periods,
         throttled_time: now.throttled_ns,
         percent,
-        measured: ["System Mode", "User Mode", "Percent", "Throttled Periods", "Throttled Time"].map(str::to_owned).to_vec(),
+        measured: ["System Mode", "User Mode", "Percent", "Throttled Periods", "Throttled Time"]
+            .map(str::to_owned)
+            .to_vec(),
     };
     let memory = MemoryStats {
         rss: now.rss,

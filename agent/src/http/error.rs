@@ -29,7 +29,9 @@ impl Error {
     /// A file that can't be read: what is not there is 404.
     pub fn file(path: &str, error: &std::io::Error) -> Error {
         match error.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found(format!("file {path:?} not found: no such file or directory")),
+            std::io::ErrorKind::NotFound => {
+                Error::not_found(format!("file {path:?} not found: no such file or directory"))
+            }
             _ => Error::internal(format!("reading {path:?}: {error}")),
         }
     }

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -47,8 +47,8 @@ pub async fn exec(
     if context.options.disable_remote_exec {
         return Err(Error::new(http::StatusCode::FORBIDDEN, "exec is disabled on this node"));
     }
-    let command: Vec<String> = serde_json::from_str(&asked.command)
-        .map_err(|_| Error::bad("command must be a JSON list of texts"))?;
+    let command: Vec<String> =
+        serde_json::from_str(&asked.command).map_err(|_| Error::bad("command must be a JSON list of texts"))?;
     if command.is_empty() {
         return Err(Error::bad("command is not present"));
     }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use tarpan_api::wire::{HostCPUStats, HostDiskStats, HostMemoryStats, HostStats, NodeMetaApplyRequest, NodeMetaResponse};
+use tarpan_api::wire::{
+    HostCPUStats, HostDiskStats, HostMemoryStats, HostStats, NodeMetaApplyRequest, NodeMetaResponse,
+};
 
 use super::error::Error;
 use crate::context::Context;
@@ -35,7 +37,9 @@ static LAST: Mutex<Option<(Instant, Ticks)>> = Mutex::new(None);
 
 async fn cpu(mhz: f64) -> Vec<HostCPUStats> {
     let known = LAST.lock().expect("no panic while held").clone();
-    let before = match known.filter(|(at, _)| at.elapsed() > Duration::from_millis(200) && at.elapsed() < Duration::from_secs(60)) {
+    let before = match known
+        .filter(|(at, _)| at.elapsed() > Duration::from_millis(200) && at.elapsed() < Duration::from_secs(60))
+    {
         Some((_, ticks)) => ticks,
         None => {
             let first = ticks();
@@ -65,7 +69,8 @@ async fn cpu(mhz: f64) -> Vec<HostCPUStats> {
 fn memory() -> HostMemoryStats {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let of = |name: &str| {
-        let line = text.lines().find_map(|l| l.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        let line =
+            text.lines().find_map(|l| l.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
         line.unwrap_or(0) * 1024
     };
     let (total, available, free) = (of("MemTotal:"), of("MemAvailable:"), of("MemFree:"));

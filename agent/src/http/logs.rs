@@ -88,7 +88,11 @@ async fn send(mut reader: Reader, mut sink: Sink, follow: bool) {
 }
 
 enum Step {
-    Data { length: usize, file: String, offset: u64 },
+    Data {
+        length: usize,
+        file: String,
+        offset: u64,
+    },
     /// On to the next file.
     Moved,
     /// Nothing more for now.
@@ -143,7 +147,11 @@ impl Reader {
         };
         if length > 0 {
             self.offset += length as u64;
-            return Step::Data { length, file: format!("alloc/logs/{}.{}", self.base, self.index), offset: self.offset };
+            return Step::Data {
+                length,
+                file: format!("alloc/logs/{}.{}", self.base, self.index),
+                offset: self.offset,
+            };
         }
         match next {
             Some(next) => {
@@ -201,9 +209,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mut log = Rotator::open(dir.path(), "t.stdout", 100, 5).expect("writable");
         log.write(b"aaaa\nbbbb\ncccc\n").expect("written");
-        for (offset, from_end, expected) in
-            [(0, false, "aaaa\nbbbb\ncccc\n"), (7, false, "bb\ncccc\n"), (3, true, "cc\n"), (99, true, "aaaa\nbbbb\ncccc\n"), (99, false, "")]
-        {
+        for (offset, from_end, expected) in [
+            (0, false, "aaaa\nbbbb\ncccc\n"),
+            (7, false, "bb\ncccc\n"),
+            (3, true, "cc\n"),
+            (99, true, "aaaa\nbbbb\ncccc\n"),
+            (99, false, ""),
+        ] {
             let mut reader = Reader::new(dir.path().to_owned(), "t.stdout".to_owned());
             reader.seek(offset, from_end);
             assert_eq!(read_all(&mut reader), expected, "{offset} {from_end}");

@@ -23,7 +23,6 @@ use tower::ServiceExt;
 use crate::context::Context;
 use crate::session::Session;
 
-
 /// Every route of the node.
 pub fn router(context: Arc<Context>) -> Router {
     Router::new()

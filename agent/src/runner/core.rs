@@ -37,7 +37,9 @@ pub enum Input {
     NotReady(String),
     Task(usize, task::Input),
     /// The servers want it stopped.
-    Stop { no_shutdown_delay: bool },
+    Stop {
+        no_shutdown_delay: bool,
+    },
     /// The directory will be removed: nothing may go on, poststop tasks included.
     Destroy,
     /// A newer version of its job, in place.
@@ -337,8 +339,9 @@ impl AllocCore {
                     false => return,
                 },
                 KillStep::Others => {
-                    let other =
-                        |t: &TaskCore| !t.settings.leader && !t.settings.hook.sidecar() && t.settings.hook != Hook::Poststop;
+                    let other = |t: &TaskCore| {
+                        !t.settings.leader && !t.settings.hook.sidecar() && t.settings.hook != Hook::Poststop
+                    };
                     match self.kill_class(other, now, effects) {
                         true => KillStep::Sidecars,
                         false => return,
@@ -386,7 +389,8 @@ impl AllocCore {
         loop {
             let over = match self.stage {
                 Stage::Prestart => {
-                    of(Hook::Prestart).all(TaskCore::succeeded) && of(Hook::PrestartSidecar).all(|t| t.running() || t.dead())
+                    of(Hook::Prestart).all(TaskCore::succeeded)
+                        && of(Hook::PrestartSidecar).all(|t| t.running() || t.dead())
                 }
                 Stage::Main => of(Hook::Main).all(|t| t.state.state != TaskStateKind::Pending),
                 Stage::Poststart => of(Hook::Poststart).all(TaskCore::dead),

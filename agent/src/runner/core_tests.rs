@@ -138,7 +138,10 @@ fn the_leader_goes_first_and_takes_the_others_with_it() {
     let tasks = || vec![settings("a", Hook::Main), leader.clone(), settings("side", Hook::PoststartSidecar)];
     let mut stopped = Play::new(plan(tasks()));
     stopped.input(Input::Stop { no_shutdown_delay: false });
-    assert_eq!(stopped.result(), "+a +lead +side DeregisterGroup -lead -a -side Finish | complete All tasks have completed");
+    assert_eq!(
+        stopped.result(),
+        "+a +lead +side DeregisterGroup -lead -a -side Finish | complete All tasks have completed"
+    );
     let mut ended = Play::new(plan(tasks()));
     ended.exit("lead", 0);
     assert!(ended.events("a").contains("Leader Task Dead"), "{}", ended.events("a"));
@@ -177,12 +180,7 @@ fn what_was_not_prepared_fails_with_the_reason() {
 }
 
 fn healthy_rules(checks: bool) -> Option<Rules> {
-    Some(Rules {
-        min_healthy_time: Dur::from_secs(10),
-        healthy_deadline: Dur::from_secs(60),
-        checks,
-        deployment: true,
-    })
+    Some(Rules { min_healthy_time: Dur::from_secs(10), healthy_deadline: Dur::from_secs(60), checks, deployment: true })
 }
 
 #[test]

@@ -10,7 +10,13 @@ use crate::supervisor::Exit;
 fn event(kind: &str, message: impl AsRef<str>, details: &[(&str, String)]) -> TaskEvent {
     let details: SortedMap<Arc<str>, Arc<str>> =
         details.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (Arc::from(*k), Arc::from(v.as_str()))).collect();
-    TaskEvent { kind: Arc::from(kind), time: UnixNanos::ZERO, message: Arc::from(message.as_ref()), details, fails_task: false }
+    TaskEvent {
+        kind: Arc::from(kind),
+        time: UnixNanos::ZERO,
+        message: Arc::from(message.as_ref()),
+        details,
+        fails_task: false,
+    }
 }
 
 /// The event, marked as one that fails its task.
@@ -63,7 +69,8 @@ pub fn terminated(exit: &Exit) -> TaskEvent {
     if exit.signal != 0 {
         text.push_str(&format!(", Signal: {}", exit.signal));
     }
-    let message = exit.error.clone().unwrap_or_else(|| if exit.oom_killed { "OOM Killed".to_owned() } else { String::new() });
+    let message =
+        exit.error.clone().unwrap_or_else(|| if exit.oom_killed { "OOM Killed".to_owned() } else { String::new() });
     if !message.is_empty() {
         text.push_str(&format!(", Exit Message: {message:?}"));
     }

@@ -51,8 +51,12 @@ impl Policy {
 /// Why a task is not running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    Exit { success: bool },
-    StartError { recoverable: bool },
+    Exit {
+        success: bool,
+    },
+    StartError {
+        recoverable: bool,
+    },
     /// A health check asked for a restart: it counts as a failure.
     Check,
 }
@@ -61,9 +65,14 @@ pub enum Cause {
 pub enum Decision {
     /// It ended as it should: no restart, no failure.
     Done,
-    Restart { delay: Dur, reason: &'static str },
+    Restart {
+        delay: Dur,
+        reason: &'static str,
+    },
     /// No restart, and the task failed.
-    Stop { reason: String },
+    Stop {
+        reason: String,
+    },
 }
 
 /// Counts restarts within the policy's interval.
@@ -144,7 +153,11 @@ mod tests {
     /// A row: tracker, then (second, cause, expected).
     fn check(mut tracker: Tracker, steps: &[(i64, Cause, &str)]) {
         for (second, cause, expected) in steps {
-            assert_eq!(text(&tracker.decide(*cause, UnixNanos::from_secs(1_000 + second), 0.0)), *expected, "at {second}");
+            assert_eq!(
+                text(&tracker.decide(*cause, UnixNanos::from_secs(1_000 + second), 0.0)),
+                *expected,
+                "at {second}"
+            );
         }
     }
 

@@ -33,8 +33,16 @@ pub(super) enum Message {
     Started(usize, Arc<dyn Handle>, String),
     Template(usize, template::Change),
     Update(Box<Allocation>),
-    Restart { task: Option<String>, all: bool, reply: oneshot::Sender<Result<(), String>> },
-    Signal { task: Option<String>, signal: String, reply: oneshot::Sender<Result<(), String>> },
+    Restart {
+        task: Option<String>,
+        all: bool,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    Signal {
+        task: Option<String>,
+        signal: String,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// The agent ends; what runs goes on.
     Leave,
 }
@@ -225,7 +233,11 @@ struct Shell {
 }
 
 impl Shell {
-    async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Message>, restored: Option<BTreeMap<String, TaskRecord>>) {
+    async fn run(
+        mut self,
+        mut receiver: mpsc::UnboundedReceiver<Message>,
+        restored: Option<BTreeMap<String, TaskRecord>>,
+    ) {
         let fresh = restored.is_none();
         match restored {
             None => self.begin().await,
@@ -249,7 +261,9 @@ impl Shell {
             match message {
                 Message::Leave => return,
                 Message::Update(alloc) => self.adopt(*alloc).await,
-                Message::Restart { reply, .. } => drop(reply.send(Err("restart of an alloc that should not run".to_owned()))),
+                Message::Restart { reply, .. } => {
+                    drop(reply.send(Err("restart of an alloc that should not run".to_owned())))
+                }
                 Message::Signal { reply, .. } => drop(reply.send(Err("Task not running".to_owned()))),
                 _ => {}
             }
@@ -282,7 +296,10 @@ impl Shell {
             for runner in &local {
                 runner.wait_finished().await;
             }
-            let sticky = alloc.group().and_then(|g| g.ephemeral_disk.as_ref()).is_some_and(|d| d.sticky == Some(true) || d.migrate == Some(true));
+            let sticky = alloc
+                .group()
+                .and_then(|g| g.ephemeral_disk.as_ref())
+                .is_some_and(|d| d.sticky == Some(true) || d.migrate == Some(true));
             if let Some(old) = local.iter().find(|r| sticky && Some(r.id) == alloc.previous) {
                 prepare::move_data(&old.dir, &dir, &alloc);
             }
@@ -306,7 +323,9 @@ impl Shell {
                 Ok(handle) => self.recovered(index, handle).await,
                 Err(error) => {
                     tracing::warn!(alloc_id = %self.alloc.id, task = self.tasks[index].name, "a task was not found again: {error}");
-                    let notice = task::Input::Notice(event::failed_restore("failed to restore task; will not run until server is contacted"));
+                    let notice = task::Input::Notice(event::failed_restore(
+                        "failed to restore task; will not run until server is contacted",
+                    ));
                     self.step(Input::Task(index, notice)).await;
                 }
             }
@@ -446,7 +465,8 @@ impl Shell {
         let shell = &mut self.tasks[index];
         let driver = self.context.drivers.get(task.driver()).cloned();
         let Some(driver) = driver else {
-            let event = event::driver_failure(&format!("failed to initialize task: driver {:?} not found", task.driver()));
+            let event =
+                event::driver_failure(&format!("failed to initialize task: driver {:?} not found", task.driver()));
             let failure = task::Input::StartFailed(StartFailure { event, recoverable: true });
             let _ = self.messages.send(Message::Task(index, failure));
             return;
@@ -644,7 +664,8 @@ impl Shell {
     fn refresh_services(&mut self) {
         let old = std::mem::take(&mut self.group_services);
         self.register_group();
-        let gone = |old: Vec<String>, new: &[String]| old.into_iter().filter(|id| !new.contains(id)).collect::<Vec<_>>();
+        let gone =
+            |old: Vec<String>, new: &[String]| old.into_iter().filter(|id| !new.contains(id)).collect::<Vec<_>>();
         self.context.outbox.deregister(gone(old, &self.group_services));
         self.set_checks(None);
         for index in 0..self.tasks.len() {
@@ -701,7 +722,10 @@ impl Shell {
                 }
             };
             self.step(Input::Task(index, task::Input::Notice(event::signaling(signal, "")))).await;
-            handle.signal(signal).await.map_err(|e| format!("Failed to signal task {:?}, err: {e}", self.tasks[index].name))?;
+            handle
+                .signal(signal)
+                .await
+                .map_err(|e| format!("Failed to signal task {:?}, err: {e}", self.tasks[index].name))?;
         }
         Ok(())
     }
@@ -772,4 +796,3 @@ fn start_failure(error: &DriverError) -> StartFailure {
         DriverError::Other(text) => StartFailure { event: event::driver_failure(text), recoverable: true },
     }
 }
-

@@ -77,7 +77,10 @@ pub enum Input {
     Canceled,
     Kill(Kill),
     /// A person, a template or a check wants it to start anew. `failure`: it counts against the policy.
-    Restart { event: TaskEvent, failure: bool },
+    Restart {
+        event: TaskEvent,
+        failure: bool,
+    },
     /// Only to be told.
     Notice(TaskEvent),
     /// It can't go on: told, then killed, and failed.
@@ -109,7 +112,9 @@ pub enum Effect {
     RegisterServices,
     DeregisterServices,
     /// Signal, grace, force.
-    Stop { grace: Dur },
+    Stop {
+        grace: Dur,
+    },
     /// Nothing of it is left to run: stop watching templates and the like.
     Ended,
 }
@@ -121,10 +126,14 @@ enum Phase {
     Starting,
     Running,
     /// Killed, but kept running for its shutdown delay.
-    Delaying { until: UnixNanos },
+    Delaying {
+        until: UnixNanos,
+    },
     Stopping,
     Canceling,
-    Backoff { until: UnixNanos },
+    Backoff {
+        until: UnixNanos,
+    },
     Dead,
 }
 
@@ -416,9 +425,16 @@ mod tests {
         for (i, input) in inputs.into_iter().enumerate() {
             effects.extend(core.step(input, UnixNanos::from_secs(10 + i as i64 * 20), 0.0));
         }
-        let names: Vec<String> = effects.iter().map(|e| format!("{e:?}").split(' ').next().unwrap_or("").to_owned()).collect();
+        let names: Vec<String> =
+            effects.iter().map(|e| format!("{e:?}").split(' ').next().unwrap_or("").to_owned()).collect();
         let events: Vec<&str> = core.state.events.iter().map(|e| &*e.kind).collect();
-        format!("{} | {}{} | {}", names.join(" "), core.state.state, if core.state.failed { " failed" } else { "" }, events.join(", "))
+        format!(
+            "{} | {}{} | {}",
+            names.join(" "),
+            core.state.state,
+            if core.state.failed { " failed" } else { "" },
+            events.join(", ")
+        )
     }
 
     #[test]
@@ -448,7 +464,11 @@ mod tests {
                 "Prepare Start RegisterServices DeregisterServices Stop Ended | dead \
                  | Received, Started, Killing, Waiting for shutdown delay, Terminated, Killed",
             ),
-            (core(2, true, 0), vec![Open, kill(), Prepared, Canceled], "Prepare Cancel Ended | dead | Received, Killing"),
+            (
+                core(2, true, 0),
+                vec![Open, kill(), Prepared, Canceled],
+                "Prepare Cancel Ended | dead | Received, Killing",
+            ),
             (core(2, true, 0), vec![kill()], "Ended | dead | Received"),
             (
                 core(2, true, 0),

@@ -50,7 +50,12 @@ impl Bulk {
     }
 
     /// Runs the request in the background. What can't even be begun is told over the session.
-    pub(super) fn answer(&self, open: rpc::OpenStream, router: Option<axum::Router>, session: mpsc::Sender<rpc::FromAgent>) {
+    pub(super) fn answer(
+        &self,
+        open: rpc::OpenStream,
+        router: Option<axum::Router>,
+        session: mpsc::Sender<rpc::FromAgent>,
+    ) {
         let bulk = self.clone();
         tokio::spawn(async move {
             let stream_id = open.stream_id;

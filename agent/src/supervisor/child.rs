@@ -88,7 +88,11 @@ fn start(spec: &Spec) -> Result<(Child, Vec<Pipe>), String> {
             for (kind, is_out) in [("stdout", true), ("stderr", false)] {
                 let (from, to) = pipe().map_err(|e| format!("opening a pipe for the task's output: {e}"))?;
                 let stdio = Stdio::from(to);
-                if is_out { command.stdout(stdio) } else { command.stderr(stdio) };
+                if is_out {
+                    command.stdout(stdio)
+                } else {
+                    command.stderr(stdio)
+                };
                 pipes.push(Pipe { from: Some(from), to: rotator(logs, kind)? });
             }
         }
@@ -108,7 +112,10 @@ fn start(spec: &Spec) -> Result<(Child, Vec<Pipe>), String> {
 fn start_error(spec: &Spec, error: &std::io::Error) -> String {
     let command = spec.command.display();
     if !spec.work_dir.is_dir() {
-        return format!("failed to start command {command}: its working directory {} is missing", spec.work_dir.display());
+        return format!(
+            "failed to start command {command}: its working directory {} is missing",
+            spec.work_dir.display()
+        );
     }
     match error.kind() {
         std::io::ErrorKind::NotFound => format!("failed to start command {command}: no such file or directory"),
@@ -206,8 +213,11 @@ fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>) -> 
     let mut buffer = [0u8; 16 * 1024];
     while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
         {
-            let mut fds: Vec<PollFd<'_>> =
-                pipes.iter().filter_map(|p| p.from.as_ref()).map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)).collect();
+            let mut fds: Vec<PollFd<'_>> = pipes
+                .iter()
+                .filter_map(|p| p.from.as_ref())
+                .map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN))
+                .collect();
             let _ = poll(&mut fds, PollTimeout::from(250u16));
         }
         pump(pipes, &mut buffer);
@@ -223,8 +233,11 @@ fn finish(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>, buffer: &mut [u
     let until = Instant::now() + DRAIN;
     while pipes.iter().any(|p| p.from.is_some()) && Instant::now() < until {
         {
-            let mut fds: Vec<PollFd<'_>> =
-                pipes.iter().filter_map(|p| p.from.as_ref()).map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN)).collect();
+            let mut fds: Vec<PollFd<'_>> = pipes
+                .iter()
+                .filter_map(|p| p.from.as_ref())
+                .map(|f| PollFd::new(f.as_fd(), PollFlags::POLLIN))
+                .collect();
             let _ = poll(&mut fds, PollTimeout::from(50u16));
         }
         pump(pipes, buffer);
@@ -232,7 +245,11 @@ fn finish(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>, buffer: &mut [u
     let oom_killed = crate::cgroup::oom_killed(&spec.cgroups);
     match status {
         Ok(status) => Exit {
-            code: status.code().unwrap_or(if status.signal().is_some() { 128 + status.signal().unwrap_or(0) } else { -1 }),
+            code: status.code().unwrap_or(if status.signal().is_some() {
+                128 + status.signal().unwrap_or(0)
+            } else {
+                -1
+            }),
             signal: status.signal().unwrap_or(0),
             oom_killed,
             error: None,

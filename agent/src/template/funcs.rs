@@ -164,9 +164,12 @@ fn arithmetic(args: &[Value], name: &str, whole: fn(i64, i64) -> Option<i64>, re
     let (right, left) = (at(args, 0)?, at(args, 1)?);
     if let (Value::Int(_) | Value::Uint(_), Value::Int(_) | Value::Uint(_)) = (left, right) {
         let (left, right) = (left.as_int().unwrap_or(0), right.as_int().unwrap_or(0));
-        return whole(left, right).map(Value::Int).ok_or_else(|| fail(format!("{name}: {left} and {right} have no result")));
+        return whole(left, right)
+            .map(Value::Int)
+            .ok_or_else(|| fail(format!("{name}: {left} and {right} have no result")));
     }
-    let float = |v: &Value| v.as_float().or_else(|| v.as_int().map(|i| i as f64)).or_else(|| v.to_string().parse().ok());
+    let float =
+        |v: &Value| v.as_float().or_else(|| v.as_int().map(|i| i as f64)).or_else(|| v.to_string().parse().ok());
     match (float(left), float(right)) {
         (Some(left), Some(right)) => Ok(Value::Float(real(left, right))),
         _ => Err(fail(format!("{name}: {left} and {right} are not both numbers"))),
@@ -218,7 +221,9 @@ fn looping(args: &[Value]) -> Result {
 
 fn merge(args: &[Value], override_: bool) -> Result {
     let (other, base) = (at(args, 0)?, at(args, 1)?);
-    let (Value::Map(other), Value::Map(base)) = (other, base) else { return Err(fail("mergeMap: two maps are needed")) };
+    let (Value::Map(other), Value::Map(base)) = (other, base) else {
+        return Err(fail("mergeMap: two maps are needed"));
+    };
     let mut merged = (**base).clone();
     for (key, value) in other.iter() {
         if override_ || !merged.contains_key(key) {
@@ -230,7 +235,11 @@ fn merge(args: &[Value], override_: bool) -> Result {
 
 fn indent(spaces: i64, whole: &str) -> String {
     let pad = " ".repeat(spaces.clamp(0, 1000) as usize);
-    whole.split('\n').map(|line| if line.is_empty() { String::new() } else { format!("{pad}{line}") }).collect::<Vec<_>>().join("\n")
+    whole
+        .split('\n')
+        .map(|line| if line.is_empty() { String::new() } else { format!("{pad}{line}") })
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn title(whole: &str) -> String {
@@ -296,6 +305,8 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::Float(f) => (*f).into(),
         Value::String(s) => s.to_string().into(),
         Value::List(items) => items.iter().map(to_json).collect(),
-        Value::Map(map) => map.iter().map(|(k, v)| (k.to_string(), to_json(v))).collect::<serde_json::Map<_, _>>().into(),
+        Value::Map(map) => {
+            map.iter().map(|(k, v)| (k.to_string(), to_json(v))).collect::<serde_json::Map<_, _>>().into()
+        }
     }
 }

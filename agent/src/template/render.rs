@@ -32,9 +32,11 @@ fn fail(text: impl Into<String>) -> TemplateError {
 impl Scope {
     /// The text, with what is not known yet left empty (and noted in the data).
     pub fn render(&self, template: &Template, source: &str) -> std::result::Result<String, String> {
-        let or = |text: &Option<String>, default: &str| text.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| default.to_owned());
-        let mut parsed = gotmpl::Template::new("template")
-            .delims(&or(&template.left_delim, "{{"), &or(&template.right_delim, "}}"));
+        let or = |text: &Option<String>, default: &str| {
+            text.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| default.to_owned())
+        };
+        let mut parsed =
+            gotmpl::Template::new("template").delims(&or(&template.left_delim, "{{"), &or(&template.right_delim, "}}"));
         if template.err_missing_key == Some(true) {
             parsed = parsed.missing_key(MissingKey::Error);
         }
@@ -64,10 +66,13 @@ impl Scope {
             .func("nomadVarListSafe", with(nomad_var_list))
             .func("env", with(|s, a| Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or_default()))))
             .func("mustEnv", with(must_env))
-            .func("envOrDefault", with(|s, a| {
-                let default = arg(a, 1)?;
-                Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or(default)))
-            }))
+            .func(
+                "envOrDefault",
+                with(|s, a| {
+                    let default = arg(a, 1)?;
+                    Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or(default)))
+                }),
+            )
             .func("file", with(file))
     }
 }
@@ -140,7 +145,13 @@ fn nomad_services(scope: &Scope, _args: &[Value]) -> Result {
     let mut rows = Vec::new();
     for namespace in found.as_array().into_iter().flatten() {
         for service in namespace["Services"].as_array().into_iter().flatten() {
-            let tags = service["Tags"].as_array().into_iter().flatten().filter_map(|t| t.as_str()).map(text).collect::<Vec<_>>();
+            let tags = service["Tags"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|t| t.as_str())
+                .map(text)
+                .collect::<Vec<_>>();
             let name = service["ServiceName"].as_str().unwrap_or_default();
             rows.push(tmap! { "Name" => name, "Tags" => Value::List(tags.into()) });
         }
@@ -176,7 +187,9 @@ fn nomad_var_list(scope: &Scope, args: &[Value]) -> Result {
 pub(super) fn dependency_name(path: &str) -> String {
     match path.strip_prefix("/v1/var/") {
         Some(variable) => format!("nomad.var.block({variable})"),
-        None if path.starts_with("/v1/vars") => format!("nomad.var.list({})", path.rsplit('=').next().unwrap_or_default()),
+        None if path.starts_with("/v1/vars") => {
+            format!("nomad.var.list({})", path.rsplit('=').next().unwrap_or_default())
+        }
         None => "nomad.services".to_owned(),
     }
 }
@@ -186,7 +199,11 @@ pub(super) fn write_file(template: &Template, dest: &Path, task_dir: &Path, text
     let parent = dest.parent().unwrap_or(task_dir);
     std::fs::create_dir_all(parent)?;
     let mode = u32::from_str_radix(template.perms.as_deref().unwrap_or("0644"), 8).unwrap_or(0o644);
-    let tmp = parent.join(format!(".{}.{:08x}", dest.file_name().and_then(|n| n.to_str()).unwrap_or("t"), rand::random::<u32>()));
+    let tmp = parent.join(format!(
+        ".{}.{:08x}",
+        dest.file_name().and_then(|n| n.to_str()).unwrap_or("t"),
+        rand::random::<u32>()
+    ));
     std::fs::write(&tmp, text)?;
     std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(mode))?;
     let id = |id: Option<i64>| id.filter(|i| *i >= 0).and_then(|i| u32::try_from(i).ok());

@@ -24,7 +24,14 @@ pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<boo
     let texts = t();
     let command = {
         let (namespace, id) = (namespace.clone(), id.clone());
-        Signal::derive(move || format!("tarpan job stop{}{} {}", namespace_flag(&namespace), if purge.get() { " -purge" } else { "" }, word(&id)))
+        Signal::derive(move || {
+            format!(
+                "tarpan job stop{}{} {}",
+                namespace_flag(&namespace),
+                if purge.get() { " -purge" } else { "" },
+                word(&id)
+            )
+        })
     };
     Ask {
         title: fill(texts.stop_x, &[&id]),
@@ -100,7 +107,12 @@ pub fn scale(namespace: String, id: String, group: String, count: i64) -> Ask {
     Ask {
         title: fill(texts.scale_x, &[&group, &count.to_string()]),
         text: texts.scale_text.to_owned(),
-        command: fixed(format!("tarpan job scale{} {} {} {count}", namespace_flag(&namespace), word(&id), word(&group))),
+        command: fixed(format!(
+            "tarpan job scale{} {} {} {count}",
+            namespace_flag(&namespace),
+            word(&id),
+            word(&group)
+        )),
         verb: fill(texts.scale_verb, &[&count.to_string()]),
         icon: "scale",
         danger: false,
@@ -196,7 +208,10 @@ pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
             let deadline = match form.deadline_s.get() {
                 0 => " -no-deadline".to_owned(),
                 s if s < 0 => " -force".to_owned(),
-                s => format!(" -deadline {}", if s % 3600 == 0 { format!("{}h", s / 3600) } else { format!("{}m", s / 60) }),
+                s => format!(
+                    " -deadline {}",
+                    if s % 3600 == 0 { format!("{}h", s / 3600) } else { format!("{}m", s / 60) }
+                ),
             };
             let system = if form.ignore_system.get() { " -ignore-system" } else { "" };
             format!("tarpan node drain -enable{deadline}{system} {id}")
@@ -242,11 +257,19 @@ pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
     Ask {
         title: fill(if eligible { texts.make_eligible_x } else { texts.make_ineligible_x }, &[&name]),
         text: if eligible { texts.eligible_text } else { texts.ineligible_text }.to_owned(),
-        command: fixed(format!("tarpan node eligibility -{} {}", if eligible { "enable" } else { "disable" }, short(&id))),
+        command: fixed(format!(
+            "tarpan node eligibility -{} {}",
+            if eligible { "enable" } else { "disable" },
+            short(&id)
+        )),
         verb: if eligible { texts.make_eligible } else { texts.make_ineligible }.to_owned(),
         icon: "check",
         danger: false,
-        act: put(format!("/v1/node/{id}/eligibility"), json!({ "NodeID": id, "Eligibility": value }), texts.done.to_owned()),
+        act: put(
+            format!("/v1/node/{id}/eligibility"),
+            json!({ "NodeID": id, "Eligibility": value }),
+            texts.done.to_owned(),
+        ),
     }
 }
 
@@ -264,7 +287,13 @@ fn put(path: String, body: Value, said: String) -> Callback<Client, tarpan_api::
 }
 
 /// Starts an instance of a parameterized job; gives its id.
-pub async fn dispatch(client: &Client, namespace: &str, id: &str, meta: &[(String, String)], payload: &str) -> Result<String, Error> {
+pub async fn dispatch(
+    client: &Client,
+    namespace: &str,
+    id: &str,
+    meta: &[(String, String)],
+    payload: &str,
+) -> Result<String, Error> {
     let meta: serde_json::Map<String, Value> = meta.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
     let mut body = json!({ "JobID": id, "Meta": meta });
     if !payload.is_empty() {
@@ -277,7 +306,12 @@ pub async fn dispatch(client: &Client, namespace: &str, id: &str, meta: &[(Strin
 /// The command that dispatches the same.
 pub fn dispatch_command(namespace: &str, id: &str, meta: &[(String, String)], payload: bool) -> String {
     let meta: String = meta.iter().map(|(k, v)| format!(" -meta {}", word(&format!("{k}={v}")))).collect();
-    format!("tarpan job dispatch{}{meta} {}{}", namespace_flag(namespace), word(id), if payload { " payload.txt" } else { "" })
+    format!(
+        "tarpan job dispatch{}{meta} {}{}",
+        namespace_flag(namespace),
+        word(id),
+        if payload { " payload.txt" } else { "" }
+    )
 }
 
 /// Standard base64 with padding.
@@ -338,7 +372,10 @@ mod tests {
     #[test]
     fn commands_can_be_pasted() {
         let meta = [("budget".to_owned(), "200".to_owned()), ("who".to_owned(), "a b".to_owned())];
-        assert_eq!(dispatch_command("default", "setup", &meta, false), "tarpan job dispatch -meta budget=200 -meta 'who=a b' setup");
+        assert_eq!(
+            dispatch_command("default", "setup", &meta, false),
+            "tarpan job dispatch -meta budget=200 -meta 'who=a b' setup"
+        );
         assert_eq!(word("it's"), "'it'\\''s'");
         assert_eq!(namespace_flag("shop"), " -namespace shop");
     }

@@ -55,7 +55,8 @@ fn Shown(alloc: Signal<Alloc>, tab: Memo<String>, task: Memo<String>) -> impl In
             view! { <span class="t2">{texts.on}" "<a class="link" href=paths::client(&a.node_id)>{a.node_name.clone()}</a>", "{version}", "<Since at=a.create_time/></span> }
         })
     };
-    let key = Memo::new(move |_| alloc.with(|a| (a.id.clone(), instance(&a.name), a.ended() || a.desired_status != "run")));
+    let key =
+        Memo::new(move |_| alloc.with(|a| (a.id.clone(), instance(&a.name), a.ended() || a.desired_status != "run")));
     let buttons = move || {
         let (id, name, over) = key.get();
         let (again, stop) = ((id.clone(), name.clone()), (id, name));
@@ -68,8 +69,19 @@ fn Shown(alloc: Signal<Alloc>, tab: Memo<String>, task: Memo<String>) -> impl In
         let base = paths::alloc(&key.get().0);
         let current = tab.get();
         let events = alloc.with(|a| a.task_states.values().map(|s| s.events.len()).sum());
-        let all = [("", texts.overview, None), ("logs", texts.logs, None), ("placement", texts.placement, None), ("events", texts.events, Some(events))];
-        tabs(all.into_iter().map(|(n, text, count)| (if n.is_empty() { base.clone() } else { format!("{base}?tab={n}") }, text, count, current == n)).collect())
+        let all = [
+            ("", texts.overview, None),
+            ("logs", texts.logs, None),
+            ("placement", texts.placement, None),
+            ("events", texts.events, Some(events)),
+        ];
+        tabs(
+            all.into_iter()
+                .map(|(n, text, count)| {
+                    (if n.is_empty() { base.clone() } else { format!("{base}?tab={n}") }, text, count, current == n)
+                })
+                .collect(),
+        )
     };
     let logs = move || {
         let (id, tasks) = alloc.with_untracked(|a| (a.id.clone(), task_names(a)));
@@ -119,7 +131,8 @@ fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
     let failure = move || {
         alloc.with(|a| {
             let why = [a.client_description.clone(), a.desired_description.clone()].into_iter().find(|s| !s.is_empty());
-            matches!(a.client_status.as_str(), "failed" | "lost").then(|| note("bad", Kind::Failed, why.unwrap_or_else(|| last_failure(a))))
+            matches!(a.client_status.as_str(), "failed" | "lost")
+                .then(|| note("bad", Kind::Failed, why.unwrap_or_else(|| last_failure(a))))
         })
     };
     let next = move || {
@@ -148,7 +161,8 @@ fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
 
 /// The newest failure that a task tells of.
 fn last_failure(alloc: &Alloc) -> String {
-    let events = alloc.task_states.values().flat_map(|s| &s.events).filter(|e| e.fails_task || !e.driver_error.is_empty());
+    let events =
+        alloc.task_states.values().flat_map(|s| &s.events).filter(|e| e.fails_task || !e.driver_error.is_empty());
     events.max_by_key(|e| e.time).map(event_text).unwrap_or_else(|| t().failed.to_owned())
 }
 
@@ -166,7 +180,11 @@ const SAMPLE_MS: i32 = 2_000;
 
 impl Usage {
     pub fn add(&mut self, sample: &AllocResourceUsage) {
-        self.tasks = sample.tasks.iter().map(|(name, t)| (name.clone(), t.resource_usage.as_ref().map(numbers).unwrap_or_default())).collect();
+        self.tasks = sample
+            .tasks
+            .iter()
+            .map(|(name, t)| (name.clone(), t.resource_usage.as_ref().map(numbers).unwrap_or_default()))
+            .collect();
         let total = match &sample.resource_usage {
             Some(usage) => numbers(usage),
             None => self.tasks.values().fold((0.0, 0.0), |(c, m), (cpu, memory)| (c + cpu, m + memory)),
@@ -197,7 +215,8 @@ fn usage(id: Memo<String>, ended: Memo<bool>) -> RwSignal<Usage> {
         leptos::task::spawn_local(async move {
             while id.try_get_untracked().as_ref() == Some(&asked) && ended.try_get_untracked() == Some(false) {
                 if dom::visible()
-                    && let Ok(answer) = client.get::<AllocResourceUsage>(&format!("/v1/client/allocation/{asked}/stats")).await
+                    && let Ok(answer) =
+                        client.get::<AllocResourceUsage>(&format!("/v1/client/allocation/{asked}/stats")).await
                 {
                     usage.try_update(|u| u.add(&answer.value));
                 }
@@ -236,12 +255,19 @@ fn Tasks(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
     let names = Memo::new(move |_| alloc.with(task_names));
     let row = move |name: String| {
         let this = StoredValue::new(name.clone());
-        let state = Memo::new(move |_| alloc.with(|a| a.task_states.get(&this.get_value()).cloned().unwrap_or_default()));
-        let task = Memo::new(move |_| alloc.with(|a| a.group().and_then(|g| g.tasks.iter().find(|t| t.name == this.get_value()).cloned()).unwrap_or_default()));
+        let state =
+            Memo::new(move |_| alloc.with(|a| a.task_states.get(&this.get_value()).cloned().unwrap_or_default()));
+        let task = Memo::new(move |_| {
+            alloc.with(|a| {
+                a.group().and_then(|g| g.tasks.iter().find(|t| t.name == this.get_value()).cloned()).unwrap_or_default()
+            })
+        });
         let used = move || usage.with(|u| u.tasks.get(&this.get_value()).copied());
-        let number = move |used: Option<f64>, of: i64, label: &'static str| match used {
+        let number = move |used: Option<f64>, of: i64, label: &'static str| {
+            match used {
             Some(n) => view! { <span class="row end-r">{meter(super::clients::percent(n as i64, of), label.to_owned(), false)}{thousands(n.round() as i64)}" "<span class="t3">{fill(texts.of_x, &[&thousands(of)])}</span></span> }.into_any(),
             None => view! { <span class="t3">{thousands(of)}</span> }.into_any(),
+        }
         };
         let id = alloc.with_untracked(|a| a.id.clone());
         let (logs, restart_id) = (paths::alloc_logs(&id, &name), id);
@@ -295,7 +321,11 @@ pub fn runs(task: &Task) -> &'static str {
 fn with_time(badge: Badge, state: &TaskState) -> Badge {
     let started = state.started_at.0.0;
     let finished = state.finished_at.0.0;
-    if badge.sub.is_empty() && started > 0 && finished > started { badge.sub(crate::format::span((finished - started) / 1_000_000_000)) } else { badge }
+    if badge.sub.is_empty() && started > 0 && finished > started {
+        badge.sub(crate::format::span((finished - started) / 1_000_000_000))
+    } else {
+        badge
+    }
 }
 
 fn ports(alloc: &Alloc) -> Option<AnyView> {
@@ -324,7 +354,12 @@ fn placement(alloc: &Alloc) -> Option<AnyView> {
         view! { <dt>{name.clone()}</dt><dd>{meter(score.clamp(0.0, 1.0) * 81.0, name, true)}</dd><dd class="num">{format!("{score:.2}")}</dd> }
     };
     let scores = here.scores.iter().map(|(n, s)| row((n.to_string(), *s))).collect_view();
-    let others: Vec<_> = metric.scores.iter().filter(|s| s.node_id != here.node_id).map(|s| format!("{} {:.2}", s.node_id.short(), s.norm_score)).collect();
+    let others: Vec<_> = metric
+        .scores
+        .iter()
+        .filter(|s| s.node_id != here.node_id)
+        .map(|s| format!("{} {:.2}", s.node_id.short(), s.norm_score))
+        .collect();
     let candidates = fill(texts.n_candidates, &[&metric.nodes_looked_at().to_string()]);
     let body = view! {
         <div class="body">
@@ -337,7 +372,14 @@ fn placement(alloc: &Alloc) -> Option<AnyView> {
 
 /// What an event says.
 pub fn event_text(event: &TaskEvent) -> String {
-    let said = [&event.display_message, &event.driver_error, &event.setup_error, &event.download_error, &event.validation_error, &event.message];
+    let said = [
+        &event.display_message,
+        &event.driver_error,
+        &event.setup_error,
+        &event.download_error,
+        &event.validation_error,
+        &event.message,
+    ];
     said.into_iter().find(|s| !s.is_empty()).cloned().unwrap_or_default()
 }
 
@@ -369,7 +411,10 @@ mod tests {
             cpu_stats: Some(CpuStats { total_ticks: 30.0, ..Default::default() }),
         };
         let task = TaskResourceUsage { resource_usage: Some(one), ..Default::default() };
-        let sample = AllocResourceUsage { tasks: [("a".to_owned(), task.clone()), ("b".to_owned(), task)].into(), ..Default::default() };
+        let sample = AllocResourceUsage {
+            tasks: [("a".to_owned(), task.clone()), ("b".to_owned(), task)].into(),
+            ..Default::default()
+        };
         let mut usage = Usage::default();
         (0..SAMPLES + 5).for_each(|_| usage.add(&sample));
         assert_eq!((usage.cpu.len(), usage.cpu[0], usage.memory[0]), (SAMPLES, 60.0, 4.0));

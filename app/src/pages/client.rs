@@ -24,7 +24,12 @@ pub fn ClientPage() -> impl IntoView {
     let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
     let node: Read<Node> = read(move || format!("/v1/node/{}", id.get()), &[Topic::Node]);
-    let filter = move || format!("/v1/allocations?namespace=*&resources=true&filter={}", paths::encode(&format!("NodeID == \"{}\"", id.get()), false));
+    let filter = move || {
+        format!(
+            "/v1/allocations?namespace=*&resources=true&filter={}",
+            paths::encode(&format!("NodeID == \"{}\"", id.get()), false)
+        )
+    };
     let allocs: Read<Vec<AllocListStub>> = read(filter, &[Topic::Allocation]);
     view! {
         <main id="main" class="page page-client">
@@ -41,19 +46,35 @@ pub fn ClientPage() -> impl IntoView {
 fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<String>) -> impl IntoView {
     let texts = t();
     let key = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone())));
-    let badge = move || node.with(|n| node_badge(texts, &n.status, n.drain_strategy.is_some(), &n.scheduling_eligibility));
-    let about = move || node.with(|n| [n.datacenter.clone(), format!("{} {}", texts.pool_l, n.node_pool), n.node_class.clone()].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" · "));
+    let badge =
+        move || node.with(|n| node_badge(texts, &n.status, n.drain_strategy.is_some(), &n.scheduling_eligibility));
+    let about = move || {
+        node.with(|n| {
+            [n.datacenter.clone(), format!("{} {}", texts.pool_l, n.node_pool), n.node_class.clone()]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect::<Vec<_>>()
+                .join(" · ")
+        })
+    };
     let items = move || {
         let base = paths::client(&key.get().0);
         let link = |name: &str| if name.is_empty() { base.clone() } else { format!("{base}?tab={name}") };
-        let all = [("", texts.overview, None), ("allocations", texts.allocations, Some(allocs.with(Vec::len))), ("attributes", texts.attributes, None), ("events", texts.events, None)];
+        let all = [
+            ("", texts.overview, None),
+            ("allocations", texts.allocations, Some(allocs.with(Vec::len))),
+            ("attributes", texts.attributes, None),
+            ("events", texts.events, None),
+        ];
         tabs(all.into_iter().map(|(name, text, n)| (link(name), text, n, tab.get() == name)).collect())
     };
-    let body = move || match tab.get().as_str() {
+    let body = move || {
+        match tab.get().as_str() {
         "allocations" => view! { <div class="pad">{panel(texts.allocations, (), (), view! { <AllocTable allocs=allocs columns=Columns { job: true, client: false }/> })}</div> }.into_any(),
         "attributes" => attributes(node),
         "events" => view! { <div class="pad">{events(node, usize::MAX)}</div> }.into_any(),
         _ => view! { <Overview node=node allocs=allocs/> }.into_any(),
+    }
     };
     view! {
         <Title text=move || key.get().1/>
@@ -75,7 +96,11 @@ fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<Strin
 #[component]
 fn Actions(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoView {
     let texts = t();
-    let state = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone(), n.drain_strategy.is_some(), n.scheduling_eligibility == "eligible")));
+    let state = Memo::new(move |_| {
+        node.with(|n| {
+            (n.id.clone(), n.name.clone(), n.drain_strategy.is_some(), n.scheduling_eligibility == "eligible")
+        })
+    });
     let form = actions::DrainForm { deadline_s: RwSignal::new(3600), ignore_system: RwSignal::new(false) };
     let extra = move || {
         let choices = [(3600, texts.one_hour), (600, texts.ten_minutes), (0, texts.no_deadline), (-1, texts.at_once)];
@@ -136,11 +161,20 @@ fn Overview(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl Into
     let stats = stats(move || id.get_untracked());
     let taken = Memo::new(move |_| allocs.with(|a| load(a.iter())));
     let has = Memo::new(move |_| {
-        node.with(|n| n.node_resources.as_ref().map_or((0, 0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb, r.disk.disk_mb)))
+        node.with(|n| {
+            n.node_resources.as_ref().map_or((0, 0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb, r.disk.disk_mb))
+        })
     });
     let cpu_used = move || stats.with(|s| s.as_ref().map_or(0, |s| s.cpu_ticks_consumed as i64));
-    let memory_used = move || stats.with(|s| s.as_ref().and_then(|s| s.memory.as_ref().map(|m| (m.used / 1_048_576) as i64)).unwrap_or(0));
-    let resource = move |name: &'static str, used: Option<String>, used_part: i64, reserved: i64, whole: i64, says: String| {
+    let memory_used = move || {
+        stats.with(|s| s.as_ref().and_then(|s| s.memory.as_ref().map(|m| (m.used / 1_048_576) as i64)).unwrap_or(0))
+    };
+    let resource = move |name: &'static str,
+                         used: Option<String>,
+                         used_part: i64,
+                         reserved: i64,
+                         whole: i64,
+                         says: String| {
         view! {
             <div class="stack stack-1">
                 <span class="t12 t2">{name}</span>
@@ -189,7 +223,13 @@ fn drivers(node: Signal<Node>) -> AnyView {
         let volumes = node.with(|n| n.host_volumes.clone());
         let line = |(name, d): (String, tarpan_api::wire::DriverInfo)| {
             let (kind, word) = match (d.detected, d.healthy) {
-                (true, true) => (Kind::Complete, d.attributes.get(&format!("driver.{name}.version")).cloned().unwrap_or_else(|| texts.healthy.to_owned())),
+                (true, true) => (
+                    Kind::Complete,
+                    d.attributes
+                        .get(&format!("driver.{name}.version"))
+                        .cloned()
+                        .unwrap_or_else(|| texts.healthy.to_owned()),
+                ),
                 (true, false) => (Kind::Failed, d.health_description.clone()),
                 _ => (Kind::Stopped, texts.not_there.to_owned()),
             };
@@ -214,7 +254,8 @@ fn about(node: Signal<Node>, stats: RwSignal<Option<HostStats>>) -> AnyView {
     let facts = move || {
         node.with(|n| {
             let attribute = |name: &str| n.attributes.get(name).cloned().unwrap_or_default();
-            let system = [attribute("os.name"), attribute("os.version"), attribute("kernel.version"), attribute("cpu.arch")];
+            let system =
+                [attribute("os.name"), attribute("os.version"), attribute("kernel.version"), attribute("cpu.arch")];
             let system = system.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ");
             let meta = n.meta.iter().map(|(k, v)| format!("{k} = {v}")).collect::<Vec<_>>().join(", ");
             let up = stats.with(|s| s.as_ref().map(|s| fill(texts.up_x, &[&span(s.uptime as i64)])));
@@ -251,7 +292,8 @@ fn events(node: Signal<Node>, most: usize) -> AnyView {
 fn attributes(node: Signal<Node>) -> AnyView {
     let texts = t();
     let table = |title: &'static str, rows: std::collections::BTreeMap<String, String>| {
-        let rows = rows.into_iter().map(|(k, v)| view! { <tr><td class="mono">{k}</td><td class="mono t2">{v}</td></tr> });
+        let rows =
+            rows.into_iter().map(|(k, v)| view! { <tr><td class="mono">{k}</td><td class="mono t2">{v}</td></tr> });
         let table = view! {
             <div class="table-wrap"><table class="table fit" aria-label=title>
                 <thead><tr><th scope="col">{texts.name}</th><th scope="col">{texts.value}</th></tr></thead>

@@ -17,7 +17,8 @@ use crate::status::node_badge;
 pub fn Clients() -> impl IntoView {
     let texts = t();
     let nodes: Read<Vec<NodeListStub>> = read(|| "/v1/nodes?resources=true".to_owned(), &[Topic::Node]);
-    let allocs: Read<Vec<AllocListStub>> = read(|| "/v1/allocations?namespace=*&resources=true&task_states=false".to_owned(), &[Topic::Allocation]);
+    let allocs: Read<Vec<AllocListStub>> =
+        read(|| "/v1/allocations?namespace=*&resources=true&task_states=false".to_owned(), &[Topic::Allocation]);
     view! {
         <Title text=texts.clients/>
         <main id="main" class="page">
@@ -38,7 +39,10 @@ pub struct Load {
 /// Sums what still counts against a node.
 pub fn load<'a>(allocs: impl Iterator<Item = &'a AllocListStub>) -> Load {
     let mut load = Load::default();
-    let counting = |a: &&AllocListStub| !matches!(a.client_status.as_str(), "complete" | "failed" | "lost") && (a.desired_status == "run" || a.client_status == "running");
+    let counting = |a: &&AllocListStub| {
+        !matches!(a.client_status.as_str(), "complete" | "failed" | "lost")
+            && (a.desired_status == "run" || a.client_status == "running")
+    };
     for alloc in allocs.filter(counting) {
         load.allocs += 1;
         if let Some(resources) = &alloc.allocated_resources {
@@ -62,11 +66,15 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
     let row = move |first: NodeListStub| {
         let (id, this) = (first.id.clone(), first.id.clone());
         let node = Memo::new(move |before: Option<&NodeListStub>| {
-            found.with(|all| all.iter().find(|n| n.id == this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+            found
+                .with(|all| all.iter().find(|n| n.id == this).cloned())
+                .or_else(|| before.cloned())
+                .unwrap_or_else(|| first.clone())
         });
         let mine = id.clone();
         let load = Memo::new(move |_| allocs.with(|all| load(all.iter().filter(|a| a.node_id == mine))));
-        let has = move || node.with(|n| n.node_resources.as_ref().map_or((0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb)));
+        let has =
+            move || node.with(|n| n.node_resources.as_ref().map_or((0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb)));
         let use_of = move |get: fn(&Load) -> i64, whole: i64, text: String, label: &'static str| {
             let part = load.with(get);
             view! { <span class="row end-r">{meter(percent(part, whole), label.to_owned(), false)}<span>{text}</span></span> }
@@ -115,7 +123,9 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarpan_api::wire::{AllocatedCpuResources, AllocatedMemoryResources, AllocatedResources, AllocatedTaskResources};
+    use tarpan_api::wire::{
+        AllocatedCpuResources, AllocatedMemoryResources, AllocatedResources, AllocatedTaskResources,
+    };
 
     #[test]
     fn only_what_still_counts() {
@@ -127,10 +137,19 @@ mod tests {
         let alloc = |desired: &str, client: &str| AllocListStub {
             desired_status: desired.into(),
             client_status: client.into(),
-            allocated_resources: Some(AllocatedResources { tasks: [("t".to_owned(), task.clone())].into(), ..Default::default() }),
+            allocated_resources: Some(AllocatedResources {
+                tasks: [("t".to_owned(), task.clone())].into(),
+                ..Default::default()
+            }),
             ..Default::default()
         };
-        let all = [alloc("run", "running"), alloc("stop", "running"), alloc("stop", "complete"), alloc("run", "pending"), alloc("run", "failed")];
+        let all = [
+            alloc("run", "running"),
+            alloc("stop", "running"),
+            alloc("stop", "complete"),
+            alloc("run", "pending"),
+            alloc("run", "failed"),
+        ];
         assert_eq!(load(all.iter()), Load { allocs: 3, cpu: 300, memory_mb: 768, disk_mb: 0 });
         assert!((percent(1, 4) - 25.0).abs() < 1e-9 && percent(1, 0) == 0.0);
     }

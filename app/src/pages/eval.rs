@@ -25,7 +25,8 @@ pub fn EvaluationPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
     let eval: Read<Eval> = read(move || format!("/v1/evaluation/{}?related=true", id.get()), &[Topic::Evaluation]);
-    let allocs: Read<Vec<AllocListStub>> = read(move || format!("/v1/evaluation/{}/allocations", id.get()), &[Topic::Allocation]);
+    let allocs: Read<Vec<AllocListStub>> =
+        read(move || format!("/v1/evaluation/{}/allocations", id.get()), &[Topic::Allocation]);
     view! {
         <main id="main" class="page page-evaluation">
             <Loaded read=eval view=move |eval| view! { <Shown eval=eval allocs=or_default(allocs)/> }.into_any()/>
@@ -44,7 +45,8 @@ pub fn question(t: &Texts, eval: &Eval) -> String {
 
 /// The answer in one sentence, before the evidence.
 pub fn answer(t: &Texts, eval: &Eval) -> (String, String) {
-    let reasons: Vec<String> = eval.failed.values().flat_map(AllocMetric::sentences).collect::<BTreeSet<_>>().into_iter().collect();
+    let reasons: Vec<String> =
+        eval.failed.values().flat_map(AllocMetric::sentences).collect::<BTreeSet<_>>().into_iter().collect();
     match (eval.status.as_str(), reasons.is_empty()) {
         (_, false) => (t.no_client_can_take_it.to_owned(), format!("{}.", capital(&reasons.join("; ")))),
         ("blocked", true) => (t.waits_for_capacity.to_owned(), String::new()),
@@ -69,7 +71,11 @@ fn Shown(eval: Signal<Eval>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoVie
         eval.with(|e| {
             let job = (paths::job(&e.namespace, &e.job_id), e.job_id.clone());
             let list = (paths::job_tab(&e.namespace, &e.job_id, "evaluations"), texts.evaluations.to_owned());
-            let edit = format!("/ui/run?job={}&namespace={}", paths::encode(&e.job_id, false), paths::encode(&e.namespace, false));
+            let edit = format!(
+                "/ui/run?job={}&namespace={}",
+                paths::encode(&e.job_id, false),
+                paths::encode(&e.namespace, false)
+            );
             view! {
                 {crumbs(vec![("/ui/jobs".to_owned(), texts.jobs.to_owned()), job, list], short(&e.id))}
                 <div class="title">
@@ -87,9 +93,16 @@ fn Shown(eval: Signal<Eval>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoVie
             view! { <p class="answer"><b>{answer}</b>" "{why}</p> }
         })
     };
-    let placed = move || (!allocs.with(Vec::is_empty)).then(|| {
-        panel(texts.placed_by_this, view! { <span class="t3">{allocs.with(Vec::len)}</span> }, (), view! { <AllocTable allocs=allocs columns=Columns { job: true, client: true }/> })
-    });
+    let placed = move || {
+        (!allocs.with(Vec::is_empty)).then(|| {
+            panel(
+                texts.placed_by_this,
+                view! { <span class="t3">{allocs.with(Vec::len)}</span> },
+                (),
+                view! { <AllocTable allocs=allocs columns=Columns { job: true, client: true }/> },
+            )
+        })
+    };
     view! {
         <Title text=move || eval.with(|e| question(texts, e))/>
         <div class="page-head">{head}</div>
@@ -114,7 +127,13 @@ fn chain(eval: &Eval) -> AnyView {
     let step = |class: &'static str, kind: Kind, small: AnyView, title: String, text: String| {
         view! { <li class=class>{shape(kind)}<div><span class="t11 t3">{small}</span><b>{title}</b><span class="t12 t2">{text}</span></div></li> }
     };
-    let started = step("", Kind::Accent, view! { <At at=eval.create_time/> }.into_any(), capital(&trigger(texts, &eval.triggered_by)), eval.status_description.clone());
+    let started = step(
+        "",
+        Kind::Accent,
+        view! { <At at=eval.create_time/> }.into_any(),
+        capital(&trigger(texts, &eval.triggered_by)),
+        eval.status_description.clone(),
+    );
     let id = format!("{} {}", texts.evaluation, short(&eval.id));
     let blocked = eval.status == "blocked" || !eval.blocked_eval.is_empty();
     let second = if eval.failed.is_empty() {
@@ -125,7 +144,13 @@ fn chain(eval: &Eval) -> AnyView {
         };
         step("", kind, id.into_any(), eval_badge(texts, &eval.status, false).word, String::new())
     } else {
-        step("", Kind::Complete, id.into_any(), fill(texts.looked_at_n, &[&looked.to_string()]), fill(texts.n_could_not_be_placed, &[&waiting.to_string()]))
+        step(
+            "",
+            Kind::Complete,
+            id.into_any(),
+            fill(texts.looked_at_n, &[&looked.to_string()]),
+            fill(texts.n_could_not_be_placed, &[&waiting.to_string()]),
+        )
     };
     let rest = blocked.then(|| {
         let link = if eval.blocked_eval.is_empty() { short(&eval.id).into_any() } else { view! { <a class="mono" href=paths::eval(&eval.blocked_eval)>{short(&eval.blocked_eval)}</a> }.into_any() };
@@ -154,7 +179,10 @@ pub fn failed_checks(metric: &AllocMetric) -> Vec<Check> {
         let amounts = (*asked > 0).then_some((*asked, *most_free, *most_total));
         all.push(Check { what: dimension.to_string(), nodes: *nodes, amounts });
     }
-    let named = metric.constraint_filtered.iter().chain(metric.dimension_exhausted.iter().filter(|(d, _)| !short.contains(&***d)));
+    let named = metric
+        .constraint_filtered
+        .iter()
+        .chain(metric.dimension_exhausted.iter().filter(|(d, _)| !short.contains(&***d)));
     all.extend(named.map(|(what, nodes)| Check { what: what.to_string(), nodes: *nodes, amounts: None }));
     all.sort_by_key(|c| std::cmp::Reverse(c.nodes));
     all
@@ -232,7 +260,12 @@ fn related(eval: &Eval) -> AnyView {
             <span class="t2 cut">{texts.this_one}</span><span class="end"><At at=eval.create_time/></span></span></li>
     };
     let count = view! { <span class="t3">{all.len() + 1}</span> };
-    panel(texts.related_evaluations, count, (), view! { <ul class="tree rel">{this}{all.into_iter().map(line).collect_view()}</ul> })
+    panel(
+        texts.related_evaluations,
+        count,
+        (),
+        view! { <ul class="tree rel">{this}{all.into_iter().map(line).collect_view()}</ul> },
+    )
 }
 
 fn facts(eval: &Eval) -> AnyView {
@@ -266,15 +299,29 @@ mod tests {
         let metric = AllocMetric {
             nodes_evaluated: 3,
             nodes_exhausted: 3,
-            shortfalls: vec![Shortfall { dimension: "memory".into(), asked: 4096, most_free: 3412, most_total: 8192, nodes: 3 }],
+            shortfalls: vec![Shortfall {
+                dimension: "memory".into(),
+                asked: 4096,
+                most_free: 3412,
+                most_total: 8192,
+                nodes: 3,
+            }],
             ..Default::default()
         };
-        let eval = Eval { status: "blocked".into(), job_id: "web".into(), failed: [("g".to_owned(), metric.clone())].into(), ..Default::default() };
+        let eval = Eval {
+            status: "blocked".into(),
+            job_id: "web".into(),
+            failed: [("g".to_owned(), metric.clone())].into(),
+            ..Default::default()
+        };
         assert_eq!(question(t, &eval), "Why is web not running?");
         let (short, why) = answer(t, &eval);
         assert_eq!(short, "No client can take it.");
         assert!(why.contains("3412") || why.contains("3,412"), "{why}");
-        assert_eq!(failed_checks(&metric), [Check { what: "memory".into(), nodes: 3, amounts: Some((4096, 3412, 8192)) }]);
+        assert_eq!(
+            failed_checks(&metric),
+            [Check { what: "memory".into(), nodes: 3, amounts: Some((4096, 3412, 8192)) }]
+        );
         assert_eq!(answer(t, &Eval { status: "complete".into(), ..Default::default() }).0, "Everything was placed.");
         assert_eq!(question(texts_of(Lang::Zh), &eval), "web 为什么没有运行？");
     }

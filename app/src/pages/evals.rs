@@ -23,7 +23,8 @@ pub fn Evaluations() -> impl IntoView {
     };
     let evals: Read<Vec<Evaluation>> = read(path, &[Topic::Evaluation]);
     let choice = move |status: &'static str, text: &'static str| {
-        let href = if status.is_empty() { "/ui/evaluations".to_owned() } else { format!("/ui/evaluations?status={status}") };
+        let href =
+            if status.is_empty() { "/ui/evaluations".to_owned() } else { format!("/ui/evaluations?status={status}") };
         view! { <a href=href aria-current=move || (wanted.get() == status).then_some("true")>{text}</a> }
     };
     view! {

@@ -35,7 +35,8 @@ fn read_jobs() -> Read<Vec<JobRow>> {
         move |_| {
             let client = client.clone();
             async move {
-                let stubs = client.get::<Vec<JobListStub>>("/v1/jobs?namespace=*&filter=ParentID%20%3D%3D%20%22%22").await;
+                let stubs =
+                    client.get::<Vec<JobListStub>>("/v1/jobs?namespace=*&filter=ParentID%20%3D%3D%20%22%22").await;
                 let mut stubs = match stubs {
                     Ok(answer) => answer,
                     // Not every server knows the filter.
@@ -84,7 +85,12 @@ fn empty(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
         let run = view! { <a class="btn primary" href="/ui/run">{icon("plus")}{texts.run_a_job}</a> };
         blank("jobs", texts.no_jobs, texts.no_jobs_text, run)
     } else {
-        blank("filter", texts.nothing_matches, texts.nothing_matches_text, view! { <a class="btn" href="/ui/jobs">{texts.clear_filters}</a> })
+        blank(
+            "filter",
+            texts.nothing_matches,
+            texts.nothing_matches_text,
+            view! { <a class="btn" href="/ui/jobs">{texts.clear_filters}</a> },
+        )
     }
 }
 
@@ -171,7 +177,9 @@ fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
             </th>
         }
     };
-    let by_key = Memo::new(move |_| shown.with(|r| r.iter().map(|j| (key(j), j.clone())).collect::<std::collections::HashMap<_, _>>()));
+    let by_key = Memo::new(move |_| {
+        shown.with(|r| r.iter().map(|j| (key(j), j.clone())).collect::<std::collections::HashMap<_, _>>())
+    });
     view! {
         <table class="table stacked jobs-t" aria-label=texts.jobs>
             <thead><tr>
@@ -258,7 +266,11 @@ fn Children(parent: Memo<JobRow>) -> impl IntoView {
         move |((namespace, id), _)| {
             let client = client.clone();
             async move {
-                let path = format!("/v1/jobs?namespace={}&prefix={}", paths::encode(&namespace, false), paths::encode(&format!("{id}/"), false));
+                let path = format!(
+                    "/v1/jobs?namespace={}&prefix={}",
+                    paths::encode(&namespace, false),
+                    paths::encode(&format!("{id}/"), false)
+                );
                 let mut stubs = client.get::<Vec<JobListStub>>(&path).await?.value;
                 stubs.retain(|s| s.parent_id == id);
                 stubs.sort_by_key(|s| std::cmp::Reverse((s.submit_time, s.create_index)));

@@ -92,7 +92,9 @@ pub fn is_error(line: &str) -> bool {
 
 fn path(alloc: &str, task: &str, stream: &str, follow: bool) -> String {
     let task = paths::encode(task, false);
-    format!("/v1/client/fs/logs/{alloc}?task={task}&type={stream}&follow={follow}&plain=true&origin=end&offset={TAIL_BYTES}")
+    format!(
+        "/v1/client/fs/logs/{alloc}?task={task}&type={stream}&follow={follow}&plain=true&origin=end&offset={TAIL_BYTES}"
+    )
 }
 
 /// The panel. `task` is the one shown at first.
@@ -101,7 +103,8 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
     let texts = t();
     let alloc = StoredValue::new(alloc);
     let task = RwSignal::new(if tasks.contains(&task) { task } else { tasks.first().cloned().unwrap_or_default() });
-    let (stream, paused, wrap, search) = (RwSignal::new("stdout"), RwSignal::new(false), RwSignal::new(true), RwSignal::new(String::new()));
+    let (stream, paused, wrap, search) =
+        (RwSignal::new("stdout"), RwSignal::new(false), RwSignal::new(true), RwSignal::new(String::new()));
     let (lines, said) = (RwSignal::new(Lines::default()), RwSignal::new(None::<String>));
     let client = client();
     let first: Read<String> = Resource::new(move || (task.get(), stream.get()), {
@@ -136,7 +139,12 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
             request_animation_frame(move || element.set_scroll_top(element.scroll_height()));
         }
     });
-    let save = move |_| dom::download_text(&format!("{}.{}.log", task.get_untracked(), stream.get_untracked()), &lines.with_untracked(Lines::text));
+    let save = move |_| {
+        dom::download_text(
+            &format!("{}.{}.log", task.get_untracked(), stream.get_untracked()),
+            &lines.with_untracked(Lines::text),
+        )
+    };
     view! {
         <section class="panel">
             <header class="wrap">
@@ -234,7 +242,12 @@ mod tests {
     #[test]
     fn chunks_become_lines() {
         let mut lines = Lines::default();
-        for chunk in [&b"one\r\ntw"[..], "o \u{e9}".as_bytes().split_last().expect("bytes").1, &[0xa9], b"\n\x1b[31mred\x1b[0m\nhal"] {
+        for chunk in [
+            &b"one\r\ntw"[..],
+            "o \u{e9}".as_bytes().split_last().expect("bytes").1,
+            &[0xa9],
+            b"\n\x1b[31mred\x1b[0m\nhal",
+        ] {
             lines.push(chunk);
         }
         let texts: Vec<_> = lines.matching("").into_iter().map(|(_, l)| l).collect();
@@ -252,7 +265,12 @@ mod tests {
 
     #[test]
     fn errors_stand_out() {
-        for (line, bad) in [("10:24 ERROR redis: timeout", true), ("no errors", false), ("thread panicked", false), ("level=fatal x", true)] {
+        for (line, bad) in [
+            ("10:24 ERROR redis: timeout", true),
+            ("no errors", false),
+            ("thread panicked", false),
+            ("level=fatal x", true),
+        ] {
             assert_eq!(is_error(line), bad, "{line}");
         }
     }

@@ -81,10 +81,16 @@ pub fn key_of(job: &Value) -> Option<(String, String)> {
 pub fn Run() -> impl IntoView {
     let texts = t();
     let query = use_query_map();
-    let draft = Draft { text: RwSignal::new(String::new()), checked: RwSignal::new(Checked::default()), fresh: RwSignal::new(true) };
+    let draft = Draft {
+        text: RwSignal::new(String::new()),
+        checked: RwSignal::new(Checked::default()),
+        fresh: RwSignal::new(true),
+    };
     let handle: Handle = StoredValue::new(None);
     let running = RwSignal::new(None::<(String, String, String)>);
-    let edited = Memo::new(move |_| query.with(|q| Some((q.get("namespace").unwrap_or_else(|| "default".to_owned()), q.get("job")?))));
+    let edited = Memo::new(move |_| {
+        query.with(|q| Some((q.get("namespace").unwrap_or_else(|| "default".to_owned()), q.get("job")?)))
+    });
     begin(draft, edited, query.with_untracked(|q| q.get("template")));
     watch(draft);
     let problems = Signal::derive(move || draft.checked.with(|c| c.problems.clone()));
@@ -131,9 +137,18 @@ fn begin(draft: Draft, edited: Memo<Option<(String, String)>>, template: Option<
         let version = job["Version"].as_u64().unwrap_or(0);
         leptos::task::spawn_local(async move {
             let path = v1_job(&namespace, &id, &format!("/submission?version={version}"));
-            let source = client.get_value().get::<JobSubmission>(&path).await.map(|a| a.value.source).unwrap_or_default();
-            let text = if source.is_empty() { serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default() } else { source };
-            draft.text.try_update(|t| if t.is_empty() { *t = text });
+            let source =
+                client.get_value().get::<JobSubmission>(&path).await.map(|a| a.value.source).unwrap_or_default();
+            let text = if source.is_empty() {
+                serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default()
+            } else {
+                source
+            };
+            draft.text.try_update(|t| {
+                if t.is_empty() {
+                    *t = text
+                }
+            });
         });
     });
 }
@@ -193,10 +208,16 @@ async fn check_by_server(client: &Client, text: &str) -> Checked {
 async fn with_validation(client: &Client, job: Value) -> Checked {
     let answer = client.put::<_, Value>("/v1/validate/job", &json!({ "Job": job })).await;
     let errors = match answer {
-        Ok(answer) => answer.value["ValidationErrors"].as_array().into_iter().flatten().filter_map(|e| e.as_str().map(str::to_owned)).collect(),
+        Ok(answer) => answer.value["ValidationErrors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.as_str().map(str::to_owned))
+            .collect(),
         Err(error) => vec![sentence(&error)],
     };
-    let problems: Vec<Problem> = errors.into_iter().map(|detail| Problem { severity: "error".into(), detail, ..Default::default() }).collect();
+    let problems: Vec<Problem> =
+        errors.into_iter().map(|detail| Problem { severity: "error".into(), detail, ..Default::default() }).collect();
     Checked { job: problems.is_empty().then_some(job), problems }
 }
 
@@ -208,9 +229,18 @@ pub fn placed(text: &str, said: &str) -> Problem {
         Some((line.parse::<u32>().ok()?, column.parse::<u32>().ok()?))
     });
     let (line, column) = position.unwrap_or((0, 0));
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(|l| l.encode_utf16().count()).sum();
+    let before: usize =
+        text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(|l| l.encode_utf16().count()).sum();
     let from = if line > 0 { before as u32 + column.saturating_sub(1) } else { 0 };
-    Problem { severity: "error".into(), detail: said.to_owned(), line, column, from, to: from + 1, ..Default::default() }
+    Problem {
+        severity: "error".into(),
+        detail: said.to_owned(),
+        line,
+        column,
+        from,
+        to: from + 1,
+        ..Default::default()
+    }
 }
 
 #[component]
@@ -296,7 +326,9 @@ async fn register(client: &Client, job: &Value, text: &str) -> Result<String, Er
     let format = if api_job(text).is_some() { "json" } else { "hcl2" };
     let body = json!({ "Job": job, "Submission": { "Source": text, "Format": format } });
     let namespace = key_of(job).map(|(n, _)| n).unwrap_or_default();
-    let answer = client.put::<_, Value>(&format!("/v1/jobs?namespace={}", crate::paths::encode(&namespace, false)), &body).await?;
+    let answer = client
+        .put::<_, Value>(&format!("/v1/jobs?namespace={}", crate::paths::encode(&namespace, false)), &body)
+        .await?;
     Ok(answer.value["EvalID"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -321,15 +353,28 @@ fn Problems(draft: Draft, handle: Handle) -> impl IntoView {
     let texts = t();
     let counts = move || {
         let said = draft.checked.with(|c| counted(texts, &c.problems));
-        if said.is_empty() && draft.text.with(|t| !t.trim().is_empty()) && draft.fresh.get() && draft.checked.with(|c| c.job.is_some()) {
+        if said.is_empty()
+            && draft.text.with(|t| !t.trim().is_empty())
+            && draft.fresh.get()
+            && draft.checked.with(|c| c.job.is_some())
+        {
             return view! { <span class="st t12"><svg class="shape c-running" aria-hidden="true"><use href="#s-complete"></use></svg>{texts.no_problems}</span> }.into_any();
         }
-        said.into_iter().map(|(kind, text)| view! { <span class="st t12">{shape(kind)}{text}</span> }).collect_view().into_any()
+        said.into_iter()
+            .map(|(kind, text)| view! { <span class="st t12">{shape(kind)}{text}</span> })
+            .collect_view()
+            .into_any()
     };
     let line = move |problem: Problem| {
         let kind = if problem.severity == "error" { Kind::Failed } else { Kind::Degraded };
         let (at, from) = (format!("{}:{}", problem.line, problem.column), problem.from);
-        let go = move |_| handle.with_value(|h| if let Some(editor) = h { editor.go_to(from) });
+        let go = move |_| {
+            handle.with_value(|h| {
+                if let Some(editor) = h {
+                    editor.go_to(from)
+                }
+            })
+        };
         view! {
             <li class="diag">{shape(kind)}
                 {if problem.line > 0 { view! { <button type="button" class="btn ghost small mono t3 at" on:click=go>{at}</button> }.into_any() } else { view! { <span></span> }.into_any() }}

@@ -28,9 +28,14 @@ pub fn Services() -> impl IntoView {
 fn list(found: Signal<Vec<ServiceNamespace>>) -> AnyView {
     let texts = t();
     let keys = Memo::new(move |_| {
-        found.with(|all| all.iter().flat_map(|n| n.services.iter().map(|s| (n.namespace.clone(), s.name.clone(), s.tags.clone()))).collect::<Vec<_>>())
+        found.with(|all| {
+            all.iter()
+                .flat_map(|n| n.services.iter().map(|s| (n.namespace.clone(), s.name.clone(), s.tags.clone())))
+                .collect::<Vec<_>>()
+        })
     });
-    let empty = move || keys.with(Vec::is_empty).then(|| blank("services", texts.no_services, texts.no_services_text, ()));
+    let empty =
+        move || keys.with(Vec::is_empty).then(|| blank("services", texts.no_services, texts.no_services_text, ()));
     view! {
         {empty}
         <For each=move || keys.get() key=Clone::clone children=|(namespace, name, tags)| view! { <Service namespace=namespace name=name tags=tags/> }/>
@@ -51,7 +56,12 @@ fn Service(namespace: String, name: String, tags: Vec<String>) -> impl IntoView 
     );
     let tags = tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect_view();
     let about = view! { <span class="t3 t12">{namespace}</span>{tags} };
-    panel(name, about, (), view! { <Loaded read=instances view=|found| view! { <InstanceTable found=found/> }.into_any()/> })
+    panel(
+        name,
+        about,
+        (),
+        view! { <Loaded read=instances view=|found| view! { <InstanceTable found=found/> }.into_any()/> },
+    )
 }
 
 /// Addresses, with what runs there.

@@ -29,7 +29,10 @@ pub fn AllocTable(#[prop(into)] allocs: Signal<Vec<AllocListStub>>, columns: Col
         let id = first.id.clone();
         let this = id.clone();
         let row = Memo::new(move |before: Option<&AllocListStub>| {
-            allocs.with(|all| all.iter().find(|a| a.id == this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+            allocs
+                .with(|all| all.iter().find(|a| a.id == this).cloned())
+                .or_else(|| before.cloned())
+                .unwrap_or_else(|| first.clone())
         });
         let task = row.with_untracked(|a| a.task_states.keys().next().cloned().unwrap_or_default());
         let logs = paths::alloc_logs(&id, &task);

@@ -19,7 +19,8 @@ use crate::status::node_badge;
 pub fn Topology() -> impl IntoView {
     let texts = t();
     let nodes: Read<Vec<NodeListStub>> = read(|| "/v1/nodes?resources=true".to_owned(), &[Topic::Node]);
-    let allocs: Read<Vec<AllocListStub>> = read(|| "/v1/allocations?namespace=*&resources=true&task_states=false".to_owned(), &[Topic::Allocation]);
+    let allocs: Read<Vec<AllocListStub>> =
+        read(|| "/v1/allocations?namespace=*&resources=true&task_states=false".to_owned(), &[Topic::Allocation]);
     view! {
         <Title text=texts.topology/>
         <main id="main" class="page page-topology">
@@ -55,13 +56,18 @@ fn map(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) -> 
         });
         groups.collect_view()
     };
-    let empty = move || found.with(Vec::is_empty).then(|| blank("clients", texts.no_clients, texts.no_clients_text, ()));
+    let empty =
+        move || found.with(Vec::is_empty).then(|| blank("clients", texts.no_clients, texts.no_clients_text, ()));
     view! { {empty}<div class="stack stack-4">{groups}</div> }.into_any()
 }
 
 fn node_box(node: NodeListStub, allocs: &[AllocListStub]) -> AnyView {
     let texts = t();
-    let mine: Vec<AllocListStub> = allocs.iter().filter(|a| a.node_id == node.id && !matches!(a.client_status.as_str(), "complete" | "failed" | "lost")).cloned().collect();
+    let mine: Vec<AllocListStub> = allocs
+        .iter()
+        .filter(|a| a.node_id == node.id && !matches!(a.client_status.as_str(), "complete" | "failed" | "lost"))
+        .cloned()
+        .collect();
     let load = load(mine.iter());
     let (cpu, memory) = node.node_resources.as_ref().map_or((0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb));
     let badge = node_badge(texts, &node.status, node.drain, &node.scheduling_eligibility);

@@ -23,7 +23,8 @@ pub fn icon12(name: &'static str) -> AnyView {
 
 /// A status shape on its own line of text.
 pub fn shape(kind: Kind) -> AnyView {
-    view! { <svg class=format!("shape c-{}", kind.class()) aria-hidden="true"><use href=kind.shape()></use></svg> }.into_any()
+    view! { <svg class=format!("shape c-{}", kind.class()) aria-hidden="true"><use href=kind.shape()></use></svg> }
+        .into_any()
 }
 
 /// Shape and word, for rows.
@@ -123,7 +124,8 @@ pub fn squares(found: Vec<Square>, waiting: u64, big: bool) -> AnyView {
             *counts.entry(square.kind).or_default() += 1;
         }
         let segments: Vec<_> = counts.into_iter().chain([(Kind::Stopped, waiting)]).collect();
-        return view! { <div>{alloc_bar(segments.clone())}<span class="t12 t2">{count_words(&segments)}</span></div> }.into_any();
+        return view! { <div>{alloc_bar(segments.clone())}<span class="t12 t2">{count_words(&segments)}</span></div> }
+            .into_any();
     }
     let drawn = found.into_iter().map(|s| {
         let mark = view! { <svg viewBox="0 0 16 16" role="img" aria-label=s.label.clone()><use href=s.kind.square()></use></svg> };

@@ -108,6 +108,8 @@ pub fn AskButton(
 }
 
 /// The future of an action, boxed.
-pub fn doing(future: impl Future<Output = Result<String, Error>> + Send + 'static) -> tarpan_api::Fut<'static, Result<String, Error>> {
+pub fn doing(
+    future: impl Future<Output = Result<String, Error>> + Send + 'static,
+) -> tarpan_api::Fut<'static, Result<String, Error>> {
     Box::pin(future)
 }

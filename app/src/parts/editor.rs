@@ -13,7 +13,12 @@ pub type Handle = StoredValue<Option<SendWrapper<Editor>>>;
 
 /// Edits `text`. Changes of `text` from outside are shown; `problems` are marked.
 #[component]
-pub fn CodeEditor(text: RwSignal<String>, problems: Signal<Vec<Problem>>, handle: Handle, label: &'static str) -> impl IntoView {
+pub fn CodeEditor(
+    text: RwSignal<String>,
+    problems: Signal<Vec<Problem>>,
+    handle: Handle,
+    label: &'static str,
+) -> impl IntoView {
     let (parent, area) = (NodeRef::<Div>::new(), NodeRef::<Textarea>::new());
     let open = RwSignal::new(false);
     let assets = use_context::<Assets>().unwrap_or_default();

@@ -7,7 +7,7 @@ use tarpan_api::wire::{JobListStub, NodeListStub};
 
 use super::palette::{Palette, PaletteOpen};
 use super::toast::ToastList;
-use super::{icon, icon12, icon_sheet};
+use super::{icon, icon_sheet, icon12};
 use crate::dom;
 use crate::format::thousands;
 use crate::lang::{Texts, t};
@@ -46,7 +46,11 @@ fn places(texts: &'static Texts) -> [Vec<(&'static str, &'static str, &'static s
             ("/ui/services", "services", texts.services),
             ("/ui/evaluations", "evals", texts.evaluations),
         ],
-        vec![("/ui/clients", "clients", texts.clients), ("/ui/servers", "servers", texts.servers), ("/ui/topology", "topology", texts.topology)],
+        vec![
+            ("/ui/clients", "clients", texts.clients),
+            ("/ui/servers", "servers", texts.servers),
+            ("/ui/topology", "topology", texts.topology),
+        ],
     ]
 }
 
@@ -119,16 +123,19 @@ fn TopBar() -> impl IntoView {
     let texts = t();
     let PaletteOpen(open) = expect_context();
     let client = use_context::<Client>();
-    let region = Resource::new(|| (), move |()| {
-        let client = client.clone();
-        async move {
-            let regions = match client {
-                Some(client) => client.get::<Vec<String>>("/v1/regions").await.map(|a| a.value).unwrap_or_default(),
-                None => Vec::new(),
-            };
-            regions.into_iter().next().unwrap_or_else(|| "global".to_owned())
-        }
-    });
+    let region = Resource::new(
+        || (),
+        move |()| {
+            let client = client.clone();
+            async move {
+                let regions = match client {
+                    Some(client) => client.get::<Vec<String>>("/v1/regions").await.map(|a| a.value).unwrap_or_default(),
+                    None => Vec::new(),
+                };
+                regions.into_iter().next().unwrap_or_else(|| "global".to_owned())
+            }
+        },
+    );
     view! {
         <header class="topbar">
             <span class="row row-1 t12 t2 wide nw">{icon("globe")}<Transition fallback=|| ()>{move || region.get()}</Transition><span class="t3">"/"</span>{texts.all_namespaces}</span>
@@ -158,8 +165,10 @@ fn LiveMark() -> impl IntoView {
         Link::Reconnecting => texts.reconnecting,
         Link::Polling => texts.polling,
     };
-    let beat = move || if live.link.get() == Link::Live { "M.75 6.5h2.5L5 2.5l2 7 1.5-3h2.75" } else { "M.75 6.5h10.5" };
-    let index = move || (live.index.get() > 0).then(|| format!("{} {}", texts.index, thousands(live.index.get() as i64)));
+    let beat =
+        move || if live.link.get() == Link::Live { "M.75 6.5h2.5L5 2.5l2 7 1.5-3h2.75" } else { "M.75 6.5h10.5" };
+    let index =
+        move || (live.index.get() > 0).then(|| format!("{} {}", texts.index, thousands(live.index.get() as i64)));
     view! {
         <span class=class title=texts.live_title>
             <svg viewBox="0 0 12 12" aria-hidden="true"><path class="beat" d=beat></path></svg>
@@ -174,7 +183,8 @@ fn ThemeButton() -> impl IntoView {
     let texts = t();
     let theme = RwSignal::new(use_context::<Prefs>().unwrap_or_default().theme);
     let path = use_location().pathname;
-    let href = move || format!("/ui/set?theme={}&back={}", theme.get().next().attribute().unwrap_or("system"), path.get());
+    let href =
+        move || format!("/ui/set?theme={}&back={}", theme.get().next().attribute().unwrap_or("system"), path.get());
     let turn = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         let next = theme.get_untracked().next();

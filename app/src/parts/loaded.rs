@@ -53,7 +53,9 @@ where
         Face::Waiting => skeleton(),
         Face::Failed(error) => failure(&error, Some(Callback::new(move |()| read.refetch()))),
         Face::Data => {
-            let stale = move || error.get().map(|e| view! { <div class="page-note">{note("warn", Kind::Degraded, sentence(&e))}</div> });
+            let stale = move || {
+                error.get().map(|e| view! { <div class="page-note">{note("warn", Kind::Degraded, sentence(&e))}</div> })
+            };
             view! { {stale}{view(value)} }.into_any()
         }
     }

@@ -39,7 +39,15 @@ pub fn pages(texts: &'static Texts, text: &str) -> Vec<Item> {
     ];
     let text = text.to_lowercase();
     let found = all.into_iter().filter(|(_, name, _)| name.to_lowercase().contains(&text));
-    found.map(|(icon, name, href)| Item { head: texts.go_to, icon, text: name.into(), place: String::new(), href: href.into() }).collect()
+    found
+        .map(|(icon, name, href)| Item {
+            head: texts.go_to,
+            icon,
+            text: name.into(),
+            place: String::new(),
+            href: href.into(),
+        })
+        .collect()
 }
 
 /// What the cluster found, as lines; kinds without a page are left out.
@@ -51,7 +59,9 @@ pub fn found(texts: &'static Texts, answer: &FuzzySearchResponse) -> Vec<Item> {
             let last = hit.scope.last().cloned().unwrap_or_default();
             let item = match context.as_str() {
                 "jobs" => (texts.jobs, "jobs", scope(0), paths::job(&scope(0), &last)),
-                "groups" | "tasks" | "services" | "images" | "commands" | "classes" => (texts.in_jobs, "jobs", scope(1), paths::job(&scope(0), &scope(1))),
+                "groups" | "tasks" | "services" | "images" | "commands" | "classes" => {
+                    (texts.in_jobs, "jobs", scope(1), paths::job(&scope(0), &scope(1)))
+                }
                 "allocs" => (texts.allocations, "play", scope(0), paths::alloc(&last)),
                 "nodes" => (texts.clients, "clients", String::new(), paths::client(&last)),
                 "evals" => (texts.evaluations, "evals", scope(0), paths::eval(&hit.id)),
@@ -147,7 +157,11 @@ pub fn Palette() -> impl IntoView {
             };
             rows.push(row.into_any());
         }
-        if rows.is_empty() { view! { <li class="head">{texts.nothing_found}</li> }.into_any() } else { rows.collect_view().into_any() }
+        if rows.is_empty() {
+            view! { <li class="head">{texts.nothing_found}</li> }.into_any()
+        } else {
+            rows.collect_view().into_any()
+        }
     };
     view! {
         <dialog node_ref=node class="modal top" aria-label=texts.search_or_run on:close=move |_| open.set(false)
@@ -172,7 +186,8 @@ fn listen_for_keys(open: RwSignal<bool>) {
     Effect::new(move |_| {
         let handle = window_event_listener(leptos::ev::keydown, move |event| {
             let typing = event.target().and_then(|t| t.dyn_into::<web_sys::Element>().ok()).is_some_and(|e| {
-                matches!(e.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT") || e.get_attribute("contenteditable").is_some()
+                matches!(e.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT")
+                    || e.get_attribute("contenteditable").is_some()
             });
             let wanted = (event.ctrl_key() || event.meta_key()) && event.key().eq_ignore_ascii_case("k");
             if wanted || (!typing && event.key() == "/") {

@@ -112,7 +112,10 @@ pub fn complete(text: &str, at: usize) -> Vec<Value> {
     let before = &text[line_start..at];
     if path.is_empty() {
         let tops = ["job", "variable", "locals"];
-        return tops.iter().map(|name| json!({ "label": name, "type": "keyword", "apply": format!("{name} ") })).collect();
+        return tops
+            .iter()
+            .map(|name| json!({ "label": name, "type": "keyword", "apply": format!("{name} ") }))
+            .collect();
     }
     let Some(schema) = schema_at(&path) else { return Vec::new() };
     if let Some((name, _)) = before.split_once('=') {
@@ -122,8 +125,12 @@ pub fn complete(text: &str, at: usize) -> Vec<Value> {
 }
 
 fn values(field: &Field) -> Vec<Value> {
-    let listed = field.values.split_whitespace().map(|v| json!({ "label": v, "type": "enum", "apply": quoted(field, v) }));
-    let truth = ["true", "false"].into_iter().filter(|_| field.kind == Kind::Bool).map(|v| json!({ "label": v, "type": "constant" }));
+    let listed =
+        field.values.split_whitespace().map(|v| json!({ "label": v, "type": "enum", "apply": quoted(field, v) }));
+    let truth = ["true", "false"]
+        .into_iter()
+        .filter(|_| field.kind == Kind::Bool)
+        .map(|v| json!({ "label": v, "type": "constant" }));
     listed.chain(truth).collect()
 }
 
@@ -132,7 +139,8 @@ fn quoted(field: &Field, value: &str) -> String {
 }
 
 fn option(field: &Field, name: &str) -> Value {
-    let is_block = matches!(field.kind, Kind::Block | Kind::Blocks | Kind::Named | Kind::Free) || (field.kind == Kind::Map);
+    let is_block =
+        matches!(field.kind, Kind::Block | Kind::Blocks | Kind::Named | Kind::Free) || (field.kind == Kind::Map);
     let apply = if is_block { format!("{name} {{\n}}") } else { format!("{name} = ") };
     json!({
         "label": name, "type": if is_block { "class" } else { "property" }, "detail": kind_word(field),
@@ -162,7 +170,9 @@ pub fn hover(text: &str, at: usize) -> Option<Value> {
     let word = text.get(start..end).filter(|w| !w.is_empty())?;
     // Only the name that begins a line is an attribute or a block; the rest is a value or a label.
     let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
-    if !text[line_start..start].chars().all(|c| c.is_whitespace() || c == '{') && !text[line_start..start].trim_end().ends_with('{') {
+    if !text[line_start..start].chars().all(|c| c.is_whitespace() || c == '{')
+        && !text[line_start..start].trim_end().ends_with('{')
+    {
         return None;
     }
     let schema = schema_at(&blocks_around(text, start))?;
@@ -196,7 +206,8 @@ mod tests {
     #[test]
     fn names_and_meanings() {
         let at = TEXT.find("driver").expect("driver");
-        let names: Vec<String> = complete(TEXT, at).iter().map(|v| v["label"].as_str().unwrap_or("").to_owned()).collect();
+        let names: Vec<String> =
+            complete(TEXT, at).iter().map(|v| v["label"].as_str().unwrap_or("").to_owned()).collect();
         assert!(names.contains(&"resources".to_owned()) && names.contains(&"driver".to_owned()), "{names:?}");
         assert!(hover(TEXT, at + 2).is_some_and(|h| h["title"].as_str().is_some_and(|t| t.starts_with("driver"))));
         assert!(hover(TEXT, TEXT.find("docker").expect("docker")).is_none());

@@ -156,7 +156,8 @@ impl ClientFlags {
 }
 
 fn secret(text: &str) -> Result<HeaderValue, Fail> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| Fail::new("the token has characters that no header may"))?;
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| Fail::new("the token has characters that no header may"))?;
     value.set_sensitive(true);
     Ok(value)
 }

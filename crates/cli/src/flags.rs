@@ -45,7 +45,11 @@ pub fn normalise(
             None => (body, None),
         };
         let Some(arg) = find(command, name) else {
-            return Err(if matches!(name, "h" | "help") { FlagError::Help } else { FlagError::Unknown(name.to_owned()) });
+            return Err(if matches!(name, "h" | "help") {
+                FlagError::Help
+            } else {
+                FlagError::Unknown(name.to_owned())
+            });
         };
         flags.extend(one_flag(arg, name, value, &mut rest)?);
     }
@@ -143,10 +147,6 @@ mod tests {
         check("-nope x", false, Err(FlagError::Unknown("nope".to_owned())));
         check("-var", false, Err(FlagError::NoValue("var".to_owned())));
         check("-help", false, Err(FlagError::Help));
-        check(
-            "-detach=maybe",
-            false,
-            Err(FlagError::NotBool { name: "detach".to_owned(), value: "maybe".to_owned() }),
-        );
+        check("-detach=maybe", false, Err(FlagError::NotBool { name: "detach".to_owned(), value: "maybe".to_owned() }));
     }
 }

@@ -148,7 +148,9 @@ impl Line {
     fn body(&self) -> String {
         let mut out = String::new();
         for (i, token) in self.tokens.iter().enumerate() {
-            if i == 1 && let Some(width) = self.assign_at {
+            if i == 1
+                && let Some(width) = self.assign_at
+            {
                 out.extend(std::iter::repeat_n(' ', width.saturating_sub(out.chars().count())));
             }
             if i > 0 && spaced(&self.tokens, i) {
@@ -194,7 +196,11 @@ fn spaced(tokens: &[Token], i: usize) -> bool {
         (_, "[") if value => false,
         ("!", _) => false,
         // A sign rather than a subtraction.
-        ("-", _) if i < 2 || !(matches!(tokens[i - 2].kind, Kind::Word | Kind::Text) || is_close(&tokens[i - 2].text)) => false,
+        ("-", _)
+            if i < 2 || !(matches!(tokens[i - 2].kind, Kind::Word | Kind::Text) || is_close(&tokens[i - 2].text)) =>
+        {
+            false
+        }
         _ => true,
     }
 }

@@ -125,8 +125,9 @@ fn variables(flags: &JobFlags) -> Result<Variables, Fail> {
         .collect();
     let mut files = Vec::new();
     for path in &flags.var_file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Fail::new(format!("Error getting job struct: Failed to read var-file {}: {e}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Fail::new(format!("Error getting job struct: Failed to read var-file {}: {e}", path.display()))
+        })?;
         files.push(VarFile { name: path.display().to_string(), text });
     }
     let mut args = Vec::new();
@@ -170,7 +171,11 @@ pub fn repeat(flags: &JobFlags) -> String {
 /// As a shell wants it.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// Every error with its place and the lines it is about.

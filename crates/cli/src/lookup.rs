@@ -78,8 +78,7 @@ pub enum Allocs {
 
 pub async fn allocs(client: &Client, word: &str) -> Result<Allocs, Fail> {
     let prefix = uuid_prefix(word)?;
-    let mut stubs =
-        client.allocations(&Query::new().prefix(prefix)).await.doing("Error querying allocation")?.value;
+    let mut stubs = client.allocations(&Query::new().prefix(prefix)).await.doing("Error querying allocation")?.value;
     match stubs.len() {
         0 => Err(Fail::new(format!("No allocation(s) with prefix or id {word:?} found"))),
         1 => Ok(Allocs::One(Box::new(stubs.remove(0)))),
@@ -153,8 +152,7 @@ pub async fn evaluation(client: &Client, word: &str) -> Result<Evaluation, Fail>
 
 pub async fn deployment(client: &Client, word: &str) -> Result<Deployment, Fail> {
     let prefix = uuid_prefix(word)?;
-    let mut found =
-        client.deployments(&Query::new().prefix(prefix)).await.doing("Error retrieving deployment")?.value;
+    let mut found = client.deployments(&Query::new().prefix(prefix)).await.doing("Error retrieving deployment")?.value;
     match found.len() {
         0 => Err(Fail::new(format!("Error retrieving deployment: Deployment ID {word:?} matched no deployments"))),
         1 => Ok(found.remove(0)),
@@ -171,7 +169,9 @@ mod tests {
 
     #[test]
     fn prefixes_are_rounded_down() {
-        for (word, prefix) in [("abc", "ab"), ("abcd", "abcd"), ("0a1b2c3d-4", "0a1b2c3d-"), ("0a1b2c3d-4e", "0a1b2c3d-4e")] {
+        for (word, prefix) in
+            [("abc", "ab"), ("abcd", "abcd"), ("0a1b2c3d-4", "0a1b2c3d-"), ("0a1b2c3d-4e", "0a1b2c3d-4e")]
+        {
             assert_eq!(uuid_prefix(word).expect("long enough"), prefix);
         }
         assert!(uuid_prefix("a").is_err());

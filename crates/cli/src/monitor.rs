@@ -54,8 +54,7 @@ async fn one_evaluation(client: &Client, id: &str, options: &Options) -> Result<
     let mut wait = FIRST_INTERVAL;
     loop {
         let eval = client.evaluation(&options.query, id, false).await.doing("Error reading evaluation")?.value;
-        let allocs =
-            client.evaluation_allocations(&options.query, id).await.doing("Error reading allocations")?.value;
+        let allocs = client.evaluation_allocations(&options.query, id).await.doing("Error reading allocations")?.value;
         for text in seen.news(&eval, &allocs, options.verbose) {
             line(&text);
         }

@@ -262,7 +262,8 @@ impl Parser<'_> {
     fn number(&mut self) -> Result<Value, SyntaxError> {
         let length = self.rest().find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '+' | '_'));
         let text = self.rest()[..length.unwrap_or(self.rest().len())].to_owned();
-        let plain = text.parse::<f64>().is_ok() || text.strip_prefix("0x").is_some_and(|h| i64::from_str_radix(h, 16).is_ok());
+        let plain =
+            text.parse::<f64>().is_ok() || text.strip_prefix("0x").is_some_and(|h| i64::from_str_radix(h, 16).is_ok());
         if !plain {
             return Err(self.error(format!("{text:?} is not a number; texts need quotes")));
         }
@@ -402,7 +403,10 @@ mod tests {
         check("a = 1\nb = \"x\" # end\n// c = 2\n/* d\n */ e = true", "a=1 b=\"x\" e=true");
         check("server { enabled = true bootstrap_expect = 1 }", "server={enabled=true bootstrap_expect=1}");
         check("server { enabled = true, bootstrap_expect = 1, }", "server={enabled=true bootstrap_expect=1}");
-        check("host_volume \"mysql\" { path = \"/a\" read_only = false }", "host_volume[mysql]={path=\"/a\" read_only=false}");
+        check(
+            "host_volume \"mysql\" { path = \"/a\" read_only = false }",
+            "host_volume[mysql]={path=\"/a\" read_only=false}",
+        );
         check("plugin docker { config { a = [1, \"b\",] } }", "plugin[docker]={config={a=[1 \"b\"]}}");
         check("options = { \"driver.allowlist\" = \"a\" }", "options={driver.allowlist=\"a\"}");
         check("{\"client\": {\"enabled\": true, \"n\": -1.5}}", "client={enabled=true n=-1.5}");

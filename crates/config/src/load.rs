@@ -51,7 +51,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     let mut mistakes = String::new();
     for path in &sources.paths {
         for file in files_of(path)? {
-            let text = std::fs::read_to_string(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
+            let text =
+                std::fs::read_to_string(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
             match read(&file, &text) {
                 Ok(one) => tree::merge(&mut merged, one, &AGENT),
                 Err(lines) => mistakes.push_str(&lines),
@@ -160,7 +161,10 @@ pub fn problems(config: &AgentConfig) -> Vec<String> {
         crate::agent::parse_ranges(&client.reserved.cores).is_none(),
         "\"client.reserved.cores\" needs numbers and ranges such as \"0-2,5\".",
     );
-    say(crate::agent::log_level(&config.log_level).is_none(), "\"log_level\" needs TRACE, DEBUG, INFO, WARN, ERROR or OFF.");
+    say(
+        crate::agent::log_level(&config.log_level).is_none(),
+        "\"log_level\" needs TRACE, DEBUG, INFO, WARN, ERROR or OFF.",
+    );
     for size in [&client.artifact.http_max_size, &client.artifact.decompression_size_limit].into_iter().flatten() {
         say(crate::agent::parse_size(size).is_none(), "\"client.artifact\" needs sizes such as \"100GB\".");
     }

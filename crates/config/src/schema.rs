@@ -85,10 +85,7 @@ static SERVER: Block = Block(&[
          job_max_count job_tracked_versions",
     ),
     (Float, "max_heartbeats_per_second deploy_query_rate_limit"),
-    (
-        Str,
-        "authoritative_region data_dir redundancy_zone upgrade_version encrypt license_path oidc_issuer log_file",
-    ),
+    (Str, "authoritative_region data_dir redundancy_zone upgrade_version encrypt license_path oidc_issuer log_file"),
     (
         Duration,
         "node_gc_threshold job_gc_interval job_gc_threshold eval_gc_threshold batch_eval_gc_threshold \
@@ -110,8 +107,7 @@ static SERVER: Block = Block(&[
 
 static SERVER_JOIN: Block =
     Block(&[(Appended, "start_join retry_join"), (Int, "retry_max"), (Duration, "retry_interval")]);
-static CLIENT_INTRODUCTION: Block =
-    Block(&[(Str, "enforcement"), (Duration, "default_identity_ttl max_identity_ttl")]);
+static CLIENT_INTRODUCTION: Block = Block(&[(Str, "enforcement"), (Duration, "default_identity_ttl max_identity_ttl")]);
 static SEARCH: Block = Block(&[(Bool, "fuzzy_enabled"), (Int, "limit_query limit_results min_term_length")]);
 static PLAN_REJECTION: Block = Block(&[(Bool, "enabled"), (Int, "node_threshold"), (Duration, "node_window")]);
 static RAFT_LOGSTORE: Block = Block(&[
@@ -170,8 +166,7 @@ static CLIENT: Block = Block(&[
 static RESERVED: Block = Block(&[(Int, "cpu memory disk"), (Str, "reserved_ports cores")]);
 static HOST_VOLUME: Block = Block(&[(Str, "path"), (Bool, "read_only")]);
 static HOST_NETWORK: Block = Block(&[(Str, "cidr interface reserved_ports")]);
-static FINGERPRINT: Block =
-    Block(&[(Duration, "retry_interval"), (Int, "retry_attempts"), (Bool, "exit_on_failure")]);
+static FINGERPRINT: Block = Block(&[(Duration, "retry_interval"), (Int, "retry_attempts"), (Bool, "exit_on_failure")]);
 static ARTIFACT: Block = Block(&[
     (Duration, "http_read_timeout gcs_timeout git_timeout hg_timeout s3_timeout"),
     (Size, "http_max_size decompression_size_limit"),
@@ -277,13 +272,8 @@ static VAULT: Block = Block(&[
     (Bool, "enabled tls_skip_verify allow_unauthenticated"),
     (B(&IDENTITY), "default_identity"),
 ]);
-static IDENTITY: Block = Block(&[
-    (List, "aud"),
-    (Bool, "env file"),
-    (Str, "filepath"),
-    (Duration, "ttl"),
-    (Map, "extra_claims"),
-]);
+static IDENTITY: Block =
+    Block(&[(List, "aud"), (Bool, "env file"), (Str, "filepath"), (Duration, "ttl"), (Map, "extra_claims")]);
 
 #[cfg(test)]
 mod tests {

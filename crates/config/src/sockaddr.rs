@@ -252,7 +252,9 @@ fn in_network(address: &str, network: &str) -> bool {
         return false;
     };
     match (address, base) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).checked_shr(32 - prefix.min(32)).unwrap_or(0) == 0,
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(32 - prefix.min(32)).unwrap_or(0) == 0
+        }
         (IpAddr::V6(a), IpAddr::V6(b)) => {
             (a.to_bits() ^ b.to_bits()).checked_shr(128 - prefix.min(128)).unwrap_or(0) == 0
         }
@@ -378,14 +380,23 @@ mod tests {
         check("{{ GetDefaultIP }}", "10.1.2.3");
         check("{{ GetPrivateInterfaces | include \"network\" \"192.168.0.0/16\" | attr \"address\" }}", "192.168.7.2");
         check("{{ GetAllInterfaces | exclude \"name\" \"^lo|eth.*\" | attr \"name\" }}", "wan");
-        check("{{ GetAllInterfaces | exclude \"flags\" \"loopback\" | include \"type\" \"IPv4\" | sort \"address\" | join \"address\" \" \" }}", "8.8.4.4 10.1.2.3 192.168.7.2");
+        check(
+            "{{ GetAllInterfaces | exclude \"flags\" \"loopback\" | include \"type\" \"IPv4\" | sort \"address\" | join \"address\" \" \" }}",
+            "8.8.4.4 10.1.2.3 192.168.7.2",
+        );
         check("{{ GetAllInterfaces | sort \"-name\" | limit 1 | attr \"name\" }}", "wan");
-        check("{{ GetAllInterfaces | include \"name\" \"^eth\" | include \"type\" \"IPv4\" | offset 1 | attr \"name\" }}", "eth0");
+        check(
+            "{{ GetAllInterfaces | include \"name\" \"^eth\" | include \"type\" \"IPv4\" | offset 1 | attr \"name\" }}",
+            "eth0",
+        );
     }
 
     #[test]
     fn mistakes_are_said() {
-        check("{{ GetInterfaceIP \"eth9\" }}", "the address template \"{{ GetInterfaceIP \\\"eth9\\\" }}\" finds nothing on this machine");
+        check(
+            "{{ GetInterfaceIP \"eth9\" }}",
+            "the address template \"{{ GetInterfaceIP \\\"eth9\\\" }}\" finds nothing on this machine",
+        );
         assert!(machine().fill("{{ Nope }}").is_err());
         assert!(machine().fill("{{ GetPrivateIP").is_err());
     }

@@ -114,19 +114,24 @@ impl Checker {
         match (kind, &item.value) {
             (_, Value::Null) => None,
             (Kind::Labelled(schema), _) => self.labelled(item, schema, path),
-            (Kind::Block(schema), value) => self.bodies(value).map(|bodies| {
-                let mut all = Json::Object(Map::new());
-                for body in bodies {
-                    let one = self.block(body, schema, path);
-                    merge(&mut all, Json::Object(one), schema);
-                }
-                all
-            }).or_else(|| self.expected(item, path, "a block")),
+            (Kind::Block(schema), value) => self
+                .bodies(value)
+                .map(|bodies| {
+                    let mut all = Json::Object(Map::new());
+                    for body in bodies {
+                        let one = self.block(body, schema, path);
+                        merge(&mut all, Json::Object(one), schema);
+                    }
+                    all
+                })
+                .or_else(|| self.expected(item, path, "a block")),
             (Kind::Map, value) => match self.bodies(value) {
                 Some(bodies) => Some(self.map(bodies, path)),
                 None => self.expected(item, path, "a map"),
             },
-            (Kind::Free, value) => Some(item.labels.iter().rev().fold(free(value), |inner, label| json!({ label: inner }))),
+            (Kind::Free, value) => {
+                Some(item.labels.iter().rev().fold(free(value), |inner, label| json!({ label: inner })))
+            }
             (Kind::List | Kind::Appended, value) => self.list(item, value, path),
             (scalar, value) => {
                 let read = self.scalar(scalar, value);
@@ -194,7 +199,8 @@ impl Checker {
                 Some(value) => {
                     out.insert(item.key.clone(), value);
                 }
-                None => self.wrong(item.value_at, format!("\"{path}.{}\" needs a text, not {}", item.key, item.value.kind())),
+                None => self
+                    .wrong(item.value_at, format!("\"{path}.{}\" needs a text, not {}", item.key, item.value.kind())),
             }
         }
         Json::Object(out)
@@ -264,7 +270,9 @@ fn free(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(b) => json!(b),
-        Value::Number(text) => integer(text).map(|n| json!(n)).unwrap_or_else(|| json!(text.parse::<f64>().unwrap_or(0.0))),
+        Value::Number(text) => {
+            integer(text).map(|n| json!(n)).unwrap_or_else(|| json!(text.parse::<f64>().unwrap_or(0.0)))
+        }
         Value::Text(text) => json!(text),
         Value::List(items) => items.iter().map(|(_, v)| free(v)).collect(),
         Value::Object(body) => {
@@ -369,8 +377,12 @@ mod tests {
 
     #[test]
     fn later_values_win_and_maps_merge() {
-        let mut base = tree("name = \"a\" client { meta { x = \"1\" y = \"1\" } servers = [\"one\"] host_volume \"v\" { path = \"/a\" } }");
-        let over = tree("name = \"b\" client { meta { y = \"2\" } servers = [\"two\"] host_volume \"v\" { read_only = true } }");
+        let mut base = tree(
+            "name = \"a\" client { meta { x = \"1\" y = \"1\" } servers = [\"one\"] host_volume \"v\" { path = \"/a\" } }",
+        );
+        let over = tree(
+            "name = \"b\" client { meta { y = \"2\" } servers = [\"two\"] host_volume \"v\" { read_only = true } }",
+        );
         merge(&mut base, over, &AGENT);
         assert_eq!(
             base,

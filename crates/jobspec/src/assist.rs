@@ -131,7 +131,11 @@ fn chain(body: &Body, offset: usize) -> Vec<(Around, &Block)> {
     let mut inside = body;
     loop {
         let found = inside.items.iter().find_map(|item| match item {
-            Item::Block(block) if (block.body.span.start as usize) < offset && offset < block.body.span.end as usize => Some(block),
+            Item::Block(block)
+                if (block.body.span.start as usize) < offset && offset < block.body.span.end as usize =>
+            {
+                Some(block)
+            }
             // The text ends in it.
             Item::Block(block) if block.body.unclosed && block.body.span.end as usize == offset => Some(block),
             _ => None,
@@ -140,10 +144,12 @@ fn chain(body: &Body, offset: usize) -> Vec<(Around, &Block)> {
         around = held(around, block);
         if block.kind.text == "content" {
             // What a dynamic block makes stands in its content.
-            let made = chain.iter().rev().find(|(_, b): &&(Around, &Block)| b.kind.text == "dynamic").map(|(a, b)| (*a, *b));
+            let made =
+                chain.iter().rev().find(|(_, b): &&(Around, &Block)| b.kind.text == "dynamic").map(|(a, b)| (*a, *b));
             if let Some((_, dynamic)) = made {
                 let label = dynamic.labels.first().map_or("", |l| l.text.as_str());
-                let owner = chain.iter().rev().find(|(_, b)| b.kind.text != "dynamic").map_or(Around::File, |(a, _)| *a);
+                let owner =
+                    chain.iter().rev().find(|(_, b)| b.kind.text != "dynamic").map_or(Around::File, |(a, _)| *a);
                 around = nested(owner, label);
             }
         }
@@ -285,7 +291,9 @@ fn field_text(field: &Field) -> String {
 fn meaning(around: Around, name: &str) -> Option<(String, String)> {
     match around {
         Around::File => TOP.iter().find(|(n, _)| *n == name).map(|(n, doc)| ((*n).to_owned(), (*doc).to_owned())),
-        Around::Words(words) => words.iter().find(|(n, _)| *n == name).map(|(n, doc)| ((*n).to_owned(), (*doc).to_owned())),
+        Around::Words(words) => {
+            words.iter().find(|(n, _)| *n == name).map(|(n, doc)| ((*n).to_owned(), (*doc).to_owned()))
+        }
         Around::Free => None,
         Around::Known(schema) => {
             let (_, field) = schema.by_hcl(name)?;
@@ -345,10 +353,12 @@ fn declared(body: &Body) -> Vec<(String, String)> {
     let mut names = Vec::new();
     for item in &body.items {
         let Item::Block(block) = item else { continue };
-        let arguments = || block.body.items.iter().filter_map(|i| match i {
-            Item::Attribute(a) => Some(a),
-            Item::Block(_) => None,
-        });
+        let arguments = || {
+            block.body.items.iter().filter_map(|i| match i {
+                Item::Attribute(a) => Some(a),
+                Item::Block(_) => None,
+            })
+        };
         match (block.kind.text.as_str(), block.labels.first()) {
             ("variable", Some(label)) => {
                 let described = arguments().find(|a| a.name.text == "description");
@@ -366,7 +376,8 @@ fn declared(body: &Body) -> Vec<(String, String)> {
 /// The name around a place.
 fn word(text: &str, offset: usize) -> Span {
     let part = |c: char| c == '_' || c.is_alphanumeric();
-    let start = text[..offset].rfind(|c| !part(c)).map_or(0, |i| i + text[i..].chars().next().map_or(1, char::len_utf8));
+    let start =
+        text[..offset].rfind(|c| !part(c)).map_or(0, |i| i + text[i..].chars().next().map_or(1, char::len_utf8));
     let end = text[offset..].find(|c| !part(c)).map_or(text.len(), |i| offset + i);
     Span::new(start, end)
 }
@@ -396,8 +407,16 @@ mod tests {
         check("|", &["job", "variable", "locals"], &["group"]);
         check("job \"a\" {\n  |\n}", &["group", "datacenters", "task", "dynamic"], &["driver"]);
         check("job \"a\" {\n  type = \"batch\"\n  pri|\n}", &["priority", "group"], &["type"]);
-        check("job \"a\" {\n  group \"g\" {\n    task \"t\" {\n      dr|\n    }\n  }\n}", &["driver", "resources", "config"], &["count"]);
-        check("job \"a\" {\n  group \"g\" {\n    task \"t\" {\n      config {\n  |\n }\n    }\n  }\n}", &[], &["driver"]);
+        check(
+            "job \"a\" {\n  group \"g\" {\n    task \"t\" {\n      dr|\n    }\n  }\n}",
+            &["driver", "resources", "config"],
+            &["count"],
+        );
+        check(
+            "job \"a\" {\n  group \"g\" {\n    task \"t\" {\n      config {\n  |\n }\n    }\n  }\n}",
+            &[],
+            &["driver"],
+        );
         check("job \"a\" {\n  group \"g\" {\n    net|", &["network", "count"], &["driver"]);
         check("job \"a\" {\n dynamic \"group\" {\n  content {\n   |\n  }\n }\n}", &["count", "task"], &["for_each"]);
     }
@@ -406,7 +425,11 @@ mod tests {
     fn values_come_from_the_schema_and_the_file() {
         check("job \"a\" {\n  type = \"|\"\n}", &["service", "batch", "system", "sysbatch"], &["upper"]);
         check("job \"a\" {\n  all_at_once = |\n}", &["true", "false", "upper"], &[]);
-        check("variable \"x\" {}\nlocals {\n  y = 1\n}\njob \"a\" {\n  priority = |\n}", &["var.x", "local.y", "max", "try"], &[]);
+        check(
+            "variable \"x\" {}\nlocals {\n  y = 1\n}\njob \"a\" {\n  priority = |\n}",
+            &["var.x", "local.y", "max", "try"],
+            &[],
+        );
         check("variable \"x\" {}\njob \"a\" {\n  name = \"n-${|}\"\n}", &["var.x", "upper"], &[]);
     }
 

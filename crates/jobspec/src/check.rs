@@ -26,7 +26,8 @@ fn rules(reading: &Reading, text: &str) -> Vec<Found> {
     for finding in job.validate() {
         let place = reading.place(&finding.path);
         // Where something could not be read, a rule may miss it only for that.
-        let believable = mistaken.is_empty() || place.exact && !mistaken.iter().any(|m| same_line(text, *m, place.span));
+        let believable =
+            mistaken.is_empty() || place.exact && !mistaken.iter().any(|m| same_line(text, *m, place.span));
         if believable {
             found.push(Found {
                 severity: Severity::Error,

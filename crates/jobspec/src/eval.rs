@@ -267,7 +267,11 @@ impl<'a> Evaluator<'a> {
                 self.error(span, "Invalid index", detail)
             }
             (Value::Seq(_, items), _) => {
-                let found = key.to_number().and_then(|n| n.to_i64()).and_then(|i| usize::try_from(i).ok()).and_then(|i| items.get(i));
+                let found = key
+                    .to_number()
+                    .and_then(|n| n.to_i64())
+                    .and_then(|i| usize::try_from(i).ok())
+                    .and_then(|i| items.get(i));
                 match found {
                     Some(item) => item.clone(),
                     None if key.to_number().is_none() => {
@@ -287,8 +291,9 @@ impl<'a> Evaluator<'a> {
                     Some(item) => item.clone(),
                     None => {
                         let hint = functions::suggestion(&name, entries.keys().map(String::as_str));
-                        let detail =
-                            format!("The given key does not identify an element in this collection value: {name:?} is not among its keys.{hint}");
+                        let detail = format!(
+                            "The given key does not identify an element in this collection value: {name:?} is not among its keys.{hint}"
+                        );
                         self.error(span, "Invalid index", detail)
                     }
                 },
@@ -365,7 +370,8 @@ impl<'a> Evaluator<'a> {
             BinaryOp::Equal => Value::Bool(equal(&a, &b)),
             BinaryOp::NotEqual => Value::Bool(!equal(&a, &b)),
             BinaryOp::And | BinaryOp::Or => {
-                let (Some(a), Some(b)) = (self.operand(left, a.to_bool(), "a bool"), self.operand(right, b.to_bool(), "a bool"))
+                let (Some(a), Some(b)) =
+                    (self.operand(left, a.to_bool(), "a bool"), self.operand(right, b.to_bool(), "a bool"))
                 else {
                     return Value::Unknown;
                 };
@@ -466,7 +472,8 @@ impl<'a> Evaluator<'a> {
                 return None;
             }
             other => {
-                let detail = format!("A value of type {} cannot be used as the collection in {what}.", other.type_name());
+                let detail =
+                    format!("A value of type {} cannot be used as the collection in {what}.", other.type_name());
                 self.error(source.span, "Iteration over non-iterable value", detail);
                 return None;
             }
@@ -565,8 +572,10 @@ impl<'a> Evaluator<'a> {
                         true
                     }
                     None => {
-                        let detail =
-                            format!("Cannot include the given value in a string template: string required, not {}.", value.type_name());
+                        let detail = format!(
+                            "Cannot include the given value in a string template: string required, not {}.",
+                            value.type_name()
+                        );
                         self.error(expr.span, "Invalid template interpolation value", detail);
                         false
                     }
@@ -601,7 +610,11 @@ impl<'a> Evaluator<'a> {
             "try" => return self.try_call(args, name.span, scope),
             "can" => {
                 let [arg] = args else {
-                    return self.error(name.span, "Wrong number of function arguments", "Function \"can\" expects 1 argument.");
+                    return self.error(
+                        name.span,
+                        "Wrong number of function arguments",
+                        "Function \"can\" expects 1 argument.",
+                    );
                 };
                 return match self.quietly(arg, scope) {
                     Ok(_) => Value::Bool(true),
@@ -689,7 +702,11 @@ impl<'a> Evaluator<'a> {
 
     fn convert_call(&mut self, args: &[Expr], span: Span, scope: &Scope<'_>) -> Value {
         let [arg, wanted] = args else {
-            return self.error(span, "Wrong number of function arguments", "Function \"convert\" expects a value and a type.");
+            return self.error(
+                span,
+                "Wrong number of function arguments",
+                "Function \"convert\" expects a value and a type.",
+            );
         };
         let value = self.eval(arg, scope);
         match crate::types::read(wanted) {
@@ -712,7 +729,13 @@ fn step_name(step: &Step) -> Option<&str> {
     }
 }
 
-fn bind<'s>(key_name: Option<&'s Ident>, value_name: &'s Ident, key: Value, value: Value, parent: &'s Scope<'s>) -> Scope<'s> {
+fn bind<'s>(
+    key_name: Option<&'s Ident>,
+    value_name: &'s Ident,
+    key: Value,
+    value: Value,
+    parent: &'s Scope<'s>,
+) -> Scope<'s> {
     let mut names = vec![(value_name.text.as_str(), value)];
     if let Some(key_name) = key_name {
         names.push((key_name.text.as_str(), key));

@@ -27,7 +27,13 @@ pub(crate) struct Reading {
 pub(crate) fn read(input: &Input<'_>) -> Reading {
     if input.text.len() > input.limits.text {
         let detail = format!("A jobspec may have {} bytes; this text has {}.", input.limits.text, input.text.len());
-        let found = vec![Found { severity: Severity::Error, summary: "Too long a text".to_owned(), detail, span: None, related: None }];
+        let found = vec![Found {
+            severity: Severity::Error,
+            summary: "Too long a text".to_owned(),
+            detail,
+            span: None,
+            related: None,
+        }];
         return Reading { job: None, places: Places::new(), header: None, found, broken: true };
     }
     let (body, errors) = read_body(input.text);
@@ -142,7 +148,10 @@ impl Decoder<'_> {
                             let found = Found {
                                 severity: Severity::Error,
                                 summary: "Duplicate value in locals".to_owned(),
-                                detail: format!("The local value {:?} was already defined at {{}}.", attribute.name.text),
+                                detail: format!(
+                                    "The local value {:?} was already defined at {{}}.",
+                                    attribute.name.text
+                                ),
                                 span: Some(attribute.name.span),
                                 related: Some((first.name.span, "The first definition".to_owned())),
                             };

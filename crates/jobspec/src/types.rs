@@ -19,7 +19,10 @@ pub(crate) fn read(expr: &Expr) -> Result<Type, (Span, String)> {
             constructor(&name.text, name.span, arg)
         }
         ExprKind::Paren(inner) => read(inner),
-        _ => Err((expr.span, "A type constraint is a keyword such as string, or a constructor such as list(string).".to_owned())),
+        _ => Err((
+            expr.span,
+            "A type constraint is a keyword such as string, or a constructor such as list(string).".to_owned(),
+        )),
     }
 }
 

@@ -169,7 +169,11 @@ pub fn order(a: &Value, b: &Value) -> std::cmp::Ordering {
             first.unwrap_or_else(|| a.len().cmp(&b.len()))
         }
         (Value::Map(_, a), Value::Map(_, b)) => {
-            let first = a.iter().zip(b.iter()).map(|((ka, a), (kb, b))| ka.cmp(kb).then_with(|| order(a, b))).find(|o| o.is_ne());
+            let first = a
+                .iter()
+                .zip(b.iter())
+                .map(|((ka, a), (kb, b))| ka.cmp(kb).then_with(|| order(a, b)))
+                .find(|o| o.is_ne());
             first.unwrap_or_else(|| a.len().cmp(&b.len()))
         }
         _ => rank(a).cmp(&rank(b)),

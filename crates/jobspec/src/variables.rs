@@ -76,7 +76,8 @@ impl Decoder<'_> {
         let valid = name.text.starts_with(|c: char| c == '_' || c.is_alphabetic())
             && name.text.chars().all(|c| c == '_' || c == '-' || c.is_alphanumeric());
         if !valid {
-            let detail = "A name begins with a letter or underscore and has only letters, digits, underscores and dashes.";
+            let detail =
+                "A name begins with a letter or underscore and has only letters, digits, underscores and dashes.";
             self.eval.error(name.span, "Invalid variable name", detail);
         }
         self.check_doubles(&block.body);
@@ -115,7 +116,8 @@ impl Decoder<'_> {
         match convert(&value, type_.unwrap_or(&Type::Any)) {
             Ok(value) => value,
             Err(reason) => {
-                let detail = format!("This default value is not compatible with the variable's type constraint: {reason}.");
+                let detail =
+                    format!("This default value is not compatible with the variable's type constraint: {reason}.");
                 self.eval.error(span, "Invalid default value for variable", detail)
             }
         }
@@ -164,7 +166,10 @@ impl Decoder<'_> {
             match holds.to_bool() {
                 Some(true) => {}
                 Some(false) => {
-                    let detail = format!("{text} This was checked by the validation rule of variable {:?}.", declaration.name.text);
+                    let detail = format!(
+                        "{text} This was checked by the validation rule of variable {:?}.",
+                        declaration.name.text
+                    );
                     self.eval.error(condition.span, "Invalid value for variable", detail);
                 }
                 None if !holds.is_known() => {}
@@ -213,7 +218,13 @@ impl Decoder<'_> {
 
     /// A finding about something outside of the text.
     fn loose(&mut self, severity: Severity, summary: impl Into<String>, detail: impl Into<String>) {
-        self.eval.found.push(Found { severity, summary: summary.into(), detail: detail.into(), span: None, related: None });
+        self.eval.found.push(Found {
+            severity,
+            summary: summary.into(),
+            detail: detail.into(),
+            span: None,
+            related: None,
+        });
     }
 
     /// A value from a command line or environment: text as it is for simple types, an expression for the others.
@@ -232,7 +243,9 @@ impl Decoder<'_> {
             Ok(value) => Some(value),
             Err(reason) => {
                 let summary = format!("Invalid argument value for {source} variable");
-                let detail = format!("The received arg value for {name} is not compatible with the variable's type constraint: {reason}.");
+                let detail = format!(
+                    "The received arg value for {name} is not compatible with the variable's type constraint: {reason}."
+                );
                 self.loose(Severity::Error, summary, detail);
                 None
             }
@@ -252,7 +265,11 @@ impl Decoder<'_> {
             Err(error) => (Value::Unknown, Some((error.summary.to_owned(), error.detail))),
         };
         if let Some((summary, detail)) = problem {
-            self.loose(Severity::Error, summary, format!("{detail} This is the value of var.{name} from {source}: {raw}"));
+            self.loose(
+                Severity::Error,
+                summary,
+                format!("{detail} This is the value of var.{name} from {source}: {raw}"),
+            );
             return None;
         }
         Some(value)
@@ -279,7 +296,10 @@ impl Decoder<'_> {
             let attribute = match item {
                 Item::Attribute(attribute) => attribute,
                 Item::Block(block) => {
-                    let detail = format!("A variables file holds name = value lines only; {:?} in {file} is a block.", block.kind.text);
+                    let detail = format!(
+                        "A variables file holds name = value lines only; {:?} in {file} is a block.",
+                        block.kind.text
+                    );
                     self.loose(Severity::Error, "Unexpected block", detail);
                     continue;
                 }
@@ -299,8 +319,9 @@ impl Decoder<'_> {
                 }
                 Err(reason) => {
                     let line = lines.place(attribute.expr.span.start as usize).line;
-                    let detail =
-                        format!("The value of {name} in {file}, line {line}, is not compatible with the variable's type constraint: {reason}.");
+                    let detail = format!(
+                        "The value of {name} in {file}, line {line}, is not compatible with the variable's type constraint: {reason}."
+                    );
                     self.loose(Severity::Error, "Invalid value for variable", detail);
                 }
             }

@@ -10,7 +10,10 @@ use tarpan_jobspec::{FileError, Files, Input, VarFile, Variables, parse, parse_j
 
 /// Cases where this project means to differ, or where the answer is not this crate's.
 const DIFFERENT: [(&str, &str); 3] = [
-    ("secrets-block", "a group's secrets are added to those of its tasks; the recorded tool doubles the task's own instead"),
+    (
+        "secrets-block",
+        "a group's secrets are added to those of its tasks; the recorded tool doubles the task's own instead",
+    ),
     ("connect-sidecar", "there is no mesh here, so no proxy task is put in whose mounts could be wrong"),
     ("resources-all", "warnings about memory oversubscription depend on the server's scheduler configuration"),
 ];
@@ -100,7 +103,9 @@ fn the_corpus_of_mistakes_is_refused() {
     let mut failures = Vec::new();
     for (name, file) in cases(&folder) {
         let recorded = std::fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap_or_default();
-        let line = |key: &str| recorded.lines().filter_map(|l| l.strip_prefix(key)).map(str::trim).map(str::to_owned).collect::<Vec<_>>();
+        let line = |key: &str| {
+            recorded.lines().filter_map(|l| l.strip_prefix(key)).map(str::trim).map(str::to_owned).collect::<Vec<_>>()
+        };
         let phase = line("phase:").concat();
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let Ok((variables, json)) = options(&folder, &name) else { continue };
@@ -114,7 +119,8 @@ fn the_corpus_of_mistakes_is_refused() {
             }
             false => {
                 let checked = tarpan_jobspec::check(&input);
-                let said: Vec<String> = checked.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+                let said: Vec<String> =
+                    checked.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
                 (!parse(&input).has_errors(), said.join("\n"))
             }
         };
@@ -151,7 +157,8 @@ fn cases(folder: &Path) -> Vec<(String, PathBuf)> {
 fn compare(folder: &Path, name: &str, file: &Path) -> Result<(), String> {
     let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
     let text = read(file)?;
-    let wanted: Value = serde_json::from_str(&read(&folder.join(format!("{name}.json")))?).map_err(|e| e.to_string())?;
+    let wanted: Value =
+        serde_json::from_str(&read(&folder.join(format!("{name}.json")))?).map_err(|e| e.to_string())?;
     let (variables, json) = options(folder, name)?;
     let job = if json {
         parse_json(&text).map_err(|e| e.to_string())?

@@ -5,9 +5,50 @@ use tarpan_jobspec::{Input, check, complete, hover};
 
 /// Pieces of jobspecs, so that random texts get further than the first character.
 const PIECES: [&str; 44] = [
-    "job", "group", "task", "variable", "locals", "dynamic", "content", "config", "constraint", "network", "port", "service", "\"x\"", "{", "}",
-    "[", "]", "(", ")", "=", "==", ":", "?", ",", "...", ".", "*", "-", "!", "&&", "1", "0.5", "1e400", "\"${", "%{ if true }", "%{ endif }",
-    "<<-EOT\n", "\nEOT\n", "for x in", "=>", "var.x", "try(", "\n", " ",
+    "job",
+    "group",
+    "task",
+    "variable",
+    "locals",
+    "dynamic",
+    "content",
+    "config",
+    "constraint",
+    "network",
+    "port",
+    "service",
+    "\"x\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "=",
+    "==",
+    ":",
+    "?",
+    ",",
+    "...",
+    ".",
+    "*",
+    "-",
+    "!",
+    "&&",
+    "1",
+    "0.5",
+    "1e400",
+    "\"${",
+    "%{ if true }",
+    "%{ endif }",
+    "<<-EOT\n",
+    "\nEOT\n",
+    "for x in",
+    "=>",
+    "var.x",
+    "try(",
+    "\n",
+    " ",
 ];
 
 proptest! {
@@ -69,7 +110,8 @@ fn deep_and_long_texts_are_refused_not_suffered() {
 
 #[test]
 fn growing_values_meet_the_bound_on_work() {
-    let doubling: String = (1..60).map(|i| format!("  l{i} = \"${{local.l{}}}${{local.l{}}}\"\n", i - 1, i - 1)).collect();
+    let doubling: String =
+        (1..60).map(|i| format!("  l{i} = \"${{local.l{}}}${{local.l{}}}\"\n", i - 1, i - 1)).collect();
     let text = format!("locals {{\n  l0 = \"0123456789\"\n{doubling}}}\njob \"j\" {{\n  name = local.l59\n}}\n");
     let parsed = check(&Input::new("x", &text));
     assert!(parsed.diagnostics.iter().any(|d| d.summary == "Too much work"), "{:?}", parsed.diagnostics);

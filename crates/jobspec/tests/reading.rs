@@ -134,11 +134,10 @@ fn rules_point_at_what_they_are_about() {
     let parsed = check(&Input::new("x.hcl", text));
     let found: Vec<(u32, &str)> =
         parsed.diagnostics.iter().map(|d| (d.range.as_ref().unwrap().start.line, d.detail.as_str())).collect();
-    assert_eq!(found, [
-        (1, "Job ID contains a space"),
-        (7, "Unknown constraint type \"resembles\""),
-        (10, "Missing task driver"),
-    ]);
+    assert_eq!(
+        found,
+        [(1, "Job ID contains a space"), (7, "Unknown constraint type \"resembles\""), (10, "Missing task driver"),]
+    );
 }
 
 #[test]
@@ -192,7 +191,8 @@ fn variables_take_the_last_source() {
 
 #[test]
 fn locals_may_come_in_any_order_but_not_in_circles() {
-    let text = "locals {\n  a = \"${local.b}!\"\n  b = upper(local.c)\n  c = \"x\"\n}\njob \"j\" {\n  name = local.a\n}\n";
+    let text =
+        "locals {\n  a = \"${local.b}!\"\n  b = upper(local.c)\n  c = \"x\"\n}\njob \"j\" {\n  name = local.a\n}\n";
     assert_eq!(parse(&Input::new("x", text)).job.and_then(|j| j.name).as_deref(), Some("X!"));
     let circle = "locals {\n  a = local.b\n  b = local.a\n}\njob \"j\" {\n  name = local.a\n}\n";
     assert_eq!(parse(&Input::new("x", circle)).diagnostics[0].summary, "Circular local values");
@@ -240,7 +240,9 @@ fn every_text_that_the_other_parser_reads_is_read() {
 #[test]
 fn a_job_of_five_hundred_lines_is_read_at_once() {
     let group = |i: usize| {
-        format!("  group \"g{i}\" {{\n    count = {i} + 1\n    task \"t\" {{\n      driver = \"exec\"\n      config {{\n        command = \"x\"\n        args = [\"-a\", \"${{NOMAD_ALLOC_ID}}\"]\n      }}\n      resources {{\n        cpu = 100\n        memory = 64\n      }}\n    }}\n  }}\n")
+        format!(
+            "  group \"g{i}\" {{\n    count = {i} + 1\n    task \"t\" {{\n      driver = \"exec\"\n      config {{\n        command = \"x\"\n        args = [\"-a\", \"${{NOMAD_ALLOC_ID}}\"]\n      }}\n      resources {{\n        cpu = 100\n        memory = 64\n      }}\n    }}\n  }}\n"
+        )
     };
     let text = format!("job \"j\" {{\n{}}}\n", (0..33).map(group).collect::<String>());
     assert!(text.lines().count() >= 450);

@@ -9,8 +9,19 @@ use crate::driver::lenient;
 
 /// Capabilities that containers may have unless the operator says otherwise.
 const ALLOWED_CAPS: [&str; 13] = [
-    "audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod", "net_bind_service", "setfcap", "setgid",
-    "setpcap", "setuid", "sys_chroot",
+    "audit_write",
+    "chown",
+    "dac_override",
+    "fowner",
+    "fsetid",
+    "kill",
+    "mknod",
+    "net_bind_service",
+    "setfcap",
+    "setgid",
+    "setpcap",
+    "setuid",
+    "sys_chroot",
 ];
 
 /// `plugin "docker" { config { … } }`.

@@ -9,8 +9,8 @@ use bollard::models::{
     MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesUlimits,
 };
 
-use super::config::{MountBlock, PluginConfig, TaskConfig};
 use super::ALLOC_LABEL;
+use super::config::{MountBlock, PluginConfig, TaskConfig};
 use crate::cgroup::Limits;
 use crate::driver::raw_exec::matches;
 use crate::driver::{DriverError, TaskRequest};
@@ -50,7 +50,10 @@ pub fn body(
         env: some(request.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
         user: Some(request.user.clone()).filter(|u| !u.is_empty()),
         working_dir: config.work_dir.clone(),
-        hostname: config.hostname.clone().or_else(|| Some(request.hostname.clone()).filter(|h| !h.is_empty() && network != "host")),
+        hostname: config
+            .hostname
+            .clone()
+            .or_else(|| Some(request.hostname.clone()).filter(|h| !h.is_empty() && network != "host")),
         tty: config.tty,
         open_stdin: config.interactive,
         exposed_ports: some(exposed),
@@ -156,7 +159,8 @@ fn host_config(
         ("uts_mode", &config.uts_mode, &plugin.allowed_modes.uts),
         ("userns_mode", &config.userns_mode, &plugin.allowed_modes.userns),
     ] {
-        if mode.as_deref() == Some("host") && !privileged && !allowed.is_empty() && !allowed.iter().any(|m| m == "host") {
+        if mode.as_deref() == Some("host") && !privileged && !allowed.is_empty() && !allowed.iter().any(|m| m == "host")
+        {
             return refuse(format!("{what} \"host\" is not allowed on this node"));
         }
     }
@@ -278,7 +282,9 @@ fn ulimits(config: &TaskConfig) -> Result<Vec<ResourcesUlimits>, DriverError> {
     let one = |(name, text): (&String, &String)| {
         let (soft, hard) = text.split_once(':').unwrap_or((text, text));
         match (soft.trim().parse(), hard.trim().parse()) {
-            (Ok(soft), Ok(hard)) => Ok(ResourcesUlimits { name: Some(name.clone()), soft: Some(soft), hard: Some(hard) }),
+            (Ok(soft), Ok(hard)) => {
+                Ok(ResourcesUlimits { name: Some(name.clone()), soft: Some(soft), hard: Some(hard) })
+            }
             _ => refuse(format!("Malformed ulimit specification {name}: {text:?}")),
         }
     };
@@ -286,7 +292,11 @@ fn ulimits(config: &TaskConfig) -> Result<Vec<ResourcesUlimits>, DriverError> {
 }
 
 /// The task's three directories, host volumes, `volumes`, and `mount` blocks.
-fn mounts(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> Result<(Vec<String>, Vec<Mount>), DriverError> {
+fn mounts(
+    plugin: &PluginConfig,
+    config: &TaskConfig,
+    request: &TaskRequest,
+) -> Result<(Vec<String>, Vec<Mount>), DriverError> {
     let label = match plugin.volumes.selinuxlabel.as_str() {
         "" => String::new(),
         label => format!(":{label}"),
@@ -348,7 +358,10 @@ fn volume_bind(
     if config.volume_driver.as_ref().is_some_and(|d| !d.is_empty()) {
         return match plugin.volumes.enabled {
             true => Ok(format!("{source}:{rest}")),
-            false => refuse(format!("volumes are not enabled; cannot use volume driver {:?}", config.volume_driver.as_deref().unwrap_or_default())),
+            false => refuse(format!(
+                "volumes are not enabled; cannot use volume driver {:?}",
+                config.volume_driver.as_deref().unwrap_or_default()
+            )),
         };
     }
     let path = host_path(plugin, request, source)?;
@@ -363,7 +376,10 @@ fn host_path(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Resu
     };
     let path = lexical(&path);
     if !plugin.volumes.enabled && !path.starts_with(&request.dirs.alloc) {
-        return refuse(format!("volumes are not enabled; cannot mount host path: {source:?} {:?}", path.display().to_string()));
+        return refuse(format!(
+            "volumes are not enabled; cannot mount host path: {source:?} {:?}",
+            path.display().to_string()
+        ));
     }
     if !Path::new(source).is_absolute() {
         if !path.starts_with(&request.dirs.alloc) {

@@ -69,7 +69,9 @@ impl Execution for ContainerExec {
             let stream = self.output.as_mut()?;
             match stream.next().await {
                 Some(Ok(LogOutput::StdErr { message })) => Some(ExecOutput::Stderr(message)),
-                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => Some(ExecOutput::Stdout(message)),
+                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
+                    Some(ExecOutput::Stdout(message))
+                }
                 Some(Ok(LogOutput::StdIn { .. })) => Some(ExecOutput::Stdout(bytes::Bytes::new())),
                 Some(Err(_)) | None => {
                     self.output = None;

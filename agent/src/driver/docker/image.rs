@@ -87,13 +87,16 @@ async fn inspect(engine: &Docker, reference: &Reference) -> Result<Option<String
     match engine.inspect_image(&reference.full()).await {
         Ok(found) => Ok(found.id),
         Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-        Err(error) => Err(DriverError::start(format!("looking for image {}: {}", reference.full(), text(&error)), true)),
+        Err(error) => {
+            Err(DriverError::start(format!("looking for image {}: {}", reference.full(), text(&error)), true))
+        }
     }
 }
 
 /// Loads a tar from the task's `local` directory.
 async fn load(engine: &Docker, file: &str, request: &TaskRequest) -> Result<(), DriverError> {
-    let failed = |why: String, recoverable| DriverError::start(format!("Failed to load image {file:?}: {why}"), recoverable);
+    let failed =
+        |why: String, recoverable| DriverError::start(format!("Failed to load image {file:?}: {why}"), recoverable);
     let path = resolve(&request.dirs.local, file).map_err(|e| failed(e.to_string(), false))?;
     let opened = tokio::fs::File::open(&path).await.map_err(|e| failed(e.to_string(), false))?;
     let stream = tokio_util::io::ReaderStream::new(opened);
@@ -116,7 +119,10 @@ async fn pull(
     notices: &Notices,
 ) -> Result<(), DriverError> {
     notices("Downloading image".to_owned());
-    let limit = [&config.image_pull_timeout, &plugin.image_pull_timeout].into_iter().flatten().find_map(|t| t.parse::<tarpan_model::Dur>().ok());
+    let limit = [&config.image_pull_timeout, &plugin.image_pull_timeout]
+        .into_iter()
+        .flatten()
+        .find_map(|t| t.parse::<tarpan_model::Dur>().ok());
     let limit = limit.map_or(PULL, |d| d.to_std());
     let options = CreateImageOptions {
         from_image: Some(reference.repository.clone()),
@@ -129,7 +135,8 @@ async fn pull(
         DriverError::start(format!("Failed to pull `{}`: {why}", reference.full()), recoverable)
     };
     let work = async {
-        let mut answers = std::pin::pin!(engine.create_image(Some(options), None, credentials(plugin, config, reference)));
+        let mut answers =
+            std::pin::pin!(engine.create_image(Some(options), None, credentials(plugin, config, reference)));
         let mut layers: HashMap<String, String> = HashMap::new();
         let mut told = tokio::time::Instant::now();
         while let Some(answer) = answers.next().await {
@@ -148,7 +155,9 @@ async fn pull(
         }
         Ok(())
     };
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(failed(format!("it took longer than {}", tarpan_model::Dur::from(limit)))))
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(failed(format!("it took longer than {}", tarpan_model::Dur::from(limit)))))
 }
 
 /// From the task's `auth` block, else from the operator's client configuration.
@@ -166,7 +175,10 @@ fn credentials(plugin: &PluginConfig, config: &TaskConfig, reference: &Reference
     let file = std::fs::read(plugin.auth.config.as_ref()?).ok()?;
     let file: serde_json::Value = serde_json::from_slice(&file).ok()?;
     let registry = reference.repository.split('/').next().filter(|r| r.contains(['.', ':']) || *r == "localhost");
-    let keys = [registry.unwrap_or("https://index.docker.io/v1/").to_owned(), format!("https://{}", registry.unwrap_or_default())];
+    let keys = [
+        registry.unwrap_or("https://index.docker.io/v1/").to_owned(),
+        format!("https://{}", registry.unwrap_or_default()),
+    ];
     let entry = keys.iter().find_map(|key| file["auths"].get(key))?;
     Some(DockerCredentials { auth: entry["auth"].as_str().map(str::to_owned), ..DockerCredentials::default() })
 }

@@ -139,7 +139,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let target = LogTarget { dir: dir.path().to_owned(), max_files: 3, max_bytes: 1 << 20 };
         let run = dir.path().join("run");
-        let lines = ["2026-11-21T10:00:00.000000001Z a\n", "2026-11-21T10:00:00.000000002Z b\n", "2026-11-21T10:00:01Z c\n"];
+        let lines =
+            ["2026-11-21T10:00:00.000000001Z a\n", "2026-11-21T10:00:00.000000002Z b\n", "2026-11-21T10:00:01Z c\n"];
         let mut first = Copier::open(&target, "t", &run, false).expect("opens");
         first.take(out(lines[0]), false);
         first.write_mark();

@@ -55,10 +55,12 @@ impl DockerDriver {
         {
             return Err(DriverError::start(format!("the Docker daemon is not running: {path} is missing"), true));
         }
-        let failed = |e: ApiError| DriverError::start(format!("failed to connect to the Docker daemon: {}", text(&e)), true);
+        let failed =
+            |e: ApiError| DriverError::start(format!("failed to connect to the Docker daemon: {}", text(&e)), true);
         let connected = Docker::connect_with_host(&host).map_err(failed)?;
         let connected = tokio::time::timeout(PATIENCE, connected.negotiate_version()).await;
-        let connected = connected.map_err(|_| DriverError::start("the Docker daemon does not answer", true))?.map_err(failed)?;
+        let connected =
+            connected.map_err(|_| DriverError::start("the Docker daemon does not answer", true))?.map_err(failed)?;
         *engine = Some(connected.clone());
         Ok(connected)
     }
@@ -67,7 +69,9 @@ impl DockerDriver {
         let engine = self.engine().await?;
         let failed = |e: ApiError| DriverError::Other(format!("the Docker daemon does not answer: {}", text(&e)));
         let answered = tokio::time::timeout(PATIENCE, engine.version()).await;
-        let version = answered.map_err(|_| DriverError::Other("the Docker daemon does not answer".to_owned()))?.map_err(failed)?;
+        let version = answered
+            .map_err(|_| DriverError::Other("the Docker daemon does not answer".to_owned()))?
+            .map_err(failed)?;
         let info = engine.info().await.map_err(failed)?;
         let bridge = engine.inspect_network("bridge", None).await.ok();
         let bridge_ip = bridge.and_then(|b| b.ipam?.config?.into_iter().find_map(|c| c.gateway)).unwrap_or_default();
@@ -103,7 +107,10 @@ impl DockerDriver {
             // A taken port may be free again at the next try; a command that is not in the image never is.
             let hopeless = ["executable file not found", "no such file or directory", "is not a directory"];
             let recoverable = !hopeless.iter().any(|h| message.contains(h));
-            return Err(DriverError::start(format!("Failed to start container {}: {message}", &id[..id.len().min(12)]), recoverable));
+            return Err(DriverError::start(
+                format!("Failed to start container {}: {message}", &id[..id.len().min(12)]),
+                recoverable,
+            ));
         }
         tracing::debug!(alloc_id = %request.alloc_id, task = request.task, took = ?started.elapsed(), "container started");
         let address = handle::address(&engine, &id).await;
@@ -136,8 +143,12 @@ impl DockerDriver {
                     self.remove_stale(engine, name, request).await?;
                 }
                 Err(error) => {
-                    let recoverable = !matches!(&error, ApiError::DockerResponseServerError { status_code: 400 | 404, .. });
-                    return Err(DriverError::start(format!("failed to create container: {}", text(&error)), recoverable));
+                    let recoverable =
+                        !matches!(&error, ApiError::DockerResponseServerError { status_code: 400 | 404, .. });
+                    return Err(DriverError::start(
+                        format!("failed to create container: {}", text(&error)),
+                        recoverable,
+                    ));
                 }
             }
         }

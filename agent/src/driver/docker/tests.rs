@@ -76,7 +76,10 @@ impl Place {
             labels: BTreeMap::new(),
             kill_signal: String::new(),
         };
-        let plugin = PluginConfig { volumes: config::Volumes { enabled: true, ..Default::default() }, ..PluginConfig::default() };
+        let plugin = PluginConfig {
+            volumes: config::Volumes { enabled: true, ..Default::default() },
+            ..PluginConfig::default()
+        };
         Place { _dir: dir, alloc, request, driver: DockerDriver::new(plugin), notices: Arc::default() }
     }
 
@@ -200,7 +203,9 @@ async fn images_are_loaded_or_their_absence_is_told() {
     assert!(error.to_string().starts_with("Failed to pull `127.0.0.1:1/nobody/nothing:1.0`: "), "{error}");
     assert_eq!(missing.notices.lock().expect("held").as_slice(), ["Downloading image"]);
 
-    let place = Place::new(json!({"image": "tarpan-test/loaded:2", "load": "image.tar", "command": "/bin/echo", "args": ["loaded"]}));
+    let place = Place::new(
+        json!({"image": "tarpan-test/loaded:2", "load": "image.tar", "command": "/bin/echo", "args": ["loaded"]}),
+    );
     let tar = place.request.dirs.local.join("image.tar");
     let script = format!(
         "docker tag {IMAGE} tarpan-test/loaded:2 && docker save -o {} tarpan-test/loaded:2 && docker rmi tarpan-test/loaded:2 >/dev/null",
@@ -221,7 +226,10 @@ async fn mistakes_are_sentences() {
         (json!({"image": IMAGE, "nonsense": 1}), "failed to parse config: unknown field `nonsense`"),
         (json!({"image": IMAGE, "ports": ["nope"]}), "Port \"nope\" not found, check network block"),
         (json!({"image": IMAGE, "privileged": true}), "Docker privileged mode is disabled on this Nomad agent"),
-        (json!({"image": IMAGE, "cap_add": ["sys_admin"]}), "driver does not allow the following capabilities: sys_admin"),
+        (
+            json!({"image": IMAGE, "cap_add": ["sys_admin"]}),
+            "driver does not allow the following capabilities: sys_admin",
+        ),
         (json!({"image": IMAGE, "command": "/not/there"}), "Failed to start container"),
     ] {
         let error = Place::new(config.clone()).start().await.err().expect("must fail").to_string();

@@ -18,7 +18,11 @@ fn newest(data: JobData) -> Signal<Vec<JobRow>> {
     let key = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone())));
     let path = move || {
         let (namespace, id) = key.get();
-        format!("/v1/jobs?namespace={}&prefix={}", paths::encode(&namespace, false), paths::encode(&format!("{id}/"), false))
+        format!(
+            "/v1/jobs?namespace={}&prefix={}",
+            paths::encode(&namespace, false),
+            paths::encode(&format!("{id}/"), false)
+        )
     };
     let found: Read<Vec<JobListStub>> = read(path, &[Topic::Job, Topic::Allocation]);
     let found = or_default(found);
@@ -38,7 +42,9 @@ fn table(rows: Signal<Vec<JobRow>>, most: usize) -> AnyView {
         let (this, href) = (first.id.clone(), paths::job(&first.namespace, &first.id));
         let name = first.id.rsplit('/').next().unwrap_or(&first.id).to_owned();
         let row = Memo::new(move |before: Option<&JobRow>| {
-            rows.with(|all| all.iter().find(|r| r.id == this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+            rows.with(|all| all.iter().find(|r| r.id == this).cloned())
+                .or_else(|| before.cloned())
+                .unwrap_or_else(|| first.clone())
         });
         view! {
             <tr>
@@ -69,7 +75,13 @@ pub fn Newest(data: JobData) -> impl IntoView {
     let texts = t();
     let rows = newest(data);
     let all = move || data.job.with(|j| paths::job_tab(&j.namespace, &j.id, "children"));
-    let content = move || if rows.with(Vec::is_empty) { view! { <p class="body t2">{texts.no_children}</p> }.into_any() } else { table(rows, ON_OVERVIEW) };
+    let content = move || {
+        if rows.with(Vec::is_empty) {
+            view! { <p class="body t2">{texts.no_children}</p> }.into_any()
+        } else {
+            table(rows, ON_OVERVIEW)
+        }
+    };
     view! {
         <Transition fallback=|| ()>
             {panel(texts.children, view! { <span class="t3">{move || rows.with(Vec::len)}</span> }, view! { <a class="link t12" href=all>{texts.all}</a> }, content)}
@@ -81,7 +93,13 @@ pub fn Newest(data: JobData) -> impl IntoView {
 pub fn Children(data: JobData) -> impl IntoView {
     let texts = t();
     let rows = newest(data);
-    let content = move || if rows.with(Vec::is_empty) { blank("jobs", texts.no_children, texts.no_children_text, ()) } else { table(rows, 500) };
+    let content = move || {
+        if rows.with(Vec::is_empty) {
+            blank("jobs", texts.no_children, texts.no_children_text, ())
+        } else {
+            table(rows, 500)
+        }
+    };
     let count = move || fill(texts.n_children, &[&rows.with(Vec::len).to_string()]);
     view! { <div class="pad"><Transition fallback=|| ()>{panel(texts.children, view! { <span class="t3">{count}</span> }, (), content)}</Transition></div> }
 }

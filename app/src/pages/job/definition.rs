@@ -16,7 +16,10 @@ use crate::paths::v1_job;
 #[component]
 pub fn Definition(data: JobData) -> impl IntoView {
     let texts = t();
-    let source: Read<JobSubmission> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}", j.version))), &[]);
+    let source: Read<JobSubmission> = read(
+        move || data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}", j.version))),
+        &[],
+    );
     let json: Read<Value> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "")), &[Topic::Job]);
     let source = or_default(source);
     let as_json = RwSignal::new(false);
@@ -29,14 +32,27 @@ pub fn Definition(data: JobData) -> impl IntoView {
             true => source.with(|s| s.source.clone()),
             false => serde_json::to_string_pretty(&value.get()).unwrap_or_default(),
         });
-        let name = move || data.job.with_untracked(|j| format!("{}.{}", j.id.replace('/', "-"), if has_source() && !as_json.get_untracked() { "nomad.hcl" } else { "json" }));
+        let name = move || {
+            data.job.with_untracked(|j| {
+                format!(
+                    "{}.{}",
+                    j.id.replace('/', "-"),
+                    if has_source() && !as_json.get_untracked() { "nomad.hcl" } else { "json" }
+                )
+            })
+        };
         let end = view! {
             {move || has_source().then(|| view! { <div class="seg" role="group" aria-label=texts.form>{choose(false, "HCL")}{choose(true, "JSON")}</div> })}
             {move || copy_button(text.get(), texts.copy)}
             <button type="button" class="btn small ghost" on:click=move |_| dom::download_text(&name(), &text.get_untracked())>{icon("download")}{texts.download}</button>
         };
         let note = move || (!has_source()).then(|| view! { <span class="t12 t3">{texts.no_source}</span> });
-        panel(texts.definition, note, end, view! { <pre class="code" tabindex="0" aria-label=texts.definition>{move || text.get()}</pre> })
+        panel(
+            texts.definition,
+            note,
+            end,
+            view! { <pre class="code" tabindex="0" aria-label=texts.definition>{move || text.get()}</pre> },
+        )
     };
     view! { <div class="pad"><Loaded read=json view=content/></div> }
 }

@@ -40,7 +40,9 @@ pub fn DispatchForm(data: JobData) -> impl IntoView {
     let open = move || meta.with(|m| payload.with(|p| missing(&parameters.get(), m, p)));
     let command_line = move || {
         let has_payload = payload.with(|p| !p.is_empty());
-        data.job.with(|j| actions::dispatch_command(&j.namespace, &j.id, &meta.with(|m| given(&parameters.get(), m)), has_payload))
+        data.job.with(|j| {
+            actions::dispatch_command(&j.namespace, &j.id, &meta.with(|m| given(&parameters.get(), m)), has_payload)
+        })
     };
     let send = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -91,7 +93,8 @@ pub fn DispatchForm(data: JobData) -> impl IntoView {
     };
     let missing_hint = move || {
         let names = open();
-        (!names.is_empty()).then(|| view! { <span class="t12 t3">{fill(texts.still_missing, &[&names.join(", ")])}</span> })
+        (!names.is_empty())
+            .then(|| view! { <span class="t12 t3">{fill(texts.still_missing, &[&names.join(", ")])}</span> })
     };
     let content = view! {
         <form class="body stack stack-4" on:submit=send>
@@ -113,7 +116,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_and_what_is_sent() {
-        let p = Parameterized { payload: "required".into(), meta_required: vec!["budget".into()], meta_optional: vec!["who".into(), "why".into()] };
+        let p = Parameterized {
+            payload: "required".into(),
+            meta_required: vec!["budget".into()],
+            meta_optional: vec!["who".into(), "why".into()],
+        };
         let mut meta = BTreeMap::from([("who".to_owned(), "me".to_owned()), ("why".to_owned(), String::new())]);
         assert_eq!(missing(&p, &meta, ""), ["budget", "payload"]);
         meta.insert("budget".into(), "200".into());

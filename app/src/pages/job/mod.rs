@@ -78,7 +78,9 @@ pub fn job_badge(t: &Texts, job: &Job, allocs: &[AllocListStub], deployments: &[
         _ if active.is_some() => Badge::new(Kind::Canary, t.deploying),
         "pending" => Badge::new(Kind::Pending, t.pending),
         _ if counts.running == 0 && counts.starting > 0 => Badge::new(Kind::Pending, t.starting),
-        _ if job.type_ == "service" && (counts.running as i64) < job.groups.iter().map(|g| g.count).sum() => Badge::new(Kind::Degraded, t.degraded),
+        _ if job.type_ == "service" && (counts.running as i64) < job.groups.iter().map(|g| g.count).sum() => {
+            Badge::new(Kind::Degraded, t.degraded)
+        }
         _ => Badge::new(Kind::Running, t.running),
     }
 }
@@ -144,7 +146,12 @@ fn Head(data: JobData, tab: Memo<String>) -> impl IntoView {
             items.extend([("allocations", texts.allocations, Some(allocs)), ("services", texts.services, None)]);
         }
         let current = tab.get();
-        tabs(items.into_iter().map(|(name, text, n)| (paths::job_tab(&namespace, &id, name), text, n, name == current)).collect())
+        tabs(
+            items
+                .into_iter()
+                .map(|(name, text, n)| (paths::job_tab(&namespace, &id, name), text, n, name == current))
+                .collect(),
+        )
     };
     let about = move || data.job.with(|j| format!("{} · {} {}", j.kind(), texts.version_l, j.version));
     view! {
@@ -165,7 +172,18 @@ fn Head(data: JobData, tab: Memo<String>) -> impl IntoView {
 #[component]
 fn Actions(data: JobData) -> impl IntoView {
     let texts = t();
-    let state = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone(), j.stop || j.status == "dead", j.is_periodic(), j.is_parameterized(), j.stop)));
+    let state = Memo::new(move |_| {
+        data.job.with(|j| {
+            (
+                j.namespace.clone(),
+                j.id.clone(),
+                j.stop || j.status == "dead",
+                j.is_periodic(),
+                j.is_parameterized(),
+                j.stop,
+            )
+        })
+    });
     let purge = RwSignal::new(false);
     let extra = move || {
         view! {
@@ -177,7 +195,8 @@ fn Actions(data: JobData) -> impl IntoView {
     };
     move || {
         let (namespace, id, dead, periodic, parameterized, stopped) = state.get();
-        let running = move || data.allocs.with_untracked(|a| a.iter().filter(|a| a.client_status == "running").count() as u64);
+        let running =
+            move || data.allocs.with_untracked(|a| a.iter().filter(|a| a.client_status == "running").count() as u64);
         let key = (namespace.clone(), id.clone());
         let force = {
             let key = key.clone();
@@ -223,7 +242,9 @@ fn Body(data: JobData, tab: Memo<String>) -> impl IntoView {
 fn Allocations(data: JobData) -> impl IntoView {
     let texts = t();
     let table = view! { <AllocTable allocs=data.allocs columns=Columns { client: true, job: false }/> };
-    let content = move || data.allocs.with(Vec::is_empty).then(|| blank("play", texts.no_allocations, texts.no_allocations_text, ()));
+    let content = move || {
+        data.allocs.with(Vec::is_empty).then(|| blank("play", texts.no_allocations, texts.no_allocations_text, ()))
+    };
     view! { <div class="pad">{panel(texts.allocations, view! { <span class="t3">{move || data.allocs.with(Vec::len)}</span> }, (), view! { {table}{content} })}</div> }
 }
 
@@ -272,7 +293,8 @@ fn Deployments(data: JobData) -> impl IntoView {
 #[component]
 fn Services(data: JobData) -> impl IntoView {
     let texts = t();
-    let services: Read<Vec<ServiceInstance>> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/services")), &[Topic::Service, Topic::Allocation]);
+    let services: Read<Vec<ServiceInstance>> =
+        read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/services")), &[Topic::Service, Topic::Allocation]);
     view! {
         <div class="pad">
             {panel(texts.services, (), (), view! { <Loaded read=services view=|found| view! { <super::services::InstanceTable found=found/> }.into_any()/> })}

@@ -21,7 +21,12 @@ pub fn Overview(data: JobData) -> impl IntoView {
     let texts = t();
     let parent = Memo::new(move |_| data.job.with(Job::is_parent));
     let active = Memo::new(move |_| {
-        data.deployments.with(|all| all.iter().filter(|d| matches!(d.status.as_str(), "running" | "paused" | "pending")).max_by_key(|d| d.create_index).cloned())
+        data.deployments.with(|all| {
+            all.iter()
+                .filter(|d| matches!(d.status.as_str(), "running" | "paused" | "pending"))
+                .max_by_key(|d| d.create_index)
+                .cloned()
+        })
     });
     let recent = Memo::new(move |_| data.allocs.with(|a| a.iter().take(12).cloned().collect::<Vec<_>>()));
     let all = move || data.job.with(|j| paths::job_tab(&j.namespace, &j.id, "allocations"));
@@ -102,13 +107,29 @@ impl Progress {
         let n_of = |n: i64, m: i64| fill(t.n_of_m, &[&n.to_string(), &m.to_string()]);
         let mut all = Vec::new();
         if self.desired_canaries > 0 {
-            all.push((t.place_canaries, n_of(self.canaries, self.desired_canaries), self.canaries >= self.desired_canaries));
-            all.push((t.healthy_step, n_of(self.healthy.min(self.desired_canaries), self.desired_canaries), self.healthy >= self.desired_canaries));
-            all.push((t.promote, if self.needs_promotion { t.waiting_for_you } else { t.done }.to_owned(), !self.needs_promotion));
+            all.push((
+                t.place_canaries,
+                n_of(self.canaries, self.desired_canaries),
+                self.canaries >= self.desired_canaries,
+            ));
+            all.push((
+                t.healthy_step,
+                n_of(self.healthy.min(self.desired_canaries), self.desired_canaries),
+                self.healthy >= self.desired_canaries,
+            ));
+            all.push((
+                t.promote,
+                if self.needs_promotion { t.waiting_for_you } else { t.done }.to_owned(),
+                !self.needs_promotion,
+            ));
         } else {
             all.push((t.place, n_of(self.placed, self.desired), self.placed >= self.desired));
         }
-        all.push((t.roll_out, fill(t.n_of_m_healthy, &[&self.healthy.to_string(), &self.desired.to_string()]), self.healthy >= self.desired));
+        all.push((
+            t.roll_out,
+            fill(t.n_of_m_healthy, &[&self.healthy.to_string(), &self.desired.to_string()]),
+            self.healthy >= self.desired,
+        ));
         all.push((t.done, String::new(), false));
         let first_open = all.iter().position(|(_, _, done)| !done).unwrap_or(all.len());
         let step = |i: usize| match i.cmp(&first_open) {
@@ -179,7 +200,10 @@ fn squares_by_version(texts: &'static Texts, data: JobData, deployment: &Deploym
     let mut versions: BTreeMap<u64, Vec<AllocListStub>> = BTreeMap::new();
     versions.entry(deployment.job_version).or_default();
     data.allocs.with(|all| {
-        for alloc in all.iter().filter(|a| matches!(a.client_status.as_str(), "running" | "pending") || (a.job_version == deployment.job_version && a.desired_status == "run")) {
+        for alloc in all.iter().filter(|a| {
+            matches!(a.client_status.as_str(), "running" | "pending")
+                || (a.job_version == deployment.job_version && a.desired_status == "run")
+        }) {
             versions.entry(alloc.job_version).or_default().push(alloc.clone());
         }
     });
@@ -205,7 +229,11 @@ pub fn alloc_squares(texts: &Texts, allocs: &[AllocListStub]) -> Vec<Square> {
     allocs.sort_by(|a, b| a.name.cmp(&b.name));
     let square = |a: &&AllocListStub| {
         let badge = alloc_badge(texts, &a.desired_status, &a.client_status, a.deployment_status.as_ref());
-        Square { kind: badge.kind, label: format!("{} {}", instance(&a.name), badge.word.to_lowercase()), href: paths::alloc(&a.id) }
+        Square {
+            kind: badge.kind,
+            label: format!("{} {}", instance(&a.name), badge.word.to_lowercase()),
+            href: paths::alloc(&a.id),
+        }
     };
     allocs.iter().map(square).collect()
 }
@@ -231,7 +259,12 @@ fn Groups(data: JobData) -> impl IntoView {
     panel(texts.groups, view! { <span class="t3">{move || groups.with(Vec::len)}</span> }, (), table)
 }
 
-fn group_row(texts: &'static Texts, data: JobData, key: &(String, String, bool), group: Group) -> impl IntoView + use<> {
+fn group_row(
+    texts: &'static Texts,
+    data: JobData,
+    key: &(String, String, bool),
+    group: Group,
+) -> impl IntoView + use<> {
     let name = group.name.clone();
     let current = move || {
         let of: Vec<_> = data.allocs.with(|all| {
@@ -313,11 +346,23 @@ fn TimeLine(data: JobData) -> impl IntoView {
     let texts = t();
     let items = move || {
         let mut items: Vec<(i64, Kind, String, String)> = Vec::new();
-        data.job.with(|j| items.push((j.submit_time, Kind::Accent, fill(texts.version_submitted, &[&j.version.to_string()]), String::new())));
+        data.job.with(|j| {
+            items.push((
+                j.submit_time,
+                Kind::Accent,
+                fill(texts.version_submitted, &[&j.version.to_string()]),
+                String::new(),
+            ))
+        });
         data.deployments.with(|all| {
             for d in all.iter().filter(|d| d.modify_time > 0) {
                 let Badge { kind, word, .. } = crate::status::deployment_badge(texts, &d.status, false);
-                items.push((d.modify_time, kind, format!("{} · {word}", fill(texts.deployment_of, &[&d.job_version.to_string()])), d.status_description.clone()));
+                items.push((
+                    d.modify_time,
+                    kind,
+                    format!("{} · {word}", fill(texts.deployment_of, &[&d.job_version.to_string()])),
+                    d.status_description.clone(),
+                ));
             }
         });
         data.allocs.with(|all| {
@@ -335,7 +380,6 @@ fn TimeLine(data: JobData) -> impl IntoView {
     panel(texts.time_line, (), (), view! { <div class="body"><ol class="trace">{items}</ol></div> })
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,10 +392,24 @@ mod tests {
         let said = |p: Progress| p.steps(t).into_iter().map(|(n, d, s)| format!("{n} {d} {s:?}")).collect::<Vec<_>>();
         let plain = Progress { placed: 2, healthy: 1, desired: 2, ..Default::default() };
         assert_eq!(said(plain), ["Place 2 of 2 Done", "Roll out 1 of 2 healthy Now", "Done  Next"]);
-        let canary = Progress { canaries: 2, desired_canaries: 2, placed: 2, healthy: 2, desired: 6, needs_promotion: true, ..Default::default() };
+        let canary = Progress {
+            canaries: 2,
+            desired_canaries: 2,
+            placed: 2,
+            healthy: 2,
+            desired: 6,
+            needs_promotion: true,
+            ..Default::default()
+        };
         assert_eq!(
             said(canary),
-            ["Place canaries 2 of 2 Done", "Healthy 2 of 2 Done", "Promote waiting for you Now", "Roll out 2 of 6 healthy Next", "Done  Next"]
+            [
+                "Place canaries 2 of 2 Done",
+                "Healthy 2 of 2 Done",
+                "Promote waiting for you Now",
+                "Roll out 2 of 6 healthy Next",
+                "Done  Next"
+            ]
         );
     }
 }

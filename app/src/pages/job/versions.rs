@@ -16,7 +16,8 @@ use crate::shapes;
 
 #[component]
 pub fn Versions(data: JobData) -> impl IntoView {
-    let versions: Read<shapes::Versions> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/versions?diffs=true")), &[Topic::Job]);
+    let versions: Read<shapes::Versions> =
+        read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/versions?diffs=true")), &[Topic::Job]);
     view! { <div class="pad stack stack-4"><Loaded read=versions view=move |found| list(data, found)/></div> }
 }
 

@@ -31,18 +31,29 @@ pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
     let content = move || {
         let found = or_default(allocs);
         let allocs = Memo::new(move |_| newest_first(found.get()));
-        let data = JobData { job: or_default(job), allocs: allocs.into(), evals: or_default(evals), deployments: or_default(deployments) };
+        let data = JobData {
+            job: or_default(job),
+            allocs: allocs.into(),
+            evals: or_default(evals),
+            deployments: or_default(deployments),
+        };
         let newest = move || {
             let version = data.job.with(|j| j.version);
-            data.deployments.with(|all| all.iter().filter(|d| d.job_version == version).max_by_key(|d| d.create_index).cloned())
+            data.deployments
+                .with(|all| all.iter().filter(|d| d.job_version == version).max_by_key(|d| d.create_index).cloned())
         };
         let badge = move || {
             let blocked = data.evals.with(|e| blocked_eval(e).is_some());
             data.job.with(|j| data.allocs.with(|a| data.deployments.with(|d| pill(job_badge(texts, j, a, d, blocked)))))
         };
-        let done = move || newest().filter(|d| d.status == "successful").map(|d| note("good", Kind::Complete, fill(texts.version_is_healthy, &[&d.job_version.to_string()])));
+        let done = move || {
+            newest()
+                .filter(|d| d.status == "successful")
+                .map(|d| note("good", Kind::Complete, fill(texts.version_is_healthy, &[&d.job_version.to_string()])))
+        };
         let panel = move || newest().filter(|d| d.status == "running").map(|d| deployment(texts, data, &d));
-        let failed = move || newest().filter(|d| d.status == "failed").map(|d| note("bad", Kind::Failed, d.status_description));
+        let failed =
+            move || newest().filter(|d| d.status == "failed").map(|d| note("bad", Kind::Failed, d.status_description));
         view! {
             <div class="row wrap">{badge}</div>
             {move || why_not_running(data)}
@@ -50,7 +61,8 @@ pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
             {move || (!allocs.with(Vec::is_empty)).then(|| view! { <section class="panel"><AllocTable allocs=allocs columns=Columns { client: true, job: false }/></section> })}
         }
     };
-    let eval_link = (!eval.is_empty()).then(|| view! { <a class="link mono t12" href=paths::eval(&eval)>{texts.evaluation}" "{short(&eval)}</a> });
+    let eval_link = (!eval.is_empty())
+        .then(|| view! { <a class="link mono t12" href=paths::eval(&eval)>{texts.evaluation}" "{short(&eval)}</a> });
     view! {
         <header class="row"><h2>{texts.running_now}</h2>{eval_link}<span class="grow"></span><a class="btn small" href=href>{icon("jobs")}{texts.open_the_job}</a></header>
         <div class="plan-sum stack stack-3" role="status"><Transition fallback=|| ()>{content()}</Transition></div>

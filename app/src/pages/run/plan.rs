@@ -52,7 +52,8 @@ pub fn Plan(draft: Draft) -> impl IntoView {
         let Some(job) = draft.checked.with(|c| c.job.clone()).filter(|_| draft.fresh.get()) else { return };
         leptos::task::spawn_local(async move {
             dom::sleep_ms(PLAN_MS).await;
-            let current = move |job: &Value| draft.checked.try_with_untracked(|c| c.job.as_ref() == Some(job)) == Some(true);
+            let current =
+                move |job: &Value| draft.checked.try_with_untracked(|c| c.job.as_ref() == Some(job)) == Some(true);
             let Some((namespace, id)) = key_of(&job).filter(|_| current(&job)) else { return };
             let body = json!({ "Job": job, "Diff": true });
             let answer = client.get_value().put::<_, JobPlanResponse>(&v1_job(&namespace, &id, "/plan"), &body).await;
@@ -64,13 +65,21 @@ pub fn Plan(draft: Draft) -> impl IntoView {
             }
         });
     });
-    let old = move || draft.text.with(|t| !t.trim().is_empty()) && draft.errors() > 0 && planned.with(|p| matches!(p, Planned::Answer(_)));
+    let old = move || {
+        draft.text.with(|t| !t.trim().is_empty())
+            && draft.errors() > 0
+            && planned.with(|p| matches!(p, Planned::Answer(_)))
+    };
     let body = move || match planned.get() {
         Planned::Nothing => view! { <p class="plan-sum t2">{texts.plan_appears_here}</p> }.into_any(),
         Planned::Failed(text) => view! { <div class="plan-sum">{note("bad", Kind::Failed, text)}</div> }.into_any(),
         Planned::Answer(answer) => shown(&answer),
     };
-    let as_command = move || draft.key().map(|(_, id)| view! { <div class="plan-sum">{command(format!("tarpan job plan {id}.nomad.hcl"))}</div> });
+    let as_command = move || {
+        draft
+            .key()
+            .map(|(_, id)| view! { <div class="plan-sum">{command(format!("tarpan job plan {id}.nomad.hcl"))}</div> })
+    };
     view! {
         <header class="row"><h2>{texts.plan}</h2><span class="tag">{texts.as_you_type}</span></header>
         {move || old().then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, texts.plan_is_old)}</div> })}
@@ -94,9 +103,11 @@ fn shown(answer: &JobPlanResponse) -> AnyView {
             </section>
         }
     });
-    let warnings = (!answer.warnings.is_empty()).then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, answer.warnings.clone())}</div> });
+    let warnings = (!answer.warnings.is_empty())
+        .then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, answer.warnings.clone())}</div> });
     let launch = answer.next_periodic_launch.0;
-    let launch = (!launch.is_zero()).then(|| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.0/></p> });
+    let launch = (!launch.is_zero())
+        .then(|| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.0/></p> });
     let diff = answer.diff.as_ref().map(|d| {
         let title = if answer.job_modify_index == 0 { texts.new_job } else { texts.changes };
         view! { <section><header class="row between"><h3>{title}</h3></header>{diff_view(d)}</section> }
@@ -118,7 +129,10 @@ mod tests {
 
     #[test]
     fn what_would_happen() {
-        let groups = [DesiredUpdates { place: 2, ignore: 1, ..Default::default() }, DesiredUpdates { place: 1, stop: 1, ..Default::default() }];
+        let groups = [
+            DesiredUpdates { place: 2, ignore: 1, ..Default::default() },
+            DesiredUpdates { place: 1, stop: 1, ..Default::default() },
+        ];
         assert_eq!(summary(texts_of(Lang::En), &groups), [(3, "added"), (1, "stopped"), (1, "unchanged")]);
     }
 }

@@ -159,7 +159,11 @@ impl Command for ReconcileSummaries {
             return Err(Fail::usage("This command takes no arguments"));
         }
         let client = self.client.client()?;
-        let _: Value = client.touch("/v1/system/reconcile/summaries").await.doing("Error running system summary reconciliation")?.value;
+        let _: Value = client
+            .touch("/v1/system/reconcile/summaries")
+            .await
+            .doing("Error running system summary reconciliation")?
+            .value;
         Ok(0)
     }
 }
@@ -182,8 +186,11 @@ impl Command for RaftPeers {
             return Err(Fail::usage("This command takes no arguments"));
         }
         let client = self.client.client()?;
-        let peers: RaftConfigurationResponse =
-            client.raft_configuration().await.doing("Error getting peers: failed to retrieve raft configuration")?.value;
+        let peers: RaftConfigurationResponse = client
+            .raft_configuration()
+            .await
+            .doing("Error getting peers: failed to retrieve raft configuration")?
+            .value;
         let mut table = Table::new(["Node", "ID", "Address", "State", "Voter", "RaftProtocol"]);
         for p in &peers.servers {
             let state = if p.leader { "leader" } else { "follower" };

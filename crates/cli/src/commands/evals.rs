@@ -99,7 +99,11 @@ impl EvalStatus {
             out.push_str(&format!("{}{}\n", title("Placed Allocations"), allocs::placed(&placed, self.verbose, now)));
         }
         if !e.failed_tg_allocs.is_empty() {
-            out.push_str(&format!("{}{}\n", title("Failed Placements"), metric::failures(&e.failed_tg_allocs, "", "\n")));
+            out.push_str(&format!(
+                "{}{}\n",
+                title("Failed Placements"),
+                metric::failures(&e.failed_tg_allocs, "", "\n")
+            ));
             if !e.blocked_eval.is_empty() {
                 let blocked = short(&e.blocked_eval, self.verbose);
                 out.push_str(&format!("\nEvaluation {blocked:?} waiting for additional capacity to place remainder\n"));
@@ -248,7 +252,10 @@ impl Command for EvalList {
             false => println!("{}", list(&answer.value, self.verbose)),
         }
         if let Some(token) = answer.next_token {
-            println!("\nResults have been paginated. To get the next page run:\n\n{} eval list -page-token {token}", output::program());
+            println!(
+                "\nResults have been paginated. To get the next page run:\n\n{} eval list -page-token {token}",
+                output::program()
+            );
         }
         output::hint("View evaluations", &self.client.address(), "/ui/evaluations");
         Ok(0)
@@ -256,8 +263,16 @@ impl Command for EvalList {
 }
 
 fn list(evals: &[Evaluation], verbose: bool) -> String {
-    let mut table =
-        Table::new(["ID", "Priority", "Triggered By", "Job ID", "Namespace", "Node ID", "Status", "Placement Failures"]);
+    let mut table = Table::new([
+        "ID",
+        "Priority",
+        "Triggered By",
+        "Job ID",
+        "Namespace",
+        "Node ID",
+        "Status",
+        "Placement Failures",
+    ]);
     for e in evals {
         table.row([
             short(&e.id, verbose).to_owned(),

@@ -92,7 +92,8 @@ fn readable(name: &str, text: &str) -> Result<(), Fail> {
 
 /// Files to lay out: what was named itself, and of directories what looks like HCL of ours.
 fn collect(path: &Path, recursive: bool, named: bool, out: &mut Vec<PathBuf>) -> Result<(), Fail> {
-    let meta = std::fs::metadata(path).map_err(|e| Fail::new(format!("Error: No file or directory at {}: {e}", path.display())))?;
+    let meta = std::fs::metadata(path)
+        .map_err(|e| Fail::new(format!("Error: No file or directory at {}: {e}", path.display())))?;
     if !meta.is_dir() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         if named || name.ends_with(".nomad") || name.ends_with(".hcl") {

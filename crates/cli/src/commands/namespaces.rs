@@ -174,7 +174,8 @@ impl Command for Apply {
                 specification("stdin", &text)?
             }
             file if Path::new(file).is_file() => {
-                let text = std::fs::read_to_string(file).map_err(|e| Fail::new(format!("Error reading {file}: {e}")))?;
+                let text =
+                    std::fs::read_to_string(file).map_err(|e| Fail::new(format!("Error reading {file}: {e}")))?;
                 specification(file, &text)?
             }
             name => json!({ "Name": name }),
@@ -200,12 +201,18 @@ fn specification(file: &str, text: &str) -> Result<Value, Fail> {
             "description" => ("Description", plain(&item.value)),
             "quota" => ("Quota", plain(&item.value)),
             "meta" => ("Meta", plain(&item.value)),
-            "capabilities" => ("Capabilities", renamed(&item.value, &[
-                ("enabled_task_drivers", "EnabledTaskDrivers"),
-                ("disabled_task_drivers", "DisabledTaskDrivers"),
-                ("enabled_network_modes", "EnabledNetworkModes"),
-                ("disabled_network_modes", "DisabledNetworkModes"),
-            ])),
+            "capabilities" => (
+                "Capabilities",
+                renamed(
+                    &item.value,
+                    &[
+                        ("enabled_task_drivers", "EnabledTaskDrivers"),
+                        ("disabled_task_drivers", "DisabledTaskDrivers"),
+                        ("enabled_network_modes", "EnabledNetworkModes"),
+                        ("disabled_network_modes", "DisabledNetworkModes"),
+                    ],
+                ),
+            ),
             "node_pool_config" => ("NodePoolConfiguration", renamed(&item.value, LISTS)),
             "vault" => ("VaultConfiguration", renamed(&item.value, LISTS)),
             "consul" => ("ConsulConfiguration", renamed(&item.value, LISTS)),

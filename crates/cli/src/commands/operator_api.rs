@@ -77,7 +77,11 @@ impl Command for OperatorApi {
             let part = part.map_err(|e| Fail::new(format!("Error reading the answer: {e}")))?;
             out.write_all(&part).and_then(|()| out.flush()).map_err(Fail::new)?;
         }
-        if status.is_success() { Ok(0) } else { Err(Fail::new(format!("Unexpected response code: {}", status.as_u16()))) }
+        if status.is_success() {
+            Ok(0)
+        } else {
+            Err(Fail::new(format!("Unexpected response code: {}", status.as_u16())))
+        }
     }
 }
 

@@ -42,7 +42,9 @@ impl Command for List {
 fn list(all: &[NamespaceServices], namespaces: bool) -> String {
     let mut rows: Vec<(&str, &str, String)> = Vec::new();
     for namespace in all {
-        rows.extend(namespace.services.iter().map(|s| (s.service_name.as_str(), namespace.namespace.as_str(), tags(&s.tags))));
+        rows.extend(
+            namespace.services.iter().map(|s| (s.service_name.as_str(), namespace.namespace.as_str(), tags(&s.tags))),
+        );
     }
     rows.sort();
     let mut table = match namespaces {

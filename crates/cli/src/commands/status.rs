@@ -34,7 +34,8 @@ impl Command for Status {
 impl Status {
     async fn one(&self, word: &str, jobs: job::status::JobStatus) -> Outcome {
         let client = self.client.client()?;
-        let found = client.search(&tarpan_api::Query::new(), word, "all").await.doing("Error querying search with id")?;
+        let found =
+            client.search(&tarpan_api::Query::new(), word, "all").await.doing("Error querying search with id")?;
         let mut hits: Vec<(String, Vec<String>)> =
             found.value.matches.into_iter().filter(|(_, ids)| !ids.is_empty()).collect();
         // A job of exactly this name is meant before anything that begins so.
@@ -42,7 +43,8 @@ impl Status {
             return jobs.one(word).await;
         }
         if hits.len() > 1 {
-            let lines: Vec<String> = hits.iter().map(|(kind, ids)| format!("{}:\n{}", kind_name(kind), ids.join(", "))).collect();
+            let lines: Vec<String> =
+                hits.iter().map(|(kind, ids)| format!("{}:\n{}", kind_name(kind), ids.join(", "))).collect();
             return Err(Fail::new(format!("Multiple matches found for id {word:?}\n\n{}", lines.join("\n\n"))));
         }
         let Some((kind, ids)) = hits.pop() else {

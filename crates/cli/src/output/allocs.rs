@@ -3,7 +3,7 @@
 use tarpan_api::wire::AllocListStub;
 use tarpan_model::time::UnixNanos;
 
-use super::time::{ago_or_stamp, ago};
+use super::time::{ago, ago_or_stamp};
 use super::{Table, short};
 
 /// The table of `job status` and `job allocs`; verbose adds evaluation and node name and shows everything in full.
@@ -13,7 +13,16 @@ pub fn table(stubs: &[AllocListStub], verbose: bool, now: UnixNanos) -> String {
     }
     let heading: &[&str] = match verbose {
         true => &[
-            "ID", "Eval ID", "Node ID", "Node Name", "Task Group", "Version", "Desired", "Status", "Created", "Modified",
+            "ID",
+            "Eval ID",
+            "Node ID",
+            "Node Name",
+            "Task Group",
+            "Version",
+            "Desired",
+            "Status",
+            "Created",
+            "Modified",
         ],
         false => &["ID", "Node ID", "Task Group", "Version", "Desired", "Status", "Created", "Modified"],
     };

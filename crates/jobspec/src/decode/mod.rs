@@ -67,7 +67,10 @@ impl Decoder<'_> {
                 self.eval.found.push(Found {
                     severity: crate::Severity::Error,
                     summary: "Attribute redefined".to_owned(),
-                    detail: format!("The argument {:?} was already set at {{}}. Each argument may be set only once.", name.text),
+                    detail: format!(
+                        "The argument {:?} was already set at {{}}. Each argument may be set only once.",
+                        name.text
+                    ),
                     span: Some(name.span),
                     related: Some((*first, "The first definition".to_owned())),
                 });

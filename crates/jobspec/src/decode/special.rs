@@ -19,8 +19,16 @@ pub(super) fn extra_names(schema: &Schema) -> impl Iterator<Item = &'static str>
         "Job" => &["task", "vault", "secret"],
         "TaskGroup" => &["vault", "secret"],
         "Constraint" => &[
-            "distinct_hosts", "distinct_property", "regexp", "version", "semver", "set_contains", "set_contains_all",
-            "set_contains_any", "is_set", "is_not_set",
+            "distinct_hosts",
+            "distinct_property",
+            "regexp",
+            "version",
+            "semver",
+            "set_contains",
+            "set_contains_all",
+            "set_contains_any",
+            "is_set",
+            "is_not_set",
         ],
         "Affinity" => &["regexp", "version", "semver", "set_contains", "set_contains_all", "set_contains_any"],
         _ => &[],
@@ -75,7 +83,13 @@ fn set_dur(block: &mut dyn Block, json: &str, value: Dur) {
 
 impl Decoder<'_> {
     /// Constraint shortcuts: `version = ">= 2"` sets the operator and the right side.
-    pub(super) fn special_attribute(&mut self, attribute: &Attribute, target: &mut dyn Block, scope: &Scope<'_>, path: &str) -> bool {
+    pub(super) fn special_attribute(
+        &mut self,
+        attribute: &Attribute,
+        target: &mut dyn Block,
+        scope: &Scope<'_>,
+        path: &str,
+    ) -> bool {
         let schema = target.schema().name;
         if schema != "Constraint" && schema != "Affinity" {
             return false;
@@ -114,7 +128,13 @@ impl Decoder<'_> {
     }
 
     /// Blocks that the schema doesn't have where a jobspec takes them.
-    pub(super) fn special_block(&mut self, view: &View<'_>, target: &mut dyn Block, scope: &Scope<'_>, path: &str) -> bool {
+    pub(super) fn special_block(
+        &mut self,
+        view: &View<'_>,
+        target: &mut dyn Block,
+        scope: &Scope<'_>,
+        path: &str,
+    ) -> bool {
         match (target.schema().name, view.kind.text.as_str()) {
             // Read by `job` and `hand_down` in their own turn.
             ("Job" | "TaskGroup", "vault" | "secret") | ("Job", "task" | "group") => true,
@@ -353,4 +373,3 @@ fn copy(from: &dyn Block, to: &mut dyn Block) {
         }
     }
 }
-

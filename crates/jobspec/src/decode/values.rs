@@ -19,18 +19,20 @@ impl Decoder<'_> {
         let result = match slot {
             SlotMut::Str(place) => text(&value).map(|v| *place = Some(v)),
             SlotMut::Int(place) => whole(&value).map(|v| *place = Some(v)),
-            SlotMut::Uint(place) => {
-                whole(&value).and_then(|v| u64::try_from(v).map_err(|_| "a number of 0 or more is required".to_owned())).map(|v| *place = Some(v))
-            }
+            SlotMut::Uint(place) => whole(&value)
+                .and_then(|v| u64::try_from(v).map_err(|_| "a number of 0 or more is required".to_owned()))
+                .map(|v| *place = Some(v)),
             SlotMut::Bool(place) => {
                 value.to_bool().ok_or_else(|| "a bool is required".to_owned()).map(|v| *place = Some(v))
             }
-            SlotMut::Duration(place) => return match duration(&value) {
-                Ok(v) => *place = Some(v),
-                Err(reason) => {
-                    self.eval.error(span, "Unsuitable value type", format!("Unsuitable duration value: {reason}"));
-                }
-            },
+            SlotMut::Duration(place) => {
+                return match duration(&value) {
+                    Ok(v) => *place = Some(v),
+                    Err(reason) => {
+                        self.eval.error(span, "Unsuitable value type", format!("Unsuitable duration value: {reason}"));
+                    }
+                };
+            }
             SlotMut::Strs(place) => list(&value, text).map(|v| *place = Some(v)),
             SlotMut::Ints(place) => list(&value, whole).map(|v| *place = Some(v)),
             SlotMut::Map(place) => map(&value, text).map(|v| *place = Some(v)),
@@ -79,7 +81,11 @@ impl Decoder<'_> {
                     entries.insert(attribute.name.text.clone(), value);
                 }
                 Err(reason) => {
-                    self.eval.error(attribute.expr.span, "Unsuitable value type", format!("Unsuitable value: {reason}"));
+                    self.eval.error(
+                        attribute.expr.span,
+                        "Unsuitable value type",
+                        format!("Unsuitable value: {reason}"),
+                    );
                 }
             }
         }

@@ -194,7 +194,9 @@ fn range(args: &[Value], call: &mut Call<'_>) -> Outcome {
     let mut at = start;
     while if down { at > end } else { at < end } {
         if items.len() >= 1024 || items.len() as u64 > call.work {
-            return Err(failed("more than 1024 values were generated; either decrease the difference or use a smaller step"));
+            return Err(failed(
+                "more than 1024 values were generated; either decrease the difference or use a smaller step",
+            ));
         }
         items.push(Value::Number(at.clone()));
         at = at.add(&step).ok_or_else(|| failed("the numbers are too large"))?;

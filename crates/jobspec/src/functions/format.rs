@@ -3,7 +3,7 @@
 use super::encoding::{json, json_str};
 use super::{Call, Outcome, Problem, bad, failed, functions, str_at};
 use crate::number::Number;
-use crate::value::{Value, SeqKind};
+use crate::value::{SeqKind, Value};
 
 functions! {
     format(format: Str .. args: Nullable) "Text with values in it: %s, %d, %05.1f, %q, %t, %v, %x." = |a, c| {
@@ -72,7 +72,15 @@ fn format(template: &str, args: &[Value], _: &Call<'_>) -> Result<String, Proble
         next = index + 1;
         most = most.max(next);
         let value = args.get(index).ok_or_else(|| {
-            bad(0, format!("not enough arguments for \"%{}\": need index {} but have {} total", verb.letter, index + 1, args.len()))
+            bad(
+                0,
+                format!(
+                    "not enough arguments for \"%{}\": need index {} but have {} total",
+                    verb.letter,
+                    index + 1,
+                    args.len()
+                ),
+            )
         })?;
         text.push_str(&shown(&verb, value).map_err(|message| bad(index + 1, message))?);
     }

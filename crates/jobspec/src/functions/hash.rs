@@ -66,9 +66,9 @@ fn rsadecrypt(args: &[Value], _: &mut Call<'_>) -> Outcome {
     // 0x00 0x02, at least eight bytes that are not zero, 0x00, the text; the first zero is not in the number.
     let separator = plain.iter().skip(1).position(|b| *b == 0).filter(|n| *n >= 8);
     match separator {
-        Some(n) if plain.len() + 1 == length && plain[0] == 2 => {
-            String::from_utf8(plain[n + 2..].to_vec()).map(Value::str).map_err(|_| bad(0, "the decrypted bytes are not UTF-8 text"))
-        }
+        Some(n) if plain.len() + 1 == length && plain[0] == 2 => String::from_utf8(plain[n + 2..].to_vec())
+            .map(Value::str)
+            .map_err(|_| bad(0, "the decrypted bytes are not UTF-8 text")),
         _ => Err(bad(0, "decryption error")),
     }
 }

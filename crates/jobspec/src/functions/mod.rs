@@ -95,13 +95,22 @@ impl Problem {
     pub fn sentence(&self, function: &Function) -> (&'static str, String) {
         let name = function.name;
         match self.kind {
-            ProblemKind::TooMany => ("Too many function arguments", format!("Function {name:?} expects {}.", self.message)),
-            ProblemKind::NotEnough => ("Not enough function arguments", format!("Function {name:?} expects {}.", self.message)),
+            ProblemKind::TooMany => {
+                ("Too many function arguments", format!("Function {name:?} expects {}.", self.message))
+            }
+            ProblemKind::NotEnough => {
+                ("Not enough function arguments", format!("Function {name:?} expects {}.", self.message))
+            }
             ProblemKind::Argument => {
                 let parameter = self.argument.and_then(|i| function.param(i)).map_or("value", |p| p.name);
-                ("Invalid function argument", format!("Invalid value for {parameter:?} parameter of {name:?}: {}.", self.message))
+                (
+                    "Invalid function argument",
+                    format!("Invalid value for {parameter:?} parameter of {name:?}: {}.", self.message),
+                )
             }
-            ProblemKind::Failed => ("Error in function call", format!("Call to function {name:?} failed: {}.", self.message)),
+            ProblemKind::Failed => {
+                ("Error in function call", format!("Call to function {name:?} failed: {}.", self.message))
+            }
         }
     }
 }

@@ -71,10 +71,14 @@ impl Prefix {
         let length = i64::from(self.length) + new_bits;
         if new_bits < 0 || length > i64::from(self.bits) {
             let (have, most) = (self.length, self.bits);
-            return Err(bad(1, format!("a prefix of {have} bits cannot be extended by {new_bits}: an address has {most}")));
+            return Err(bad(
+                1,
+                format!("a prefix of {have} bits cannot be extended by {new_bits}: an address has {most}"),
+            ));
         }
         let number = u128::try_from(number).ok().filter(|n| new_bits == 128 || *n >> new_bits == 0);
-        let number = number.ok_or_else(|| bad(2, format!("a prefix extended by {new_bits} bits has no subnet of that number")))?;
+        let number = number
+            .ok_or_else(|| bad(2, format!("a prefix extended by {new_bits} bits has no subnet of that number")))?;
         let shift = self.bits - length as u32;
         let address = self.address | number.checked_shl(shift).unwrap_or(0);
         Ok(Prefix { address, length: length as u32, bits: self.bits })

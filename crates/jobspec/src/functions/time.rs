@@ -23,7 +23,15 @@ fn timestamp(args: &[Value], index: usize) -> Result<DateTime<FixedOffset>, Prob
 }
 
 fn shown(time: &DateTime<FixedOffset>) -> String {
-    let text = format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", time.year(), time.month(), time.day(), time.hour(), time.minute(), time.second());
+    let text = format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        time.year(),
+        time.month(),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    );
     text + &zone(time, true, true)
 }
 
@@ -68,7 +76,18 @@ fn quoted<'t>(mut rest: &'t str, text: &mut String) -> Option<&'t str> {
 
 fn field(verb: &str, t: &DateTime<FixedOffset>) -> Option<String> {
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
     let month = MONTHS[t.month0() as usize];

@@ -399,7 +399,12 @@ impl Parser<'_> {
     fn object_item(&mut self) -> Read<(Key, Expr)> {
         let before = self.pos;
         let key = match self.ident() {
-            Some(name) if { self.blanks(); matches!(self.peek(), Some(b'=' | b':')) && self.peek_at(1) != Some(b'=') } => {
+            Some(name)
+                if {
+                    self.blanks();
+                    matches!(self.peek(), Some(b'=' | b':')) && self.peek_at(1) != Some(b'=')
+                } =>
+            {
                 Key::Name(name)
             }
             _ => {

@@ -89,11 +89,7 @@ impl<'a> Parser<'a> {
     fn no_item(&mut self) -> Broken {
         let at = self.pos;
         if self.peek() == Some(b'"') {
-            return self.error(
-                Span::new(at, at + 1),
-                "Invalid argument name",
-                "Argument names must not be quoted.",
-            );
+            return self.error(Span::new(at, at + 1), "Invalid argument name", "Argument names must not be quoted.");
         }
         let width = self.text[at..].chars().next().map_or(1, char::len_utf8);
         self.error(
@@ -204,7 +200,11 @@ impl<'a> Parser<'a> {
                 let detail = format!("A newline has to end this {what} definition.");
                 Err(self.error(
                     span,
-                    if what == "block" { "Missing newline after block definition" } else { "Missing newline after argument" },
+                    if what == "block" {
+                        "Missing newline after block definition"
+                    } else {
+                        "Missing newline after argument"
+                    },
                     detail,
                 ))
             }

@@ -164,7 +164,10 @@ impl Parser<'_> {
             None => Err(self.error(
                 Span::new(start, start + 2),
                 "Invalid escape sequence",
-                format!("\\{} needs {digits} hexadecimal digits of a Unicode character.", if digits == 4 { 'u' } else { 'U' }),
+                format!(
+                    "\\{} needs {digits} hexadecimal digits of a Unicode character.",
+                    if digits == 4 { 'u' } else { 'U' }
+                ),
             )),
         }
     }
@@ -191,7 +194,11 @@ impl Parser<'_> {
         loop {
             if self.at_end() {
                 let detail = format!("No line holds the marker {} that ends this text.", marker.text);
-                return Err(self.error(Span::new(start, marker.span.end as usize), "Unterminated template string", detail));
+                return Err(self.error(
+                    Span::new(start, marker.span.end as usize),
+                    "Unterminated template string",
+                    detail,
+                ));
             }
             if self.heredoc_end(&marker.text) {
                 break;

@@ -7,8 +7,20 @@ pub(super) fn hidden(schema: &Schema, field: &Field) -> bool {
     match schema.name {
         "Job" => matches!(
             field.json,
-            "ID" | "Status" | "StatusDescription" | "Version" | "Stable" | "CreateIndex" | "ModifyIndex" | "JobModifyIndex"
-                | "Update" | "SubmitTime" | "NomadTokenID" | "Reschedule" | "Migrate" | "TaskGroups" | "VersionTag"
+            "ID" | "Status"
+                | "StatusDescription"
+                | "Version"
+                | "Stable"
+                | "CreateIndex"
+                | "ModifyIndex"
+                | "JobModifyIndex"
+                | "Update"
+                | "SubmitTime"
+                | "NomadTokenID"
+                | "Reschedule"
+                | "Migrate"
+                | "TaskGroups"
+                | "VersionTag"
         ),
         "TaskGroup" => matches!(field.json, "Name" | "Tasks"),
         "Task" => field.json == "Name",
@@ -28,14 +40,40 @@ pub(super) fn only_when_edited(schema: &Schema, field: &Field) -> bool {
 pub(super) fn rank(schema: &Schema, field: &Field) -> usize {
     let order: &[&str] = match schema.name {
         "TaskGroup" => &[
-            "Constraints", "Affinities", "Spreads", "RestartPolicy", "Disconnect", "Migrate", "ReschedulePolicy", "EphemeralDisk",
-            "Consul", "Update", "Networks", "Volumes", "Services",
+            "Constraints",
+            "Affinities",
+            "Spreads",
+            "RestartPolicy",
+            "Disconnect",
+            "Migrate",
+            "ReschedulePolicy",
+            "EphemeralDisk",
+            "Consul",
+            "Update",
+            "Networks",
+            "Volumes",
+            "Services",
         ],
         "Task" => &[
-            "Constraints", "Affinities", "Config", "Resources", "Lifecycle", "LogConfig", "DispatchPayload", "Artifacts",
-            "VolumeMounts", "Services", "Vault", "Consul", "Templates", "Identity", "Identities",
+            "Constraints",
+            "Affinities",
+            "Config",
+            "Resources",
+            "Lifecycle",
+            "LogConfig",
+            "DispatchPayload",
+            "Artifacts",
+            "VolumeMounts",
+            "Services",
+            "Vault",
+            "Consul",
+            "Templates",
+            "Identity",
+            "Identities",
         ],
-        "Job" => &["Datacenters", "Constraints", "Affinities", "Spreads", "Periodic", "ParameterizedJob", "Multiregion"],
+        "Job" => {
+            &["Datacenters", "Constraints", "Affinities", "Spreads", "Periodic", "ParameterizedJob", "Multiregion"]
+        }
         _ => &[],
     };
     order.iter().position(|name| *name == field.json).unwrap_or(order.len())

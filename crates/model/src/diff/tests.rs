@@ -8,7 +8,9 @@ fn job() -> Job {
     let task = Task {
         name: Some("t".into()),
         driver: Some("raw_exec".into()),
-        config: Some(Free([("args".to_owned(), serde_json::json!(["500"])), ("command".to_owned(), "/bin/sleep".into())].into())),
+        config: Some(Free(
+            [("args".to_owned(), serde_json::json!(["500"])), ("command".to_owned(), "/bin/sleep".into())].into(),
+        )),
         env: Some([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())].into()),
         ..Task::default()
     };
@@ -124,5 +126,8 @@ fn a_log_setting_or_service_is_taken_in_place() {
     assert_eq!(diff.task_groups[0].tasks[0].annotations, ["forces in-place update"]);
     let mut added = job_diff(None, Some(&old), true);
     annotate(&mut added, &BTreeMap::new());
-    assert_eq!((added.type_.as_str(), &added.task_groups[0].tasks[0].annotations[..]), ("Added", &["forces create".to_owned()][..]));
+    assert_eq!(
+        (added.type_.as_str(), &added.task_groups[0].tasks[0].annotations[..]),
+        ("Added", &["forces create".to_owned()][..])
+    );
 }

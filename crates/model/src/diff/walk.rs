@@ -38,7 +38,8 @@ pub(super) fn changes(old: Option<&dyn Block>, new: Option<&dyn Block>, contextu
         return Changes::default();
     };
     let schema = some.schema();
-    let mut fields: Vec<usize> = (0..schema.fields.len()).filter(|i| !shape::hidden(schema, &schema.fields[*i])).collect();
+    let mut fields: Vec<usize> =
+        (0..schema.fields.len()).filter(|i| !shape::hidden(schema, &schema.fields[*i])).collect();
     fields.sort_by_key(|i| shape::rank(schema, &schema.fields[*i]));
     let mut changes = Changes::default();
     for index in fields {
@@ -58,7 +59,13 @@ pub(super) fn changes(old: Option<&dyn Block>, new: Option<&dyn Block>, contextu
 }
 
 /// A block inside another, `None` when nothing differs.
-fn object(name: &str, owner: &Field, old: Option<&dyn Block>, new: Option<&dyn Block>, contextual: bool) -> Option<ObjectDiff> {
+fn object(
+    name: &str,
+    owner: &Field,
+    old: Option<&dyn Block>,
+    new: Option<&dyn Block>,
+    contextual: bool,
+) -> Option<ObjectDiff> {
     let some = new.or(old)?;
     let mut inner = changes(old, new, contextual);
     let hidden = |f: &FieldDiff| {
@@ -211,7 +218,12 @@ fn flatten(key: String, value: &Json, into: &mut BTreeMap<String, String>) {
     }
 }
 
-fn flat(name: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>, contextual: bool) -> Option<ObjectDiff> {
+fn flat(
+    name: &str,
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+    contextual: bool,
+) -> Option<ObjectDiff> {
     if old == new {
         return None;
     }

@@ -87,7 +87,11 @@ impl TaskGroup {
         }
         if self.networks.iter().flatten().any(|n| n.mode.as_deref() == Some("bridge")) {
             for plugin in ["bridge", "firewall", "host-local", "loopback", "portmap"] {
-                wanted.push(Implied::by_target(format!("${{attr.plugins.cni.version.{plugin}}}"), "semver", ">= 0.4.0"));
+                wanted.push(Implied::by_target(
+                    format!("${{attr.plugins.cni.version.{plugin}}}"),
+                    "semver",
+                    ">= 0.4.0",
+                ));
             }
         }
         for implied in wanted {
@@ -144,8 +148,12 @@ impl Task {
     fn implied(&self, wanted: &mut Vec<Implied>) {
         if let Some(vault) = &self.vault {
             wanted.push(match vault.cluster.as_deref() {
-                None | Some("" | "default") => Implied::by_target("${attr.vault.version}".to_owned(), "semver", ">= 0.6.1"),
-                Some(cluster) => Implied::by_target(format!("${{attr.vault.{cluster}.version}}"), "semver", ">= 1.11.0"),
+                None | Some("" | "default") => {
+                    Implied::by_target("${attr.vault.version}".to_owned(), "semver", ">= 0.6.1")
+                }
+                Some(cluster) => {
+                    Implied::by_target(format!("${{attr.vault.{cluster}.version}}"), "semver", ">= 1.11.0")
+                }
             });
         }
         let signals = self.signals();
@@ -214,7 +222,11 @@ impl Implied {
 }
 
 fn constraint(target: &str, operand: &str, value: &str) -> Constraint {
-    Constraint { l_target: Some(target.to_owned()), r_target: Some(value.to_owned()), operand: Some(operand.to_owned()) }
+    Constraint {
+        l_target: Some(target.to_owned()),
+        r_target: Some(value.to_owned()),
+        operand: Some(operand.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +265,9 @@ mod tests {
         assert_eq!(task.identity.as_ref().unwrap().audience, Some(vec!["nomadproject.io".to_owned()]));
         let check = &job.groups()[0].services()[0].checks.as_ref().unwrap()[0];
         assert_eq!(check.name.as_deref(), Some("service: \"web\" check"));
-        assert_eq!((job.node_pool.as_deref(), job.datacenters.as_deref()), (Some("default"), Some(&["*".to_owned()][..])));
+        assert_eq!(
+            (job.node_pool.as_deref(), job.datacenters.as_deref()),
+            (Some("default"), Some(&["*".to_owned()][..]))
+        );
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn check(spec: &str) -> Result<(), String> {
     };
     for (field, kind) in fields.iter().zip(kinds) {
         for item in field.split(',') {
-            kind.item(item).map_err(|()| format!("{item:?} is no {} from {} to {}", kind.name, kind.least, kind.most))?;
+            kind.item(item)
+                .map_err(|()| format!("{item:?} is no {} from {} to {}", kind.name, kind.least, kind.most))?;
         }
     }
     Ok(())
@@ -94,10 +95,28 @@ mod tests {
 
     #[test]
     fn shapes() {
-        for good in ["*/5 * * * *", "0/3 * * * * * *", "0 0 1 jan,JUL mon-fri", "@daily", "0 12 L * ?", "0 0 * * 5#2 2030", "0 0 15W * *"] {
+        for good in [
+            "*/5 * * * *",
+            "0/3 * * * * * *",
+            "0 0 1 jan,JUL mon-fri",
+            "@daily",
+            "0 12 L * ?",
+            "0 0 * * 5#2 2030",
+            "0 0 15W * *",
+        ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", "* * * *", "61 * * * *", "* 25 * * *", "a * * * *", "*/0 * * * *", "5-1 * * * *", "@sometimes", "* * * * * * * *"] {
+        for bad in [
+            "",
+            "* * * *",
+            "61 * * * *",
+            "* 25 * * *",
+            "a * * * *",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "@sometimes",
+            "* * * * * * * *",
+        ] {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

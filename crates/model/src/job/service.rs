@@ -27,7 +27,13 @@ pub struct Service {
     #[field(json = "PortLabel", hcl = "port", zero, interpolated)]
     pub port_label: Option<String>,
     /// Which address is registered: the node’s (`host`), the allocation’s (`alloc`), the driver’s, or what fits (`auto`).
-    #[field(json = "AddressMode", hcl = "address_mode", default = "auto", values = "auto alloc driver host alloc_ipv6", zero)]
+    #[field(
+        json = "AddressMode",
+        hcl = "address_mode",
+        default = "auto",
+        values = "auto alloc driver host alloc_ipv6",
+        zero
+    )]
     pub address_mode: Option<String>,
     /// Address to register in place of one that is found.
     #[field(json = "Address", hcl = "address", zero, interpolated)]

@@ -250,7 +250,8 @@ impl AgentFlags {
         list(&mut client, "servers", self.server_list());
         let mut meta = Map::new();
         for pair in &self.meta {
-            let (key, value) = pair.split_once('=').ok_or_else(|| format!("Error parsing Client.Meta value: {pair}"))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| format!("Error parsing Client.Meta value: {pair}"))?;
             meta.insert(key.to_owned(), json!(value));
         }
         if !meta.is_empty() {

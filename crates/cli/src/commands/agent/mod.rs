@@ -7,8 +7,8 @@ mod serve;
 
 use std::sync::Arc;
 
-use tarpan_config::load::{Loaded, problems, warnings};
 use tarpan_config::LoadError;
+use tarpan_config::load::{Loaded, problems, warnings};
 
 use crate::command::{Command, Fail, Outcome};
 use crate::output;

@@ -152,11 +152,7 @@ pub fn agent_options(
                 (name.clone(), HostVolume { path: v.path.clone(), read_only: v.read_only, ..HostVolume::default() })
             })
             .collect(),
-        host_networks: client
-            .host_network
-            .iter()
-            .map(|(name, n)| (name.clone(), host_network(n)))
-            .collect(),
+        host_networks: client.host_network.iter().map(|(name, n)| (name.clone(), host_network(n))).collect(),
         reserved: NodeReserved {
             cpu_mhz: client.reserved.cpu,
             cores: parse_ranges(&client.reserved.cores).unwrap_or_default(),
@@ -225,7 +221,8 @@ fn dialable(address: SocketAddr) -> SocketAddr {
 }
 
 fn raw_exec(config: &AgentConfig) -> bool {
-    let plugin = config.plugin.get("raw_exec").and_then(|p| p.config.get("enabled")).and_then(serde_json::Value::as_bool);
+    let plugin =
+        config.plugin.get("raw_exec").and_then(|p| p.config.get("enabled")).and_then(serde_json::Value::as_bool);
     let legacy = config.client.options.get("driver.raw_exec.enable").map(|v| matches!(v.as_str(), "1" | "true"));
     plugin.or(legacy).unwrap_or(false)
 }
@@ -237,9 +234,7 @@ fn artifact(config: &AgentConfig, default: &tarpan_agent::ArtifactLimits) -> tar
     tarpan_agent::ArtifactLimits {
         http_read_timeout: timeout.unwrap_or(default.http_read_timeout),
         http_max_bytes: size(&artifact.http_max_size, default.http_max_bytes),
-        decompression_file_count: artifact
-            .decompression_file_count_limit
-            .unwrap_or(default.decompression_file_count),
+        decompression_file_count: artifact.decompression_file_count_limit.unwrap_or(default.decompression_file_count),
         decompression_bytes: size(&artifact.decompression_size_limit, default.decompression_bytes),
         disable_inspection: artifact.disable_artifact_inspection,
     }
@@ -304,7 +299,10 @@ mod tests {
         assert_eq!(got.rpc_advertise, "names.example:4647");
         config.bind_addr = "nonsense".to_owned();
         config.addresses.http = None;
-        assert_eq!(addresses(&config, &machine()), Err("the http address \"nonsense\" is not an IP address".to_owned()));
+        assert_eq!(
+            addresses(&config, &machine()),
+            Err("the http address \"nonsense\" is not an IP address".to_owned())
+        );
     }
 
     #[test]

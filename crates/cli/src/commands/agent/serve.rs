@@ -156,8 +156,9 @@ fn with_headers(router: Router, config: &AgentConfig) -> Result<Router, Fail> {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (name, value) in &config.http_api_response_headers {
         let bad = |_| Fail::new(format!("\"http_api_response_headers\": {name:?} is not a header"));
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| Fail::new(format!("\"http_api_response_headers\": {name:?} has a value that no header may have")))?;
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            Fail::new(format!("\"http_api_response_headers\": {name:?} has a value that no header may have"))
+        })?;
         headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(bad)?, value));
     }
     if headers.is_empty() {

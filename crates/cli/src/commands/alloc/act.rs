@@ -33,8 +33,10 @@ impl Command for Stop {
         let client = self.client.client()?;
         let alloc = lookup::alloc(&client, word).await?;
         let query = query_of(&alloc);
-        let answer =
-            client.stop_allocation(&query, &alloc.id, self.no_shutdown_delay).await.doing("Error stopping allocation")?;
+        let answer = client
+            .stop_allocation(&query, &alloc.id, self.no_shutdown_delay)
+            .await
+            .doing("Error stopping allocation")?;
         if self.detach {
             println!("{}", answer.value.eval_id);
             return Ok(0);

@@ -101,7 +101,8 @@ impl Exec {
         if let Some(size) = tty.then(terminal_size).flatten() {
             sink.send(Message::text(size.to_string())).await.map_err(|e| failed(e.to_string()))?;
         }
-        let mut input = if self.stdin { read_stdin(tty.then(|| escape_char(&self.escape)).flatten()) } else { closed() };
+        let mut input =
+            if self.stdin { read_stdin(tty.then(|| escape_char(&self.escape)).flatten()) } else { closed() };
         let mut keep_alive = tokio::time::interval(KEEP_ALIVE);
         let mut input_open = true;
         loop {

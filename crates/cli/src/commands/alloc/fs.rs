@@ -3,15 +3,15 @@
 use std::io::Write as _;
 
 use futures::StreamExt as _;
+use tarpan_api::Query;
 use tarpan_api::wire::AllocFileInfo;
 use tarpan_api::{ByteStream, Client};
-use tarpan_api::Query;
 
 use super::{of_job, query_of};
 use crate::client::ClientFlags;
 use crate::command::{Command, Fail, Outcome};
-use crate::output::{self, Table, time};
 use crate::lookup;
+use crate::output::{self, Table, time};
 
 /// Bytes that are read back from the end for each line of `-tail -n`.
 const BYTES_A_LINE: u64 = 120;

@@ -38,7 +38,10 @@ pub fn task_of(alloc: &AllocListStub, named: Option<&str>) -> Result<String, Fai
         Some(name) => Err(Fail::new(format!("Could not find task named: {name}, found:\n{}", joined(&names)))),
         None => match names.as_slice() {
             [one] => Ok((*one).clone()),
-            [] => Err(Fail::new(format!("Allocation {:?} has not started any task yet", crate::output::short(&alloc.id, false)))),
+            [] => Err(Fail::new(format!(
+                "Allocation {:?} has not started any task yet",
+                crate::output::short(&alloc.id, false)
+            ))),
             many => Err(Fail::new(format!(
                 "Allocation {:?} is running the following tasks:\n{}\n\nPlease specify the task.",
                 crate::output::short(&alloc.id, false),

@@ -151,7 +151,8 @@ fn heading(alloc: &Allocation, now: UnixNanos, verbose: bool) -> String {
         pairs.push(("Replacement Alloc ID", short(&alloc.next_allocation, verbose).to_owned()));
     }
     if let Some(tracker) = alloc.reschedule_tracker.as_ref().filter(|t| !t.events.is_empty()) {
-        let policy = alloc.job.as_ref().and_then(|j| j.group(&alloc.task_group)).and_then(|g| g.reschedule_policy.clone());
+        let policy =
+            alloc.job.as_ref().and_then(|j| j.group(&alloc.task_group)).and_then(|g| g.reschedule_policy.clone());
         let attempts = policy.filter(|p| p.unlimited != Some(true)).and_then(|p| p.attempts);
         let of = attempts.map(|n| format!("/{n}")).unwrap_or_default();
         pairs.push(("Reschedule Attempts", format!("{}{of}", tracker.events.len())));
@@ -253,7 +254,9 @@ fn resources(alloc: &Allocation, task: &str, usage: Option<&AllocResourceUsage>)
     let addresses: Vec<String> = own
         .networks
         .iter()
-        .flat_map(|n| n.reserved_ports.iter().chain(&n.dynamic_ports).map(|p| format!("{}: {}:{}", p.label, n.ip, p.value)))
+        .flat_map(|n| {
+            n.reserved_ports.iter().chain(&n.dynamic_ports).map(|p| format!("{}: {}:{}", p.label, n.ip, p.value))
+        })
         .collect();
     let mut table = Table::new(["CPU", "Memory", "Disk", "Addresses"]);
     let limit = bytes(u64::try_from(own.memory.memory_mb).unwrap_or(0) * MIB);
@@ -310,7 +313,8 @@ fn volumes(alloc: &Allocation, task: &str) -> String {
     let mut table = Table::new(["ID", "Read Only"]);
     let mut any = false;
     for mount in mounts {
-        let Some(volume) = group.volumes.as_ref().and_then(|v| v.get(mount.volume.as_deref().unwrap_or_default())) else {
+        let Some(volume) = group.volumes.as_ref().and_then(|v| v.get(mount.volume.as_deref().unwrap_or_default()))
+        else {
             continue;
         };
         if volume.type_.as_deref() == Some("host") {

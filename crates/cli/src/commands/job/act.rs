@@ -1,7 +1,7 @@
 //! Small commands that do one thing to a job and follow it: `job periodic force`, `promote`, `revert`, `start`.
 
-use tarpan_api::wire::JobVersions;
 use tarpan_api::Client;
+use tarpan_api::wire::JobVersions;
 
 use super::one;
 use crate::client::ClientFlags;

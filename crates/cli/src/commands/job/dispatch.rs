@@ -52,14 +52,13 @@ impl Command for Dispatch {
             [word] => (word, None),
             [word, source] => (word, Some(source.as_str())),
             _ => {
-                return Err(Fail::usage(
-                    "This command takes one or two argument: <parameterized job> [input source]",
-                ));
+                return Err(Fail::usage("This command takes one or two argument: <parameterized job> [input source]"));
             }
         };
         let request = self.request(source)?;
         let client = self.client.client()?;
-        let job = lookup::job_of_kind(&client, word, "Error querying job", "parameterized ", |j| j.parameterized_job).await?;
+        let job =
+            lookup::job_of_kind(&client, word, "Error querying job", "parameterized ", |j| j.parameterized_job).await?;
         let mut query = job.query();
         if let Some(token) = &self.idempotency_token {
             query = query.with("idempotency_token", token);

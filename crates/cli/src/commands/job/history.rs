@@ -43,7 +43,9 @@ impl Command for History {
     async fn run(self) -> Outcome {
         let word = one(&self.args, "<job>")?;
         let wanted = match &self.version {
-            Some(text) => Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?),
+            Some(text) => {
+                Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?)
+            }
             None => None,
         };
         let client = self.client.client()?;

@@ -34,7 +34,9 @@ impl Command for Inspect {
 
     async fn run(self) -> Outcome {
         let wanted = match &self.version {
-            Some(text) => Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?),
+            Some(text) => {
+                Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?)
+            }
             None => None,
         };
         let client = self.client.client()?;

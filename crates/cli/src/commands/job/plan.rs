@@ -4,8 +4,8 @@ use tarpan_api::Query;
 use tarpan_api::wire::{JobPlanRequest, JobPlanResponse};
 use tarpan_model::Job;
 
-use super::validate::warnings_block;
 use super::one;
+use super::validate::warnings_block;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Outcome};
 use crate::jobfile::{self, Depth, JobFlags};
@@ -60,8 +60,7 @@ impl Plan {
         }
         let client = self.client.client()?;
         let query = Query::in_namespace(job.namespace());
-        let request =
-            JobPlanRequest { job: Some(job.clone()), diff: self.diff, policy_override: self.policy_override };
+        let request = JobPlanRequest { job: Some(job.clone()), diff: self.diff, policy_override: self.policy_override };
         if self.json_output || self.template.is_some() {
             let answer: serde_json::Value =
                 client.put_job_part(&query, job.id(), "plan", &request).await.doing("Error during plan")?.value;
@@ -108,7 +107,8 @@ fn dry_run(job: &Job, answer: &JobPlanResponse) -> String {
     let next = answer.next_periodic_launch.0;
     if waits && !next.is_zero() {
         let wait = time::rounded(next.since(now));
-        let line = format!("- If submitted now, next periodic launch would be at {} ({wait} from now).", time::stamp(next));
+        let line =
+            format!("- If submitted now, next periodic launch would be at {} ({wait} from now).", time::stamp(next));
         out.push_str(&paint("32", &line));
         out.push('\n');
     }

@@ -62,11 +62,15 @@ impl Command for Restart {
         }
         let client = self.client.client()?;
         let job = lookup::job(&client, word, "Error querying job").await?;
-        if job.id != word && !self.yes && !confirm(&format!("Are you sure you want to restart job {:?}? [y/N]", job.id))? {
+        if job.id != word
+            && !self.yes
+            && !confirm(&format!("Are you sure you want to restart job {:?}? [y/N]", job.id))?
+        {
             println!("Cancelling job restart");
             return Ok(0);
         }
-        let all = client.job_allocations(&job.query(), &job.id, false).await.doing("Error retrieving allocations")?.value;
+        let all =
+            client.job_allocations(&job.query(), &job.id, false).await.doing("Error retrieving allocations")?.value;
         let wanted: Vec<AllocListStub> = all
             .into_iter()
             .filter(|a| a.desired_status == "run" && (a.client_status == "running" || self.all_tasks))
@@ -98,13 +102,18 @@ impl Restart {
                     monitor::head("Job restart canceled");
                     return Ok(1);
                 }
-                monitor::head(&format!("Restarting {} batch of {}", ordinal(at + 1), output::count(batch.len() as u64, "allocation")));
+                monitor::head(&format!(
+                    "Restarting {} batch of {}",
+                    ordinal(at + 1),
+                    output::count(batch.len() as u64, "allocation")
+                ));
             }
             for alloc in *batch {
                 if let Err(Fail::Message { text, .. }) = self.one(client, query, alloc).await {
                     failed = true;
                     monitor::line(&text);
-                    let go_on = self.on_error != "fail" && !self.yes && confirm("Continue with the next allocation? [y/N]")?;
+                    let go_on =
+                        self.on_error != "fail" && !self.yes && confirm("Continue with the next allocation? [y/N]")?;
                     if !go_on {
                         monitor::head("Job restart finished with errors");
                         return Ok(1);

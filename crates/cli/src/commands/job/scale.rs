@@ -1,9 +1,9 @@
 //! `job scale`: sets the count of one group.
 
+use super::act::Follow;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
-use super::act::Follow;
 use tarpan_api::wire::ScalingRequest;
 
 #[derive(Debug, clap::Args)]

@@ -57,7 +57,8 @@ impl Command for Stop {
 impl Stop {
     async fn stop(&self, client: &Client, word: &str) -> Outcome {
         let job = lookup::job(client, word, "Error deregistering job").await?;
-        if job.id != *word && !self.yes && !confirm(&format!("Are you sure you want to stop job {:?}? [y/N]", job.id))? {
+        if job.id != *word && !self.yes && !confirm(&format!("Are you sure you want to stop job {:?}? [y/N]", job.id))?
+        {
             println!("Cancelling job stop");
             return Ok(0);
         }

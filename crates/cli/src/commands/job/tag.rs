@@ -28,9 +28,12 @@ impl Command for TagApply {
 
     async fn run(self) -> Outcome {
         let word = one(&self.args, "<job>")?;
-        let name = self.name.as_deref().ok_or_else(|| Fail::usage("A version tag name is required using the -name flag"))?;
+        let name =
+            self.name.as_deref().ok_or_else(|| Fail::usage("A version tag name is required using the -name flag"))?;
         let version = match &self.version {
-            Some(text) => Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?),
+            Some(text) => {
+                Some(text.parse::<u64>().map_err(|_| Fail::new(format!("Error parsing version value {text:?}")))?)
+            }
             None => None,
         };
         let client = self.client.client()?;
@@ -66,7 +69,8 @@ impl Command for TagUnset {
 
     async fn run(self) -> Outcome {
         let word = one(&self.args, "<job>")?;
-        let name = self.name.as_deref().ok_or_else(|| Fail::usage("A version tag name is required using the -name flag"))?;
+        let name =
+            self.name.as_deref().ok_or_else(|| Fail::usage("A version tag name is required using the -name flag"))?;
         let client = self.client.client()?;
         let job = lookup::job(&client, word, "Error listing jobs").await?;
         client.untag_version(&job.query(), &job.id, name).await.doing("Error tagging job version")?;

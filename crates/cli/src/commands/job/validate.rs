@@ -30,7 +30,9 @@ impl Command for Validate {
             Ok(answer) => {
                 let answer = answer.value;
                 if !answer.driver_config_validated {
-                    println!("Driver configuration not validated since connection to Nomad agent couldn't be established.\n");
+                    println!(
+                        "Driver configuration not validated since connection to Nomad agent couldn't be established.\n"
+                    );
                 }
                 if !answer.error.is_empty() {
                     return Err(Fail::new(format!("Job validation errors:\n{}", answer.error)));
@@ -38,7 +40,9 @@ impl Command for Validate {
                 warnings = answer.warnings;
             }
             Err(_) => {
-                println!("Driver configuration not validated since connection to Nomad agent couldn't be established.\n");
+                println!(
+                    "Driver configuration not validated since connection to Nomad agent couldn't be established.\n"
+                );
             }
         }
         if !warnings.is_empty() {

@@ -81,7 +81,10 @@ impl Command for Drain {
         if self.monitor {
             return follow(&client, &query, &id).await;
         }
-        if self.enable && !self.yes && !confirm(&format!("Are you sure you want to enable drain mode for node {id:?}? [y/N]"))? {
+        if self.enable
+            && !self.yes
+            && !confirm(&format!("Are you sure you want to enable drain mode for node {id:?}? [y/N]"))?
+        {
             println!("Cancelling drain toggle");
             return Ok(0);
         }
@@ -119,7 +122,8 @@ impl Drain {
             (_, true, _) => Dur(-1),
             (_, _, true) => Dur::ZERO,
             (Some(text), _, _) => {
-                let parsed: Dur = text.parse().map_err(|e| Fail::new(format!("Failed to parse deadline {text:?}: {e}")))?;
+                let parsed: Dur =
+                    text.parse().map_err(|e| Fail::new(format!("Failed to parse deadline {text:?}: {e}")))?;
                 if parsed.0 <= 0 {
                     return Err(Fail::new("A positive drain duration must be given"));
                 }

@@ -88,8 +88,11 @@ impl Command for Apply {
             None => String::new(),
         };
         let request = NodeMetaApplyRequest { node_id, meta };
-        let _: NodeMetaResponse =
-            client.post(&query.on("/v1/client/metadata"), &request).await.doing("Error applying dynamic node metadata")?.value;
+        let _: NodeMetaResponse = client
+            .post(&query.on("/v1/client/metadata"), &request)
+            .await
+            .doing("Error applying dynamic node metadata")?
+            .value;
         Ok(0)
     }
 }

@@ -5,9 +5,9 @@ use crate::command::Entry;
 mod drain;
 mod eligibility;
 mod meta;
+mod one;
 mod pool;
 pub mod status;
-mod one;
 
 pub fn table() -> Vec<Entry> {
     vec![

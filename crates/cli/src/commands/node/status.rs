@@ -99,7 +99,10 @@ impl NodeStatus {
             false => println!("{}", list(&answer.value, self.os, self.verbose, running.as_deref())),
         }
         if let Some(token) = answer.next_token {
-            println!("\nResults have been paginated. To get the next page run:\n\n{} node status -page-token {token}", output::program());
+            println!(
+                "\nResults have been paginated. To get the next page run:\n\n{} node status -page-token {token}",
+                output::program()
+            );
         }
         output::hint("View and manage Nomad clients", &self.client.address(), "/ui/clients");
         Ok(0)
@@ -109,7 +112,8 @@ impl NodeStatus {
     async fn running(&self, client: &Client, nodes: &[NodeListStub]) -> Result<Vec<usize>, Fail> {
         let mut out = Vec::new();
         for node in nodes {
-            let allocs = client.node_allocations(&Query::new(), &node.id).await.doing("Error querying node allocations")?;
+            let allocs =
+                client.node_allocations(&Query::new(), &node.id).await.doing("Error querying node allocations")?;
             out.push(allocs.value.iter().filter(|a| a.client_status == "running").count());
         }
         Ok(out)

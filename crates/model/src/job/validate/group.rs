@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    DisconnectStrategy, Job, JobType, MigrateStrategy, NetworkResource, ReschedulePolicy, RestartPolicy, ScalingPolicy, Service,
-    TaskGroup, UpdateStrategy, VolumeRequest,
+    DisconnectStrategy, Job, JobType, MigrateStrategy, NetworkResource, ReschedulePolicy, RestartPolicy, ScalingPolicy,
+    Service, TaskGroup, UpdateStrategy, VolumeRequest,
 };
 use super::{Level, Rules, affinities, constraints, spreads};
 use crate::duration::Dur;
@@ -109,8 +109,10 @@ impl TaskGroup {
             let context = format!("Service[{index}] {} validation failed", service.name.as_deref().unwrap_or_default());
             rules.inside(format!("Services[{index}]"), &[&context], |rules| service.validate(rules, self, None));
         }
-        let everywhere: Vec<&Service> = self.services().iter().chain(self.tasks().iter().flat_map(|t| t.services())).collect();
-        let provider = |s: &Service| s.provider.clone().filter(|p| !p.is_empty()).unwrap_or_else(|| "consul".to_owned());
+        let everywhere: Vec<&Service> =
+            self.services().iter().chain(self.tasks().iter().flat_map(|t| t.services())).collect();
+        let provider =
+            |s: &Service| s.provider.clone().filter(|p| !p.is_empty()).unwrap_or_else(|| "consul".to_owned());
         if everywhere.windows(2).any(|w| provider(w[0]) != provider(w[1])) {
             let message = "Multiple service providers used: task group services must use the same provider";
             rules.say("Services", message);
@@ -119,7 +121,11 @@ impl TaskGroup {
         for (index, service) in self.services().iter().enumerate() {
             let same = |o: &&Service| o.name == service.name && o.port_label == service.port_label;
             if self.services()[..index].iter().any(|o| same(&o)) {
-                twice.push(format!("{}-{}", service.name.as_deref().unwrap_or_default(), service.port_label.as_deref().unwrap_or_default()));
+                twice.push(format!(
+                    "{}-{}",
+                    service.name.as_deref().unwrap_or_default(),
+                    service.port_label.as_deref().unwrap_or_default()
+                ));
             }
         }
         if !twice.is_empty() {
@@ -195,7 +201,8 @@ impl ReschedulePolicy {
         }
         let function = self.delay_function.as_deref().unwrap_or_default();
         if !matches!(function, "constant" | "exponential" | "fibonacci") {
-            let message = format!("Invalid delay function {function:?}, must be one of [constant exponential fibonacci]");
+            let message =
+                format!("Invalid delay function {function:?}, must be one of [constant exponential fibonacci]");
             return rules.say("DelayFunction", message);
         }
         if function != "constant" {
@@ -244,10 +251,16 @@ impl UpdateStrategy {
             rules.say("ProgressDeadline", format!("Progress deadline must be zero or greater: {progress}"));
         }
         if healthy >= deadline {
-            rules.say("MinHealthyTime", format!("Minimum healthy time must be less than healthy deadline: {healthy} > {deadline}"));
+            rules.say(
+                "MinHealthyTime",
+                format!("Minimum healthy time must be less than healthy deadline: {healthy} > {deadline}"),
+            );
         }
         if progress.0 != 0 && deadline >= progress {
-            rules.say("HealthyDeadline", format!("Healthy deadline must be less than progress deadline: {deadline} > {progress}"));
+            rules.say(
+                "HealthyDeadline",
+                format!("Healthy deadline must be less than progress deadline: {deadline} > {progress}"),
+            );
         }
         if self.stagger.is_some_and(|s| s.0 <= 0) {
             rules.say("Stagger", format!("Stagger must be greater than zero: {}", self.stagger.unwrap_or_default()));
@@ -303,10 +316,16 @@ impl ScalingPolicy {
             rules.say("Max", format!("maximum count must not be less than minimum count: {max} < {min}"));
         }
         if count < min {
-            rules.say("Min", format!("task group count must not be less than minimum count in scaling policy: {count} < {min}"));
+            rules.say(
+                "Min",
+                format!("task group count must not be less than minimum count in scaling policy: {count} < {min}"),
+            );
         }
         if count > max {
-            rules.say("Max", format!("task group count must not be greater than maximum count in scaling policy: {count} > {max}"));
+            rules.say(
+                "Max",
+                format!("task group count must not be greater than maximum count in scaling policy: {count} > {max}"),
+            );
         }
     }
 }
@@ -324,7 +343,8 @@ impl NetworkResource {
             let of = |(i, p): (usize, &super::super::Port)| (format!("{path}.{list}[{i}]"), p.clone());
             ports.iter().flatten().enumerate().map(of).collect::<Vec<_>>()
         };
-        let all = ports("DynamicPorts", &self.dynamic_ports).into_iter().chain(ports("ReservedPorts", &self.reserved_ports));
+        let all =
+            ports("DynamicPorts", &self.dynamic_ports).into_iter().chain(ports("ReservedPorts", &self.reserved_ports));
         for (path, port) in all {
             let label = port.label.clone().unwrap_or_default();
             let place = format!("{owner}:{label}");
@@ -335,9 +355,12 @@ impl NetworkResource {
             if !(0..=65_535).contains(&value) {
                 rules.say(&format!("{path}.Value"), format!("Port {label} must be between 1 and 65535; got {value}"));
             } else if value > 0 && port.ignore_collision != Some(true) {
-                let network = port.host_network.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
+                let network =
+                    port.host_network.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
                 match statics.get(&(network.clone(), value)) {
-                    Some(other) => rules.say(&format!("{path}.Value"), format!("Static port {value} already reserved by {other}")),
+                    Some(other) => {
+                        rules.say(&format!("{path}.Value"), format!("Static port {value} already reserved by {other}"))
+                    }
                     None => drop(statics.insert((network, value), place)),
                 }
             }
@@ -345,14 +368,17 @@ impl NetworkResource {
                 let message = format!("Port {label} cannot be mapped to a port greater than 65535");
                 rules.say(&format!("{path}.To"), message);
             }
-            if port.ignore_collision == Some(true) && (value == 0 || !matches!(self.mode.as_deref(), None | Some("" | "host"))) {
+            if port.ignore_collision == Some(true)
+                && (value == 0 || !matches!(self.mode.as_deref(), None | Some("" | "host")))
+            {
                 let message = format!("Port {label} may ignore collisions only when it is static and in host mode");
                 rules.say(&format!("{path}.IgnoreCollision"), message);
             }
         }
         let mode = self.mode.as_deref().unwrap_or_default();
         if let Some(hostname) = self.hostname.as_deref().filter(|h| !h.is_empty() && !h.contains("${")) {
-            let valid = hostname.len() <= 63 && hostname.bytes().all(|b| b == b'-' || b == b'.' || b.is_ascii_alphanumeric());
+            let valid =
+                hostname.len() <= 63 && hostname.bytes().all(|b| b == b'-' || b == b'.' || b.is_ascii_alphanumeric());
             if !valid {
                 rules.say(&format!("{path}.Hostname"), "Hostname is not a valid DNS name");
             } else if !matches!(mode, "bridge") && !mode.starts_with("cni/") {

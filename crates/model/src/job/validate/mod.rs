@@ -182,7 +182,10 @@ impl Job {
         }
         if let Some(parameterized) = &self.parameterized_job {
             if !batch {
-                rules.say("ParameterizedJob", "Parameterized job can only be used with \"batch\" or \"sysbatch\" scheduler");
+                rules.say(
+                    "ParameterizedJob",
+                    "Parameterized job can only be used with \"batch\" or \"sysbatch\" scheduler",
+                );
             }
             rules.inside("ParameterizedJob", &[""], |rules| parameterized.validate(rules));
         }
@@ -219,12 +222,19 @@ impl PeriodicConfig {
 impl ParameterizedJobConfig {
     fn validate(&self, rules: &mut Rules) {
         if !matches!(self.payload.as_deref(), None | Some("optional" | "required" | "forbidden")) {
-            rules.say("Payload", format!("Unknown payload requirement: {:?}", self.payload.as_deref().unwrap_or_default()));
+            rules.say(
+                "Payload",
+                format!("Unknown payload requirement: {:?}", self.payload.as_deref().unwrap_or_default()),
+            );
         }
-        let (required, optional) = (self.meta_required.as_deref().unwrap_or_default(), self.meta_optional.as_deref().unwrap_or_default());
+        let (required, optional) =
+            (self.meta_required.as_deref().unwrap_or_default(), self.meta_optional.as_deref().unwrap_or_default());
         let both: Vec<&str> = required.iter().filter(|k| optional.contains(k)).map(String::as_str).collect();
         if !both.is_empty() {
-            let message = format!("Required and optional meta keys should be disjoint. Following keys exist in both: {}", both.join(", "));
+            let message = format!(
+                "Required and optional meta keys should be disjoint. Following keys exist in both: {}",
+                both.join(", ")
+            );
             rules.say("MetaOptional", message);
         }
     }
@@ -311,7 +321,9 @@ fn regex_check(pattern: &str) -> Result<(), String> {
     match (in_class, open.is_empty()) {
         (true, _) => Err(format!("missing closing ] in {pattern:?}")),
         (_, false) => Err(format!("missing closing ) in {pattern:?}")),
-        _ if pattern.starts_with(['*', '+', '?']) => Err(format!("missing argument to repetition operator in {pattern:?}")),
+        _ if pattern.starts_with(['*', '+', '?']) => {
+            Err(format!("missing argument to repetition operator in {pattern:?}"))
+        }
         _ => Ok(()),
     }
 }
@@ -326,7 +338,8 @@ fn version_constraint(text: &str, pessimistic: bool) -> Result<(), String> {
         let version = version.trim();
         let version = if pessimistic { version.strip_prefix('v').unwrap_or(version) } else { version };
         let core = version.split(['-', '+']).next().unwrap_or_default();
-        let numeric = !core.is_empty() && core.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let numeric =
+            !core.is_empty() && core.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
         if !known || !numeric {
             return Err(format!("malformed constraint: {part}"));
         }
@@ -383,7 +396,10 @@ fn spreads(rules: &mut Rules, list: Option<&[Spread]>, system: bool) {
                 sum += percent;
             }
             if sum > 100 {
-                rules.say("SpreadTarget", format!("Sum of spread target percentages must not be greater than 100%; got {sum}%"));
+                rules.say(
+                    "SpreadTarget",
+                    format!("Sum of spread target percentages must not be greater than 100%; got {sum}%"),
+                );
             }
         });
     }

@@ -20,14 +20,20 @@ impl Service {
         }
         let mode = self.address_mode.as_deref().unwrap_or("auto");
         if !matches!(mode, "" | "auto" | "host" | "alloc" | "driver" | "alloc_ipv6") {
-            rules.say("AddressMode", format!("Service address_mode must be auto, alloc, alloc_ipv6, driver or host, not {mode:?}"));
+            rules.say(
+                "AddressMode",
+                format!("Service address_mode must be auto, alloc, alloc_ipv6, driver or host, not {mode:?}"),
+            );
         }
         if mode == "driver" && task.is_none() {
             rules.say("AddressMode", format!("service {name:?} cannot use address_mode=\"driver\", only services defined in a \"task\" block can use this mode"));
         }
         let on_update = self.on_update.as_deref().unwrap_or("require_healthy");
         if !matches!(on_update, "" | "require_healthy" | "ignore_warnings" | "ignore") {
-            rules.say("OnUpdate", format!("on_update must be require_healthy, ignore_warnings or ignore, not {on_update:?}"));
+            rules.say(
+                "OnUpdate",
+                format!("on_update must be require_healthy, ignore_warnings or ignore, not {on_update:?}"),
+            );
         }
         if let Some(wanted) = self.task_name.as_deref().filter(|t| !t.is_empty())
             && group.task(wanted).is_none()
@@ -79,7 +85,9 @@ impl Service {
         for port in excluded.into_iter().flatten() {
             let labelled = networks.iter().any(|n| has_port(n, port));
             if port.parse::<u16>().is_err() && !labelled {
-                let message = format!("Consul Connect transparent proxy port {port:?} must be numeric or one of network.port labels");
+                let message = format!(
+                    "Consul Connect transparent proxy port {port:?} must be numeric or one of network.port labels"
+                );
                 rules.say(&format!("{path}.Connect"), message);
             }
         }
@@ -112,7 +120,8 @@ impl ServiceCheck {
         let kind = self.type_.as_deref().unwrap_or_default();
         let known: &[&str] = if provider == "nomad" { &["http", "tcp"] } else { &["http", "tcp", "grpc", "script"] };
         if !known.contains(&kind) {
-            let message = format!("invalid check type ({kind:?}), must be one of {} for {provider} services", known.join(", "));
+            let message =
+                format!("invalid check type ({kind:?}), must be one of {} for {provider} services", known.join(", "));
             rules.say("Type", message);
         }
         let second = Dur::from_secs(1);
@@ -120,7 +129,9 @@ impl ServiceCheck {
             if value.is_none_or(|v| v < second) {
                 let label = if name == "interval" { "Interval" } else { "Timeout" };
                 let message = match value {
-                    None | Some(Dur(0)) => format!("missing required value {name}. {label} cannot be less than {second}"),
+                    None | Some(Dur(0)) => {
+                        format!("missing required value {name}. {label} cannot be less than {second}")
+                    }
                     Some(given) => format!("{name} ({given}) cannot be lower than {second}"),
                 };
                 rules.say(field, message);
@@ -128,7 +139,9 @@ impl ServiceCheck {
             }
         }
         match kind {
-            "http" if self.path.as_deref().unwrap_or_default().is_empty() => rules.say("Path", "http type must have http path"),
+            "http" if self.path.as_deref().unwrap_or_default().is_empty() => {
+                rules.say("Path", "http type must have http path")
+            }
             "http" if self.path.as_deref().is_some_and(|p| p.contains("://")) => {
                 rules.say("Path", "http type must have relative http path");
             }
@@ -152,7 +165,10 @@ impl ServiceCheck {
             rules.say("CheckRestart.Grace", format!("Check {name} invalid: grace period cannot be negative"));
         }
         if provider == "nomad" && restart.ignore_warnings == Some(true) {
-            rules.say("CheckRestart.IgnoreWarnings", "ignore_warnings on check_restart only supported for Consul service checks");
+            rules.say(
+                "CheckRestart.IgnoreWarnings",
+                "ignore_warnings on check_restart only supported for Consul service checks",
+            );
         }
         match self.on_update.as_deref() {
             Some("ignore_warnings") if restart.ignore_warnings != Some(true) => {
@@ -162,7 +178,10 @@ impl ServiceCheck {
                 rules.say("OnUpdate", message);
             }
             Some("ignore") => {
-                rules.say("OnUpdate", format!("Check {name} invalid: on_update value \"ignore\" is not compatible with check_restart"));
+                rules.say(
+                    "OnUpdate",
+                    format!("Check {name} invalid: on_update value \"ignore\" is not compatible with check_restart"),
+                );
             }
             _ => {}
         }

@@ -66,7 +66,10 @@ impl Task {
         let disk = group.ephemeral_disk.as_ref().and_then(|d| d.size_mb).unwrap_or(300);
         let total = files.saturating_mul(size);
         if disk > 0 && disk < total {
-            rules.say("LogConfig", format!("log storage ({total} MB) must be less than requested disk capacity ({disk} MB)"));
+            rules.say(
+                "LogConfig",
+                format!("log storage ({total} MB) must be less than requested disk capacity ({disk} MB)"),
+            );
         }
     }
 
@@ -110,7 +113,10 @@ impl Task {
             if volume.is_empty() {
                 rules.say(&path, format!("Volume Mount ({index}) references an empty volume"));
             } else if !group.volumes.iter().flatten().any(|(label, _)| label == volume) {
-                rules.say(&format!("{path}.Volume"), format!("Volume Mount ({index}) references undefined volume {volume}"));
+                rules.say(
+                    &format!("{path}.Volume"),
+                    format!("Volume Mount ({index}) references undefined volume {volume}"),
+                );
             }
             if mount.destination.as_deref().unwrap_or_default().is_empty() {
                 rules.say(&path, format!("Volume Mount ({index}) destination is empty"));
@@ -168,11 +174,15 @@ impl Task {
                 rules.say(&path, format!("Duplicate secret {name:?} found"));
             }
             if provider == "vault" && self.vault.is_none() {
-                rules.say(&format!("{path}.Provider"), format!("Secret {name:?} has provider \"vault\" but no vault block"));
+                rules.say(
+                    &format!("{path}.Provider"),
+                    format!("Secret {name:?} has provider \"vault\" but no vault block"),
+                );
             }
             let context = format!("Secret {name:?} is invalid");
             rules.inside(path, &[&context], |rules| {
-                if name.is_empty() || name.len() > 128 || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
+                if name.is_empty() || name.len() > 128 || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+                {
                     rules.say("Name", "secret name may have letters, digits and underscores, 128 at most");
                 }
                 if provider.is_empty() {
@@ -207,13 +217,19 @@ impl Resources {
         match self.memory_max_mb.unwrap_or(0) {
             -1 | 0 => {}
             max if max < memory => {
-                rules.say("MemoryMaxMB", format!("MemoryMaxMB value ({max}) should be larger than MemoryMB value ({memory})"));
+                rules.say(
+                    "MemoryMaxMB",
+                    format!("MemoryMaxMB value ({max}) should be larger than MemoryMB value ({memory})"),
+                );
             }
             _ => {}
         }
         let secrets = self.secrets_mb.unwrap_or(0);
         if secrets < 0 || secrets > memory {
-            rules.say("SecretsMB", format!("SecretsMB value ({secrets}) must lie between 0 and the MemoryMB value ({memory})"));
+            rules.say(
+                "SecretsMB",
+                format!("SecretsMB value ({secrets}) must lie between 0 and the MemoryMB value ({memory})"),
+            );
         }
         for (index, device) in self.devices.iter().flatten().enumerate() {
             if device.count.unwrap_or(1) < 1 {
@@ -247,9 +263,13 @@ impl WorkloadIdentity {
         let mode = self.change_mode.as_deref().unwrap_or_default();
         let signal = self.change_signal.as_deref().unwrap_or_default();
         match mode {
-            "" | "noop" | "restart" if !signal.is_empty() => rules.say("ChangeSignal", "change_signal needs change_mode \"signal\""),
+            "" | "noop" | "restart" if !signal.is_empty() => {
+                rules.say("ChangeSignal", "change_signal needs change_mode \"signal\"")
+            }
             "" | "noop" | "restart" => {}
-            "signal" if signal.is_empty() => rules.say("ChangeSignal", "change_signal must be set with change_mode \"signal\""),
+            "signal" if signal.is_empty() => {
+                rules.say("ChangeSignal", "change_signal must be set with change_mode \"signal\"")
+            }
             "signal" => {}
             _ => rules.say("ChangeMode", format!("invalid change_mode {mode:?}")),
         }
@@ -313,13 +333,17 @@ impl Template {
         match text(&self.change_mode).as_str() {
             "noop" | "restart" | "signal" | "" => {}
             "script" => match &self.change_script {
-                None => rules.say("ChangeScript", "must specify change script configuration value when change mode is script"),
+                None => rules
+                    .say("ChangeScript", "must specify change script configuration value when change mode is script"),
                 Some(script) if text(&script.command).is_empty() => {
                     rules.say("ChangeScript.Command", "must specify script path value when change mode is script");
                 }
                 Some(_) => {}
             },
-            mode => rules.say("ChangeMode", format!("Invalid change mode given: {mode:?}. Must be one of: noop, restart, signal, script")),
+            mode => rules.say(
+                "ChangeMode",
+                format!("Invalid change mode given: {mode:?}. Must be one of: noop, restart, signal, script"),
+            ),
         }
         if self.splay.is_some_and(|s| s.0 < 0) {
             rules.say("Splay", "Must specify positive splay value");

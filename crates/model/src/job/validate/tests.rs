@@ -50,7 +50,8 @@ fn rules_of_the_job() {
     );
     let zone = |j: &mut Job| {
         let specs = Some(vec!["@daily".to_owned(), "99 * * * *".to_owned()]);
-        j.periodic = Some(PeriodicConfig { specs, time_zone: Some("Mars/Olympus".into()), ..PeriodicConfig::default() });
+        j.periodic =
+            Some(PeriodicConfig { specs, time_zone: Some("Mars/Olympus".into()), ..PeriodicConfig::default() });
     };
     check(
         "batch",
@@ -64,24 +65,31 @@ fn rules_of_the_job() {
 
 #[test]
 fn rules_of_groups() {
-    check("system", |j| group(j).count = Some(2), &[
-        "TaskGroups[0].Count: Job task group g has count 2. Count cannot exceed 1 with system scheduler",
-    ]);
-    check("batch", |j| group(j).update = Some(UpdateStrategy::default()), &[
-        "TaskGroups[0].Update: Job type \"batch\" does not allow update block",
-    ]);
+    check(
+        "system",
+        |j| group(j).count = Some(2),
+        &["TaskGroups[0].Count: Job task group g has count 2. Count cannot exceed 1 with system scheduler"],
+    );
+    check(
+        "batch",
+        |j| group(j).update = Some(UpdateStrategy::default()),
+        &["TaskGroups[0].Update: Job type \"batch\" does not allow update block"],
+    );
     let restart = |j: &mut Job| {
         group(j).restart_policy = Some(RestartPolicy { mode: Some("explode".into()), ..RestartPolicy::default() });
     };
     check("service", restart, &["TaskGroups[0].RestartPolicy.Mode: Unsupported restart mode: \"explode\""]);
     let ports = |j: &mut Job| {
         let port = |label: &str| Port { label: Some(label.into()), value: Some(9000), ..Port::default() };
-        let network = NetworkResource { reserved_ports: Some(vec![port("a"), port("b")]), ..NetworkResource::default() };
+        let network =
+            NetworkResource { reserved_ports: Some(vec![port("a"), port("b")]), ..NetworkResource::default() };
         group(j).networks = Some(vec![network]);
     };
-    check("service", ports, &[
-        "TaskGroups[0].Networks[0].ReservedPorts[1].Value: Static port 9000 already reserved by taskgroup network:a",
-    ]);
+    check(
+        "service",
+        ports,
+        &["TaskGroups[0].Networks[0].ReservedPorts[1].Value: Static port 9000 already reserved by taskgroup network:a"],
+    );
     let leaders = |j: &mut Job| {
         task(j).leader = Some(true);
         let second = Task { name: Some("u".into()), ..task(j).clone() };
@@ -93,9 +101,11 @@ fn rules_of_groups() {
 #[test]
 fn rules_of_tasks_and_services() {
     check("service", |j| task(j).driver = None, &["TaskGroups[0].Tasks[0].Driver: Missing task driver"]);
-    check("service", |j| task(j).resources = Some(Resources { memory_mb: Some(2), ..Resources::default() }), &[
-        "TaskGroups[0].Tasks[0].Resources.MemoryMB: minimum MemoryMB value is 10; got 2",
-    ]);
+    check(
+        "service",
+        |j| task(j).resources = Some(Resources { memory_mb: Some(2), ..Resources::default() }),
+        &["TaskGroups[0].Tasks[0].Resources.MemoryMB: minimum MemoryMB value is 10; got 2"],
+    );
     let service = |j: &mut Job| {
         let check = ServiceCheck { type_: Some("tcp".into()), ..ServiceCheck::default() };
         let service = Service {
@@ -106,19 +116,27 @@ fn rules_of_tasks_and_services() {
         };
         group(j).services = Some(vec![service]);
     };
-    check("service", service, &[
-        "TaskGroups[0].Services[0].Name: Service name must be valid per RFC 1123 and can contain only alphanumeric characters or dashes and must be no longer than 63 characters: \"under_score!\"",
-        "TaskGroups[0].Services[0].Checks[0].Interval: missing required value interval. Interval cannot be less than 1s",
-    ]);
+    check(
+        "service",
+        service,
+        &[
+            "TaskGroups[0].Services[0].Name: Service name must be valid per RFC 1123 and can contain only alphanumeric characters or dashes and must be no longer than 63 characters: \"under_score!\"",
+            "TaskGroups[0].Services[0].Checks[0].Interval: missing required value interval. Interval cannot be less than 1s",
+        ],
+    );
     let template = |j: &mut Job| {
         let dest_path = Some("../../../x".to_owned());
         task(j).templates = Some(vec![Template { dest_path, perms: Some("rw".into()), ..Template::default() }]);
     };
-    check("service", template, &[
-        "TaskGroups[0].Tasks[0].Templates[0]: Must specify a source path or have an embedded template",
-        "TaskGroups[0].Tasks[0].Templates[0].DestPath: template destination escapes allocation directory",
-        "TaskGroups[0].Tasks[0].Templates[0].Perms: Failed to parse \"rw\" as octal",
-    ]);
+    check(
+        "service",
+        template,
+        &[
+            "TaskGroups[0].Tasks[0].Templates[0]: Must specify a source path or have an embedded template",
+            "TaskGroups[0].Tasks[0].Templates[0].DestPath: template destination escapes allocation directory",
+            "TaskGroups[0].Tasks[0].Templates[0].Perms: Failed to parse \"rw\" as octal",
+        ],
+    );
 }
 
 #[test]
@@ -161,7 +179,8 @@ fn findings_print_nested_and_warnings_as_a_list() {
     );
     let mut job = job_of_services();
     group(&mut job).services = Some(vec![Service::default()]);
-    task(&mut job).identities = Some(vec![WorkloadIdentity { name: Some("api".into()), ..WorkloadIdentity::default() }]);
+    task(&mut job).identities =
+        Some(vec![WorkloadIdentity { name: Some("api".into()), ..WorkloadIdentity::default() }]);
     job.canonicalise();
     let warnings = warnings_text(&job.warnings());
     assert!(warnings.starts_with("2 warnings:\n\n* group \"g\" defines services, but"), "{warnings}");

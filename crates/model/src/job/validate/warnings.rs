@@ -95,7 +95,12 @@ fn group_findings(group: &TaskGroup) -> Vec<Finding> {
     if let Some(update) = &group.update {
         let (parallel, count) = (update.max_parallel.unwrap_or(1), group.count.unwrap_or(1));
         if parallel > count && count > 0 && parallel > 1 && update.canary.unwrap_or(0) == 0 {
-            say(&[], format!("Update max parallel count is greater than task group count ({parallel} > {count}). A destructive change would result in the simultaneous replacement of all allocations."));
+            say(
+                &[],
+                format!(
+                    "Update max parallel count is greater than task group count ({parallel} > {count}). A destructive change would result in the simultaneous replacement of all allocations."
+                ),
+            );
         }
     }
     if group.networks.iter().flatten().any(|n| n.mbits.is_some_and(|m| m > 0)) {
@@ -118,7 +123,8 @@ fn task_warnings(task: &Task) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(resources) = &task.resources {
         if resources.iops.is_some_and(|i| i > 0) {
-            warnings.push("IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS from resource block.".to_owned());
+            warnings
+                .push("IOPS has been deprecated as of Nomad 0.9.0. Please remove IOPS from resource block.".to_owned());
         }
         if resources.networks.as_ref().is_some_and(|n| !n.is_empty()) {
             warnings.push(
