@@ -187,19 +187,31 @@ impl Set {
     async fn first(&mut self, tell: &Tell) -> Result<Vec<usize>, TemplateError> {
         let mut told = BTreeSet::new();
         loop {
-            let rendered = self.render()?;
-            self.follow();
-            let missing = self.data.missing();
-            if missing.is_empty() {
+            if let Some(rendered) = self.render_whole()? {
                 let changed = self.write(rendered, self.running)?;
                 return Ok(if self.running { changed } else { Vec::new() });
             }
+            let missing = self.data.missing();
             let changed = self.data.changed.notified();
             if tokio::time::timeout(TELL_MISSING, changed).await.is_err() && told != missing {
                 tell(Change::Notice(event::template(&missing_text(&missing))));
                 told = missing;
             }
         }
+    }
+
+    /// Renders with everything there; `None` while something is missing.
+    ///
+    /// What is missing may arrive while a render without it goes on: only a render that began after it was all there counts.
+    fn render_whole(&mut self) -> Result<Option<Vec<String>>, TemplateError> {
+        self.render()?;
+        self.follow();
+        if !self.data.missing().is_empty() {
+            return Ok(None);
+        }
+        let rendered = self.render()?;
+        self.follow();
+        Ok(self.data.missing().is_empty().then_some(rendered))
     }
 
     fn render(&self) -> Result<Vec<String>, TemplateError> {
@@ -250,14 +262,11 @@ impl Set {
             self.data.changed.notified().await;
             let quiet = self.templates.iter().filter_map(|t| t.template.wait.as_ref()?.min).max();
             tokio::time::sleep(quiet.map_or(SETTLE, |d| d.to_std())).await;
-            let rendered = match self.render() {
-                Ok(rendered) => rendered,
+            let rendered = match self.render_whole() {
+                Ok(Some(rendered)) => rendered,
+                Ok(None) => continue,
                 Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))),
             };
-            self.follow();
-            if !self.data.missing().is_empty() {
-                continue;
-            }
             match self.write(rendered, false) {
                 Ok(changed) if changed.is_empty() => {}
                 Ok(changed) => {

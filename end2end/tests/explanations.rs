@@ -46,7 +46,7 @@ fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()
         let out = agent.run(&["job", "status", "wanting"])?.text();
         Ok(out.contains("Placement Failure").then_some(out))
     })?;
-    ensure!(status.contains("pending") && status.contains("Resources exhausted on 1 nodes"), "{status}");
+    ensure!(status.contains("No allocations placed") && status.contains("Resources exhausted on 1 nodes"), "{status}");
     ensure!(status.contains("512"), "asked, free and total are said: {status}");
     let evals = agent.get("/v1/job/wanting/evaluations")?;
     let said = evals.to_string();

@@ -19,6 +19,10 @@ const TOOLS: &[(&str, &str, &str)] = &[
 
 /// Installs what the tests need. As root or with sudo it does so by itself; else it errors with the line to type.
 pub fn for_tests() -> Result<()> {
+    let sysroot = output(&["rustc", "--print", "sysroot"]).unwrap_or_default();
+    if !std::path::Path::new(&sysroot).join("lib/rustlib/wasm32-unknown-unknown").exists() {
+        run(&["rustup", "target", "add", "wasm32-unknown-unknown"])?;
+    }
     install(&TOOLS.iter().filter(|(program, ..)| !has(program)).map(|(_, package, _)| *package).collect::<Vec<_>>())
 }
 
