@@ -84,6 +84,10 @@ fn play(lab: &Lab, flavour: Flavour) -> Result<()> {
     for job in ["pytechco-employee", "pytechco-setup", "pytechco-web", "pytechco-redis"] {
         agent.ok(&["job", "stop", "-purge", job])?;
     }
+    // A child that lost its store restarts for ever (its policy says so), and stopping the parent leaves children alone.
+    for child in agent.get("/v1/jobs?prefix=pytechco-employee/")?.as_array().into_iter().flatten() {
+        agent.ok(&["job", "stop", "-purge", "-detach", child["ID"].as_str().context("an id")?])?;
+    }
     eventually("nothing to be left running", Duration::from_secs(60), || {
         let allocs = agent.get("/v1/allocations")?;
         let alive = |s: &str| s == "running" || s == "pending";
