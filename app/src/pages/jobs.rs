@@ -96,7 +96,7 @@ fn empty(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
 
 /// Changes the address to another filter, without a new entry in the history.
 fn go_to() -> impl Fn(Filter) + Clone + Send + Sync + 'static {
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     move |filter: Filter| {
         let options = NavigateOptions { replace: true, scroll: false, ..Default::default() };
         navigate.with_value(|go| go(&format!("/ui/jobs{}", filter.to_query()), options));

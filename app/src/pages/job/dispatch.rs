@@ -36,7 +36,7 @@ pub fn DispatchForm(data: JobData) -> impl IntoView {
     let parameters = Memo::new(move |_| data.job.with(|j| j.parameterized.clone().unwrap_or_default()));
     let (meta, payload) = (RwSignal::new(BTreeMap::<String, String>::new()), RwSignal::new(String::new()));
     let (busy, failed) = (RwSignal::new(false), RwSignal::new(None::<String>));
-    let (client, navigate) = (StoredValue::new(client()), StoredValue::new_local(use_navigate()));
+    let (client, navigate) = (StoredValue::new(client()), StoredValue::new(use_navigate()));
     let open = move || meta.with(|m| payload.with(|p| missing(&parameters.get(), m, p)));
     let command_line = move || {
         let has_payload = payload.with(|p| !p.is_empty());

@@ -52,6 +52,7 @@ impl Command for Agent {
 
     fn execute(self) -> Outcome {
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|e| Fail::new(format!("Error starting the runtime: {e}")))?;
@@ -61,6 +62,10 @@ impl Command for Agent {
         outcome
     }
 }
+
+/// Of each worker thread. Rendering a page nests as deeply as its view does: unoptimised, a job's page needs more than tokio's 2 MiB.
+/// Address space only; what is not touched costs nothing.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// The merged configuration, judged.
 fn read(flags: &AgentFlags) -> Result<Loaded, Fail> {
