@@ -1,13 +1,14 @@
 // Every page on a cluster at work: quiet, readable in both themes, within its width, and of use without JavaScript.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import type { APIRequestContext, Page } from '@playwright/test';
 import { allocOf, expect, jobFile, live, open, purge, register, test, ticker } from './lab';
 
-test.describe.configure({ mode: 'default' });
-
 const JOBS = ['pytechco-redis', 'pytechco-web', 'pytechco-setup', 'pytechco-employee'];
 
-/** What the pages are about; known once the cluster is at work. */
+/** What the pages are about; known once the cluster is at work, and kept in a file: after a failure the tests go on in a new process. */
+const KEPT = join(process.env.TARPAN_JOBS ?? '.', 'ids.json');
 const ids = { child: '', running: '', ended: '', evaluation: '', blocked: '', node: '' };
 
 const SIZES = [{ width: 1440, height: 900 }, { width: 390, height: 844 }];
@@ -16,7 +17,11 @@ const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 /** The rules that a page breaks, each with the elements that break it. */
 async function broken(page: Page): Promise<string[]> {
   const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
-  return violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.any[0]?.message ?? v.help})`).join('; ')}`);
+  // The checker does not count text that can be edited as something that takes the focus.
+  const known = (rule: string, target: string) => rule === 'scrollable-region-focusable' && target === '.cm-scroller';
+  return violations.flatMap((v) => v.nodes.map((n) => ({ rule: v.id, target: n.target.join(' '), why: n.any[0]?.message ?? v.help })))
+    .filter((n) => !known(n.rule, n.target))
+    .map((n) => `${n.rule}: ${n.target} (${n.why})`);
 }
 
 /** How far the page scrolls sideways, with the elements that reach beyond its edge. */
@@ -63,10 +68,15 @@ test.describe('an empty cluster', () => {
 
 test.describe('a cluster at work', () => {
   test.beforeAll(async ({ playwright }) => {
+    if (existsSync(KEPT)) {
+      Object.assign(ids, JSON.parse(readFileSync(KEPT, 'utf8')));
+      return;
+    }
     test.setTimeout(180_000);
     const request = await playwright.request.newContext({ baseURL: process.env.TARPAN_ADDR });
     await fill(request);
     await request.dispose();
+    writeFileSync(KEPT, JSON.stringify(ids));
   });
 
   const pages: [string, () => string, string | RegExp][] = [
@@ -135,14 +145,16 @@ test.describe('a cluster at work', () => {
   });
 
   test.describe('without JavaScript', () => {
-    test.use({ javaScriptEnabled: false });
+    // Chromium complains of the program that it was told to load early and may not run.
+    test.use({ javaScriptEnabled: false, expected: /\.js: csp$|was preloaded using link preload/ });
 
     const plain = pages.filter(([name]) => !['run', 'run: edit', 'dispatch'].includes(name));
     test('every page shows its data', async ({ page }) => {
+      test.setTimeout(120_000);
       for (const [name, path, text] of plain) {
         await test.step(name, async () => {
           await page.goto(path());
-          await shows(page, text);
+          await expect.soft(page.getByRole('main').getByText(text).first(), name).toBeVisible({ timeout: 5_000 });
         });
       }
     });
