@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::format::thousands;
+use crate::format::{amount, thousands};
 use crate::lang::{fill, t};
 
 /// A chart's box, in its own units; the page stretches it.
@@ -29,6 +29,18 @@ pub fn round_up(value: f64) -> f64 {
     }
     let power = 10_f64.powf(value.log10().floor());
     [1.0, 2.0, 4.0, 5.0, 8.0, 10.0].into_iter().map(|m| m * power).find(|r| *r >= value).unwrap_or(10.0 * power)
+}
+
+/// A line of a few samples, as small as a word.
+pub fn spark(values: &[f64]) -> AnyView {
+    let top = values.iter().copied().fold(0.0, f64::max) * 1.1;
+    let (line, area) = paths(values, top);
+    view! {
+        <svg class="spark" viewBox="0 0 600 100" preserveAspectRatio="none" aria-hidden="true">
+            <path class="a" d=area></path><path class="l" d=line></path>
+        </svg>
+    }
+    .into_any()
 }
 
 /// One chart: title, newest value of a limit, the line.
@@ -67,7 +79,7 @@ pub fn Chart(
         <div class="stack stack-1">
             <div class="row between">
                 <span class="t12 t2">{title}", "{unit}</span>
-                <span><b class="b">{move || thousands(newest().round() as i64)}</b><span class="unit">{of}</span></span>
+                <span><b class="b">{move || amount(newest())}</b><span class="unit">{of}</span></span>
             </div>
             <div class="chart">
                 <svg viewBox="0 0 600 100" preserveAspectRatio="none" role="img" aria-label=label>

@@ -71,6 +71,11 @@ pub fn thousands(n: i64) -> String {
     if n < 0 { format!("−{out}") } else { out }
 }
 
+/// A measured number: a decimal below ten, where whole numbers would say little.
+pub fn amount(n: f64) -> String {
+    if n > 0.0 && n < 9.95 { format!("{n:.1}") } else { thousands(n.round() as i64) }
+}
+
 /// `31 GiB` of bytes.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -38,6 +38,11 @@ pub fn fill(text: &str, values: &[&str]) -> String {
     out
 }
 
+/// `one` of a single thing, `many` with the number of others.
+pub fn counted(one: &str, many: &str, n: u64) -> String {
+    fill(if n == 1 { one } else { many }, &[&crate::format::thousands(n as i64)])
+}
+
 catalogue! {
     // Frame and places
     skip: "Skip to content", "跳到内容";
@@ -142,6 +147,7 @@ catalogue! {
     n_children: "{0} children", "{0} 个子作业";
     n_older_children: "{0} older children", "更早的 {0} 个子作业";
     n_jobs: "{0} jobs", "{0} 个作业";
+    one_job: "{0} job", "{0} 个作业";
     chart_says: "{0} between {1} and {2} {3}", "{0}：{1} 至 {2} {3}";
     // The Jobs list
     run_a_job: "Run a job", "运行作业";
@@ -154,6 +160,16 @@ catalogue! {
     nothing_matches: "Nothing matches", "没有匹配项";
     nothing_matches_text: "No job matches what you filter by.", "没有符合筛选条件的作业。";
     show_children: "Show children", "显示子作业";
+    views: "Views", "视图";
+    needs_attention: "Needs attention", "需要关注";
+    select_x: "Select {0}", "选择 {0}";
+    select_all: "Select all", "全选";
+    n_selected: "{0} selected", "已选 {0} 个";
+    clear_selection: "Clear selection", "取消选择";
+    n_running_of_selection: "{0} running allocations", "{0} 个运行中的分配";
+    one_running_of_selection: "{0} running allocation", "{0} 个运行中的分配";
+    nothing_to_stop: "all of them are stopped", "均已停止";
+    nothing_to_start: "none of them is stopped", "没有已停止的";
     name: "Name", "名称";
     status: "Status", "状态";
     kind: "Type", "类型";
@@ -278,6 +294,7 @@ catalogue! {
     one_restart: "{0} restart", "重启 {0} 次";
     n_of_m_healthy: "{0} of {1} healthy", "{0} / {1} 健康";
     n_lines: "{0} lines", "{0} 行";
+    one_line: "{0} line", "{0} 行";
     // Empty lists
     no_allocations: "No allocations", "没有分配";
     no_allocations_text: "Nothing of this job was placed yet.", "该作业尚未放置任何分配。";
@@ -306,9 +323,11 @@ catalogue! {
     tried_again_by_itself: "It is tried again by itself when a client frees room, joins, or becomes ready.", "当有客户端腾出空间、加入或就绪时会自动重试。";
     all_checks: "all checks", "全部检查";
     looked_at_n: "{0} clients looked at", "考察了 {0} 个客户端";
+    looked_at_one: "{0} client looked at", "考察了 {0} 个客户端";
     n_could_not_be_placed: "{0} could not be placed", "{0} 个无法放置";
     blocked_waits: "Blocked: waits for capacity", "受阻：等待资源";
     n_wait: "{0} allocations wait", "{0} 个分配等待中";
+    one_waits: "{0} allocation waits", "{0} 个分配等待中";
     next: "next", "接下来";
     tried_again: "Tried again by itself", "自动重试";
     tried_again_when: "when a client frees room, joins, or becomes ready", "当有客户端腾出空间、加入或就绪时";
@@ -365,6 +384,7 @@ catalogue! {
     make_ineligible_e: "Make ineligible…", "暂停调度…";
     stop_x: "Stop {0}?", "停止 {0}？";
     stop_text: "{0} running allocations are stopped.", "将停止 {0} 个运行中的分配。";
+    stop_one_text: "{0} running allocation is stopped.", "将停止 {0} 个运行中的分配。";
     stop_verb: "Stop {0}", "停止 {0}";
     stopping_x: "{0} is being stopped", "正在停止 {0}";
     purge_too: "Purge: forget the job and its versions too", "清除：同时删除作业及其版本";
@@ -426,6 +446,8 @@ catalogue! {
     at_once: "Stop all at once", "立即全部停止";
     system_jobs: "System jobs", "系统作业";
     leave_running: "Leave them running", "保持运行";
+    n_jobs_l: "{0} jobs", "{0} 个作业";
+    one_job_l: "{0} job", "{0} 个作业";
     dispatch: "Dispatch", "派发";
     dispatch_title: "Dispatch an instance", "派发一个实例";
     dispatched_x: "Dispatched {0}", "已派发 {0}";
@@ -433,6 +455,9 @@ catalogue! {
     still_missing: "still missing: {0}", "尚缺：{0}";
     // Logs
     search_logs: "Search logs", "搜索日志";
+    no_line_matches: "No line matches what you search for.", "没有匹配的行。";
+    nothing_on_x: "Nothing was written to {0} yet.", "{0} 还没有内容。";
+    show_x: "Show {0}", "显示 {0}";
     wrap_lines: "Wrap lines", "自动换行";
     follow: "Follow", "跟随";
     logs_of: "Logs of {0}", "{0} 的日志";
@@ -445,6 +470,16 @@ catalogue! {
     plan: "Plan", "计划";
     as_you_type: "as you type", "随输随算";
     plan_appears_here: "What a run would change appears here as soon as the text is a job.", "文本成为有效作业后，这里会显示运行将带来的变化。";
+    where_it_would_go: "Where it would go", "将放置到";
+    memory_after: "Memory after", "放置后内存";
+    memory_before_after: "memory {0} % before, {1} % after", "内存：之前 {0} %，之后 {1} %";
+    score: "Score", "评分";
+    and_n_more_clients: "and {0} more clients", "以及另外 {0} 个客户端";
+    and_one_more_client: "and {0} more client", "以及另外 {0} 个客户端";
+    added_by_plan: "added by this plan", "本计划新增";
+    begin_with: "Begin with a template", "从模板开始";
+    begin_with_text: "The four jobs of a small company, on Docker or as plain processes, and two larger ones. Or paste, open or drop a file.", "一家小公司的四个作业（Docker 或普通进程），以及两个更大的作业。也可以粘贴、打开或拖入文件。";
+    all_n_lines: "All {0} lines", "全部 {0} 行";
     plan_is_old: "This is the plan of the text before its last errors.", "这是出错之前文本的计划。";
     run: "Run", "运行";
     running_now: "Running", "正在运行";

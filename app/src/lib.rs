@@ -25,6 +25,7 @@ pub mod shapes;
 pub mod shell;
 pub mod status;
 pub mod transport;
+pub mod usage;
 pub mod web;
 
 use leptos::prelude::*;

@@ -33,6 +33,8 @@ pub struct JobRow {
     pub canaries: (u64, u64),
     pub deploying: bool,
     pub needs_promotion: bool,
+    /// Ids of the allocations that run; empty when not known.
+    pub running: Vec<String>,
 }
 
 /// Allocations by state, summed over the groups.
@@ -102,7 +104,32 @@ fn row(stub: &JobListStub, status: Option<&JobStatusesJob>) -> JobRow {
         canaries: if deployment.is_some() { canaries.unwrap_or_default() } else { (0, 0) },
         deploying: deployment.is_some(),
         needs_promotion: deployment.is_some_and(|d| d.requires_promotion),
+        running: status.map(running).unwrap_or_default(),
     }
+}
+
+fn running(status: &JobStatusesJob) -> Vec<String> {
+    status.allocs.iter().filter(|a| a.client_status == "running").map(|a| a.id.clone()).collect()
+}
+
+/// Namespace and id.
+pub type Key = (String, String);
+
+impl JobRow {
+    pub fn key(&self) -> Key {
+        (self.namespace.clone(), self.id.clone())
+    }
+}
+
+/// The allocations whose use is asked for: of the first lines that run something, each job whole, at most `most` in all.
+pub fn sampled(rows: &[JobRow], most: usize) -> Vec<(Key, String)> {
+    let mut found = Vec::new();
+    for row in rows {
+        if found.len() + row.running.len() <= most {
+            found.extend(row.running.iter().map(|id| (row.key(), id.clone())));
+        }
+    }
+    found
 }
 
 fn kind(stub: &JobListStub) -> &str {
@@ -202,6 +229,42 @@ pub struct Filter {
     /// Chosen values by facet; nothing chosen lets everything through.
     pub chosen: BTreeMap<&'static str, Vec<String>>,
     pub sort: Sort,
+    pub view: View,
+}
+
+/// What kind of jobs the list is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    #[default]
+    All,
+    /// Failed, lost, blocked or degraded.
+    Attention,
+    /// Periodic jobs.
+    Scheduled,
+}
+
+impl View {
+    pub fn text(self) -> &'static str {
+        match self {
+            View::All => "",
+            View::Attention => "attention",
+            View::Scheduled => "scheduled",
+        }
+    }
+    fn from_text(text: &str) -> View {
+        match text {
+            "attention" => View::Attention,
+            "scheduled" => View::Scheduled,
+            _ => View::All,
+        }
+    }
+    pub fn shows(self, t: &Texts, row: &JobRow) -> bool {
+        match self {
+            View::All => true,
+            View::Attention => urgency(badge(t, row).kind) < 2,
+            View::Scheduled => row.kind == "periodic",
+        }
+    }
 }
 
 /// The facets, in the order in which they are shown.
@@ -216,7 +279,6 @@ pub enum Sort {
     Status,
     Kind,
     Namespace,
-    Priority,
 }
 
 impl Sort {
@@ -226,7 +288,6 @@ impl Sort {
             "status" => Sort::Status,
             "type" => Sort::Kind,
             "namespace" => Sort::Namespace,
-            "priority" => Sort::Priority,
             _ => Sort::Changed,
         }
     }
@@ -237,7 +298,6 @@ impl Sort {
             Sort::Status => "status",
             Sort::Kind => "type",
             Sort::Namespace => "namespace",
-            Sort::Priority => "priority",
         }
     }
 }
@@ -248,7 +308,12 @@ impl Filter {
         let list =
             |name| get(name).map(|v| v.split(',').filter(|v| !v.is_empty()).map(str::to_owned).collect::<Vec<_>>());
         let chosen = FACETS.into_iter().filter_map(|f| Some((f, list(f)?))).filter(|(_, v)| !v.is_empty()).collect();
-        Filter { text: get("q").unwrap_or_default(), chosen, sort: Sort::from_text(&get("sort").unwrap_or_default()) }
+        Filter {
+            text: get("q").unwrap_or_default(),
+            chosen,
+            sort: Sort::from_text(&get("sort").unwrap_or_default()),
+            view: View::from_text(&get("view").unwrap_or_default()),
+        }
     }
 
     /// As the address's query; empty when nothing is chosen.
@@ -265,6 +330,9 @@ impl Filter {
         }
         if self.sort != Sort::default() {
             parts.push(format!("sort={}", self.sort.text()));
+        }
+        if self.view != View::default() {
+            parts.push(format!("view={}", self.view.text()));
         }
         if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
     }
@@ -286,7 +354,7 @@ impl Filter {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.chosen.is_empty()
+        self.text.is_empty() && self.chosen.is_empty() && self.view == View::All
     }
 }
 
@@ -306,7 +374,9 @@ pub fn narrowed(t: &Texts, rows: &[JobRow], filter: &Filter) -> Vec<JobRow> {
     let text = filter.text.to_lowercase();
     let passes = |row: &&JobRow| {
         let named = text.is_empty() || row.id.to_lowercase().contains(&text) || row.name.to_lowercase().contains(&text);
-        named && filter.chosen.iter().all(|(facet, wanted)| values(t, row, facet).iter().any(|v| wanted.contains(v)))
+        named
+            && filter.view.shows(t, row)
+            && filter.chosen.iter().all(|(facet, wanted)| values(t, row, facet).iter().any(|v| wanted.contains(v)))
     };
     let mut found: Vec<JobRow> = rows.iter().filter(passes).cloned().collect();
     let by_name = |a: &JobRow, b: &JobRow| (&a.name, &a.namespace).cmp(&(&b.name, &b.namespace));
@@ -318,7 +388,6 @@ pub fn narrowed(t: &Texts, rows: &[JobRow], filter: &Filter) -> Vec<JobRow> {
         }
         Sort::Kind => found.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| by_name(a, b))),
         Sort::Namespace => found.sort_by(|a, b| a.namespace.cmp(&b.namespace).then_with(|| by_name(a, b))),
-        Sort::Priority => found.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| by_name(a, b))),
     }
     found
 }
@@ -423,15 +492,28 @@ mod tests {
 
     #[test]
     fn filters_live_in_the_address() {
-        let query = "q=web&status=Running,Blocked&sort=name";
+        let query = "q=web&status=Running,Blocked&sort=name&view=attention";
         let get =
             |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
         let filter = Filter::from_query(get);
         assert_eq!(filter.to_query(), format!("?{query}"));
         assert!(filter.is_chosen("status", "Blocked"));
         let less = filter.toggled("status", "Blocked").toggled("status", "Running");
-        assert_eq!(less.to_query(), "?q=web&sort=name");
-        assert_eq!(less.toggled("dc", "fra 1").to_query(), "?q=web&dc=fra%201&sort=name");
+        assert_eq!(less.to_query(), "?q=web&sort=name&view=attention");
+        let all = Filter { view: View::All, ..less };
+        assert_eq!(all.toggled("dc", "fra 1").to_query(), "?q=web&dc=fra%201&sort=name");
+    }
+
+    #[test]
+    fn a_job_is_sampled_whole_or_not_at_all() {
+        let row = |id: &str, n: usize| JobRow {
+            id: id.into(),
+            running: (0..n).map(|i| format!("{id}{i}")).collect(),
+            ..Default::default()
+        };
+        let found = sampled(&[row("a", 2), row("b", 4), row("c", 1)], 4);
+        let ids: Vec<_> = found.iter().map(|(_, id)| id.as_str()).collect();
+        assert_eq!(ids, ["a0", "a1", "c0"]);
     }
 
     #[test]
@@ -449,6 +531,7 @@ mod tests {
         assert_eq!(names(&Filter { sort: Sort::Status, ..Default::default() }), ["api", "job", "web"]);
         assert_eq!(names(&Filter::default().toggled("type", "batch")), ["job"]);
         assert_eq!(names(&Filter { text: "WE".into(), ..Default::default() }), ["web"]);
+        assert_eq!(names(&Filter { view: View::Attention, ..Default::default() }), ["api"]);
         assert_eq!(facet(t, &rows, "type"), [("service".to_owned(), None, 2), ("batch".to_owned(), None, 1)]);
         assert_eq!(total(&rows)[..3], [(Kind::Running, 2), (Kind::Canary, 0), (Kind::Pending, 1)]);
     }

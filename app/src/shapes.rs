@@ -214,6 +214,7 @@ shape!(
         tags "Tags": Vec<String>,
         address "Address": String,
         port "Port": i64,
+        datacenter "Datacenter": String,
     }
 );
 

@@ -2,7 +2,7 @@
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { HighlightStyle, bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
-import { forceLinting, lintGutter, lintKeymap, linter } from "@codemirror/lint";
+import { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, openSearchPanel, searchKeymap } from "@codemirror/search";
 import { EditorState } from "@codemirror/state";
 import { EditorView, highlightActiveLine, highlightActiveLineGutter, hoverTooltip, keymap, lineNumbers } from "@codemirror/view";
@@ -26,9 +26,7 @@ const colours = HighlightStyle.define([
  */
 export function open(parent, options) {
   const nonce = document.querySelector("script[nonce]")?.nonce ?? "";
-  let problems = [];
-  const known = (state) => problems
-    .map((p) => ({ ...p, from: Math.min(p.from, state.doc.length), to: Math.min(Math.max(p.to, p.from), state.doc.length) }));
+  const within = (p, length) => ({ ...p, from: Math.min(p.from, length), to: Math.min(Math.max(p.to, p.from), length) });
   const extensions = [
     EditorView.cspNonce.of(nonce),
     lineNumbers(), foldGutter(), history(), indentOnInput(), bracketMatching(), closeBrackets(), indentUnit.of("  "),
@@ -38,7 +36,7 @@ export function open(parent, options) {
     EditorState.readOnly.of(Boolean(options.readOnly)),
     keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap, indentWithTab]),
     EditorView.updateListener.of((update) => { if (update.docChanged) options.onChange?.(update.state.doc.toString()); }),
-    linter((view) => known(view.state), { delay: 0 }), lintGutter(),
+    lintGutter(),
   ];
   if (options.complete) extensions.push(autocompletion({ override: [completions(options.complete)] }));
   if (options.hover) extensions.push(hovers(options.hover));
@@ -47,7 +45,10 @@ export function open(parent, options) {
     setText(text) {
       if (text !== view.state.doc.toString()) view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
     },
-    setProblems(json) { problems = JSON.parse(json); forceLinting(view); },
+    setProblems(json) {
+      const found = JSON.parse(json).map((p) => within(p, view.state.doc.length));
+      view.dispatch(setDiagnostics(view.state, found));
+    },
     goTo(offset) {
       const at = Math.min(offset, view.state.doc.length);
       view.dispatch({ selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: "center" }) });

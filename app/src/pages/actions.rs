@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use tarpan_api::{Client, Error};
 
 use crate::format::short;
-use crate::lang::{fill, t};
+use crate::lang::{counted, fill, t};
 use crate::parts::dialog::{Ask, doing};
-use crate::paths::{self, v1_job};
+use crate::paths::v1_job;
+use crate::rows::Key;
 
 /// `-namespace x` where it is not the default one.
 fn namespace_flag(namespace: &str) -> String {
@@ -35,7 +36,7 @@ pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<boo
     };
     Ask {
         title: fill(texts.stop_x, &[&id]),
-        text: fill(texts.stop_text, &[&running.to_string()]),
+        text: counted(texts.stop_one_text, texts.stop_text, running),
         command,
         verb: fill(texts.stop_verb, &[&id]),
         icon: "stop",
@@ -48,26 +49,77 @@ pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<boo
     }
 }
 
-/// Registers a stopped job again as it was.
-pub fn start_job(namespace: String, id: String) -> Ask {
+/// `web`, or `3 jobs`: what a question about several jobs is about.
+fn several(keys: &[Key]) -> String {
+    match keys {
+        [(_, id)] => id.clone(),
+        _ => counted(t().one_job_l, t().n_jobs_l, keys.len() as u64),
+    }
+}
+
+/// One command a job, to be pasted together.
+fn commands(verb: &str, keys: &[Key]) -> String {
+    let line = |(namespace, id): &Key| format!("tarpan job {verb}{} {}", namespace_flag(namespace), word(id));
+    keys.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+/// The names, as far as they fit.
+fn named(keys: &[Key]) -> String {
+    let names: Vec<&str> = keys.iter().take(10).map(|(_, id)| id.as_str()).collect();
+    let more = if keys.len() > names.len() { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
+}
+
+pub fn stop_jobs(keys: Vec<Key>, running: u64) -> Ask {
     let texts = t();
+    let what = several(&keys);
+    let count = counted(texts.stop_one_text, texts.stop_text, running);
     Ask {
-        title: fill(texts.start_x, &[&id]),
-        text: texts.start_text.to_owned(),
-        command: fixed(format!("tarpan job start{} {}", namespace_flag(&namespace), word(&id))),
-        verb: fill(texts.start_verb, &[&id]),
-        icon: "play",
-        danger: false,
+        title: fill(texts.stop_x, &[&what]),
+        text: format!("{} · {count}", named(&keys)),
+        command: fixed(commands("stop", &keys)),
+        verb: fill(texts.stop_verb, &[&what]),
+        icon: "stop",
+        danger: true,
         act: Callback::new(move |client: Client| {
-            let (namespace, id) = (namespace.clone(), id.clone());
-            let said = fill(texts.starting_x, &[&id]);
+            let (keys, said) = (keys.clone(), fill(texts.stopping_x, &[&what]));
             doing(async move {
-                let mut job = client.get::<Value>(&v1_job(&namespace, &id, "")).await?.value;
-                job["Stop"] = Value::Bool(false);
-                client.put::<_, Value>("/v1/jobs", &json!({ "Job": job })).await.map(|_| said)
+                for (namespace, id) in keys {
+                    client.delete::<Value>(&v1_job(&namespace, &id, "")).await?;
+                }
+                Ok(said)
             })
         }),
     }
+}
+
+/// Registers stopped jobs again as they were.
+pub fn start_jobs(keys: Vec<Key>) -> Ask {
+    let texts = t();
+    let what = several(&keys);
+    Ask {
+        title: fill(texts.start_x, &[&what]),
+        text: if keys.len() > 1 { named(&keys) } else { texts.start_text.to_owned() },
+        command: fixed(commands("start", &keys)),
+        verb: fill(texts.start_verb, &[&what]),
+        icon: "play",
+        danger: false,
+        act: Callback::new(move |client: Client| {
+            let (keys, said) = (keys.clone(), fill(texts.starting_x, &[&what]));
+            doing(async move {
+                for (namespace, id) in keys {
+                    start(&client, &namespace, &id).await?;
+                }
+                Ok(said)
+            })
+        }),
+    }
+}
+
+async fn start(client: &Client, namespace: &str, id: &str) -> Result<(), Error> {
+    let mut job = client.get::<Value>(&v1_job(namespace, id, "")).await?.value;
+    job["Stop"] = Value::Bool(false);
+    client.put::<_, Value>("/v1/jobs", &json!({ "Job": job })).await.map(|_| ())
 }
 
 pub fn force_periodic(namespace: String, id: String) -> Ask {
@@ -349,11 +401,6 @@ pub fn unbase64(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(out)
-}
-
-/// The page to go to after a job was purged or a child made.
-pub fn job_page(namespace: &str, id: &str) -> String {
-    paths::job(namespace, id)
 }
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
-use tarpan_api::wire::{AllocResourceUsage, ResourceUsage, TaskEvent, TaskState};
+use tarpan_api::wire::{TaskEvent, TaskState};
 
 use super::logs::LogPanel;
 use super::tables::instance;
-use super::{actions, client, read};
+use super::{actions, read};
 use crate::chart::Chart;
-use crate::dom;
-use crate::format::{At, Since, short, thousands};
+use crate::format::{At, Since, amount, short, thousands};
 use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::parts::dialog::AskButton;
@@ -19,6 +18,7 @@ use crate::parts::{copy_button, crumbs, icon, meter, note, panel, pill, shape, s
 use crate::paths;
 use crate::shapes::{Alloc, Task};
 use crate::status::{Badge, Kind, alloc_badge, event_kind, task_badge};
+use crate::usage::{SAMPLES, Usage};
 
 #[component]
 pub fn AllocPage() -> impl IntoView {
@@ -166,65 +166,13 @@ fn last_failure(alloc: &Alloc) -> String {
     events.max_by_key(|e| e.time).map(event_text).unwrap_or_else(|| t().failed.to_owned())
 }
 
-/// Samples of an allocation's use, newest last.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Usage {
-    pub cpu: Vec<f64>,
-    pub memory: Vec<f64>,
-    /// MHz and MiB by task, of the newest sample.
-    pub tasks: std::collections::BTreeMap<String, (f64, f64)>,
-}
-
-const SAMPLES: usize = 60;
 const SAMPLE_MS: i32 = 2_000;
 
-impl Usage {
-    pub fn add(&mut self, sample: &AllocResourceUsage) {
-        self.tasks = sample
-            .tasks
-            .iter()
-            .map(|(name, t)| (name.clone(), t.resource_usage.as_ref().map(numbers).unwrap_or_default()))
-            .collect();
-        let total = match &sample.resource_usage {
-            Some(usage) => numbers(usage),
-            None => self.tasks.values().fold((0.0, 0.0), |(c, m), (cpu, memory)| (c + cpu, m + memory)),
-        };
-        for (list, value) in [(&mut self.cpu, total.0), (&mut self.memory, total.1)] {
-            list.push(value);
-            if list.len() > SAMPLES {
-                list.remove(0);
-            }
-        }
-    }
-}
-
-/// MHz and MiB.
-fn numbers(usage: &ResourceUsage) -> (f64, f64) {
-    let cpu = usage.cpu_stats.as_ref().map_or(0.0, |c| c.total_ticks);
-    let memory = usage.memory_stats.as_ref().map_or(0.0, |m| m.rss.max(m.usage) as f64 / 1_048_576.0);
-    (cpu, memory)
-}
-
-/// Reads the use every two seconds, while the page shows and something runs.
-fn usage(id: Memo<String>, ended: Memo<bool>) -> RwSignal<Usage> {
-    let usage = RwSignal::new(Usage::default());
-    let client = client();
-    Effect::new(move |_| {
-        let (asked, client) = (id.get(), client.clone());
-        usage.set(Usage::default());
-        leptos::task::spawn_local(async move {
-            while id.try_get_untracked().as_ref() == Some(&asked) && ended.try_get_untracked() == Some(false) {
-                if dom::visible()
-                    && let Ok(answer) =
-                        client.get::<AllocResourceUsage>(&format!("/v1/client/allocation/{asked}/stats")).await
-                {
-                    usage.try_update(|u| u.add(&answer.value));
-                }
-                dom::sleep_ms(SAMPLE_MS).await;
-            }
-        });
-    });
-    usage
+/// The use of the allocation, read every two seconds, while the page shows and something runs.
+fn usage(id: Memo<String>, ended: Memo<bool>) -> Signal<Usage> {
+    let wanted = move || if ended.get() { Vec::new() } else { vec![(id.get(), id.get())] };
+    let found = crate::usage::poll(Signal::derive(wanted), SAMPLE_MS);
+    Signal::derive(move || found.with(|all| all.get(&id.get()).cloned().unwrap_or_default()))
 }
 
 /// MHz and MiB that the allocation was given.
@@ -234,7 +182,7 @@ fn given(alloc: &Alloc) -> (f64, f64) {
 }
 
 #[component]
-fn Use(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
+fn Use(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
     let texts = t();
     let cpu = Signal::derive(move || usage.with(|u| u.cpu.clone()));
     let memory = Signal::derive(move || usage.with(|u| u.memory.clone()));
@@ -250,7 +198,7 @@ fn Use(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
 }
 
 #[component]
-fn Tasks(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
+fn Tasks(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
     let texts = t();
     let names = Memo::new(move |_| alloc.with(task_names));
     let row = move |name: String| {
@@ -265,7 +213,7 @@ fn Tasks(alloc: Signal<Alloc>, usage: RwSignal<Usage>) -> impl IntoView {
         let used = move || usage.with(|u| u.tasks.get(&this.get_value()).copied());
         let number = move |used: Option<f64>, of: i64, label: &'static str| {
             match used {
-            Some(n) => view! { <span class="row end-r">{meter(super::clients::percent(n as i64, of), label.to_owned(), false)}{thousands(n.round() as i64)}" "<span class="t3">{fill(texts.of_x, &[&thousands(of)])}</span></span> }.into_any(),
+            Some(n) => view! { <span class="row end-r">{meter(super::clients::percent(n as i64, of), label.to_owned(), false)}{amount(n)}" "<span class="t3">{fill(texts.of_x, &[&thousands(of)])}</span></span> }.into_any(),
             None => view! { <span class="t3">{thousands(of)}</span> }.into_any(),
         }
         };
@@ -393,31 +341,8 @@ fn events(alloc: &Alloc, most: usize) -> AnyView {
     all.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
     let line = |(at, task, event): (i64, String, TaskEvent)| {
         let title = if several { format!("{task}: {}", event.type_) } else { event.type_.clone() };
-        view! { <li><At at=at/>{shape(event_kind(&event.type_, event.fails_task))}<span>{title}<br/><span class="who">{event_text(&event)}</span></span></li> }
+        view! { <li><At at=at/>{shape(event_kind(&event.type_, event.fails_task || event.exit_code != 0))}<span>{title}<br/><span class="who">{event_text(&event)}</span></span></li> }
     };
     let lines = all.into_iter().take(most).map(line).collect_view();
     panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tarpan_api::wire::{CpuStats, MemoryStats, TaskResourceUsage};
-
-    #[test]
-    fn samples_are_summed_and_kept() {
-        let one = ResourceUsage {
-            memory_stats: Some(MemoryStats { rss: 2 << 20, ..Default::default() }),
-            cpu_stats: Some(CpuStats { total_ticks: 30.0, ..Default::default() }),
-        };
-        let task = TaskResourceUsage { resource_usage: Some(one), ..Default::default() };
-        let sample = AllocResourceUsage {
-            tasks: [("a".to_owned(), task.clone()), ("b".to_owned(), task)].into(),
-            ..Default::default()
-        };
-        let mut usage = Usage::default();
-        (0..SAMPLES + 5).for_each(|_| usage.add(&sample));
-        assert_eq!((usage.cpu.len(), usage.cpu[0], usage.memory[0]), (SAMPLES, 60.0, 4.0));
-        assert_eq!(usage.tasks["a"], (30.0, 2.0));
-    }
 }

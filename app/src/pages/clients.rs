@@ -88,9 +88,9 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
                 <td class="t2 x3">{move || node.with(|n| n.node_class.clone())}</td>
                 <td class="mono t2 x3">{move || node.with(|n| n.address.clone())}</td>
                 <td class="t2 x4">{move || node.with(|n| n.version.clone())}</td>
-                <td class="num m2">{move || load.get().allocs}</td>
-                <td class="num x5">{move || { let whole = has().0; use_of(|l| l.cpu, whole, format!("{} / {} MHz", thousands(load.get().cpu), thousands(whole)), texts.cpu) }}</td>
-                <td class="num x5">{move || { let whole = has().1; use_of(|l| l.memory_mb, whole, format!("{} / {}", mib(load.get().memory_mb), mib(whole)), texts.memory) }}</td>
+                <td class="num x5">{move || load.get().allocs}</td>
+                <td class="num x5 m2">{move || { let whole = has().0; use_of(|l| l.cpu, whole, format!("{} / {} MHz", thousands(load.get().cpu), thousands(whole)), texts.cpu) }}</td>
+                <td class="num x5 mr">{move || { let whole = has().1; use_of(|l| l.memory_mb, whole, format!("{} / {}", mib(load.get().memory_mb), mib(whole)), texts.memory) }}</td>
             </tr>
         }
     };
@@ -100,17 +100,18 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
                 <thead><tr>
                     <th scope="col">{texts.name}</th><th scope="col">{texts.status}</th><th scope="col" class="x5">{texts.pool}</th>
                     <th scope="col" class="x5">{texts.datacenter}</th><th scope="col" class="x3">{texts.class}</th><th scope="col" class="x3">{texts.address}</th>
-                    <th scope="col" class="x4">{texts.version}</th><th scope="col" class="num">{texts.allocations}</th>
+                    <th scope="col" class="x4">{texts.version}</th><th scope="col" class="num x5">{texts.allocations}</th>
                     <th scope="col" class="num x5">{texts.cpu}</th><th scope="col" class="num x5">{texts.memory}</th>
                 </tr></thead>
                 <tbody><For each=move || found.get() key=|n| n.id.clone() children=row/></tbody>
             </table>
         }
     };
+    let none = Memo::new(move |_| found.with(Vec::is_empty));
     view! {
         <div class="page-head"><div class="title"><h1>{texts.clients}</h1><span class="t3">{move || found.with(Vec::len)}</span></div></div>
         <div class="pad list">
-            {move || if found.with(Vec::is_empty) {
+            {move || if none.get() {
                 blank("clients", texts.no_clients, texts.no_clients_text, ())
             } else {
                 view! { <section class="panel">{table()}</section> }.into_any()

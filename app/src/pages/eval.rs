@@ -12,7 +12,7 @@ use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first, trigger};
 use super::{or_default, read};
 use crate::format::{Ago, At, Since, short, thousands};
-use crate::lang::{Texts, fill, t};
+use crate::lang::{Texts, counted, fill, t};
 use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::{command, crumbs, fact, icon, meter, panel, pill, shape};
@@ -148,14 +148,14 @@ fn chain(eval: &Eval) -> AnyView {
             "",
             Kind::Complete,
             id.into_any(),
-            fill(texts.looked_at_n, &[&looked.to_string()]),
+            counted(texts.looked_at_one, texts.looked_at_n, looked),
             fill(texts.n_could_not_be_placed, &[&waiting.to_string()]),
         )
     };
     let rest = blocked.then(|| {
         let link = if eval.blocked_eval.is_empty() { short(&eval.id).into_any() } else { view! { <a class="mono" href=paths::eval(&eval.blocked_eval)>{short(&eval.blocked_eval)}</a> }.into_any() };
         view! {
-            {step("here", Kind::Blocked, link, texts.blocked_waits.to_owned(), fill(texts.n_wait, &[&waiting.to_string()]))}
+            {step("here", Kind::Blocked, link, texts.blocked_waits.to_owned(), counted(texts.one_waits, texts.n_wait, waiting))}
             {step("next", Kind::Stopped, texts.next.into_any(), texts.tried_again.to_owned(), texts.tried_again_when.to_owned())}
         }
     });
@@ -216,7 +216,7 @@ fn checks(eval: &Eval, group: &str, metric: &AllocMetric) -> AnyView {
         view! {
             <tr>
                 <th scope="row">{check.what}</th>
-                <td><span class="st c-failed"><svg aria-hidden="true"><use href="#s-failed"></use></svg><span class="t12">{fill(if check.nodes == 1 { texts.one_client } else { texts.n_clients }, &[&check.nodes.to_string()])}</span></span></td>
+                <td><span class="st c-failed"><svg aria-hidden="true"><use href="#s-failed"></use></svg><span class="t12">{counted(texts.one_client, texts.n_clients, check.nodes)}</span></span></td>
                 {near}
             </tr>
         }
@@ -235,7 +235,7 @@ fn checks(eval: &Eval, group: &str, metric: &AllocMetric) -> AnyView {
             <tbody>{failed_checks(metric).into_iter().map(row).collect_view()}</tbody>
         </table></div>
         <footer class="row wrap row-4">
-            <span>{fill(texts.looked_at_n, &[&metric.nodes_looked_at().to_string()])}</span>
+            <span>{counted(texts.looked_at_one, texts.looked_at_n, metric.nodes_looked_at())}</span>
             {(!available.is_empty()).then(|| view! { <span>{texts.ready_by_dc}" "{available}</span> })}
             <span class="grow"></span>
             <span class="t3">{texts.index}" "{thousands(eval.snapshot_index as i64)}</span>

@@ -1,19 +1,24 @@
 //! The Jobs list: facets, a filter in the address, a bar of allocations a line, children on demand. Lines change in place.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_navigate, use_query_map};
 use tarpan_api::wire::{JobListStub, JobStatusesJob};
 
-use super::{client, or_default};
-use crate::format::{Ago, thousands};
-use crate::lang::{Texts, fill, t};
+use super::{actions, client, or_default};
+use crate::chart::spark;
+use crate::format::{Ago, amount, thousands};
+use crate::lang::{Texts, counted, fill, t};
 use crate::live::{Topic, live};
+use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::{alloc_bar, blank, icon, icon12, legend, shape, status};
 use crate::paths;
-use crate::rows::{self, FACETS, Filter, JobRow, Sort, badge, counts, job_rows, narrowed, segments};
+use crate::rows::{self, FACETS, Filter, JobRow, Key, Sort, View, badge, counts, job_rows, narrowed, segments};
+use crate::usage::{self, Usage};
 
 #[component]
 pub fn Jobs() -> impl IntoView {
@@ -54,6 +59,17 @@ fn read_jobs() -> Read<Vec<JobRow>> {
     )
 }
 
+/// What the lines of the list need besides their job.
+#[derive(Clone, Copy)]
+struct Around {
+    usage: RwSignal<BTreeMap<Key, Usage>>,
+    selected: RwSignal<BTreeSet<Key>>,
+}
+
+/// Allocations whose use is asked for at once, and how often.
+const MOST_SAMPLED: usize = 40;
+const SAMPLE_MS: i32 = 5_000;
+
 #[component]
 fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
     let texts = t();
@@ -61,10 +77,14 @@ fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
     let filter = Memo::new(move |_| query.with(|q| Filter::from_query(|name| q.get(name))));
     let shown = Memo::new(move |_| rows.with(|r| narrowed(texts, r, &filter.get())));
     let total = Memo::new(move |_| shown.with(|r| rows::total(r)));
+    let sampled = Signal::derive(move || shown.with(|rows| rows::sampled(rows, MOST_SAMPLED)));
+    let none = Memo::new(move |_| shown.with(Vec::is_empty));
+    let around = Around { usage: usage::poll(sampled, SAMPLE_MS), selected: RwSignal::new(BTreeSet::new()) };
     view! {
         <div class="page-head"><div class="title">
             <h1>{texts.jobs}</h1>
             <span class="t3">{move || thousands(shown.with(Vec::len) as i64)}</span>
+            <Views rows=rows filter=filter/>
             <div class="actions"><a class="btn primary" href="/ui/run">{icon("plus")}{texts.run_a_job}</a></div>
         </div></div>
         <Tools filter=filter rows=rows/>
@@ -74,8 +94,31 @@ fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
         </div>
         <div class="cols">
             <Facets rows=rows filter=filter class="facets wide"/>
-            <div class="list">{move || if shown.with(Vec::is_empty) { empty(rows, filter).into_any() } else { view! { <Table shown=shown filter=filter/> }.into_any() }}</div>
+            <div class="list">
+                {move || if none.get() { empty(rows, filter).into_any() } else { view! { <Table shown=shown filter=filter around=around/> }.into_any() }}
+                <Bulk rows=shown around=around/>
+            </div>
         </div>
+    }
+}
+
+/// All, what needs attention, what is scheduled.
+#[component]
+fn Views(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
+    let texts = t();
+    let link = move |view: View, text: &'static str| {
+        let href = move || format!("/ui/jobs{}", Filter { view, ..filter.get() }.to_query());
+        let current = move || (filter.get().view == view).then_some("true");
+        let count = move || {
+            let n = rows.with(|r| r.iter().filter(|row| view.shows(texts, row)).count());
+            (view == View::Attention && n > 0).then(|| view! { " "<span class="c-failed b">{n}</span> })
+        };
+        view! { <a href=href aria-current=current>{text}{count}</a> }
+    };
+    view! {
+        <nav class="seg wide" aria-label=texts.views>
+            {link(View::All, texts.all)}{link(View::Attention, texts.needs_attention)}{link(View::Scheduled, texts.scheduled)}
+        </nav>
     }
 }
 
@@ -165,55 +208,57 @@ fn Facets(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>, class: &'static str) 
 }
 
 #[component]
-fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
+fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>, around: Around) -> impl IntoView {
     let texts = t();
     let head = move |sort: Sort, text: &'static str, class: &'static str| {
         let current = move || filter.get().sort == sort;
         let href = move || format!("/ui/jobs{}", Filter { sort, ..filter.get() }.to_query());
-        let direction = if sort == Sort::Changed || sort == Sort::Priority { "descending" } else { "ascending" };
+        let direction = if sort == Sort::Changed { "descending" } else { "ascending" };
         view! {
             <th scope="col" class=class aria-sort=move || current().then_some(direction)>
                 <a href=href>{text}{move || current().then(|| icon("sort-d"))}</a>
             </th>
         }
     };
-    let by_key = Memo::new(move |_| {
-        shown.with(|r| r.iter().map(|j| (key(j), j.clone())).collect::<std::collections::HashMap<_, _>>())
-    });
+    let by_key = Memo::new(move |_| shown.with(|r| r.iter().map(|j| (j.key(), j.clone())).collect::<HashMap<_, _>>()));
+    let all = move || {
+        !shown.with(Vec::is_empty) && shown.with(|r| around.selected.with(|s| r.iter().all(|j| s.contains(&j.key()))))
+    };
+    let toggle_all = move |event| {
+        let keys: BTreeSet<Key> = shown.with_untracked(|r| r.iter().map(JobRow::key).collect());
+        around.selected.set(if event_target_checked(&event) { keys } else { BTreeSet::new() });
+    };
     view! {
         <table class="table stacked jobs-t" aria-label=texts.jobs>
             <thead><tr>
+                <th scope="col" class="sel wide"><input type="checkbox" class="box" aria-label=texts.select_all prop:checked=all on:change=toggle_all/></th>
                 {head(Sort::Name, texts.name, "")}
                 {head(Sort::Status, texts.status, "")}
                 {head(Sort::Kind, texts.kind, "x3b")}
                 {head(Sort::Namespace, texts.namespace, "x4")}
                 <th scope="col">{texts.allocations}</th>
                 <th scope="col" class="num x3">{texts.version}</th>
-                {head(Sort::Priority, texts.priority, "num x3")}
-                <th scope="col" class="x2">{texts.pool}</th>
+                <th scope="col" class="num x5b">{texts.cpu}" MHz"</th>
+                <th scope="col" class="num x5b">{texts.memory}" MiB"</th>
                 {head(Sort::Changed, texts.changed, "num")}
             </tr></thead>
             <tbody>
-                <For each=move || shown.get() key=key children=move |first| {
-                    let this = key(&first);
+                <For each=move || shown.get() key=JobRow::key children=move |first| {
+                    let this = first.key();
                     let row = Memo::new(move |before: Option<&JobRow>| {
                         by_key.with(|m| m.get(&this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
                     });
-                    view! { <JobLines row=row/> }
+                    view! { <JobLines row=row around=around/> }
                 }/>
             </tbody>
         </table>
-        <div class="pager"><span class="t3">{move || fill(texts.n_jobs, &[&thousands(shown.with(Vec::len) as i64)])}</span></div>
+        <div class="pager"><span class="t3">{move || counted(texts.one_job, texts.n_jobs, shown.with(Vec::len) as u64)}</span></div>
     }
-}
-
-fn key(row: &JobRow) -> (String, String) {
-    (row.namespace.clone(), row.id.clone())
 }
 
 /// A job's line, and below it its children when asked for.
 #[component]
-fn JobLines(row: Memo<JobRow>) -> impl IntoView {
+fn JobLines(row: Memo<JobRow>, around: Around) -> impl IntoView {
     let texts = t();
     let open = RwSignal::new(false);
     let is_parent = move || row.with(|r| r.children.is_some());
@@ -225,20 +270,46 @@ fn JobLines(row: Memo<JobRow>) -> impl IntoView {
             }
         })
     };
+    let key = row.with_untracked(JobRow::key);
+    let label = fill(texts.select_x, &[&key.1]);
+    let chosen = {
+        let key = key.clone();
+        Signal::derive(move || around.selected.with(|s| s.contains(&key)))
+    };
+    let toggle = move |event| {
+        let checked = event_target_checked(&event);
+        around.selected.update(|s| {
+            let _ = if checked { s.insert(key.clone()) } else { s.remove(&key) };
+        });
+    };
+    let href = move || row.with(|r| paths::job(&r.namespace, &r.id));
+    let name = view! { <a class="name" href=href>{move || row.with(|r| r.name.clone())}</a>{twist} };
     view! {
-        <tr>{cells(row, Some(twist.into_any()))}</tr>
-        {move || (open.get() && is_parent()).then(|| view! { <Children parent=row/> })}
+        <tr aria-selected=move || chosen.get().then_some("true")>
+            <td class="sel wide"><input type="checkbox" class="box" aria-label=label prop:checked=chosen on:change=toggle/></td>
+            <td class="m1 c-name"><span class="row row-1">{name}</span></td>
+            {cells(row, around)}
+        </tr>
+        {move || (open.get() && is_parent()).then(|| view! { <Children parent=row around=around/> })}
     }
 }
 
-/// The cells after the first two are the same for parents and children.
-fn cells(row: Memo<JobRow>, twist: Option<AnyView>) -> impl IntoView {
+/// The cells after the name: the same for parents and children.
+fn cells(row: Memo<JobRow>, around: Around) -> impl IntoView {
     let texts = t();
-    let name = move || row.with(|r| r.name.clone());
-    let href = move || row.with(|r| paths::job(&r.namespace, &r.id));
     let text = move |get: fn(&JobRow) -> String| move || row.with(get);
+    let used = Memo::new(move |_| around.usage.with(|u| u.get(&row.with(JobRow::key)).cloned()));
+    let cpu = move || {
+        match used.get() {
+        Some(u) => view! { <span class="row live-n">{spark(&u.cpu)}<span class="v">{amount(u.newest().unwrap_or_default().0)}</span></span> }.into_any(),
+        None => view! { <span class="t3">"–"</span> }.into_any(),
+    }
+    };
+    let memory = move || match used.with(|u| u.as_ref().and_then(Usage::newest)) {
+        Some((_, mib)) => amount(mib).into_any(),
+        None => view! { <span class="t3">"–"</span> }.into_any(),
+    };
     view! {
-        <td class="m1 c-name"><span class="row row-1"><a class="name" href=href>{name}</a>{twist}</span></td>
         <td class="mr c-st">{move || row.with(|r| status(badge(texts, r)))}</td>
         <td class="t2 x3b">{text(|r| r.kind.clone())}</td>
         <td class="t2 x4">{text(|r| r.namespace.clone())}</td>
@@ -247,9 +318,48 @@ fn cells(row: Memo<JobRow>, twist: Option<AnyView>) -> impl IntoView {
             <span class="t12 t2 want">{move || row.with(|r| counts(texts, r))}</span>
         </span></td>
         <td class="num t2 x3">{text(|r| r.version.map(|v| format!("v{v}")).unwrap_or_else(|| "–".to_owned()))}</td>
-        <td class="num t2 x3">{text(|r| r.priority.to_string())}</td>
-        <td class="t2 x2">{text(|r| r.node_pool.clone())}</td>
+        <td class="num x5b">{cpu}</td>
+        <td class="num x5b">{memory}</td>
         <td class="num t2 mr">{move || view! { <Ago at=row.with(|r| r.submitted)/> }}</td>
+    }
+}
+
+/// What may be done with the chosen jobs together.
+#[component]
+fn Bulk(rows: Memo<Vec<JobRow>>, around: Around) -> impl IntoView {
+    let texts = t();
+    let chosen = Memo::new(move |_| {
+        around.selected.with(|s| rows.with(|r| r.iter().filter(|j| s.contains(&j.key())).cloned().collect::<Vec<_>>()))
+    });
+    let keys = move |stopped: bool| -> Vec<Key> {
+        chosen.with(|all| all.iter().filter(|j| j.stop == stopped).map(JobRow::key).collect())
+    };
+    let running = move || chosen.with(|all| all.iter().map(|j| j.counts.running).sum::<u64>());
+    let clear = move || around.selected.set(BTreeSet::new());
+    let stop = move || {
+        match keys(false) {
+        none if none.is_empty() => view! { <span class="t12 t3">{texts.nothing_to_stop}</span> }.into_any(),
+        keys => view! { <AskButton label=texts.stop_e.to_owned() icon_name="stop" class="small danger" after=Callback::new(move |()| clear())
+            ask=move |()| actions::stop_jobs(keys.clone(), running())/> }.into_any(),
+    }
+    };
+    let start = move || {
+        match keys(true) {
+        none if none.is_empty() => view! { <button type="button" class="btn small wide" disabled title=texts.nothing_to_start>{icon("play")}{texts.start_e}</button> }.into_any(),
+        keys => view! { <AskButton label=texts.start_e.to_owned() icon_name="play" class="small" after=Callback::new(move |()| clear())
+            ask=move |()| actions::start_jobs(keys.clone())/> }.into_any(),
+    }
+    };
+    move || {
+        (!chosen.with(Vec::is_empty)).then(|| view! {
+            <div class="bulk" role="region" aria-label=texts.actions>
+                <span class="b">{fill(texts.n_selected, &[&chosen.with(Vec::len).to_string()])}</span>
+                <span class="row">{stop}{start}</span>
+                <span class="t3 t12 wide">{counted(texts.one_running_of_selection, texts.n_running_of_selection, running())}</span>
+                <span class="grow"></span>
+                <button type="button" class="btn icon small ghost" aria-label=texts.clear_selection title=texts.clear_selection on:click=move |_| clear()>{icon("x")}</button>
+            </div>
+        })
     }
 }
 
@@ -258,11 +368,11 @@ const MOST_CHILDREN: usize = 5;
 
 /// The newest children of a periodic or parameterized job.
 #[component]
-fn Children(parent: Memo<JobRow>) -> impl IntoView {
+fn Children(parent: Memo<JobRow>, around: Around) -> impl IntoView {
     let texts = t();
     let (client, live) = (client(), live());
     let children: Read<Vec<JobRow>> = Resource::new(
-        move || (parent.with(|p| (p.namespace.clone(), p.id.clone())), live.changed(&[Topic::Job, Topic::Allocation])),
+        move || (parent.with(JobRow::key), live.changed(&[Topic::Job, Topic::Allocation])),
         move |((namespace, id), _)| {
             let client = client.clone();
             async move {
@@ -284,30 +394,23 @@ fn Children(parent: Memo<JobRow>) -> impl IntoView {
     let parent_path = move || parent.with(|p| paths::job_tab(&p.namespace, &p.id, "children"));
     view! {
         <Transition fallback=|| ()>
-            <For each=move || newest.get() key=key children=move |first| {
-                let this = key(&first);
+            <For each=move || newest.get() key=JobRow::key children=move |first| {
+                let this = first.key();
                 let row = Memo::new(move |before: Option<&JobRow>| {
-                    newest.with(|r| r.iter().find(|j| key(j) == this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
+                    newest.with(|r| r.iter().find(|j| j.key() == this).cloned()).or_else(|| before.cloned()).unwrap_or_else(|| first.clone())
                 });
                 let href = move || row.with(|r| paths::job(&r.namespace, &r.id));
                 let name = move || row.with(|r| r.id.rsplit('/').next().unwrap_or(&r.id).to_owned());
                 view! {
                     <tr class="child">
+                        <td class="sel wide"></td>
                         <td class="m1 c-name"><span class="row row-1 kid"><span class="elbow"></span><a class="name" href=href>{name}</a></span></td>
-                        <td class="mr c-st">{move || row.with(|r| status(badge(texts, r)))}</td>
-                        <td class="x3b"></td>
-                        <td class="t2 x4">{move || row.with(|r| r.namespace.clone())}</td>
-                        <td class="m2 c-al"><span class="row">
-                            <span class="w-al">{move || alloc_bar(row.with(segments))}</span>
-                            <span class="t12 t2 want">{move || row.with(|r| counts(texts, r))}</span>
-                        </span></td>
-                        <td class="x3"></td><td class="x3"></td><td class="x2"></td>
-                        <td class="num t2 mr">{move || view! { <Ago at=row.with(|r| r.submitted)/> }}</td>
+                        {cells(row, around)}
                     </tr>
                 }
             }/>
             {move || (older() > 0).then(|| view! {
-                <tr class="child"><td class="m1 c-name" colspan="9"><span class="row row-1 kid"><span class="elbow last"></span>
+                <tr class="child"><td class="sel wide"></td><td class="m1 c-name" colspan="9"><span class="row row-1 kid"><span class="elbow last"></span>
                     <a class="link" href=parent_path>{fill(texts.n_older_children, &[&older().to_string()])}</a></span></td></tr>
             })}
         </Transition>

@@ -8,7 +8,7 @@ use tarpan_api::{Client, Error};
 
 use super::{client, or_default};
 use crate::dom;
-use crate::lang::{fill, t};
+use crate::lang::{counted, fill, t};
 use crate::parts::icon;
 use crate::parts::loaded::{Read, sentence};
 use crate::paths;
@@ -58,10 +58,6 @@ impl Lines {
         let all = self.lines.iter().cloned().chain(tail);
         all.filter(|(_, line)| text.is_empty() || line.to_lowercase().contains(&text)).collect()
     }
-
-    pub fn text(&self) -> String {
-        self.matching("").into_iter().map(|(_, line)| line + "\n").collect()
-    }
 }
 
 /// A line without the terminal's colour and cursor sequences.
@@ -97,25 +93,50 @@ fn path(alloc: &str, task: &str, stream: &str, follow: bool) -> String {
     )
 }
 
+/// What the person chose.
+#[derive(Clone, Copy)]
+struct Choice {
+    alloc: StoredValue<String>,
+    task: RwSignal<String>,
+    stream: RwSignal<&'static str>,
+    paused: RwSignal<bool>,
+}
+
 /// The panel. `task` is the one shown at first.
 #[component]
 pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoView {
-    let texts = t();
-    let alloc = StoredValue::new(alloc);
-    let task = RwSignal::new(if tasks.contains(&task) { task } else { tasks.first().cloned().unwrap_or_default() });
-    let (stream, paused, wrap, search) =
-        (RwSignal::new("stdout"), RwSignal::new(false), RwSignal::new(true), RwSignal::new(String::new()));
-    let (lines, said) = (RwSignal::new(Lines::default()), RwSignal::new(None::<String>));
+    let choice = Choice {
+        alloc: StoredValue::new(alloc),
+        task: RwSignal::new(if tasks.contains(&task) { task } else { tasks.first().cloned().unwrap_or_default() }),
+        stream: RwSignal::new("stdout"),
+        paused: RwSignal::new(false),
+    };
     let client = client();
-    let first: Read<String> = Resource::new(move || (task.get(), stream.get()), {
+    let first: Read<String> = Resource::new(move || (choice.task.get(), choice.stream.get()), {
         let client = client.clone();
         move |(task, stream): (String, &'static str)| {
             let client = client.clone();
-            async move { text_of(&client, &path(&alloc.get_value(), &task, stream, false)).await }
+            async move { text_of(&client, &path(&choice.alloc.get_value(), &task, stream, false)).await }
         }
     });
+    let (lines, said) = (RwSignal::new(Lines::default()), RwSignal::new(None::<String>));
+    follow(client, choice, lines, said);
+    // Everything that reads the first text stands below the transition, so that server and browser begin with the same lines.
+    view! { <Transition fallback=super::super::parts::skeleton><Shown choice=choice tasks=tasks first=first lines=lines said=said/></Transition> }
+}
+
+#[component]
+fn Shown(
+    choice: Choice,
+    tasks: Vec<String>,
+    first: Read<String>,
+    lines: RwSignal<Lines>,
+    said: RwSignal<Option<String>>,
+) -> impl IntoView {
+    let texts = t();
+    let Choice { task, stream, paused, .. } = choice;
+    let (wrap, search) = (RwSignal::new(true), RwSignal::new(String::new()));
     let first = or_default(first);
-    follow(client, alloc, task, stream, paused, lines, said);
     let shown = Memo::new(move |_| {
         let live = lines.with(|l| l.matching(&search.get()));
         if !live.is_empty() || lines.with(|l| l.next > 0) {
@@ -140,10 +161,27 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
         }
     });
     let save = move |_| {
-        dom::download_text(
-            &format!("{}.{}.log", task.get_untracked(), stream.get_untracked()),
-            &lines.with_untracked(Lines::text),
-        )
+        let text: String = shown.get_untracked().into_iter().map(|(_, line)| line + "\n").collect();
+        dom::download_text(&format!("{}.{}.log", task.get_untracked(), stream.get_untracked()), &text)
+    };
+    let nothing = move || {
+        shown.with(Vec::is_empty).then(|| {
+            let other = if stream.get() == "stdout" { "stderr" } else { "stdout" };
+            let text = match said.get() {
+                Some(why) => why,
+                None if search.with(|s| !s.is_empty()) => texts.no_line_matches.to_owned(),
+                None => fill(texts.nothing_on_x, &[stream.get()]),
+            };
+            view! {
+                <p class="body t2 row wrap">{text}
+                    <button type="button" class="btn small" on:click=move |_| stream.set(other)>{fill(texts.show_x, &[other])}</button></p>
+            }
+        })
+    };
+    let class = move || match (shown.with(Vec::is_empty), wrap.get()) {
+        (true, _) => "log logbox none",
+        (_, true) => "log logbox",
+        (_, false) => "log logbox nowrap",
     };
     view! {
         <section class="panel">
@@ -154,7 +192,7 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
                 <span class="grow"></span>
                 <label class="affix find">{icon("search")}<span class="vh">{texts.search_logs}</span>
                     <input type="text" placeholder=texts.search_logs on:input=move |e| search.set(event_target_value(&e))/></label>
-                <span class="t12 t2 nw">{move || fill(texts.n_lines, &[&shown.with(Vec::len).to_string()])}</span>
+                <span class="t12 t2 nw">{move || counted(texts.one_line, texts.n_lines, shown.with(Vec::len) as u64)}</span>
                 <span class="wide row row-1">
                     <button type="button" class="btn icon ghost small" aria-label=texts.wrap_lines title=texts.wrap_lines aria-pressed=move || wrap.get().to_string()
                         on:click=move |_| wrap.update(|w| *w = !*w)>{icon("wrap")}</button>
@@ -164,14 +202,12 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
                     {move || icon(if paused.get() { "play" } else { "pause" })}{move || if paused.get() { texts.follow } else { texts.pause }}
                 </button>
             </header>
-            {move || said.get().filter(|_| shown.with(Vec::is_empty)).map(|text| view! { <p class="body t2">{text}</p> })}
-            <div class=move || if wrap.get() { "log logbox" } else { "log logbox nowrap" } node_ref=box_ref tabindex="0" role="log" aria-label=texts.logs>
-                <Transition fallback=|| ()>
-                    <For each=move || shown.get() key=|(n, line)| (*n, line.len()) children=|(_, line)| {
-                        let class = if is_error(&line) { "l err" } else { "l" };
-                        view! { <div class=class><span class="lane"></span><span>{line}</span></div> }
-                    }/>
-                </Transition>
+            {nothing}
+            <div class=class node_ref=box_ref tabindex="0" role="log" aria-label=texts.logs>
+                <For each=move || shown.get() key=|(n, line)| (*n, line.len()) children=|(_, line)| {
+                    let class = if is_error(&line) { "l err" } else { "l" };
+                    view! { <div class=class><span class="lane"></span><span>{line}</span></div> }
+                }/>
             </div>
         </section>
     }
@@ -191,15 +227,8 @@ async fn text_of(client: &Client, path: &str) -> Result<String, Error> {
 }
 
 /// Listens while the page shows: again after an end, anew when another task or stream is chosen. A paused page does not listen.
-fn follow(
-    client: Client,
-    alloc: StoredValue<String>,
-    task: RwSignal<String>,
-    stream: RwSignal<&'static str>,
-    paused: RwSignal<bool>,
-    lines: RwSignal<Lines>,
-    said: RwSignal<Option<String>>,
-) {
+fn follow(client: Client, choice: Choice, lines: RwSignal<Lines>, said: RwSignal<Option<String>>) {
+    let Choice { alloc, task, stream, paused } = choice;
     Effect::new(move |_| {
         let wish = (task.get(), stream.get());
         if paused.get() {

@@ -12,12 +12,12 @@ use tarpan_api::{Client, Error};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
-use super::{client, or_default, read};
+use super::client;
 use crate::dom;
 use crate::lang::{Texts, fill, t};
 use crate::parts::editor::{CodeEditor, Handle};
-use crate::parts::loaded::{Read, sentence};
-use crate::parts::{copy_button, icon, icon12, note, shape};
+use crate::parts::loaded::sentence;
+use crate::parts::{copy_button, icon, icon12, note, shape, toast};
 use crate::paths::v1_job;
 use crate::shell::Assets;
 use crate::status::Kind;
@@ -27,6 +27,13 @@ use crate::web::{Checked, Problem, check};
 pub struct Template {
     pub name: &'static str,
     pub text: &'static str,
+}
+
+impl Template {
+    /// Its first comment: what the job is.
+    pub fn about(&self) -> &'static str {
+        self.text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default()
+    }
 }
 
 macro_rules! template {
@@ -126,31 +133,35 @@ pub fn Run() -> impl IntoView {
 
 /// What the text is at first: the job that is edited, or a template.
 fn begin(draft: Draft, edited: Memo<Option<(String, String)>>, template: Option<String>) {
-    let json: Read<Value> = read(move || edited.get().map(|(ns, id)| v1_job(&ns, &id, "")).unwrap_or_default(), &[]);
-    let (client, shown) = (StoredValue::new(client()), or_default(json));
+    let client = StoredValue::new(client());
     if let Some(found) = template.and_then(|name| TEMPLATES.iter().find(|t| t.name == name)) {
         draft.text.set(found.text.to_owned());
     }
     Effect::new(move |_| {
-        let job = shown.get();
-        let Some((namespace, id)) = edited.get_untracked().filter(|_| job.is_object()) else { return };
-        let version = job["Version"].as_u64().unwrap_or(0);
+        let Some((namespace, id)) = edited.get() else { return };
         leptos::task::spawn_local(async move {
-            let path = v1_job(&namespace, &id, &format!("/submission?version={version}"));
-            let source =
-                client.get_value().get::<JobSubmission>(&path).await.map(|a| a.value.source).unwrap_or_default();
-            let text = if source.is_empty() {
-                serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default()
-            } else {
-                source
-            };
-            draft.text.try_update(|t| {
-                if t.is_empty() {
-                    *t = text
-                }
-            });
+            match source_of(&client.get_value(), &namespace, &id).await {
+                Ok(text) => drop(draft.text.try_update(|t| {
+                    if t.is_empty() {
+                        *t = text
+                    }
+                })),
+                Err(error) => toast::say(Kind::Failed, sentence(&error)),
+            }
         });
     });
+}
+
+/// The text a job was submitted as; its JSON when that is not kept.
+async fn source_of(client: &Client, namespace: &str, id: &str) -> Result<String, Error> {
+    let job = client.get::<Value>(&v1_job(namespace, id, "")).await?.value;
+    let version = job["Version"].as_u64().unwrap_or(0);
+    let path = v1_job(namespace, id, &format!("/submission?version={version}"));
+    let source = client.get::<JobSubmission>(&path).await.map(|a| a.value.source).unwrap_or_default();
+    if source.is_empty() {
+        return Ok(serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default());
+    }
+    Ok(source)
 }
 
 /// Checks the text when typing stops.

@@ -60,13 +60,17 @@ fn Service(namespace: String, name: String, tags: Vec<String>) -> impl IntoView 
         name,
         about,
         (),
-        view! { <Loaded read=instances view=|found| view! { <InstanceTable found=found/> }.into_any()/> },
+        view! { <Loaded read=instances view=|found| view! { <InstanceTable found=found named=false/> }.into_any()/> },
     )
 }
 
 /// Addresses, with what runs there.
 #[component]
-pub fn InstanceTable(found: Signal<Vec<ServiceInstance>>) -> impl IntoView {
+pub fn InstanceTable(
+    found: Signal<Vec<ServiceInstance>>,
+    /// Instances of several services: each says of which.
+    named: bool,
+) -> impl IntoView {
     let texts = t();
     let rows = move || {
         let mut all = found.get();
@@ -77,10 +81,11 @@ pub fn InstanceTable(found: Signal<Vec<ServiceInstance>>) -> impl IntoView {
                 <tr>
                     <td class="m1"><a class="mono link" href=format!("http://{address}") rel="noreferrer">{address.clone()}</a></td>
                     <td class="m2"><a href=paths::job(&s.namespace, &s.job_id)>{s.job_id.clone()}</a></td>
-                    <td class="t2 x5">{s.service_name.clone()}</td>
+                    {named.then(|| view! { <td class="t2 x5">{s.service_name.clone()}</td> })}
                     <td class="mr"><a class="mono" href=paths::alloc(&s.alloc_id)>{short(&s.alloc_id)}</a></td>
                     <td class="x4"><a class="mono" href=paths::client(&s.node_id)>{short(&s.node_id)}</a></td>
-                    <td class="t2 x3">{s.tags.join(", ")}</td>
+                    <td class="t2 x5">{s.datacenter.clone()}</td>
+                    <td class="t2 x3">{s.tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span>" " }).collect_view()}</td>
                 </tr>
             }
         };
@@ -89,8 +94,8 @@ pub fn InstanceTable(found: Signal<Vec<ServiceInstance>>) -> impl IntoView {
     view! {
         {move || found.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_instances}</p> })}
         <table class="table stacked" aria-label=texts.addresses>
-            <thead><tr><th scope="col">{texts.address}</th><th scope="col">{texts.job}</th><th scope="col" class="x5">{texts.service}</th>
-                <th scope="col">{texts.allocation}</th><th scope="col" class="x4">{texts.client}</th><th scope="col" class="x3">{texts.tags}</th></tr></thead>
+            <thead><tr><th scope="col">{texts.address}</th><th scope="col">{texts.job}</th>{named.then(|| view! { <th scope="col" class="x5">{texts.service}</th> })}
+                <th scope="col">{texts.allocation}</th><th scope="col" class="x4">{texts.client}</th><th scope="col" class="x5">{texts.datacenter}</th><th scope="col" class="x3">{texts.tags}</th></tr></thead>
             <tbody>{rows}</tbody>
         </table>
     }

@@ -83,7 +83,7 @@ pub fn stub_badge(t: &Texts, alloc: &AllocListStub) -> crate::status::Badge {
 }
 
 fn restarts_text(t: &Texts, n: u64) -> String {
-    crate::lang::fill(if n == 1 { t.one_restart } else { t.n_restarts }, &[&n.to_string()])
+    crate::lang::counted(t.one_restart, t.n_restarts, n)
 }
 
 /// Newest first.

@@ -8,7 +8,7 @@ use tarpan_api::wire::{AllocListStub, NodeListStub};
 
 use super::clients::{load, percent};
 use super::{or_default, read};
-use crate::lang::{fill, t};
+use crate::lang::{counted, t};
 use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::{blank, meter_two, shape, squares};
@@ -45,7 +45,7 @@ fn map(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) -> 
     let groups = move || {
         let all = allocs.get();
         let groups = by_datacenter(found.get()).into_iter().map(|(dc, nodes)| {
-            let count = fill(texts.n_clients, &[&nodes.len().to_string()]);
+            let count = counted(texts.one_client, texts.n_clients, nodes.len() as u64);
             let boxes = nodes.into_iter().map(|n| node_box(n, &all)).collect_view();
             view! {
                 <section class="dc">

@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use tarpan_api::wire::{FieldDiff, JobDiff, ObjectDiff, TaskDiff, TaskGroupDiff};
 
-use crate::lang::t;
+use crate::format::span;
+use crate::lang::{fill, t};
 
 /// How a line changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ fn fields(out: &mut Vec<Line>, depth: usize, diffs: &[FieldDiff]) {
     for diff in diffs {
         let change = Change::from_type(&diff.type_);
         if change != Change::None {
-            let values = Some((diff.old.clone(), diff.new.clone()));
+            let values = Some((readable(&diff.name, &diff.old), readable(&diff.name, &diff.new)));
             out.push(Line { change, depth, text: diff.name.clone(), values, notes: diff.annotations.clone() });
         }
     }
@@ -105,13 +106,53 @@ fn block(change: Change, depth: usize, text: String, notes: Vec<String>) -> Line
     Line { change, depth, text, values: None, notes }
 }
 
-/// A job's difference as coloured lines.
+/// What a new job's outline shows: these attributes, and everything in these blocks.
+const TELLING: &[&str] = &["Type", "Count", "Driver", "CPU", "MemoryMB", "Cores"];
+const TELLING_BLOCKS: &[&str] = &["Config", "Periodic", "Parameterized", "Network", "Service", "Artifact"];
+
+/// The lines of a new job that tell it from others; its defaults are left out.
+pub fn outline(lines: &[Line]) -> Vec<Line> {
+    let mut found = Vec::new();
+    // The depth of the telling block that the line is in.
+    let mut inside: Option<usize> = None;
+    for line in lines {
+        inside = inside.filter(|depth| line.depth > *depth);
+        let named = line.values.is_none() && line.text.contains('"');
+        if inside.is_none() && line.values.is_none() && TELLING_BLOCKS.contains(&line.text.as_str()) {
+            inside = Some(line.depth);
+        }
+        let empty = line.values.as_ref().is_some_and(|(_, new)| matches!(new.as_str(), "" | "0" | "false"));
+        if named || (inside.is_some() && !empty) || (line.values.is_some() && TELLING.contains(&line.text.as_str())) {
+            found.push(line.clone());
+        }
+    }
+    found
+}
+
+/// A job's difference as coloured lines; of a new job its outline, with the rest behind a button.
 pub fn diff_view(diff: &JobDiff) -> AnyView {
     let lines = lines(diff);
     if lines.is_empty() {
         return view! { <p class="t2 pad">{t().no_difference}</p> }.into_any();
     }
-    view! { <div class="diff">{lines.into_iter().map(line_view).collect_view()}</div> }.into_any()
+    let drawn = |lines: Vec<Line>| view! { <div class="diff">{lines.into_iter().map(line_view).collect_view()}</div> };
+    if Change::from_type(&diff.type_) != Change::Added {
+        return drawn(lines).into_any();
+    }
+    let summary = fill(t().all_n_lines, &[&lines.len().to_string()]);
+    view! { {drawn(outline(&lines))}<details class="rest"><summary class="btn ghost small">{summary}</summary>{drawn(lines)}</details> }
+        .into_any()
+}
+
+/// A value as people read it: the wire's nanoseconds as a duration.
+pub fn readable(name: &str, value: &str) -> String {
+    const SPANS: [&str; 8] = ["Delay", "Interval", "Deadline", "Timeout", "Time", "Wait", "Window", "Splay"];
+    let nanos = value.parse::<i64>().ok().filter(|n| *n >= 1_000_000 && SPANS.iter().any(|s| name.ends_with(s)));
+    match nanos {
+        Some(n) if n % 1_000_000_000 == 0 => span(n / 1_000_000_000),
+        Some(n) => format!("{} ms", n / 1_000_000),
+        None => value.to_owned(),
+    }
 }
 
 fn line_view(line: Line) -> AnyView {
@@ -129,6 +170,42 @@ fn line_view(line: Line) -> AnyView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_job_is_told_in_few_lines() {
+        let line = |depth: usize, text: &str, new: Option<&str>| Line {
+            change: Change::Added,
+            depth,
+            text: text.into(),
+            values: new.map(|n| (String::new(), n.to_owned())),
+            notes: Vec::new(),
+        };
+        let all = [
+            line(0, "job \"shop\"", None),
+            line(1, "Priority", Some("50")),
+            line(1, "group \"web\"", None),
+            line(2, "Count", Some("2")),
+            line(2, "RestartPolicy", None),
+            line(3, "Attempts", Some("2")),
+            line(2, "task \"t\"", None),
+            line(3, "Config", None),
+            line(4, "image", Some("web:1")),
+            line(4, "force_pull", Some("false")),
+            line(3, "KillTimeout", Some("5 s")),
+        ];
+        let kept: Vec<_> = outline(&all).into_iter().map(|l| l.text).collect();
+        assert_eq!(kept, ["job \"shop\"", "group \"web\"", "Count", "task \"t\"", "Config", "image"]);
+    }
+
+    #[test]
+    fn durations_are_read() {
+        let check = |name: &str, value: &str, said: &str| assert_eq!(readable(name, value), said);
+        check("HealthyDeadline", "300000000000", "5 m 00 s");
+        check("Delay", "250000000", "250 ms");
+        check("Count", "300000000000", "300000000000");
+        check("KillTimeout", "0", "0");
+        check("Interval", "", "");
+    }
 
     #[test]
     fn only_what_changed() {

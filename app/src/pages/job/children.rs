@@ -75,8 +75,9 @@ pub fn Newest(data: JobData) -> impl IntoView {
     let texts = t();
     let rows = newest(data);
     let all = move || data.job.with(|j| paths::job_tab(&j.namespace, &j.id, "children"));
+    let none = Memo::new(move |_| rows.with(Vec::is_empty));
     let content = move || {
-        if rows.with(Vec::is_empty) {
+        if none.get() {
             view! { <p class="body t2">{texts.no_children}</p> }.into_any()
         } else {
             table(rows, ON_OVERVIEW)
@@ -93,12 +94,9 @@ pub fn Newest(data: JobData) -> impl IntoView {
 pub fn Children(data: JobData) -> impl IntoView {
     let texts = t();
     let rows = newest(data);
+    let none = Memo::new(move |_| rows.with(Vec::is_empty));
     let content = move || {
-        if rows.with(Vec::is_empty) {
-            blank("jobs", texts.no_children, texts.no_children_text, ())
-        } else {
-            table(rows, 500)
-        }
+        if none.get() { blank("jobs", texts.no_children, texts.no_children_text, ()) } else { table(rows, 500) }
     };
     let count = move || fill(texts.n_children, &[&rows.with(Vec::len).to_string()]);
     view! { <div class="pad"><Transition fallback=|| ()>{panel(texts.children, view! { <span class="t3">{count}</span> }, (), content)}</Transition></div> }

@@ -8,7 +8,7 @@ mod versions;
 
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::hooks::{use_navigate, use_params_map, use_query_map};
 use tarpan_api::wire::{AllocListStub, Deployment, Evaluation};
 
 use super::tables::{AllocTable, Columns, EvalRow, eval_table, newest_first};
@@ -185,6 +185,12 @@ fn Actions(data: JobData) -> impl IntoView {
         })
     });
     let purge = RwSignal::new(false);
+    let navigate = StoredValue::new(use_navigate());
+    let gone = Callback::new(move |()| {
+        if purge.get_untracked() {
+            navigate.with_value(|go| go("/ui/jobs", Default::default()));
+        }
+    });
     let extra = move || {
         view! {
             <label class="check">
@@ -207,17 +213,23 @@ fn Actions(data: JobData) -> impl IntoView {
         let dispatch = (parameterized && !stopped).then(|| view! {
             <a class="btn primary" href=paths::job_tab(&namespace, &id, "dispatch")>{icon("play")}{texts.dispatch_e}</a>
         });
+        let newest = data.allocs.with(|all| {
+            all.iter().find(|a| a.client_status == "running").or(all.first()).map(|a| paths::alloc_logs(&a.id, ""))
+        });
+        let logs = newest
+            .filter(|_| !periodic && !parameterized)
+            .map(|href| view! { <a class="btn" href=href>{icon("logs")}{texts.logs}</a> });
         let edit = view! { <a class="btn" href=format!("/ui/run?job={}&namespace={}", paths::encode(&id, false), paths::encode(&namespace, false))>{icon("file")}{texts.edit}</a> };
         let stop_key = key.clone();
         let end = if stopped {
-            view! { <AskButton label=texts.start_e.to_owned() icon_name="play" ask=move |()| actions::start_job(key.0.clone(), key.1.clone())/> }.into_any()
+            view! { <AskButton label=texts.start_e.to_owned() icon_name="play" ask=move |()| actions::start_jobs(vec![key.clone()])/> }.into_any()
         } else {
             ().into_any()
         };
         let stop_label = if dead { texts.purge_e } else { texts.stop_e };
         view! {
-            {dispatch}{force}{edit}{end}
-            <AskButton label=stop_label.to_owned() icon_name="stop" class="danger" extra=extra
+            {dispatch}{force}{logs}{edit}{end}
+            <AskButton label=stop_label.to_owned() icon_name="stop" class="danger" extra=extra after=gone
                 ask=move |()| { purge.set(dead); actions::stop_job(stop_key.0.clone(), stop_key.1.clone(), running(), purge) }/>
         }
     }
@@ -297,7 +309,7 @@ fn Services(data: JobData) -> impl IntoView {
         read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/services")), &[Topic::Service, Topic::Allocation]);
     view! {
         <div class="pad">
-            {panel(texts.services, (), (), view! { <Loaded read=services view=|found| view! { <super::services::InstanceTable found=found/> }.into_any()/> })}
+            {panel(texts.services, (), (), view! { <Loaded read=services view=|found| view! { <super::services::InstanceTable found=found named=true/> }.into_any()/> })}
         </div>
     }
 }

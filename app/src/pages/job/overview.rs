@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use tarpan_api::wire::{AllocListStub, Deployment, DeploymentState};
 
 use super::{JobData, blocked_eval, children, needs_promotion};
+use crate::chart::Chart;
 use crate::format::{Ago, mib, short, span, thousands};
 use crate::lang::{Texts, fill, t};
 use crate::pages::actions;
@@ -15,6 +16,7 @@ use crate::parts::{Square, fact, note, panel, shape, squares};
 use crate::paths;
 use crate::shapes::{Group, Job};
 use crate::status::{Badge, Kind, alloc_badge};
+use crate::usage::{self, SAMPLES, Usage};
 
 #[component]
 pub fn Overview(data: JobData) -> impl IntoView {
@@ -47,7 +49,7 @@ pub fn Overview(data: JobData) -> impl IntoView {
                     },
                 ))}
             </div>
-            <aside class="side stack stack-4" aria-label=texts.about><About data=data/></aside>
+            <aside class="side stack stack-4" aria-label=texts.about><About data=data/><Use data=data/></aside>
         </div>
     }
 }
@@ -298,6 +300,54 @@ fn group_row(
             <td class="num t2">{format!("{} MHz · {}", thousands(cpu), mib(memory))}</td>
             <td class="num">{controls}</td>
         </tr>
+    }
+}
+
+/// More allocations than this are not asked what they use.
+const MOST_SAMPLED: usize = 40;
+const SAMPLE_MS: i32 = 3_000;
+
+/// What the running allocations use together, of what they were given.
+#[component]
+fn Use(data: JobData) -> impl IntoView {
+    let texts = t();
+    let running = Memo::new(move |_| {
+        let of = |all: &Vec<AllocListStub>| {
+            all.iter().filter(|a| a.client_status == "running").map(|a| ((), a.id.clone())).collect::<Vec<_>>()
+        };
+        data.allocs.with(of)
+    });
+    let few = move || (1..=MOST_SAMPLED).contains(&running.with(Vec::len));
+    let usage = usage::poll(Signal::derive(move || if few() { running.get() } else { Vec::new() }), SAMPLE_MS);
+    let series = move |get: fn(&Usage) -> &Vec<f64>| {
+        Signal::derive(move || usage.with(|u| u.get(&()).map(|u| get(u).clone()).unwrap_or_default()))
+    };
+    let (cpu, memory) = (series(|u| &u.cpu), series(|u| &u.memory));
+    let given = Memo::new(move |_| {
+        let counts = data.allocs.with(|all| {
+            let mut counts = BTreeMap::<String, i64>::new();
+            all.iter()
+                .filter(|a| a.client_status == "running")
+                .for_each(|a| *counts.entry(a.task_group.clone()).or_default() += 1);
+            counts
+        });
+        data.job.with(|job| {
+            let tasks =
+                job.groups.iter().flat_map(|g| g.tasks.iter().map(|t| (counts.get(&g.name).copied().unwrap_or(0), t)));
+            tasks.fold((0, 0), |(c, m), (n, t)| (c + n * t.resources.cpu, m + n * t.resources.memory_mb))
+        })
+    });
+    let span = i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64;
+    move || {
+        few().then(|| {
+            let charts = view! {
+                <div class="body stack stack-3">
+                    <Chart title=texts.cpu unit="MHz" values=cpu limit=Signal::derive(move || given.get().0 as f64) span=span/>
+                    <Chart title=texts.memory unit="MiB" values=memory limit=Signal::derive(move || given.get().1 as f64) span=span/>
+                </div>
+            };
+            panel(texts.usage, (), view! { <span class="t12 t3">{texts.live}</span> }, charts)
+        })
     }
 }
 

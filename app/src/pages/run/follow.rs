@@ -65,6 +65,6 @@ pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
         .then(|| view! { <a class="link mono t12" href=paths::eval(&eval)>{texts.evaluation}" "{short(&eval)}</a> });
     view! {
         <header class="row"><h2>{texts.running_now}</h2>{eval_link}<span class="grow"></span><a class="btn small" href=href>{icon("jobs")}{texts.open_the_job}</a></header>
-        <div class="plan-sum stack stack-3" role="status"><Transition fallback=|| ()>{content()}</Transition></div>
+        <div class="follow stack stack-3" role="status"><Transition fallback=|| ()>{content()}</Transition></div>
     }
 }

@@ -2,17 +2,18 @@
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
-use tarpan_api::wire::JobPlanResponse;
+use tarpan_api::wire::{JobPlanResponse, PlannedNode};
 use tarpan_model::plan::DesiredUpdates;
 
-use super::{Draft, PLAN_MS, key_of};
+use super::{Draft, PLAN_MS, TEMPLATES, Template, key_of};
 use crate::dom;
-use crate::lang::{Texts, fill, t};
+use crate::lang::{Texts, counted, fill, t};
 use crate::live::{Topic, live};
 use crate::pages::client;
+use crate::pages::clients::percent;
 use crate::parts::diff::diff_view;
 use crate::parts::loaded::sentence;
-use crate::parts::{command, note, shape};
+use crate::parts::{command, icon, meter_two, note, shape};
 use crate::paths::v1_job;
 use crate::status::Kind;
 
@@ -55,7 +56,7 @@ pub fn Plan(draft: Draft) -> impl IntoView {
             let current =
                 move |job: &Value| draft.checked.try_with_untracked(|c| c.job.as_ref() == Some(job)) == Some(true);
             let Some((namespace, id)) = key_of(&job).filter(|_| current(&job)) else { return };
-            let body = json!({ "Job": job, "Diff": true });
+            let body = json!({ "Job": job, "Diff": true, "Placements": true });
             let answer = client.get_value().put::<_, JobPlanResponse>(&v1_job(&namespace, &id, "/plan"), &body).await;
             if current(&job) {
                 planned.set(match answer {
@@ -71,6 +72,7 @@ pub fn Plan(draft: Draft) -> impl IntoView {
             && planned.with(|p| matches!(p, Planned::Answer(_)))
     };
     let body = move || match planned.get() {
+        Planned::Nothing if draft.text.with(|t| t.trim().is_empty()) => view! { <Samples draft=draft/> }.into_any(),
         Planned::Nothing => view! { <p class="plan-sum t2">{texts.plan_appears_here}</p> }.into_any(),
         Planned::Failed(text) => view! { <div class="plan-sum">{note("bad", Kind::Failed, text)}</div> }.into_any(),
         Planned::Answer(answer) => shown(&answer),
@@ -87,6 +89,28 @@ pub fn Plan(draft: Draft) -> impl IntoView {
         {as_command}
     }
 }
+
+/// What to begin with, while there is no text.
+#[component]
+fn Samples(draft: Draft) -> impl IntoView {
+    let texts = t();
+    let item = move |sample: &'static Template| {
+        view! {
+            <li><button type="button" class="btn ghost" on:click=move |_| draft.text.set(sample.text.to_owned())>
+                {icon("file")}<span class="b">{sample.name}</span><span class="t2 cut">{sample.about()}</span></button></li>
+        }
+    };
+    view! {
+        <div class="plan-sum stack stack-2">
+            <h3>{texts.begin_with}</h3>
+            <p class="t2">{texts.begin_with_text}</p>
+            <ul class="samples">{TEMPLATES.iter().map(item).collect_view()}</ul>
+        </div>
+    }
+}
+
+/// More new allocations of a client than this are a number only.
+const MOST_SQUARES: u64 = 12;
 
 fn shown(answer: &JobPlanResponse) -> AnyView {
     let texts = t();
@@ -117,6 +141,48 @@ fn shown(answer: &JobPlanResponse) -> AnyView {
         {failures.collect_view()}
         {warnings}{launch}
         {diff}
+        {answer.placements.as_ref().filter(|p| !p.is_empty()).map(|p| placements(p))}
+    }
+    .into_any()
+}
+
+/// Clients shown of those to which something would go.
+const MOST_CLIENTS: usize = 12;
+
+/// Where allocations would go: a line a client.
+fn placements(nodes: &[PlannedNode]) -> AnyView {
+    let texts = t();
+    let row = |node: &PlannedNode| {
+        let groups: Vec<String> = node.groups.iter().map(|(group, n)| format!("{group}: {n}")).collect();
+        let added = node.groups.values().sum::<u64>();
+        let blue = (0..added.min(MOST_SQUARES)).map(|_| view! { <span class="sq"><svg viewBox="0 0 16 16" aria-hidden="true"><use href="#q-new"></use></svg></span> });
+        let squares = (added <= MOST_SQUARES)
+            .then(|| view! { <span class="squares" aria-hidden="true">{blue.collect_view()}</span> });
+        let (before, after) =
+            (percent(node.memory_mb_before, node.memory_mb_total), percent(node.memory_mb_after, node.memory_mb_total));
+        let says = fill(texts.memory_before_after, &[&format!("{before:.0}"), &format!("{after:.0}")]);
+        let scores: Vec<String> =
+            node.scores.iter().filter(|(_, s)| **s != 0.0).map(|(name, s)| format!("{name} {s:.2}")).collect();
+        view! {
+            <tr>
+                <td><a href=crate::paths::client(&node.node_id)>{node.node_name.clone()}</a>" "<span class="t3">{node.datacenter.clone()}</span></td>
+                <td><span class="row">{squares}<span class="t12">{groups.join(", ")}</span></span></td>
+                <td><span class="row">{meter_two(after, before, says)}<span class="t12 nw">{format!("{after:.0} %")}</span></span></td>
+                <td class="num" title=scores.join(", ")>{format!("{:.2}", node.score)}</td>
+            </tr>
+        }
+    };
+    let more = nodes.len().saturating_sub(MOST_CLIENTS) as u64;
+    view! {
+        <section>
+            <header class="row between"><h3>{texts.where_it_would_go}</h3></header>
+            <table class="table flush place" aria-label=texts.where_it_would_go>
+                <thead><tr><th scope="col">{texts.client}</th><th scope="col">{texts.allocations}</th><th scope="col">{texts.memory_after}</th><th scope="col" class="num">{texts.score}</th></tr></thead>
+                <tbody>{nodes.iter().take(MOST_CLIENTS).map(row).collect_view()}</tbody>
+            </table>
+            {(more > 0).then(|| view! { <p class="plan-sum t12">{counted(texts.and_one_more_client, texts.and_n_more_clients, more)}</p> })}
+            <p class="row scorekey t12 t2"><span class="key k-accent" aria-hidden="true"></span>{texts.added_by_plan}</p>
+        </section>
     }
     .into_any()
 }

@@ -23,6 +23,9 @@ pub struct JobPlanRequest {
     pub diff: bool,
     #[serde(rename = "PolicyOverride", deserialize_with = "null_default")]
     pub policy_override: bool,
+    /// Say where allocations would go. Ours: the field has no such wish, so the answer has `Placements` only when asked.
+    #[serde(rename = "Placements", deserialize_with = "null_default", skip_serializing_if = "std::ops::Not::not")]
+    pub placements: bool,
 }
 
 /// `JobPlanResponse` on the wire.
@@ -49,6 +52,42 @@ pub struct JobPlanResponse {
     pub warnings: String,
     #[serde(rename = "Index", deserialize_with = "null_default")]
     pub index: u64,
+    /// Clients to which something would go, the fullest first. `None` unless the request asks for it.
+    #[serde(rename = "Placements", skip_serializing_if = "Option::is_none")]
+    pub placements: Option<Vec<PlannedNode>>,
+}
+
+/// A client to which a dry run would place allocations, and what it would be like afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlannedNode {
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    #[serde(rename = "NodeName")]
+    pub node_name: String,
+    #[serde(rename = "Datacenter")]
+    pub datacenter: String,
+    /// New and replaced allocations, by group.
+    #[serde(rename = "Groups")]
+    pub groups: BTreeMap<String, u64>,
+    /// Of the first allocation that goes there, by scorer; empty where nothing was scored.
+    #[serde(rename = "Scores")]
+    pub scores: BTreeMap<String, f64>,
+    /// The mean of the scores.
+    #[serde(rename = "Score")]
+    pub score: f64,
+    /// MHz reserved after the plan, and in all.
+    #[serde(rename = "CPUAfter")]
+    pub cpu_after: i64,
+    #[serde(rename = "CPUTotal")]
+    pub cpu_total: i64,
+    /// MB reserved before and after the plan, and in all.
+    #[serde(rename = "MemoryMBBefore")]
+    pub memory_mb_before: i64,
+    #[serde(rename = "MemoryMBAfter")]
+    pub memory_mb_after: i64,
+    #[serde(rename = "MemoryMBTotal")]
+    pub memory_mb_total: i64,
 }
 
 /// What a plan does to each group.

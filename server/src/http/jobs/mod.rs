@@ -5,6 +5,7 @@ mod admission;
 mod annotate;
 mod list;
 mod parse;
+mod placements;
 mod plan;
 mod read;
 mod register;

@@ -15,6 +15,7 @@ use tarpan_state::{Command, CommandId, Envelope, State};
 
 use super::admission::{self, warnings_text};
 use super::annotate::annotate;
+use super::placements::placements;
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::page::value_of;
@@ -52,6 +53,7 @@ pub async fn plan(cx: Context) -> Outcome {
     };
     if let Some(scheduled) = &scheduled {
         describe(&mut response, scheduled, &state);
+        response.placements = request.placements.then(|| placements(&state, &scheduled.plan));
     }
     if request.diff {
         let mut diff = job_diff(old.as_deref(), Some(&admitted.job), true);

@@ -26,6 +26,14 @@ async fn register_change_plan_and_stop() {
     assert_eq!((&updates["Place"], &updates["InPlaceUpdate"]), (&json!(3), &json!(2)), "{plan}");
     assert_eq!(plan["JobModifyIndex"].as_u64(), Some(index));
     assert_eq!(plan["Diff"]["ID"], "web", "{plan}");
+    assert_eq!(plan.get("Placements"), None, "the field's answer has no such key");
+    let asked = json!({"Job": job("web", "service", 5), "Placements": true});
+    let plan = api.put("/v1/job/web/plan", asked).await.ok().json();
+    let node = &plan["Placements"][0];
+    assert_eq!(node["Groups"], json!({"g": 3}), "{plan}");
+    let memory = |key: &str| node[key].as_i64().expect("a number");
+    assert!(memory("MemoryMBBefore") < memory("MemoryMBAfter"), "{plan}");
+    assert!(memory("MemoryMBAfter") <= memory("MemoryMBTotal"), "{plan}");
     let after = api.get("/v1/job/web/allocations").await.json();
     assert_eq!(after.as_array().map(Vec::len), Some(2), "a dry run changes nothing");
 

@@ -60,7 +60,12 @@ impl Plan {
         }
         let client = self.client.client()?;
         let query = Query::in_namespace(job.namespace());
-        let request = JobPlanRequest { job: Some(job.clone()), diff: self.diff, policy_override: self.policy_override };
+        let request = JobPlanRequest {
+            job: Some(job.clone()),
+            diff: self.diff,
+            policy_override: self.policy_override,
+            ..JobPlanRequest::default()
+        };
         if self.json_output || self.template.is_some() {
             let answer: serde_json::Value =
                 client.put_job_part(&query, job.id(), "plan", &request).await.doing("Error during plan")?.value;
