@@ -95,7 +95,7 @@ test.describe('a cluster at work', () => {
     ['a job: allocations', () => '/ui/jobs/pytechco-web?tab=allocations', 'Running'],
     ['a job: services', () => '/ui/jobs/pytechco-web?tab=services', ':5000'],
     ['dispatch', () => '/ui/jobs/pytechco-setup?tab=dispatch', 'still missing: budget'],
-    ['run', () => '/ui/run', 'What a run would change appears here'],
+    ['run', () => '/ui/run', 'Begin with a template'],
     ['run: edit', () => '/ui/run?job=pytechco-web', 'unchanged'],
     ['an allocation', () => `/ui/allocations/${ids.running}`, /^tick \d+$/],
     ['an allocation: logs', () => `/ui/allocations/${ids.running}?tab=logs`, /^tick \d+$/],
