@@ -2,7 +2,7 @@
 import { allocs, editor, expect, jobFile, live, markDocument, open, paste, plan, sameDocument, test, ticker } from './lab';
 import type { Page } from '@playwright/test';
 
-test.describe.configure({ mode: process.env.ALL ? 'default' : 'serial' });
+test.describe.configure({ mode: 'serial' });
 
 /** Runs what the editor holds, and watches it in the same page until it is deployed. */
 async function runAndWatch(page: Page): Promise<void> {
@@ -202,34 +202,29 @@ test('a job that asks for too much memory says why it does not run', async ({ pa
   await expect(check).toContainText('short');
 });
 
-test.describe('the end', () => {
-  // A page of a job that was purged asks for it once more and is told that it is gone.
-  test.use({ expected: /404/ });
-
-  test('everything is stopped', async ({ page, request }) => {
-    test.setTimeout(180_000);
-    await open(page, '/ui/jobs');
-    for (const id of ['greedy', 'clock', 'pytechco-employee', 'pytechco-setup', 'pytechco-web', 'pytechco-redis']) {
-      if (id === 'pytechco-web') {
-        // The employees who are still at work need the store.
-        await expect.poll(() => working(request, 'pytechco-employee/'), { timeout: 60_000 }).toBe(0);
-      }
-      await openJob(page, id);
-      await page.getByRole('button', { name: 'Stop…', exact: true }).click();
-      const dialog = page.getByRole('dialog');
-      await expect(dialog.getByRole('heading', { name: `Stop ${id}?` })).toBeVisible();
-      await dialog.getByRole('checkbox', { name: /Purge/ }).check();
-      await expect(dialog).toContainText(`tarpan job stop -purge ${id}`);
-      await dialog.getByRole('button', { name: `Stop ${id}` }).click();
-      await expect(dialog).toBeHidden();
-      await expect(page.getByRole('status').getByText(`${id} is being stopped`)).toBeVisible();
-      await page.getByRole('navigation', { name: 'Main', exact: true }).getByRole('link', { name: /^Jobs/ }).click();
-      await expect(page.getByRole('link', { name: id, exact: true })).toHaveCount(0);
+test('everything is stopped', async ({ page, request }) => {
+  test.setTimeout(180_000);
+  await open(page, '/ui/jobs');
+  for (const id of ['greedy', 'clock', 'pytechco-employee', 'pytechco-setup', 'pytechco-web', 'pytechco-redis']) {
+    if (id === 'pytechco-web') {
+      // The employees who are still at work need the store.
+      await expect.poll(() => working(request, 'pytechco-employee/'), { timeout: 60_000 }).toBe(0);
     }
-    await expect(page.getByRole('heading', { name: 'No jobs yet' })).toBeVisible();
-    await expect.poll(() => working(request, ''), { message: 'nothing is left running', timeout: 60_000 }).toBe(0);
-    await live(page);
-  });
+    await openJob(page, id);
+    await page.getByRole('button', { name: 'Stop…', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await expect(dialog.getByRole('heading', { name: `Stop ${id}?` })).toBeVisible();
+    await dialog.getByRole('checkbox', { name: /Purge/ }).check();
+    await expect(dialog).toContainText(`tarpan job stop -purge ${id}`);
+    await dialog.getByRole('button', { name: `Stop ${id}` }).click();
+    await expect(dialog).toBeHidden();
+    await expect(page.getByRole('status').getByText(`${id} is being stopped`)).toBeVisible();
+    await page.getByRole('navigation', { name: 'Main', exact: true }).getByRole('link', { name: /^Jobs/ }).click();
+    await expect(page.getByRole('link', { name: id, exact: true })).toHaveCount(0);
+  }
+  await expect(page.getByRole('heading', { name: 'No jobs yet' })).toBeVisible();
+  await expect.poll(() => working(request, ''), { message: 'nothing is left running', timeout: 60_000 }).toBe(0);
+  await live(page);
 });
 
 /** How many allocations of jobs with this prefix are running or starting. */
