@@ -1,5 +1,6 @@
 //! Playwright's specs in `browser/`, run by Debian's Chromium against an agent of a test.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +36,7 @@ impl Browser {
     pub fn play(&self, lab: &Lab, agent: &Agent, spec: &str, jobs: &Path, env: &[(&str, &str)]) -> Result<()> {
         // Traces and pictures of failures outlive the lab.
         let results = std::env::temp_dir().join("tarpan-browser").join(spec.replace('.', "-"));
+        let colour = if std::io::stdout().is_terminal() { "1" } else { "0" };
         let status = Command::new("node")
             .arg(&self.playwright)
             .args(["test", spec])
@@ -45,8 +47,8 @@ impl Browser {
             .env("TARPAN_CHROMIUM", &self.chromium)
             // Profiles of the browser end with the lab, even where the browser does not clean up.
             .env("TMPDIR", lab.path())
-            .env("NO_COLOR", "1")
-            .env_remove("FORCE_COLOR")
+            .env("FORCE_COLOR", colour)
+            .env_remove("NO_COLOR")
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .status()
