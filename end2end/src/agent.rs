@@ -65,6 +65,17 @@ impl Agent {
         Ok(agent)
     }
 
+    /// `agent -dev` on free ports of every address, as the first demo starts it: what runs in containers reaches the host's services.
+    pub fn dev_for_containers(lab: &Lab) -> Result<Agent> {
+        let ports = crate::lab::free_ports(3)?;
+        let config = format!("ports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\n", ports[0], ports[1], ports[2]);
+        let config = lab.file("ports.hcl", &config)?.display().to_string();
+        let interface = "-network-interface={{ GetDefaultInterfaces | attr \"name\" }}";
+        let agent = Agent::start(lab, "dev", ports[0], &["-dev", "-bind", "0.0.0.0", interface, "-config", &config])?;
+        agent.wait_nodes(1)?;
+        Ok(agent)
+    }
+
     fn wait_until_up(&mut self) -> Result<()> {
         eventually("the agent to answer", Duration::from_secs(20), || {
             if let Some(status) = self.child.try_wait()? {

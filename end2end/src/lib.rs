@@ -4,6 +4,7 @@
 //! Start at [`Lab`] and [`Agent`].
 
 pub mod agent;
+pub mod browser;
 pub mod demo;
 pub mod docker;
 pub mod files;

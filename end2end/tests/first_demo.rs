@@ -31,13 +31,7 @@ fn first_demo_on_docker() -> Result<()> {
 
 fn play(lab: &Lab, flavour: Flavour) -> Result<()> {
     let _ports = FixedPorts::take(&[5000])?;
-    let ports = tarpan_end2end::lab::free_ports(3)?;
-    let config = format!("ports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\n", ports[0], ports[1], ports[2]);
-    let config = lab.file("ports.hcl", &config)?.display().to_string();
-    let interface = "{{ GetDefaultInterfaces | attr \"name\" }}";
-    let interface = format!("-network-interface={interface}");
-    let mut agent = Agent::start(lab, "dev", ports[0], &["-dev", "-bind", "0.0.0.0", &interface, "-config", &config])?;
-    agent.wait_nodes(1)?;
+    let mut agent = Agent::dev_for_containers(lab)?;
     let nodes = agent.ok(&["node", "status"])?;
     ensure!(nodes.contains("ready") && nodes.contains("eligible"), "{nodes}");
 

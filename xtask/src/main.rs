@@ -3,6 +3,7 @@
 //! Each command is a module with a `run`; [`USAGE`] says what they do.
 
 mod bench;
+mod browser;
 mod demo;
 mod setup;
 mod shell;
@@ -21,6 +22,7 @@ cargo xtask COMMAND
   ui [-release]                        build the browser part
   test                                 install what is missing, then everything that CI checks
   ci                                   the same, where a skipped part is a failure
+  pictures                             pictures of the pages for README, in docs/pictures
   bench [-full]                        speed of the release build: our part of the benchmark
   setup                                install what the tests need";
 
@@ -33,6 +35,7 @@ fn main() -> Result<()> {
         Some("ui") => ui::run(&flags),
         Some("test") => test::run(false),
         Some("ci") => test::run(true),
+        Some("pictures") => browser::pictures(),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(),
         Some("help" | "-h" | "--help") | None => {

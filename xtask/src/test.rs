@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::setup;
 use crate::shell::{heading, run as sh, run_with};
+use crate::{browser, ui};
 
 /// The crates that promise to be pure and to run in the browser.
 const PURE: &[&str] =
@@ -21,6 +22,11 @@ pub fn run(strict: bool) -> Result<()> {
     let mut words = vec!["cargo", "check", "--locked", "--target", "wasm32-unknown-unknown"];
     words.extend(PURE.iter().flat_map(|name| ["-p", *name]));
     sh(&words)?;
+
+    heading("UI and browser tests");
+    browser::install()?;
+    // Before the binary, which embeds it.
+    ui::build(&ui::Options::default())?.notes.iter().for_each(|note| println!("note: {note}"));
 
     heading("Tests");
     sh(&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"])?;

@@ -1,0 +1,31 @@
+// How much a browser that was never here loads until the first page is live.
+import { expect, live, test } from './lab';
+
+const MOST = 300 * 1000;
+
+test('the first page is light', async ({ page, context, request }) => {
+  const html = await (await request.get('/ui/jobs')).text();
+  const wasm = /href="([^"]*app_bg\.wasm)"/.exec(html)?.[1] ?? '';
+  const head = await request.head(wasm, { headers: { 'accept-encoding': 'br' } });
+  if (head.headers()['content-encoding'] !== 'br') {
+    const why = 'the UI is a debug build; cargo xtask ui -release makes the one that is weighed';
+    console.log(`  skipped: ${why}`);
+    test.skip(true, why);
+  }
+
+  const network = await context.newCDPSession(page);
+  await network.send('Network.enable');
+  const names = new Map<string, string>();
+  const sizes = new Map<string, number>();
+  network.on('Network.responseReceived', ({ requestId, response }) => names.set(requestId, new URL(response.url).pathname));
+  network.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+    const name = names.get(requestId) ?? requestId;
+    sizes.set(name, (sizes.get(name) ?? 0) + encodedDataLength);
+  });
+  await page.goto('/ui/jobs');
+  await live(page);
+  await page.waitForLoadState('networkidle');
+  const total = [...sizes.values()].reduce((sum, n) => sum + n, 0);
+  const list = [...sizes].sort((a, b) => b[1] - a[1]).map(([name, n]) => `${n} ${name}`).join('\n');
+  expect(total, `${total} bytes:\n${list}`).toBeLessThanOrEqual(MOST);
+});
