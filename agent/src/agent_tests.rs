@@ -1,6 +1,7 @@
 //! A whole agent against a server of the test's own, over real gRPC, with real processes.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 use tower::ServiceExt;
 
+use crate::supervisor::{self, Pids};
 use crate::test_support::{job, place, task};
 use crate::{Agent, Options};
 
@@ -187,7 +189,38 @@ impl Agents for Fake {
     }
 }
 
-fn options(fake: &Fake, dir: &std::path::Path) -> Options {
+/// An agent's data directory. What still runs from it ends with it, also when a test fails halfway.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// `pid.json` of every run that the directory knows.
+    fn runs(&self) -> Vec<PathBuf> {
+        let inside = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        inside(self.path().join("client/tasks")).flat_map(inside).map(|run| run.join("pid.json")).collect()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let runs = self.runs().into_iter().filter_map(|path| std::fs::read(path).ok());
+        for pids in runs.filter_map(|text| serde_json::from_slice::<Pids>(&text).ok()) {
+            if supervisor::start_time(pids.task) == Some(pids.task_start) {
+                // SAFETY: the group's id is the pid of the task, which was seen alive just now.
+                unsafe { libc::kill(-(pids.task as i32), libc::SIGKILL) };
+            }
+        }
+    }
+}
+
+fn options(fake: &Fake, dir: &Path) -> Options {
     Options {
         servers: vec![fake.address.clone()],
         data_dir: dir.to_owned(),
@@ -229,7 +262,7 @@ fn stopped(alloc: &Allocation) -> Allocation {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_runs_answers_and_stops() {
-    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let (fake, dir) = (Fake::start().await, Home::new());
     let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
     let mut web = script("web", "echo up $NOMAD_JOB_NAME $NOMAD_ALLOC_INDEX; exec sleep 60");
     web.services = Some(vec![Service {
@@ -305,7 +338,7 @@ async fn a_job_runs_answers_and_stops() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
-    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let (fake, dir) = (Fake::start().await, Home::new());
     let alloc = alloc_of(job(
         "count",
         "service",
@@ -317,8 +350,7 @@ async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
     fake.status(&alloc, ClientStatus::Running).await;
     first.shutdown().await;
     drop(first);
-    let pids = || std::fs::read_dir(dir.path().join("client/tasks").join(alloc.id.to_string())).expect("kept").count();
-    assert_eq!(pids(), 1);
+    assert_eq!(dir.runs().len(), 1);
     fake.heard.lock().expect("held").updates.clear();
 
     let begun = Instant::now();
@@ -333,7 +365,7 @@ async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
     assert_eq!(second.node_id(), id, "the node is the same");
     let update = fake.status(&alloc, ClientStatus::Running).await;
     assert_eq!(update.task_states["count"].restarts, 0);
-    assert_eq!(pids(), 1, "no second start");
+    assert_eq!(dir.runs().len(), 1, "no second start");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let log = stdout(&second, &alloc, "count").await;
     let lines: Vec<usize> = log.lines().filter_map(|l| l.parse().ok()).collect();
@@ -345,7 +377,7 @@ async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_task_restarts_by_its_policy_and_says_why_it_stops() {
-    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let (fake, dir) = (Fake::start().await, Home::new());
     let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
     let mut flaky = script("flaky", "exit 4");
     flaky.restart_policy = Some(tarpan_model::job::RestartPolicy {
@@ -383,7 +415,7 @@ async fn a_failing_task_restarts_by_its_policy_and_says_why_it_stops() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn templates_wait_for_services_and_follow_them() {
-    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let (fake, dir) = (Fake::start().await, Home::new());
     let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
     let alloc = {
         let mut reader = script("reader", "echo redis at $REDIS; exec sleep 60");
@@ -427,13 +459,14 @@ async fn templates_wait_for_services_and_follow_them() {
         assert!(begun.elapsed() < Duration::from_secs(5), "{}", stdout(&agent, &alloc, "reader").await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    agent.shutdown().await;
     fake.order(&stopped(&alloc)).await;
+    fake.status(&alloc, ClientStatus::Complete).await;
+    agent.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_acknowledged_is_told_the_next_session() {
-    let (fake, dir) = (Fake::start().await, tempfile::tempdir().expect("a directory"));
+    let (fake, dir) = (Fake::start().await, Home::new());
     let agent = Agent::start(Options { dev: true, ..options(&fake, dir.path()) }).await.expect("starts");
     fake.until("a session", |h| h.down.clone()).await;
     fake.acknowledge.store(false, std::sync::atomic::Ordering::SeqCst);

@@ -159,8 +159,8 @@ impl TaskEnv {
         while let Some(at) = rest.find("${") {
             let Some(len) = rest[at..].find('}') else { break };
             let (before, reference) = (&rest[..at], &rest[at + 2..at + len]);
-            if before.ends_with('$') {
-                out.push_str(&before[..before.len() - 1]);
+            if let Some(before) = before.strip_suffix('$') {
+                out.push_str(before);
                 out.push_str(&rest[at..=at + len]);
             } else {
                 out.push_str(before);

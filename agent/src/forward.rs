@@ -82,10 +82,11 @@ fn response(head: &HttpHead, parts: Parts) -> Response {
     *response.status_mut() =
         u16::try_from(head.status).ok().and_then(|s| StatusCode::from_u16(s).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
     for (name, value) in &head.headers {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-            if name != http::header::CONTENT_LENGTH && name != http::header::TRANSFER_ENCODING {
-                response.headers_mut().append(name, value);
-            }
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value))
+            && name != http::header::CONTENT_LENGTH
+            && name != http::header::TRANSFER_ENCODING
+        {
+            response.headers_mut().append(name, value);
         }
     }
     response

@@ -244,8 +244,8 @@ async fn listen(live: Live, gathered: &Rc<RefCell<BTreeSet<Topic>>>) -> bool {
     futures::future::select(ended, watch).await;
     socket.set_onclose(None);
     let _ = socket.close();
-    let opened = *was_open.borrow();
-    opened
+
+    *was_open.borrow()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What state something is in, as a shape, a colour and a word. Pure.
 
-use tarpan_api::wire::{AllocDeploymentStatus, TaskState};
+use tarpan_api::wire::{AllocDeploymentStatus, TaskEvent, TaskState};
 
 use crate::lang::Texts;
 
@@ -95,6 +95,7 @@ impl Badge {
     pub fn new(kind: Kind, word: impl Into<String>) -> Badge {
         Badge { kind, word: word.into(), sub: String::new() }
     }
+    #[expect(clippy::should_implement_trait, reason = "what stands below the word; nothing is subtracted")]
     pub fn sub(mut self, sub: impl Into<String>) -> Badge {
         self.sub = sub.into();
         self
@@ -144,11 +145,16 @@ pub fn task_badge(t: &Texts, state: &TaskState) -> Badge {
 }
 
 /// The mark of an event in a task's time line.
-pub fn event_kind(type_: &str, fails: bool) -> Kind {
-    match type_ {
-        _ if fails => Kind::Failed,
+pub fn event_kind(event: &TaskEvent) -> Kind {
+    match event.type_.as_str() {
+        _ if event.fails_task => Kind::Failed,
         "Started" => Kind::Running,
-        "Terminated" => Kind::Complete,
+        "Terminated" => match (event.exit_code, event.signal) {
+            (0, 0) => Kind::Complete,
+            // Interrupted or asked to end: SIGINT, SIGTERM.
+            (_, 2 | 15) => Kind::Stopped,
+            _ => Kind::Failed,
+        },
         "Restarting" | "Not Restarting" | "Restart Signaled" => Kind::Degraded,
         "Driver Failure" | "Setup Failure" | "Failed Validation" | "Failed Artifact Download" | "Template failed" => {
             Kind::Failed

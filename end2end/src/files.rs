@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -21,7 +21,7 @@ pub fn serve(folder: &Path) -> Result<SocketAddr> {
     Ok(addr)
 }
 
-fn answer(stream: TcpStream, folder: &PathBuf) -> io::Result<()> {
+fn answer(stream: TcpStream, folder: &Path) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;

@@ -33,6 +33,30 @@ impl Lab {
     }
 }
 
+/// A client that is no dev agent leaves its tasks running when it ends: that is its promise. What still runs on this lab's directories
+/// ends with the lab, so that a failed test leaves nothing behind.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for pid in processes_of(self.path()) {
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+/// Processes with a path below `folder` in their command line or environment; not this one.
+fn processes_of(folder: &Path) -> Vec<nix::unistd::Pid> {
+    let needle = folder.as_os_str().as_encoded_bytes();
+    let names = |path: PathBuf| {
+        std::fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| *pid != std::process::id().cast_signed())
+        .filter(|pid| ["cmdline", "environ"].iter().any(|file| names(PathBuf::from(format!("/proc/{pid}/{file}")))))
+        .map(nix::unistd::Pid::from_raw)
+        .collect()
+}
+
 /// A binary of this build: `TARPAN_BIN_DIR`, else the folder this program was built into.
 fn binary(name: &str) -> Result<PathBuf> {
     let folder = match std::env::var_os("TARPAN_BIN_DIR") {

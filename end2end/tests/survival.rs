@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::demo::Flavour;
+use tarpan_end2end::lab::{FixedPorts, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
 
 const COUNTER: &str = r#"
@@ -138,4 +139,67 @@ fn a_killed_agent_finds_its_tasks_again() -> Result<()> {
     ensure!(allocs.len() == 1 && allocs[0]["ClientStatus"] == "running", "{allocs:?}");
     server.ok(&["job", "stop", "-purge", "counter"])?;
     eventually("the task to end", Duration::from_secs(20), || Ok(pids(&mark).is_empty().then_some(())))
+}
+
+/// Id of the only allocation of a job that runs, and of its only task when it was started and how often again: equal as long as it runs on.
+fn run_of(server: &Agent, job: &str) -> Result<(String, String, u64)> {
+    let running = server.wait_alloc(job, "running")?;
+    let id = running["ID"].as_str().context("an id")?.to_owned();
+    let alloc = server.get(&format!("/v1/allocation/{id}"))?;
+    let state = alloc["TaskStates"].as_object().and_then(|s| s.values().next()).context("a task's state")?;
+    let started = state["StartedAt"].as_str().context("a time")?.to_owned();
+    Ok((id, started, state["Restarts"].as_u64().unwrap_or(0)))
+}
+
+/// The page of the company answers, and has data of its store.
+fn page_works() -> Result<()> {
+    eventually("the company's page", Duration::from_secs(20), || {
+        let mut response = ureq::get("http://127.0.0.1:5000/").call()?;
+        Ok(response.body_mut().read_to_string()?.contains("set up with a budget").then_some(()))
+    })
+}
+
+#[test]
+fn the_company_works_on_while_server_and_agent_are_killed() -> Result<()> {
+    let lab = Lab::new()?;
+    let _ports = FixedPorts::take(&[5000])?;
+    let (mut server, mut client) = two_processes(&lab)?;
+    for name in ["redis", "web", "setup", "employee"] {
+        server.ok(&["job", "run", &Flavour::RawExec.file(name).display().to_string()])?;
+    }
+    server.ok(&["job", "dispatch", "-meta", "budget=200", "pytechco-setup"])?;
+    let faster = Flavour::RawExec.faster_employee(&lab)?.display().to_string();
+    server.ok(&["job", "run", &faster])?;
+    page_works()?;
+    let children = |s: &Agent| -> Result<usize> {
+        Ok(s.get("/v1/jobs?prefix=pytechco-employee/periodic-")?.as_array().map_or(0, Vec::len))
+    };
+    eventually("an employee", Duration::from_secs(20), || Ok((children(&server)? > 0).then_some(())))?;
+    let versions = |s: &Agent| -> Result<usize> {
+        Ok(s.get("/v1/job/pytechco-employee/versions")?["Versions"].as_array().map_or(0, Vec::len))
+    };
+    ensure!(versions(&server)? == 2, "two versions of the employee's job");
+    let (store, web) = (run_of(&server, "pytechco-redis")?, run_of(&server, "pytechco-web")?);
+    let as_before = |server: &Agent| -> Result<()> {
+        ensure!(run_of(server, "pytechco-redis")? == store, "the store was started again");
+        ensure!(run_of(server, "pytechco-web")? == web, "the page's task was started again");
+        ensure!(versions(server)? == 2, "a version of the employee's job is gone");
+        let before = children(server)?;
+        eventually("launches to go on", Duration::from_secs(20), || {
+            Ok((children(server)? >= before + 2).then_some(()))
+        })?;
+        page_works()
+    };
+
+    server.kill9()?;
+    page_works()?;
+    server.start_again()?;
+    server.wait_nodes(1)?;
+    as_before(&server)?;
+
+    client.kill9()?;
+    page_works()?;
+    client.start_again()?;
+    server.wait_nodes(1)?;
+    as_before(&server).with_context(|| client.log_tail())
 }

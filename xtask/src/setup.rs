@@ -17,13 +17,17 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("pgrep", "procps", "the tests that count processes"),
 ];
 
+/// Debian's compiler for the browser, where rustup can't add its own.
+const WEB_RUST: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
 /// Installs what the tests need. As root or with sudo it does so by itself; else it errors with the line to type.
 pub fn for_tests() -> Result<()> {
-    let sysroot = output(&["rustc", "--print", "sysroot"]).unwrap_or_default();
-    if !std::path::Path::new(&sysroot).join("lib/rustlib/wasm32-unknown-unknown").exists() {
-        run(&["rustup", "target", "add", "wasm32-unknown-unknown"])?;
+    let mut packages: Vec<_> =
+        TOOLS.iter().filter(|(program, ..)| !has(program)).map(|(_, package, _)| *package).collect();
+    if crate::ui::compiler().is_err() {
+        packages.extend(WEB_RUST);
     }
-    install(&TOOLS.iter().filter(|(program, ..)| !has(program)).map(|(_, package, _)| *package).collect::<Vec<_>>())
+    install(&packages)
 }
 
 fn install(packages: &[&str]) -> Result<()> {

@@ -16,7 +16,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-const TRIPLE: &str = "wasm32-unknown-unknown";
+pub const TRIPLE: &str = "wasm32-unknown-unknown";
 
 /// How to build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,7 +113,7 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
     let (profile, folder) = if release { ("wasm-release", "wasm-release") } else { ("dev", "debug") };
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let target = if target.is_absolute() { target } else { root.join(target) };
-    let mut command = compiler(root)?;
+    let mut command = compiler()?;
     command.current_dir(root).args(["build", "--quiet", "--target", TRIPLE, "--profile", profile]);
     command.args(["-p", "tarpan-browser", "-p", "tarpan-worker"]);
     command.env("CARGO_TARGET_DIR", &target);
@@ -131,8 +131,9 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
     Ok(Wasm { app: at("tarpan_browser"), worker: at("tarpan_worker") })
 }
 
-/// A cargo that can build for the browser: rustup's, else Debian's.
-fn compiler(root: &Path) -> Result<Command> {
+/// A cargo that can build for the browser: rustup's, with the target added where that is possible, else Debian's.
+pub fn compiler() -> Result<Command> {
+    let root = &root();
     let sysroot = text_of(Command::new("rustc").current_dir(root).args(["--print", "sysroot"]))
         .context("asking rustc for its folder")?;
     let sysroot = PathBuf::from(sysroot.trim());

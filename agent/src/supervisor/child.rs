@@ -209,7 +209,7 @@ fn watch(spec: &Spec, child: &mut Child, mut pipes: Vec<Pipe>) -> Exit {
 }
 
 /// Kernels before 5.3: look four times a second whether the task ended.
-fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>) -> Exit {
+fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut [Pipe]) -> Exit {
     let mut buffer = [0u8; 16 * 1024];
     while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
         {
@@ -225,7 +225,7 @@ fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>) -> 
     finish(spec, child, pipes, &mut buffer)
 }
 
-fn finish(spec: &Spec, child: &mut Child, pipes: &mut Vec<Pipe>, buffer: &mut [u8]) -> Exit {
+fn finish(spec: &Spec, child: &mut Child, pipes: &mut [Pipe], buffer: &mut [u8]) -> Exit {
     let status = child.wait();
     // What the task left behind in its group ends with it.
     // SAFETY: the group is the task's own session; its leader was reaped just now, so at worst nobody is in it.

@@ -17,7 +17,7 @@ fn namespace_flag(namespace: &str) -> String {
 
 /// Words of a command line for a job: quoted where a shell would split it.
 fn word(text: &str) -> String {
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@".contains(c));
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@=".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 

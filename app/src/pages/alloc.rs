@@ -341,7 +341,7 @@ fn events(alloc: &Alloc, most: usize) -> AnyView {
     all.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
     let line = |(at, task, event): (i64, String, TaskEvent)| {
         let title = if several { format!("{task}: {}", event.type_) } else { event.type_.clone() };
-        view! { <li><At at=at/>{shape(event_kind(&event.type_, event.fails_task || event.exit_code != 0))}<span>{title}<br/><span class="who">{event_text(&event)}</span></span></li> }
+        view! { <li><At at=at/>{shape(event_kind(&event))}<span>{title}<br/><span class="who">{event_text(&event)}</span></span></li> }
     };
     let lines = all.into_iter().take(most).map(line).collect_view();
     panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })

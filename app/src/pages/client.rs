@@ -263,7 +263,7 @@ fn about(node: Signal<Node>, stats: RwSignal<Option<HostStats>>) -> AnyView {
             view! {
                 <dl class="facts">
                     {fact(texts.address, view! { <span class="mono">{n.http_addr.clone()}</span> })}
-                    {fact(texts.agent, attribute("nomad.version"))}
+                    {fact(texts.agent, attribute("tarpan.version"))}
                     {up.map(|up| fact(texts.uptime, up))}
                     {fact(texts.system, system)}
                     {fact(texts.cpu, format!("{} × {}", attribute("cpu.numcores"), attribute("cpu.modelname")))}
@@ -295,7 +295,7 @@ fn attributes(node: Signal<Node>) -> AnyView {
         let rows =
             rows.into_iter().map(|(k, v)| view! { <tr><td class="mono">{k}</td><td class="mono t2">{v}</td></tr> });
         let table = view! {
-            <div class="table-wrap"><table class="table fit" aria-label=title>
+            <div class="table-wrap" tabindex="0" role="region" aria-label=title><table class="table fit" aria-label=title>
                 <thead><tr><th scope="col">{texts.name}</th><th scope="col">{texts.value}</th></tr></thead>
                 <tbody>{rows.collect_view()}</tbody>
             </table></div>

@@ -227,7 +227,7 @@ fn checks(eval: &Eval, group: &str, metric: &AllocMetric) -> AnyView {
     let available = metric.nodes_available.iter().map(|(dc, n)| format!("{dc}: {n}")).collect::<Vec<_>>().join(", ");
     let content = view! {
         <ul class="body lines">{sentences}</ul>
-        <div class="table-wrap"><table class="table checks" aria-label=texts.checks>
+        <div class="table-wrap" tabindex="0" role="region" aria-label=texts.checks><table class="table checks" aria-label=texts.checks>
             <thead><tr>
                 <th scope="col">{texts.check}</th><th scope="col">{texts.keeps_out}</th><th scope="col" class="num">{texts.asked}</th>
                 <th scope="col" class="num">{texts.most_free}</th><th scope="col" class="num x5">{texts.most_total}</th><th scope="col">{texts.how_near}</th>

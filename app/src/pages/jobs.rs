@@ -231,7 +231,7 @@ fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>, around: Around) -> impl
     view! {
         <table class="table stacked jobs-t" aria-label=texts.jobs>
             <thead><tr>
-                <th scope="col" class="sel wide"><input type="checkbox" class="box" aria-label=texts.select_all prop:checked=all on:change=toggle_all/></th>
+                <th scope="col" class="sel wide"><label class="hit"><input type="checkbox" class="box" aria-label=texts.select_all prop:checked=all on:change=toggle_all/></label></th>
                 {head(Sort::Name, texts.name, "")}
                 {head(Sort::Status, texts.status, "")}
                 {head(Sort::Kind, texts.kind, "x3b")}
@@ -286,7 +286,7 @@ fn JobLines(row: Memo<JobRow>, around: Around) -> impl IntoView {
     let name = view! { <a class="name" href=href>{move || row.with(|r| r.name.clone())}</a>{twist} };
     view! {
         <tr aria-selected=move || chosen.get().then_some("true")>
-            <td class="sel wide"><input type="checkbox" class="box" aria-label=label prop:checked=chosen on:change=toggle/></td>
+            <td class="sel wide"><label class="hit"><input type="checkbox" class="box" aria-label=label prop:checked=chosen on:change=toggle/></label></td>
             <td class="m1 c-name"><span class="row row-1">{name}</span></td>
             {cells(row, around)}
         </tr>

@@ -164,7 +164,7 @@ impl From<EvaluationStub> for EvalRow {
 /// Evaluations, newest first.
 pub fn eval_table(mut rows: Vec<EvalRow>, with_job: bool) -> AnyView {
     let texts = t();
-    rows.sort_by(|a, b| (b.created, b.index).cmp(&(a.created, a.index)));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.created, row.index)));
     let lines = rows.into_iter().map(|e| {
         view! {
             <tr>

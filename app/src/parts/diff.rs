@@ -122,7 +122,10 @@ pub fn outline(lines: &[Line]) -> Vec<Line> {
             inside = Some(line.depth);
         }
         let empty = line.values.as_ref().is_some_and(|(_, new)| matches!(new.as_str(), "" | "0" | "false"));
-        if named || (inside.is_some() && !empty) || (line.values.is_some() && TELLING.contains(&line.text.as_str())) {
+        if named
+            || (inside.is_some() && !empty)
+            || (line.values.is_some() && !empty && TELLING.contains(&line.text.as_str()))
+        {
             found.push(line.clone());
         }
     }

@@ -72,11 +72,6 @@ impl ClientFlags {
         flag_or_env(self.namespace.as_deref(), "NOMAD_NAMESPACE")
     }
 
-    /// The same flags for another namespace.
-    pub fn in_namespace(&self, namespace: &str) -> ClientFlags {
-        ClientFlags { namespace: Some(namespace.to_owned()), ..self.clone() }
-    }
-
     /// The client; errors name the file or the address that can't be used.
     pub fn client(&self) -> Result<Client, Fail> {
         Ok(Client::new(self.transport()?))

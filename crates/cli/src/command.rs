@@ -14,8 +14,6 @@ pub enum Fail {
     Usage(String),
     /// Something went wrong; the text is printed as it is.
     Message { text: String, code: i32 },
-    /// Everything was said already.
-    Quiet(i32),
 }
 
 impl Fail {
@@ -25,10 +23,6 @@ impl Fail {
 
     pub fn new(text: impl Display) -> Fail {
         Fail::Message { text: text.to_string(), code: 1 }
-    }
-
-    pub fn code(text: impl Display, code: i32) -> Fail {
-        Fail::Message { text: text.to_string(), code }
     }
 
     /// The same trouble under another exit code: `job plan` says 255 where others say 1.

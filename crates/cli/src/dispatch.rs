@@ -89,7 +89,7 @@ fn run_command(entry: &Entry, words: &[String]) -> i32 {
         }
     };
     match outcome {
-        Ok(code) | Err(Fail::Quiet(code)) => code,
+        Ok(code) => code,
         Err(Fail::Usage(text)) => {
             output::error(&text);
             eprintln!("For additional help try '{program} {} -help'", entry.path);

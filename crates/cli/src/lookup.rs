@@ -142,7 +142,7 @@ pub async fn evaluation(client: &Client, word: &str) -> Result<Evaluation, Fail>
                     e.priority.to_string(),
                     e.triggered_by.clone(),
                     e.status.clone(),
-                    crate::output::eval::failures(e),
+                    output::eval::failures(e),
                 ]);
             }
             Err(Fail::new(format!("Prefix matched multiple evaluations\n\n{}", table.render())))

@@ -185,7 +185,8 @@ pub fn problems(config: &AgentConfig) -> Vec<String> {
 /// What an operator should know, though the agent runs.
 pub fn warnings(config: &AgentConfig) -> Vec<String> {
     let mut out = Vec::new();
-    if !config.dev && !(config.tls.http && config.tls.rpc) {
+    let encrypted = config.tls.http && config.tls.rpc;
+    if !config.dev && !encrypted {
         out.push("mTLS is not configured - the cluster is not secure without mTLS!".to_owned());
     }
     if config.server.enabled && !config.dev {

@@ -234,10 +234,7 @@ impl Decoder<'_> {
         let type_ = one.type_.clone().or(implied).unwrap_or(Type::Str);
         let value = match &type_ {
             Type::Str | Type::Number | Type::Bool => Value::str(raw),
-            _ => match self.outside_expression(name, raw, source) {
-                Some(value) => value,
-                None => return None,
-            },
+            _ => self.outside_expression(name, raw, source)?,
         };
         match convert(&value, &type_) {
             Ok(value) => Some(value),

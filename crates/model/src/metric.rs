@@ -140,7 +140,7 @@ impl AllocMetric {
         for quota in &self.quota_exhausted {
             said.push((0, format!("the quota {quota} is used up")));
         }
-        said.sort_by(|a, b| b.0.cmp(&a.0));
+        said.sort_by_key(|(nodes, _)| std::cmp::Reverse(*nodes));
         said.into_iter().map(|(_, text)| text).collect()
     }
 

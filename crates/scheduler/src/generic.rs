@@ -341,10 +341,10 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         let Some(mut deployment) = deployment else { return };
         for row in self.plan.placements.values().flatten() {
             let canary = row.deployment_id == Some(deployment.id) && row.deployment_status.is_some_and(|s| s.canary);
-            if let Some(group) = deployment.groups.get_mut(&row.task_group).filter(|_| canary) {
-                if !group.placed_canaries.contains(&row.id) {
-                    group.placed_canaries.push(row.id);
-                }
+            if let Some(group) = deployment.groups.get_mut(&row.task_group).filter(|_| canary)
+                && !group.placed_canaries.contains(&row.id)
+            {
+                group.placed_canaries.push(row.id);
             }
         }
         self.plan.deployment = Some(deployment);

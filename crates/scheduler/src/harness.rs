@@ -155,7 +155,7 @@ impl Harness {
     /// The job's allocations that still count, by name.
     pub fn live(&self, key: &NamespacedId) -> Vec<Arc<Allocation>> {
         let mut live: Vec<_> = self.state.allocs_by_job(key).filter(|a| !a.terminal()).cloned().collect();
-        live.sort_by(|a, b| (a.index(), a.create_index, a.id).cmp(&(b.index(), b.create_index, b.id)));
+        live.sort_by_key(|a| (a.index(), a.create_index, a.id));
         live
     }
 

@@ -323,11 +323,11 @@ impl<'a> Placer<'a> {
 
     /// The best of the sample, or of all.
     fn select(&self, pass: &mut Pass, group: &Group, wish: Wish<'_>, top: &mut Top) -> Option<NodeIndex> {
-        if let Some(node) = wish.preferred.filter(|node| pass.open.contains(node)) {
-            if self.check(pass, group, node, wish.index).is_ok() {
-                top.offer(self.score(pass, group, node, wish).score, node);
-                return Some(node);
-            }
+        if let Some(node) = wish.preferred.filter(|node| pass.open.contains(node))
+            && self.check(pass, group, node, wish.index).is_ok()
+        {
+            top.offer(self.score(pass, group, node, wish).score, node);
+            return Some(node);
         }
         let mut best: Option<(f64, NodeIndex)> = None;
         let mut skipped = [(0.0, 0); MAX_SKIPS];
@@ -464,10 +464,8 @@ impl<'a> Placer<'a> {
 
     /// The metric of a placement that was made.
     fn metric(&self, pass: &mut Pass, group: &Group, wish: Wish<'_>, own: bool, top: &Top) -> Arc<AllocMetric> {
-        if !own {
-            if let Some(shared) = &pass.shared_metric {
-                return shared.clone();
-            }
+        if !own && let Some(shared) = &pass.shared_metric {
+            return shared.clone();
         }
         let mut metric = explain::counts(self, pass);
         metric.nodes_evaluated = metric.nodes_filtered + metric.nodes_exhausted + top.offered;

@@ -3,11 +3,41 @@
 use std::sync::Arc;
 
 use tarpan_model::alloc::TaskStates;
+use tarpan_model::resources::AllocatedResources;
+use tarpan_model::{AllocMetric, Allocation};
 
 use crate::tables::State;
 
 /// Texts kept for sharing; more than a cluster has kinds of. Full, the table starts again.
 const TEXTS: usize = 16_384;
+
+/// What the last allocation of one group and job version had: the next one's are mostly equal.
+pub(crate) struct GroupParts {
+    resources: Arc<AllocatedResources>,
+    metrics: Option<Arc<AllocMetric>>,
+}
+
+impl GroupParts {
+    pub(crate) fn of(row: &Allocation) -> GroupParts {
+        GroupParts { resources: row.resources.clone(), metrics: row.metrics.clone() }
+    }
+
+    /// Points the row to what is equal here, and keeps what is not for the next one.
+    pub(crate) fn share_with(&mut self, row: &mut Allocation) {
+        if self.resources == row.resources {
+            row.resources = self.resources.clone();
+        } else if self.resources.tasks == row.resources.tasks {
+            Arc::make_mut(&mut row.resources).tasks = self.resources.tasks.clone();
+        } else {
+            self.resources = row.resources.clone();
+        }
+        if self.metrics == row.metrics {
+            row.metrics.clone_from(&self.metrics);
+        } else {
+            self.metrics.clone_from(&row.metrics);
+        }
+    }
+}
 
 impl State {
     /// The shared copy of a text that many rows carry.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tarpan_model::alloc::TaskStates;
 use tarpan_model::ids::NamespacedId;
-use tarpan_model::resources::AllocatedResources;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{AllocMetric, Allocation, Deployment, Evaluation, Job, Node};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
 
 use crate::command::{CommandId, Reply};
+use crate::share::GroupParts;
 use crate::tables::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig, State, Table};
 
 /// Bytes that are not a snapshot.
@@ -195,11 +195,7 @@ impl State {
     }
 
     /// Texts, resources and metrics that are equal in many rows.
-    fn share_parts(
-        &mut self,
-        row: &mut Allocation,
-        groups: &mut HashMap<(NamespacedId, u64, Arc<str>), (Arc<AllocatedResources>, Option<Arc<AllocMetric>>)>,
-    ) {
+    fn share_parts(&mut self, row: &mut Allocation, groups: &mut HashMap<(NamespacedId, u64, Arc<str>), GroupParts>) {
         if let Some((key, _)) = self.jobs.get_key_value(&row.job_key()) {
             row.namespace = key.namespace.clone();
             row.job_id = key.id.clone();
@@ -212,17 +208,7 @@ impl State {
         }
         row.task_states = self.task_states(&Arc::new(TaskStates::new()), &row.task_states);
         let key = (row.job_key(), row.job_version, row.task_group.clone());
-        let (resources, metrics) = groups.entry(key).or_insert_with(|| (row.resources.clone(), row.metrics.clone()));
-        if *resources == row.resources {
-            row.resources = resources.clone();
-        } else if resources.tasks == row.resources.tasks {
-            Arc::make_mut(&mut row.resources).tasks = resources.tasks.clone();
-        }
-        if *metrics == row.metrics {
-            row.metrics.clone_from(metrics);
-        } else {
-            metrics.clone_from(&row.metrics);
-        }
+        groups.entry(key).or_insert_with(|| GroupParts::of(row)).share_with(row);
     }
 
     fn restore_deployments(&mut self, rows: Vec<Deployment>) {

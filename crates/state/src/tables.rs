@@ -26,6 +26,9 @@ pub enum Table {
     SchedulerConfig,
 }
 
+/// Namespace, name and id of a service registration.
+pub(crate) type ServiceKey = (Namespace, Arc<str>, Arc<str>);
+
 /// The whole state at one raft index. Cloning is a pointer copy; a clone is a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -50,8 +53,8 @@ pub struct State {
     pub(crate) deployments_by_job: OrdSet<(NamespacedId, DeploymentId)>,
     pub(crate) nodes: OrdMap<NodeId, Arc<Node>>,
     pub(crate) node_usage: OrdMap<NodeId, Arc<NodeUsage>>,
-    pub(crate) services: OrdMap<(Namespace, Arc<str>, Arc<str>), Arc<ServiceRegistration>>,
-    pub(crate) services_by_alloc: OrdSet<(AllocId, (Namespace, Arc<str>, Arc<str>))>,
+    pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
+    pub(crate) services_by_alloc: OrdSet<(AllocId, ServiceKey)>,
     pub(crate) periodic_launches: OrdMap<NamespacedId, PeriodicLaunch>,
     pub(crate) scheduler_config: Arc<SchedulerConfig>,
     /// What of a job is not finished, counted: decides its status.

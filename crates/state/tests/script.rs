@@ -180,7 +180,7 @@ fn place(state: &State, j: u8, n: u8, count: u8, ids: &mut CountingIds, now: Uni
     let mut plan = Plan::new(EvalId(ids.next_uuid()), job.key(), 50, state.index());
     let known = state.latest_deployment(&job.key()).filter(|d| d.active() && d.job_version == job.version());
     let deployment = known.map(|d| d.id).unwrap_or_else(|| DeploymentId(ids.next_uuid()));
-    if known.is_none() && n % 2 == 0 {
+    if known.is_none() && n.is_multiple_of(2) {
         plan.deployment = Some(deployment_of(job, deployment, now));
     }
     let rows = (0..count).map(|i| {

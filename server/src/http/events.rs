@@ -50,8 +50,7 @@ async fn stream(mut cx: Context) -> Outcome {
         return Ok(plain(lines));
     }
     check_origin(cx.headers())?;
-    let upgrade =
-        WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(|why| ApiError::bad_request(why))?;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(ApiError::bad_request)?;
     Ok(upgrade.on_upgrade(move |socket| socket_of(socket, lines)).into_response())
 }
 

@@ -17,8 +17,7 @@ pub async fn exec(mut cx: Context) -> Outcome {
     let node = node_of_alloc(&cx)?;
     let handshake = cx.query.flag("ws_handshake")?;
     super::events::check_origin(cx.headers())?;
-    let upgrade =
-        WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(|why| ApiError::bad_request(why))?;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(ApiError::bad_request)?;
     Ok(upgrade
         .on_upgrade(move |mut socket| async move {
             if handshake && !greeted(&mut socket).await {

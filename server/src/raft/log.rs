@@ -102,11 +102,6 @@ impl LogStore {
         Ok(fresh)
     }
 
-    /// Bytes on disk.
-    pub fn size_on_disk(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
-    }
-
     /// Makes everything that was written durable.
     pub fn flush(&self) -> Result<(), StorageError> {
         if self.durable {

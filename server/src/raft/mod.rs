@@ -3,6 +3,7 @@
 //! One server is a raft of one that elects itself at once. An entry is a list of commands ([`batch`]); what was
 //! acknowledged is on disk ([`log`]). A command that reaches a follower is carried to the leader; its id makes a second
 //! try harmless.
+#![allow(clippy::result_large_err, reason = "the raft library's traits and errors are as large as they are")]
 
 mod batch;
 mod log;
@@ -276,12 +277,6 @@ impl Consensus {
         if let Err(error) = self.store.flush() {
             tracing::error!(%error, "flushing the raft store");
         }
-    }
-
-    /// Bytes of the store on disk.
-    #[allow(dead_code)]
-    pub fn size_on_disk(&self) -> u64 {
-        self.store.size_on_disk()
     }
 }
 

@@ -49,7 +49,7 @@ pub fn Overview(data: JobData) -> impl IntoView {
                     },
                 ))}
             </div>
-            <aside class="side stack stack-4" aria-label=texts.about><About data=data/><Use data=data/></aside>
+            <aside class="side stack stack-4" aria-label=texts.about><About data=data/><Use data=data/><TimeLine data=data/></aside>
         </div>
     }
 }
@@ -384,10 +384,7 @@ fn About(data: JobData) -> impl IntoView {
             }
         })
     };
-    view! {
-        {panel(texts.about, (), (), view! { <div class="body">{facts}</div> })}
-        <TimeLine data=data/>
-    }
+    panel(texts.about, (), (), view! { <div class="body">{facts}</div> })
 }
 
 /// What happened to the job lately: versions, deployments, allocations.

@@ -75,7 +75,13 @@ pub fn Plan(draft: Draft) -> impl IntoView {
         Planned::Nothing if draft.text.with(|t| t.trim().is_empty()) => view! { <Samples draft=draft/> }.into_any(),
         Planned::Nothing => view! { <p class="plan-sum t2">{texts.plan_appears_here}</p> }.into_any(),
         Planned::Failed(text) => view! { <div class="plan-sum">{note("bad", Kind::Failed, text)}</div> }.into_any(),
-        Planned::Answer(answer) => shown(&answer),
+        Planned::Answer(answer) => {
+            // Below the editor they stand already, each with its line.
+            let told = draft.checked.with(|c| c.problems.iter().any(|p| p.severity == "warning"));
+            let warnings = Some(answer.warnings.clone()).filter(|w| !told && !w.is_empty());
+            let warnings = warnings.map(|w| view! { <div class="plan-sum">{note("warn", Kind::Degraded, w)}</div> });
+            view! { {warnings}{shown(&answer)} }.into_any()
+        }
     };
     let as_command = move || {
         draft
@@ -127,8 +133,6 @@ fn shown(answer: &JobPlanResponse) -> AnyView {
             </section>
         }
     });
-    let warnings = (!answer.warnings.is_empty())
-        .then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, answer.warnings.clone())}</div> });
     let launch = answer.next_periodic_launch.0;
     let launch = (!launch.is_zero())
         .then(|| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.0/></p> });
@@ -139,7 +143,7 @@ fn shown(answer: &JobPlanResponse) -> AnyView {
     view! {
         <div class="plan-sum">{counts.collect_view()}{cant}</div>
         {failures.collect_view()}
-        {warnings}{launch}
+        {launch}
         {diff}
         {answer.placements.as_ref().filter(|p| !p.is_empty()).map(|p| placements(p))}
     }

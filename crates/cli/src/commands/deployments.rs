@@ -49,7 +49,7 @@ impl Command for List {
             return self.format.print_path(&client, &query.on("/v1/deployments"), "Error retrieving deployments").await;
         }
         let mut all = client.deployments(&query).await.doing("Error retrieving deployments")?.value;
-        all.sort_by(|a, b| b.create_index.cmp(&a.create_index));
+        all.sort_by_key(|d| std::cmp::Reverse(d.create_index));
         println!("{}", deployment::table(&all, self.verbose));
         Ok(0)
     }
@@ -102,7 +102,7 @@ impl Status {
         if self.verbose {
             let mut stubs =
                 client.deployment_allocations(&query, &found.id).await.doing("Error retrieving allocations")?.value;
-            stubs.sort_by(|a, b| b.create_index.cmp(&a.create_index));
+            stubs.sort_by_key(|a| std::cmp::Reverse(a.create_index));
             println!("{}{}", title("Allocations"), allocs::table(&stubs, true, time::now()));
         }
         let page = format!("/ui/jobs/{}/deployments", output::encode(&found.job_id));

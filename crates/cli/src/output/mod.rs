@@ -70,11 +70,6 @@ pub fn short(id: &str, full: bool) -> &str {
     if full { id } else { id.get(..8).unwrap_or(id) }
 }
 
-/// The text, or `<none>`.
-pub fn or_none(text: &str) -> &str {
-    if text.is_empty() { "<none>" } else { text }
-}
-
 /// A path segment or query value, percent-encoded.
 pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -267,17 +267,24 @@ fn lists(old: &[&dyn Block], new: &[&dyn Block], owner: &Field, contextual: bool
         None => fingerprint(block),
     };
     // Blocks with one key are matched in their order.
-    let mut groups: BTreeMap<String, (Vec<&dyn Block>, Vec<&dyn Block>)> = BTreeMap::new();
-    old.iter().for_each(|b| groups.entry(key(*b)).or_default().0.push(*b));
-    new.iter().for_each(|b| groups.entry(key(*b)).or_default().1.push(*b));
+    let mut groups: BTreeMap<String, Matched<'_>> = BTreeMap::new();
+    old.iter().for_each(|b| groups.entry(key(*b)).or_default().before.push(*b));
+    new.iter().for_each(|b| groups.entry(key(*b)).or_default().after.push(*b));
     let mut found = Vec::new();
-    for (before, after) in groups.values() {
+    for Matched { before, after } in groups.values() {
         for i in 0..before.len().max(after.len()) {
             found.extend(object(name, owner, before.get(i).copied(), after.get(i).copied(), contextual));
         }
     }
     found.sort_by_key(|o| ["Edited", "Added", "Deleted"].iter().position(|t| *t == o.type_));
     into.append(&mut found);
+}
+
+/// Blocks of one key, on both sides.
+#[derive(Default)]
+struct Matched<'a> {
+    before: Vec<&'a dyn Block>,
+    after: Vec<&'a dyn Block>,
 }
 
 /// The whole content of a block as text.

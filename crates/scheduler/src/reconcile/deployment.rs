@@ -106,17 +106,18 @@ impl<'a> Reconciler<'a, '_> {
 
     /// Says what the new deployment waits for, and ends the current one when every group is done.
     pub(super) fn finish_deployment(&mut self) {
-        if let Some(deployment) = &mut self.changes.deployment {
-            if deployment.requires_promotion() {
-                let mut canaries = deployment.groups.values().filter(|g| g.desired_canaries > 0);
-                let auto = canaries.all(|g| g.auto_promote);
-                deployment.status_description = Arc::from(if auto { AUTO_PROMOTION } else { NEEDS_PROMOTION });
-            }
+        if let Some(deployment) = &mut self.changes.deployment
+            && deployment.requires_promotion()
+        {
+            let mut canaries = deployment.groups.values().filter(|g| g.desired_canaries > 0);
+            let auto = canaries.all(|g| g.auto_promote);
+            deployment.status_description = Arc::from(if auto { AUTO_PROMOTION } else { NEEDS_PROMOTION });
         }
-        if let Some(current) = self.current.filter(|d| d.active()) {
-            if self.groups_complete && self.changes.deployment.is_none() {
-                self.update_deployment(current, DeploymentStatus::Successful, SUCCESSFUL);
-            }
+        if let Some(current) = self.current.filter(|d| d.active())
+            && self.groups_complete
+            && self.changes.deployment.is_none()
+        {
+            self.update_deployment(current, DeploymentStatus::Successful, SUCCESSFUL);
         }
     }
 }

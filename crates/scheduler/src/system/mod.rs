@@ -201,11 +201,11 @@ impl<'a> Turn<'a, '_> {
     fn join_in_place(&mut self, alloc: AllocRef<'a>) {
         let Some(deployment) = self.rollout.id_for(&alloc.task_group) else { return };
         let rows = self.plan.placements.get_mut(&alloc.node_id);
-        if let Some(row) = rows.and_then(|rows| rows.iter_mut().find(|row| row.id == alloc.id)) {
-            if row.deployment_id != Some(deployment) {
-                row.deployment_id = Some(deployment);
-                row.deployment_status = None;
-            }
+        if let Some(row) = rows.and_then(|rows| rows.iter_mut().find(|row| row.id == alloc.id))
+            && row.deployment_id != Some(deployment)
+        {
+            row.deployment_id = Some(deployment);
+            row.deployment_status = None;
         }
     }
 
@@ -218,11 +218,12 @@ impl<'a> Turn<'a, '_> {
             return false;
         }
         let mut answer = self.placer.place_on(group, missing.node, missing.index);
-        if matches!(answer, Err(Closed::Exhausted(_))) && self.preempts {
-            if let Some(placed) = self.placer.preempt_on(self.state, group, missing.node, missing.index) {
-                self.groups[group.index].desired.preemptions += placed.preempted.len() as u64;
-                answer = Ok(placed);
-            }
+        if matches!(answer, Err(Closed::Exhausted(_)))
+            && self.preempts
+            && let Some(placed) = self.placer.preempt_on(self.state, group, missing.node, missing.index)
+        {
+            self.groups[group.index].desired.preemptions += placed.preempted.len() as u64;
+            answer = Ok(placed);
         }
         match answer {
             Ok(placed) => {
@@ -306,10 +307,8 @@ impl<'a> Turn<'a, '_> {
         self.exhausted.sort_unstable();
         self.exhausted.dedup();
         let nodes: Vec<_> = self.exhausted.iter().map(|node| self.nodes.row(*node).node.clone()).collect();
-        if eval.status == EvalStatus::Blocked {
-            if nodes.iter().any(|node| eval.node_id.is_none_or(|id| id == node.id)) {
-                return Vec::new();
-            }
+        if eval.status == EvalStatus::Blocked && nodes.iter().any(|node| eval.node_id.is_none_or(|id| id == node.id)) {
+            return Vec::new();
         }
         ended.status = EvalStatus::Complete;
         ended.status_description = Arc::from("");

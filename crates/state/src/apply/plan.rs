@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tarpan_model::deployment::Deployment;
 use tarpan_model::ids::{AllocId, NamespacedId, NodeId};
 use tarpan_model::plan::{AllocPreemption, AllocStop, PlanResult};
-use tarpan_model::resources::AllocatedResources;
-use tarpan_model::{AllocMetric, Allocation, ClientStatus, DesiredStatus, Evaluation, Job, UnixNanos};
+use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Evaluation, Job, UnixNanos};
 
 use super::txn::Txn;
 use crate::command::{ApplyPlan, Rejection, Reply};
+use crate::share::GroupParts;
 
 pub(crate) fn apply(txn: &mut Txn<'_>, command: &ApplyPlan) -> Result<Reply, Rejection> {
     let plan = &command.plan;
@@ -211,7 +211,7 @@ struct Shared {
     /// The key as the table has it and the version, of the last new placement.
     job: Option<(NamespacedId, Arc<Job>)>,
     /// What the last placement of each group and version had.
-    groups: BTreeMap<(Arc<str>, u64), (Arc<AllocatedResources>, Option<Arc<AllocMetric>>)>,
+    groups: BTreeMap<(Arc<str>, u64), GroupParts>,
     /// The few texts of a plan: group names, descriptions.
     texts: Vec<Arc<str>>,
 }
@@ -248,21 +248,6 @@ impl Shared {
         self.text(txn, &mut row.desired_description);
         self.text(txn, &mut row.client_description);
         let key = (row.task_group.clone(), row.job_version);
-        let Some((resources, metrics)) = self.groups.get_mut(&key) else {
-            self.groups.insert(key, (row.resources.clone(), row.metrics.clone()));
-            return;
-        };
-        if *resources == row.resources {
-            row.resources = resources.clone();
-        } else if resources.tasks == row.resources.tasks {
-            Arc::make_mut(&mut row.resources).tasks = resources.tasks.clone();
-        } else {
-            *resources = row.resources.clone();
-        }
-        if *metrics == row.metrics {
-            row.metrics.clone_from(metrics);
-        } else {
-            metrics.clone_from(&row.metrics);
-        }
+        self.groups.entry(key).or_insert_with(|| GroupParts::of(row)).share_with(row);
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tarpan_model::ids::{AllocId, Namespace};
+use tarpan_model::ids::AllocId;
 use tarpan_model::service::ServiceRegistration;
 
 use super::txn::Txn;
 use crate::command::Reply;
 use crate::event::Change;
-use crate::tables::Table;
+use crate::tables::{ServiceKey, Table};
 
 /// Registrations of allocations that are gone or ended are dropped: nobody would remove them again.
 pub(crate) fn upsert(txn: &mut Txn<'_>, services: &[ServiceRegistration]) -> Reply {
@@ -54,10 +54,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, ids: &[Arc<str>]) -> Reply {
     txn.done()
 }
 
-type Key = (Namespace, Arc<str>, Arc<str>);
-
 /// An id names its allocation: `_nomad-task-<alloc id>-…`. Other ids are looked for everywhere.
-fn find(txn: &Txn<'_>, id: &Arc<str>) -> Option<Key> {
+fn find(txn: &Txn<'_>, id: &Arc<str>) -> Option<ServiceKey> {
     let alloc: Option<AllocId> =
         id.strip_prefix("_nomad-task-").and_then(|rest| rest.get(..36)).and_then(|text| text.parse().ok());
     let matches = |row: &&Arc<ServiceRegistration>| row.id == *id;
@@ -68,7 +66,7 @@ fn find(txn: &Txn<'_>, id: &Arc<str>) -> Option<Key> {
     Some((row.namespace.clone(), row.service_name.clone(), row.id.clone()))
 }
 
-fn remove(txn: &mut Txn<'_>, key: &Key) {
+fn remove(txn: &mut Txn<'_>, key: &ServiceKey) {
     let Some(row) = txn.state.services.remove(key) else { return };
     txn.state.services_by_alloc.remove(&(row.alloc_id, key.clone()));
     txn.touch(Table::Services);
@@ -80,7 +78,7 @@ impl Txn<'_> {
         if self.state.services_by_alloc.is_empty() {
             return;
         }
-        let rows: Vec<Key> = self
+        let rows: Vec<ServiceKey> = self
             .state
             .services_by_alloc(alloc)
             .map(|row| (row.namespace.clone(), row.service_name.clone(), row.id.clone()))

@@ -109,7 +109,7 @@ impl Api {
         }
         let driver = tarpan_model::node::DriverInfo { detected: true, healthy: true, ..Default::default() };
         node.drivers.insert("raw_exec".into(), driver);
-        node.computed_class = tarpan_scheduler::computed_class(&node).into();
+        node.computed_class = tarpan_scheduler::computed_class(&node);
         let id = node.id;
         let command = Command::UpsertNode { node: Box::new(node), now: self.server.now(), evals: Vec::new() };
         self.server.propose(command).await.expect("a node is taken in");

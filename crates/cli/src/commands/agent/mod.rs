@@ -92,7 +92,6 @@ fn reload(flags: &AgentFlags, log: &logging::LogHandle) {
             tracing::info!(log_level = %loaded.config.log_level, "configuration reloaded");
         }
         Err(Fail::Message { text, .. } | Fail::Usage(text)) => tracing::error!("configuration not reloaded: {text}"),
-        Err(Fail::Quiet(_)) => {}
     }
 }
 

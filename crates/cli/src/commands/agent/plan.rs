@@ -103,7 +103,6 @@ pub fn server_options(config: &AgentConfig, addresses: &Addresses) -> tarpan_ser
         deployment_gc_threshold: server.deployment_gc_threshold.to_std(),
         node_gc_threshold: server.node_gc_threshold.to_std(),
         event_buffer_size: server.event_buffer_size.unwrap_or(default.event_buffer_size),
-        ..default
     }
 }
 

@@ -46,7 +46,7 @@ impl Command for Deployments {
             return Ok(0);
         }
         let mut all = client.job_deployments(&job.query(), &job.id, self.all).await.doing(doing)?.value;
-        all.sort_by(|a, b| b.create_index.cmp(&a.create_index));
+        all.sort_by_key(|d| std::cmp::Reverse(d.create_index));
         println!("{}", deployment::table(&all, self.verbose));
         Ok(0)
     }

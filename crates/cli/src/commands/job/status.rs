@@ -263,7 +263,7 @@ fn groups(summary: &JobSummary) -> String {
 
 fn evaluations(evals: &[Evaluation], verbose: bool) -> String {
     let mut sorted: Vec<&Evaluation> = evals.iter().collect();
-    sorted.sort_by(|a, b| b.create_index.cmp(&a.create_index));
+    sorted.sort_by_key(|e| std::cmp::Reverse(e.create_index));
     let mut table = Table::new(["ID", "Priority", "Triggered By", "Status", "Placement Failures"]);
     for e in sorted {
         table.row([

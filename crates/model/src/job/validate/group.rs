@@ -403,10 +403,8 @@ impl VolumeRequest {
             }
         }
         match text(&self.type_).as_str() {
-            "host" => {
-                if self.mount_options.is_some() {
-                    rules.say("MountOptions", "host volumes cannot have mount options");
-                }
+            "host" if self.mount_options.is_some() => {
+                rules.say("MountOptions", "host volumes cannot have mount options");
             }
             "csi" => {
                 if text(&self.attachment_mode).is_empty() {
