@@ -67,16 +67,16 @@ pub fn App() -> impl IntoView {
             <parts::frame::Frame>
                 <Routes fallback=pages::missing::Missing>
                     <Route path=path!("/ui/jobs") view=pages::jobs::Jobs ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/jobs/*job") view=Lazy::<routes::JobRoute>::new() ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/run") view=Lazy::<routes::RunRoute>::new() ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/allocations/:id") view=Lazy::<routes::AllocRoute>::new() ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/clients") view=Lazy::<routes::ClientsRoute>::new() ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/clients/:id") view=Lazy::<routes::ClientRoute>::new() ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/servers") view=Lazy::<routes::ServersRoute>::new() ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/evaluations") view=Lazy::<routes::EvalsRoute>::new() ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/evaluations/:id") view=Lazy::<routes::EvalRoute>::new() ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/services") view=Lazy::<routes::ServicesRoute>::new() ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/topology") view=Lazy::<routes::TopologyRoute>::new() ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/jobs/*job") view={Lazy::<routes::JobRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/run") view={Lazy::<routes::RunRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/allocations/:id") view={Lazy::<routes::AllocRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/clients") view={Lazy::<routes::ClientsRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/clients/:id") view={Lazy::<routes::ClientRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/servers") view={Lazy::<routes::ServersRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/evaluations") view={Lazy::<routes::EvalsRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/evaluations/:id") view={Lazy::<routes::EvalRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/services") view={Lazy::<routes::ServicesRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/topology") view={Lazy::<routes::TopologyRoute>::new()} ssr=SsrMode::InOrder/>
                 </Routes>
             </parts::frame::Frame>
         </Router>

@@ -1,4 +1,8 @@
 //! Everything that CI checks, in the order that finds mistakes soonest.
+//!
+//! All native commands choose their packages so that features resolve alike: what a crate depends on is then built once,
+//! for the program and for every test. `xtask` itself is left out of the tests, because it brings features that nothing
+//! else has. Clippy needs metadata of its own of every dependency, which is the price of having it.
 
 use anyhow::{Result, ensure};
 
@@ -10,6 +14,18 @@ use crate::{browser, ui};
 const PURE: &[&str] =
     &["tarpan-model", "tarpan-api", "tarpan-jobspec", "tarpan-state", "tarpan-scheduler", "tarpan-control"];
 
+/// What else has tests beside its code. The UI's are run as the server renders it, which is how `tarpan-server` asks for it.
+const OTHERS: &[&str] = &[
+    "tarpan-rpc",
+    "tarpan-config",
+    "tarpan-testkit",
+    "tarpan-app",
+    "tarpan-agent",
+    "tarpan-server",
+    "tarpan-cli",
+    "ptc",
+];
+
 /// `strict`: what this machine can't run is a failure, not a skip.
 pub fn run(strict: bool) -> Result<()> {
     let env: &[(&str, &str)] = if strict { &[("CI", "true")] } else { &[] };
@@ -20,20 +36,27 @@ pub fn run(strict: bool) -> Result<()> {
 
     heading("Pure crates for the browser");
     let mut check = ui::compiler()?;
-    check.args(["check", "--locked", "--target", ui::TRIPLE]).args(PURE.iter().flat_map(|name| ["-p", *name]));
+    check.args(["check", "--locked", "--target", ui::TRIPLE]).args(packages(PURE));
     ensure!(check.status()?.success(), "the pure crates do not build for the browser");
+
+    heading("Lints");
+    sh(&["cargo", "clippy", "--locked", "--all-targets", "--", "-D", "warnings"])?;
 
     heading("UI and browser tests");
     browser::install()?;
-    // Before the binary, which embeds it.
+    // Before the server, which embeds it.
     ui::build(&ui::Options::default())?.notes.iter().for_each(|note| println!("note: {note}"));
 
-    heading("Tests");
+    heading("Tests of the crates");
+    sh(&[&["cargo", "test", "--locked"], &*packages(PURE), &*packages(OTHERS)].concat())?;
+
+    heading("Journeys");
     sh(&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"])?;
-    let mut words = vec!["cargo", "test", "--locked", "-p", "tarpan-config", "-p", "ptc"];
-    words.extend(PURE.iter().flat_map(|name| ["-p", *name]));
-    sh(&words)?;
     run_with(&["cargo", "test", "--locked", "-p", "tarpan-end2end", "--", "--test-threads=2"], env)?;
     heading("All passed");
     Ok(())
+}
+
+fn packages(names: &[&'static str]) -> Vec<&'static str> {
+    names.iter().flat_map(|name| ["-p", *name]).collect()
 }

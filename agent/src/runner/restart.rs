@@ -76,6 +76,9 @@ pub enum Decision {
 }
 
 /// Counts restarts within the policy's interval.
+///
+/// An interval begins with a failure; the first failure after its end begins the next one and is the first that it counts.
+/// So a policy whose interval is over before its attempts can be used up restarts for ever: the getting-started demo has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracker {
     pub policy: Policy,
@@ -176,6 +179,28 @@ mod tests {
         check(tracker(0, true, false), &[(0, OK, "done"), (1, FAILED, "stop Policy allows no restarts")]);
         check(tracker(5, true, true), &[(0, Cause::StartError { recoverable: false }, "stop Error was unrecoverable")]);
         check(tracker(5, true, true), &[(0, Cause::StartError { recoverable: true }, within)]);
+    }
+
+    /// The demo's employee: two attempts within 10 s, each 15 s after a failure. Every failure begins an interval of its own,
+    /// so a child whose store is gone comes back until somebody stops it. Registering such a job warns.
+    #[test]
+    fn an_interval_that_ends_before_the_attempts_restarts_for_ever() {
+        let policy =
+            Policy { interval: Dur::from_secs(10), delay: Dur::from_secs(15), ..tracker(2, true, false).policy };
+        let within = "15s Restart within policy";
+        let failures: Vec<_> = (0..100).map(|n| (n * 15, FAILED, within)).collect();
+        check(Tracker::new(policy.clone()), &failures);
+        // Failures that do come within one interval are counted: a check that asks for restarts, a start that fails at once.
+        let exceeded = "stop Exceeded allowed attempts 2 in interval 10s and mode is \"fail\"";
+        check(Tracker::new(policy), &[(0, FAILED, within), (5, Cause::Check, within), (10, FAILED, exceeded)]);
+    }
+
+    #[test]
+    fn the_last_moment_of_an_interval_belongs_to_it() {
+        let within = "10s Restart within policy";
+        let exceeded = "stop Exceeded allowed attempts 1 in interval 1m0s and mode is \"fail\"";
+        check(tracker(1, true, true), &[(0, FAILED, within), (60, FAILED, exceeded)]);
+        check(tracker(1, true, true), &[(0, FAILED, within), (61, FAILED, within), (121, FAILED, exceeded)]);
     }
 
     #[test]

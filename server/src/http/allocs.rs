@@ -12,7 +12,7 @@ use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
 use super::lookup;
-use super::page::{List, Place, Shape, value_of};
+use super::page::{Made, value_of};
 use super::reply::Outcome;
 use super::table::{Route, route};
 use crate::Watch;
@@ -42,25 +42,14 @@ async fn list(cx: Context) -> Outcome {
     let seen = |row: &&Arc<Allocation>| {
         cx.std.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
     };
-    let mut rows: Vec<&Arc<Allocation>> = read.state.allocs().filter(seen).collect();
-    // The table is in id order already.
-    let by_id = !prefix.is_empty();
-    if !by_id {
-        rows.sort_unstable_by_key(|row| (row.create_index, row.id));
-    }
-    if cx.std.reverse {
-        rows.reverse();
-    }
-    let list = List {
-        shape: if by_id { Shape::Id } else { Shape::Index },
-        place: &|row: &&Arc<Allocation>| match by_id {
-            true => Place::id(row.id),
-            false => Place::Index(row.create_index, row.id.to_string()),
-        },
+    let rows: Vec<&Arc<Allocation>> = read.state.allocs().filter(seen).collect();
+    let list = Made {
+        by_id: !prefix.is_empty(),
+        made: &|row: &&Arc<Allocation>| (row.create_index, row.id),
         value: &|row| value_of(&convert::allocation(row, true)),
         fields: fields_of::<wire::Allocation>(),
     };
-    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let (page, token) = list.page(&cx.std, rows)?;
     let stubs: Vec<AllocStub<'_>> = page.into_iter().map(|row| convert::alloc_stub(row, options)).collect();
     read.page(&stubs, token)
 }

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
 use super::lookup;
-use super::page::{List, Place, Shape, value_of};
+use super::page::{Made, value_of};
 use super::reply::Outcome;
 use super::table::{Route, route};
 use crate::Watch;
@@ -64,24 +64,14 @@ async fn list(cx: Context) -> Outcome {
     let seen = |row: &&Arc<Deployment>| {
         cx.std.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
     };
-    let mut rows: Vec<&Arc<Deployment>> = read.state.deployments().filter(seen).collect();
-    let by_id = !prefix.is_empty();
-    if !by_id {
-        rows.sort_unstable_by_key(|row| (row.create_index, row.id));
-    }
-    if cx.std.reverse {
-        rows.reverse();
-    }
-    let list = List {
-        shape: if by_id { Shape::Id } else { Shape::Index },
-        place: &|row: &&Arc<Deployment>| match by_id {
-            true => Place::id(row.id),
-            false => Place::Index(row.create_index, row.id.to_string()),
-        },
+    let rows: Vec<&Arc<Deployment>> = read.state.deployments().filter(seen).collect();
+    let list = Made {
+        by_id: !prefix.is_empty(),
+        made: &|row: &&Arc<Deployment>| (row.create_index, row.id),
         value: &|row| value_of(&convert::deployment(row)),
         fields: fields_of::<wire::Deployment>(),
     };
-    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let (page, token) = list.page(&cx.std, rows)?;
     let deployments: Vec<_> = page.into_iter().map(|row| convert::deployment(row)).collect();
     read.page(&deployments, token)
 }

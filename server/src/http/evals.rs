@@ -13,7 +13,7 @@ use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
 use super::lookup;
-use super::page::{List, Place, Shape, value_of};
+use super::page::{Made, value_of};
 use super::reply::Outcome;
 use super::table::{Route, route};
 use crate::Watch;
@@ -37,24 +37,14 @@ async fn list(cx: Context) -> Outcome {
     let seen = |row: &&Arc<Evaluation>| {
         wanted.holds(&cx, row) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
     };
-    let mut rows: Vec<&Arc<Evaluation>> = read.state.evals().filter(seen).collect();
-    let by_id = !prefix.is_empty();
-    if !by_id {
-        rows.sort_unstable_by_key(|row| (row.create_index, row.id));
-    }
-    if cx.std.reverse {
-        rows.reverse();
-    }
-    let list = List {
-        shape: if by_id { Shape::Id } else { Shape::Index },
-        place: &|row: &&Arc<Evaluation>| match by_id {
-            true => Place::id(row.id),
-            false => Place::Index(row.create_index, row.id.to_string()),
-        },
+    let rows: Vec<&Arc<Evaluation>> = read.state.evals().filter(seen).collect();
+    let list = Made {
+        by_id: !prefix.is_empty(),
+        made: &|row: &&Arc<Evaluation>| (row.create_index, row.id),
         value: &|row| value_of(&convert::evaluation(row)),
         fields: fields_of::<wire::Evaluation>(),
     };
-    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let (page, token) = list.page(&cx.std, rows)?;
     let evals: Vec<_> = page.into_iter().map(|row| convert::evaluation(row)).collect();
     read.page(&evals, token)
 }

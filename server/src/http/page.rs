@@ -68,6 +68,34 @@ pub struct List<'a, R> {
     pub fields: &'a [&'a str],
 }
 
+/// A list whose rows stand in the order they were made, or in that of their ids where a prefix of ids was asked for.
+pub struct Made<'a, R, Id> {
+    pub by_id: bool,
+    /// Raft index at which the row was made, and its id.
+    pub made: &'a dyn Fn(&R) -> (u64, Id),
+    /// As in [`List`].
+    pub value: &'a dyn Fn(&R) -> serde_json::Value,
+    pub fields: &'a [&'a str],
+}
+
+impl<R, Id: Ord + std::fmt::Display> Made<'_, R, Id> {
+    /// As [`List::page`]; `rows` come in the order of their ids, as tables have them.
+    pub fn page(&self, std: &Standard, mut rows: Vec<R>) -> Result<(Vec<R>, Option<String>), ApiError> {
+        if !self.by_id {
+            rows.sort_unstable_by_key(|row| (self.made)(row));
+        }
+        if std.reverse {
+            rows.reverse();
+        }
+        let place = |row: &R| match (self.made)(row) {
+            (_, id) if self.by_id => Place::id(id),
+            (index, id) => Place::Index(index, id.to_string()),
+        };
+        let shape = if self.by_id { Shape::Id } else { Shape::Index };
+        List { shape, place: &place, value: self.value, fields: self.fields }.page(std, rows.into_iter())
+    }
+}
+
 impl<R> List<'_, R> {
     /// The rows of the asked page, and the token of the next one. `rows` come in the list's order, reversal included.
     pub fn page(&self, std: &Standard, rows: impl Iterator<Item = R>) -> Result<(Vec<R>, Option<String>), ApiError> {

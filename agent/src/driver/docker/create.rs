@@ -139,13 +139,8 @@ fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> 
     labels
 }
 
-fn host_config(
-    plugin: &PluginConfig,
-    config: &TaskConfig,
-    request: &TaskRequest,
-    network: &str,
-    bindings: Bindings,
-) -> Result<HostConfig, DriverError> {
+/// What the operator of the node does not let tasks have.
+fn check_allowed(plugin: &PluginConfig, config: &TaskConfig) -> Result<(), DriverError> {
     let privileged = config.privileged == Some(true);
     if privileged && !plugin.allow_privileged {
         return refuse("Docker privileged mode is disabled on this Nomad agent".to_owned());
@@ -164,18 +159,25 @@ fn host_config(
             return refuse(format!("{what} \"host\" is not allowed on this node"));
         }
     }
+    Ok(())
+}
+
+fn host_config(
+    plugin: &PluginConfig,
+    config: &TaskConfig,
+    request: &TaskRequest,
+    network: &str,
+    bindings: Bindings,
+) -> Result<HostConfig, DriverError> {
+    check_allowed(plugin, config)?;
+    let privileged = config.privileged == Some(true);
     let limits = Limits::of(&request.resources);
     let hard = config.memory_hard_limit.filter(|m| *m > 0).map(|m| m << 20).or(limits.memory_hard);
     let soft = match config.memory_hard_limit.filter(|m| *m > 0) {
         Some(_) => Some(request.resources.memory_mb << 20),
         None => limits.memory_soft,
     };
-    let period = config.cpu_cfs_period.unwrap_or(100_000);
-    let quota = |hard: bool| {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as f64;
-        let share = request.resources.cpu_mhz as f64 / request.node_cpu_mhz.max(1) as f64;
-        hard.then(|| (share * period as f64) as i64 * cores as i64)
-    };
+    let hard_cpu = (config.cpu_hard_limit == Some(true)).then(|| cpu_quota(config, request));
     let cores = request.resources.cores.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let dns = request.dns.clone().unwrap_or_default();
     let either = |own: &Vec<String>, group: Vec<String>| some(if own.is_empty() { group } else { own.clone() });
@@ -186,8 +188,8 @@ fn host_config(
         network_mode: Some(network.to_owned()),
         port_bindings: (!bindings.is_empty()).then_some(bindings),
         cpu_shares: Some(shares(request)),
-        cpu_period: quota(config.cpu_hard_limit == Some(true)).map(|_| period),
-        cpu_quota: quota(config.cpu_hard_limit == Some(true)),
+        cpu_period: hard_cpu.map(|(period, _)| period),
+        cpu_quota: hard_cpu.map(|(_, quota)| quota),
         cpuset_cpus: config.cpuset_cpus.clone().or_else(|| Some(cores).filter(|c| !c.is_empty())),
         memory: hard,
         memory_swap: hard,
@@ -224,6 +226,14 @@ fn host_config(
         volume_driver: config.volume_driver.clone(),
         ..HostConfig::default()
     })
+}
+
+/// Period and quota, in microseconds, that hold a task to its MHz.
+fn cpu_quota(config: &TaskConfig, request: &TaskRequest) -> (i64, i64) {
+    let period = config.cpu_cfs_period.unwrap_or(100_000);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as i64;
+    let share = request.resources.cpu_mhz as f64 / request.node_cpu_mhz.max(1) as f64;
+    (period, (share * period as f64) as i64 * cores)
 }
 
 /// MHz as shares: at least 2, and scaled on nodes so large that the engine's limit would be passed.

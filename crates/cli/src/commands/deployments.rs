@@ -1,7 +1,7 @@
 //! `deployment …`: following and steering rollouts.
 
-use tarpan_api::Query;
 use tarpan_api::wire::{Deployment, DeploymentUpdateResponse};
+use tarpan_api::{Client, Query};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
@@ -13,6 +13,15 @@ fn one(args: &[String]) -> Result<&str, Fail> {
         [word] => Ok(word),
         _ => Err(Fail::usage("This command takes one argument: <deployment id>")),
     }
+}
+
+/// The deployment that the command's only word names, and how to ask for it.
+async fn chosen(flags: &ClientFlags, args: &[String]) -> Result<(Client, Deployment, Query), Fail> {
+    let word = one(args)?;
+    let client = flags.client()?;
+    let found = lookup::deployment(&client, word).await?;
+    let query = query_of(&found);
+    Ok((client, found, query))
 }
 
 fn query_of(d: &Deployment) -> Query {
@@ -111,23 +120,31 @@ impl Status {
     }
 }
 
-/// Prints the evaluation's id, or follows it.
-async fn after(
-    client: &tarpan_api::Client,
-    query: Query,
-    answer: &DeploymentUpdateResponse,
+/// What a command does with the evaluation that it caused.
+#[derive(Debug, clap::Args)]
+struct Follow {
+    /// Print the id of the evaluation and do not follow it.
+    #[arg(long)]
     detach: bool,
+    /// Print whole ids.
+    #[arg(long)]
     verbose: bool,
-) -> Outcome {
-    if answer.eval_id.is_empty() {
-        return Ok(0);
+}
+
+impl Follow {
+    /// Prints the evaluation's id, or follows it.
+    async fn after(&self, client: &Client, query: Query, answer: &DeploymentUpdateResponse) -> Outcome {
+        if answer.eval_id.is_empty() {
+            return Ok(0);
+        }
+        if self.detach {
+            println!("Evaluation ID: {}", answer.eval_id);
+            return Ok(0);
+        }
+        println!();
+        let options = monitor::Options { verbose: self.verbose, query };
+        monitor::evaluation(client, &answer.eval_id, &options).await
     }
-    if detach {
-        println!("Evaluation ID: {}", answer.eval_id);
-        return Ok(0);
-    }
-    println!();
-    monitor::evaluation(client, &answer.eval_id, &monitor::Options { verbose, query }).await
 }
 
 #[derive(Debug, clap::Args)]
@@ -137,12 +154,8 @@ pub struct Promote {
     /// Promote this group only; may be repeated.
     #[arg(long, value_name = "group")]
     group: Vec<String>,
-    /// Print the id of the evaluation and do not follow it.
-    #[arg(long)]
-    detach: bool,
-    /// Print whole ids.
-    #[arg(long)]
-    verbose: bool,
+    #[command(flatten)]
+    follow: Follow,
     args: Vec<String>,
 }
 
@@ -152,13 +165,10 @@ impl Command for Promote {
     const ABOUT: &'static str = "Promotes the canaries of a deployment.";
 
     async fn run(self) -> Outcome {
-        let word = one(&self.args)?;
-        let client = self.client.client()?;
-        let found = lookup::deployment(&client, word).await?;
-        let query = query_of(&found);
+        let (client, found, query) = chosen(&self.client, &self.args).await?;
         let doing = "Error promoting deployment";
         let answer = client.promote_deployment(&query, &found.id, &self.group).await.doing(doing)?.value;
-        after(&client, query, &answer, self.detach, self.verbose).await
+        self.follow.after(&client, query, &answer).await
     }
 }
 
@@ -166,12 +176,8 @@ impl Command for Promote {
 pub struct Failing {
     #[command(flatten)]
     client: ClientFlags,
-    /// Print the id of the evaluation and do not follow it.
-    #[arg(long)]
-    detach: bool,
-    /// Print whole ids.
-    #[arg(long)]
-    verbose: bool,
+    #[command(flatten)]
+    follow: Follow,
     args: Vec<String>,
 }
 
@@ -181,16 +187,13 @@ impl Command for Failing {
     const ABOUT: &'static str = "Ends a deployment as failed.";
 
     async fn run(self) -> Outcome {
-        let word = one(&self.args)?;
-        let client = self.client.client()?;
-        let found = lookup::deployment(&client, word).await?;
-        let query = query_of(&found);
+        let (client, found, query) = chosen(&self.client, &self.args).await?;
         let answer = client.fail_deployment(&query, &found.id).await.doing("Error failing deployment")?.value;
         match answer.reverted_job_version {
             Some(version) => println!("Deployment {:?} failed. Auto-reverted to job version {version}.", found.id),
             None => println!("Deployment {:?} failed", found.id),
         }
-        after(&client, query, &answer, self.detach, self.verbose).await
+        self.follow.after(&client, query, &answer).await
     }
 }
 
@@ -209,10 +212,8 @@ impl Command for Pause {
     const ABOUT: &'static str = "Holds a deployment where it is.";
 
     async fn run(self) -> Outcome {
-        let word = one(&self.args)?;
-        let client = self.client.client()?;
-        let found = lookup::deployment(&client, word).await?;
-        client.pause_deployment(&query_of(&found), &found.id, true).await.doing("Error pausing deployment")?;
+        let (client, found, query) = chosen(&self.client, &self.args).await?;
+        client.pause_deployment(&query, &found.id, true).await.doing("Error pausing deployment")?;
         println!("Deployment {:?} paused", found.id);
         Ok(0)
     }
@@ -222,12 +223,8 @@ impl Command for Pause {
 pub struct Resume {
     #[command(flatten)]
     client: ClientFlags,
-    /// Print the id of the evaluation and do not follow it.
-    #[arg(long)]
-    detach: bool,
-    /// Print whole ids.
-    #[arg(long)]
-    verbose: bool,
+    #[command(flatten)]
+    follow: Follow,
     args: Vec<String>,
 }
 
@@ -237,13 +234,10 @@ impl Command for Resume {
     const ABOUT: &'static str = "Lets a paused deployment go on.";
 
     async fn run(self) -> Outcome {
-        let word = one(&self.args)?;
-        let client = self.client.client()?;
-        let found = lookup::deployment(&client, word).await?;
-        let query = query_of(&found);
+        let (client, found, query) = chosen(&self.client, &self.args).await?;
         let doing = "Error resuming deployment";
         let answer = client.pause_deployment(&query, &found.id, false).await.doing(doing)?.value;
         println!("Deployment {:?} resumed", found.id);
-        after(&client, query, &answer, self.detach, self.verbose).await
+        self.follow.after(&client, query, &answer).await
     }
 }
