@@ -21,7 +21,8 @@ cargo xtask COMMAND
   ui [-release]                        build the browser part
   test                                 install what is missing, then everything that CI checks
   ci                                   the same, where a skipped part is a failure
-  bench [-full]                        speed of the release build: our part of the benchmark
+  bench [-full] [-reps=N] [-harness=FOLDER]
+                                       speed of the release build by the harness in ../shared/perf
   setup                                install what the tests need";
 
 fn main() -> Result<()> {
