@@ -23,7 +23,8 @@ cargo xtask COMMAND
   test                                 install what is missing, then everything that CI checks
   ci                                   the same, where a skipped part is a failure
   pictures                             pictures of the pages for README, in docs/pictures
-  bench [-full]                        speed of the release build: our part of the benchmark
+  bench [-full] [-reps=N] [-harness=FOLDER]
+                                       speed of the release build by the harness in ../shared/perf
   setup                                install what the tests need";
 
 fn main() -> Result<()> {

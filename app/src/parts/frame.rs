@@ -64,7 +64,7 @@ pub fn belongs(path: &str, place: &str) -> bool {
 }
 
 #[component]
-fn Navigation() -> impl IntoView {
+fn Navigation() -> AnyView {
     let texts = t();
     let path = use_location().pathname;
     let counts = counts();
@@ -88,6 +88,7 @@ fn Navigation() -> impl IntoView {
             <div class="nav-foot"><span>{env!("CARGO_PKG_VERSION")}</span><span>{texts.search}" "<kbd class="kbd">"Ctrl K"</kbd></span></div>
         </nav>
     }
+    .into_any()
 }
 
 /// How many jobs (without children) and clients there are.
@@ -119,7 +120,7 @@ fn mark() -> AnyView {
 }
 
 #[component]
-fn TopBar() -> impl IntoView {
+fn TopBar() -> AnyView {
     let texts = t();
     let PaletteOpen(open) = expect_context();
     let client = use_context::<Client>();
@@ -149,10 +150,11 @@ fn TopBar() -> impl IntoView {
             <LanguageLink/>
         </header>
     }
+    .into_any()
 }
 
 #[component]
-fn LiveMark() -> impl IntoView {
+fn LiveMark() -> AnyView {
     let (texts, live) = (t(), live());
     let class = move || match live.link.get() {
         Link::Live | Link::Off => "live",
@@ -175,11 +177,12 @@ fn LiveMark() -> impl IntoView {
             {word}" "<span class="wide t3">{index}</span>
         </span>
     }
+    .into_any()
 }
 
 /// System, light, dark, high contrast. Without JavaScript a link does it.
 #[component]
-fn ThemeButton() -> impl IntoView {
+fn ThemeButton() -> AnyView {
     let texts = t();
     let theme = RwSignal::new(use_context::<Prefs>().unwrap_or_default().theme);
     let path = use_location().pathname;
@@ -193,10 +196,11 @@ fn ThemeButton() -> impl IntoView {
         dom::remember(THEME_COOKIE, next.attribute().unwrap_or("system"));
     };
     view! { <a class="btn icon ghost" rel="external nofollow" href=href aria-label=texts.theme title=texts.theme on:click=turn>{icon("sun")}</a> }
+    .into_any()
 }
 
 #[component]
-fn LanguageLink() -> impl IntoView {
+fn LanguageLink() -> AnyView {
     let here = use_context::<Prefs>().unwrap_or_default().lang;
     let (other, name) = match here {
         Lang::En => (Lang::Zh, "中文"),
@@ -210,11 +214,12 @@ fn LanguageLink() -> impl IntoView {
         dom::reload();
     };
     view! { <a class="btn ghost" rel="external nofollow" href=href lang=other.tag() on:click=turn>{name}</a> }
+        .into_any()
 }
 
 /// The bar of five at the bottom of a phone.
 #[component]
-fn TabBar() -> impl IntoView {
+fn TabBar() -> AnyView {
     let texts = t();
     let path = use_location().pathname;
     let PaletteOpen(open) = expect_context();
@@ -230,6 +235,7 @@ fn TabBar() -> impl IntoView {
             <a href="/ui/jobs" role="button" on:click=move |e| { e.prevent_default(); open.set(true); }>{icon("search")}{texts.search}</a>
         </nav>
     }
+    .into_any()
 }
 
 /// A drop-down of a few actions.

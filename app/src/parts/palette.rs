@@ -76,7 +76,7 @@ pub fn found(texts: &'static Texts, answer: &FuzzySearchResponse) -> Vec<Item> {
 }
 
 #[component]
-pub fn Palette() -> impl IntoView {
+pub fn Palette() -> AnyView {
     let texts = t();
     let PaletteOpen(open) = expect_context();
     let (node, input) = (NodeRef::<Dialog>::new(), NodeRef::<Input>::new());
@@ -179,6 +179,7 @@ pub fn Palette() -> impl IntoView {
             </div>
         </dialog>
     }
+    .into_any()
 }
 
 /// Ctrl or ⌘ K opens, from anywhere.

@@ -42,7 +42,7 @@ pub fn say(kind: Kind, text: String) {
 }
 
 #[component]
-pub fn ToastList() -> impl IntoView {
+pub fn ToastList() -> AnyView {
     let Toasts(list) = use_context().unwrap_or_else(|| Toasts(RwSignal::new(Vec::new())));
     let close = t().close;
     view! {
@@ -57,4 +57,5 @@ pub fn ToastList() -> impl IntoView {
             </For>
         </div>
     }
+    .into_any()
 }
