@@ -57,6 +57,8 @@ pub struct Live {
     pub link: RwSignal<Link>,
     /// The raft index of the newest event seen.
     pub index: RwSignal<u64>,
+    /// Actions of this page that are under way.
+    held: RwSignal<u32>,
 }
 
 impl Live {
@@ -78,6 +80,16 @@ impl Live {
         }
     }
 
+    /// Reads nothing again until [`Live::release`]: a page that purges its own job must not ask for it before it is left.
+    pub fn hold(&self) {
+        self.held.try_update(|n| *n += 1);
+    }
+
+    /// Ends a [`Live::hold`]. What changed meanwhile is read then.
+    pub fn release(&self) {
+        self.held.try_update(|n| *n = n.saturating_sub(1));
+    }
+
     /// Reads everything again, as after a missed stretch of the stream.
     pub fn bump_all(&self) {
         self.bump(&TOPICS.iter().map(|(t, _)| *t).collect());
@@ -93,6 +105,7 @@ fn new() -> Live {
         counters: std::array::from_fn(|_| RwSignal::new(0)),
         link: RwSignal::new(Link::Off),
         index: RwSignal::new(0),
+        held: RwSignal::new(0),
     }
 }
 
@@ -180,7 +193,7 @@ async fn flush(live: Live, gathered: Rc<RefCell<BTreeSet<Topic>>>) {
         if live.link.try_get_untracked().is_none() {
             return;
         }
-        if dom::visible() {
+        if dom::visible() && live.held.try_get_untracked() == Some(0) {
             let topics = std::mem::take(&mut *gathered.borrow_mut());
             live.bump(&topics);
         }

@@ -6,7 +6,9 @@ use tarpan_api::{Client, Error};
 
 use super::loaded::sentence;
 use super::{command, icon, note, toast};
+use crate::dom;
 use crate::lang::t;
+use crate::live::live;
 use crate::status::Kind;
 
 /// What is asked. `act` says afterwards what happened.
@@ -21,6 +23,8 @@ pub struct Ask {
     pub danger: bool,
     pub act: Callback<Client, tarpan_api::Fut<'static, Result<String, Error>>>,
 }
+
+const LEAVE_MS: i32 = 300;
 
 /// A button that asks first.
 #[component]
@@ -42,6 +46,7 @@ pub fn AskButton(
     let busy = RwSignal::new(false);
     let failed = RwSignal::new(None::<String>);
     let client = StoredValue::new(use_context::<Client>());
+    let live = live();
     let open = move |_| {
         failed.set(None);
         asked.set(Some(StoredValue::new(ask.run(()))));
@@ -57,6 +62,7 @@ pub fn AskButton(
     let act = move |_| {
         let (Some(ask), Some(client)) = (asked.get_untracked(), client.get_value()) else { return };
         busy.set(true);
+        live.hold();
         let answer = ask.with_value(|a| a.act).run(client);
         leptos::task::spawn_local(async move {
             let answer = answer.await;
@@ -73,6 +79,9 @@ pub fn AskButton(
                     failed.try_set(Some(sentence(&error)));
                 }
             }
+            // Long enough for the next page to stand where this action leads to one.
+            dom::sleep_ms(LEAVE_MS).await;
+            live.release();
         });
     };
     let body = move || {
