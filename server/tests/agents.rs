@@ -5,7 +5,7 @@ mod fake;
 use fake::{FakeAgent, running, until};
 use futures::StreamExt;
 use tarpan_model::alloc::ClientStatus;
-use tarpan_model::{EvalStatus, NamespacedId, NodeStatus};
+use tarpan_model::{Dur, Eligibility, EvalStatus, NamespacedId, NodeStatus};
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_server::{NodeRequestError, Server};
@@ -50,6 +50,32 @@ async fn what_a_dead_agent_ran_is_replaced() {
     .await;
     assert_eq!(state.node(nodes::id(1)).expect("known").status, NodeStatus::Down);
     assert!(state.allocs_by_node(nodes::id(2)).all(|a| a.client_status == ClientStatus::Running));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_node_gives_its_service_to_another() {
+    let server = fake::server(None).await;
+    let _first = FakeAgent::start(&server, nodes::ready(1), running).await;
+    fake::register(&server, jobs::service("web", 2)).await;
+    until(&server, "two run", |s| count(s, "web", ClientStatus::Running) == 2).await;
+    fake::healthy(&server).await;
+    let _second = FakeAgent::start(&server, nodes::ready(2), running).await;
+    until(&server, "a second node", |s| s.nodes().filter(|n| n.status == NodeStatus::Ready).count() == 2).await;
+
+    fake::drain(&server, nodes::id(1), Dur::from_secs(3600)).await;
+    let moved = |s: &State| s.allocs_by_node(nodes::id(2)).filter(|a| a.client_status == ClientStatus::Running).count();
+    let state = until(&server, "one runs elsewhere", |s| moved(s) == 1).await;
+    let staying = state.allocs_by_node(nodes::id(1)).filter(|a| !a.terminal()).count();
+    assert_eq!(staying, 1, "one at a time, and the one that moved is not known to be well");
+    fake::healthy(&server).await;
+    let state =
+        until(&server, "the drain is complete", |s| s.node(nodes::id(1)).is_some_and(|n| n.drain.is_none())).await;
+    assert_eq!(moved(&state), 2);
+    assert!(state.allocs_by_node(nodes::id(1)).all(|a| a.client_status == ClientStatus::Complete));
+    let node = state.node(nodes::id(1)).expect("known");
+    assert_eq!(node.eligibility, Eligibility::Ineligible);
+    assert_eq!(node.events.last().map(|e| e.message.as_str()), Some("Node drain complete"));
     server.shutdown().await;
 }
 

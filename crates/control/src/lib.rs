@@ -1,13 +1,14 @@
 //! The control loops without their loops: what the leader decides, as values. Pure: no clock, no chance, no IO.
 //!
 //! [`Evals`] holds [`Broker`] and [`Blocked`] and is fed with the events of state; workers dequeue from it. [`Planner`] verifies
-//! their plans. [`Heartbeats`], [`Periodic`], [`Deployments`] and [`Gc`] say which [`tarpan_state::Command`]s time asks
+//! their plans. [`Heartbeats`], [`Periodic`], [`Deployments`], [`Drainer`] and [`Gc`] say which [`tarpan_state::Command`]s time asks
 //! for. The functions of [`nodes`], [`follow_ups`], [`dispatch`] and [`deployments`] turn requests into commands.
 
 pub mod blocked;
 pub mod broker;
 pub mod deployments;
 pub mod dispatch;
+pub mod drainer;
 pub mod evals;
 pub mod follow_ups;
 pub mod gc;
@@ -19,6 +20,7 @@ pub mod planner;
 pub use blocked::{Blocked, Released};
 pub use broker::{Broker, BrokerError, Dequeued};
 pub use deployments::Deployments;
+pub use drainer::Drainer;
 pub use evals::Evals;
 pub use gc::Gc;
 pub use heartbeats::Heartbeats;

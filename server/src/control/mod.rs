@@ -111,6 +111,7 @@ impl Control {
         loops.spawn(self.clone().keep_evals());
         loops.spawn(self.clone().commit_plans());
         loops.spawn(self.clone().watch_deployments());
+        loops.spawn(self.clone().drain_nodes());
         loops.spawn(self.clone().launch_periodic());
         loops.spawn(self.clone().watch_heartbeats(kick.clone()));
         loops.spawn(self.clone().collect_garbage());

@@ -1,10 +1,11 @@
-//! Loops of deployments, periodic jobs, heartbeats and garbage: each follows state and its own due times.
+//! Loops of deployments, drains, periodic jobs, heartbeats and garbage: each follows state and its own due times.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use tarpan_control::deployments::Deployments;
+use tarpan_control::drainer::Drainer;
 use tarpan_control::nodes;
 use tarpan_control::periodic::Periodic;
 use tarpan_model::NodeId;
@@ -28,6 +29,26 @@ impl Control {
                         Err(_) => break,
                     },
                     () = tokio::time::sleep_until(instant(deployments.next_wake())) => {}
+                }
+            }
+        }
+    }
+
+    pub(super) async fn drain_nodes(self: Arc<Self>) {
+        loop {
+            let mut drainer = Drainer::default();
+            let state = self.published.state();
+            drainer.restore(&state, now());
+            let mut feed = self.published.ring.subscribe(state.index());
+            loop {
+                let commands = drainer.step(&self.published.state(), now(), &mut ids());
+                join_all(commands.into_iter().map(|c| self.propose("draining nodes", c))).await;
+                tokio::select! {
+                    entry = feed.next() => match entry {
+                        Ok((_, events)) => drainer.observe(&events, now()),
+                        Err(_) => break,
+                    },
+                    () = tokio::time::sleep_until(instant(drainer.next_wake())) => {}
                 }
             }
         }

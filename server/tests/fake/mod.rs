@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tarpan_control::nodes;
 use tarpan_model::alloc::{AllocUpdate, Allocation, ClientStatus};
-use tarpan_model::{AllocId, Job, Node};
+use tarpan_model::node::DrainStrategy;
+use tarpan_model::{AllocId, Dur, Job, Node, NodeId};
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::agent::{
     AllocVersion, BulkOpen, BulkUp, FromAgent, Heartbeat, Hello, HttpHead, OpenStream, Orders, Report, bulk_up,
@@ -46,6 +48,24 @@ pub async fn register(server: &Server, job: Job) {
         RegisterJob { job, eval: Some(eval), submission: None, enforce_index: None, preserve_counts: false, now };
     let (_, reply) = server.propose(Command::RegisterJob(Box::new(command))).await.expect("committed");
     assert!(matches!(reply, Reply::Registered { .. }), "{reply:?}");
+}
+
+/// Reports every running allocation as healthy, as its node does once its checks passed.
+pub async fn healthy(server: &Server) {
+    let now = server.now();
+    let state = server.state();
+    let runs = state.allocs().filter(|a| a.client_status == ClientStatus::Running && !a.server_terminal());
+    let updates =
+        runs.map(|a| AllocUpdate { healthy: Some(true), ..allocs::report(a, ClientStatus::Running, now) }).collect();
+    server.propose(Command::UpdateAllocs { updates, evals: Vec::new(), now }).await.expect("committed");
+}
+
+/// Starts to drain a node, as `PUT /v1/node/:id/drain` does.
+pub async fn drain(server: &Server, node: NodeId, deadline: Dur) {
+    let strategy = DrainStrategy { deadline, ..DrainStrategy::default() };
+    let mut ids = || server.new_id();
+    let command = nodes::set_drain(&server.state(), node, Some(strategy), false, server.now(), &mut ids);
+    server.propose(command.expect("a known node")).await.expect("committed");
 }
 
 /// The first state of which `holds` is true.
