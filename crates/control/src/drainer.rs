@@ -14,8 +14,6 @@ use tarpan_model::ids::{IdSource, NamespacedId, NodeId};
 use tarpan_model::{Dur, UnixNanos};
 use tarpan_state::{Change, Command, Event, State};
 
-pub use look::COMPLETE;
-
 /// Changes within this time are looked at together.
 const GATHER: Dur = Dur(200 * MILLISECOND);
 /// Commands may fail to be written: look again after this.

@@ -11,7 +11,7 @@ use tarpan_model::{Allocation, ClientStatus, Dur, Evaluation, JobType, Node, Tri
 use tarpan_state::{Command, State};
 
 /// The event of a drain that ended by itself; state tells by it that the drain was not canceled.
-pub const COMPLETE: &str = "Node drain complete";
+const COMPLETE: &str = "Node drain complete";
 
 /// Allocations marked in one entry of the log, unless one job has more. Source: `reference/semantics.md` §11.4.
 const MARKS: usize = 7_281;
