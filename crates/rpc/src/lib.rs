@@ -2,6 +2,8 @@
 //!
 //! Rows travel as MessagePack with names inside protobuf messages: see [`pack`] and [`unpack`].
 
+mod codec;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

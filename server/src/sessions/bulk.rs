@@ -67,7 +67,7 @@ pub(crate) async fn request(server: &Server, node: NodeId, request: HttpRequest)
     let (stream_id, answered) = server.0.streams.wait(node);
     let open = OpenStream { stream_id, request: Some(request) };
     let message = FromServer { body: Some(from_server::Body::Open(open)) };
-    if held.down.send(Ok(message)).await.is_err() {
+    if held.down.send(Box::new(Ok(message))).await.is_err() {
         server.0.streams.take(stream_id, node);
         return Err(NodeRequestError::NoPath(node));
     }

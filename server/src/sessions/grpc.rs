@@ -1,6 +1,7 @@
 //! The gRPC service that agents call.
 
 use std::pin::Pin;
+use std::task::Poll;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tower::ServiceExt;
 
-use super::{bulk, session};
+use super::{Down, bulk, session};
 use crate::server::Server;
 use crate::watch::Watch;
 
@@ -43,11 +44,22 @@ impl AgentService {
     }
 }
 
+/// What waits for an agent, as the stream of its session.
+pub(crate) struct Downs(mpsc::Receiver<Down>);
+
+impl Stream for Downs {
+    type Item = Result<FromServer, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|down| down.map(|down| *down))
+    }
+}
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Agents for AgentService {
-    type SessionStream = ReceiverStream<Result<FromServer, Status>>;
+    type SessionStream = Downs;
     type BulkStream = ReceiverStream<Result<BulkDown, Status>>;
     type WatchServiceStream = ReceiverStream<Result<ServiceSet, Status>>;
     type HttpStream = Answers<HttpPart>;
@@ -55,7 +67,7 @@ impl Agents for AgentService {
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
         let (down, receiver) = mpsc::channel(session::DOWN_QUEUE);
         tokio::spawn(session::run(self.server.clone(), request.into_inner(), down));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(Downs(receiver)))
     }
 
     async fn bulk(&self, request: Request<Streaming<BulkUp>>) -> Result<Response<Self::BulkStream>, Status> {

@@ -24,8 +24,8 @@ pub(crate) use self::grpc::AgentService;
 pub(crate) use self::reports::Reports;
 use crate::publish::Published;
 
-/// What goes down a session.
-pub(crate) type Down = Result<FromServer, tonic::Status>;
+/// What goes down a session. Boxed: a queue keeps room for 32 of them from its first one on, a queue a node.
+pub(crate) type Down = Box<Result<FromServer, tonic::Status>>;
 
 /// The sessions this server holds.
 #[derive(Default)]

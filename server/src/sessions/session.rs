@@ -34,11 +34,12 @@ struct Session {
 
 /// Runs a session from its first message to its end.
 pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc::Sender<Down>) {
-    let session = match hello(&server, &mut up, &down).await {
+    // What a session needs for its start or for one message does not stay in its task: there is a task a node.
+    let session = match Box::pin(hello(&server, &mut up, &down)).await {
         Ok(session) => session,
         Err(status) => {
             tracing::info!(reason = status.message(), "refused an agent");
-            let _ = down.send(Err(status)).await;
+            let _ = down.send(Box::new(Err(status))).await;
             return;
         }
     };
@@ -48,7 +49,7 @@ pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc
     server.0.sessions.leave(node, number);
     tracing::debug!(node_id = %node, reason = end.as_ref().map(Status::message), "session ends");
     if let Some(status) = end {
-        let _ = down.try_send(Err(status));
+        let _ = down.try_send(Box::new(Err(status)));
     }
 }
 
@@ -83,11 +84,11 @@ impl Session {
             let held = self.held.clone();
             let done = tokio::select! {
                 message = up.message() => match message {
-                    Ok(Some(FromAgent { body: Some(body) })) => self.hear(body).await,
+                    Ok(Some(FromAgent { body: Some(body) })) => Box::pin(self.hear(body)).await,
                     Ok(Some(FromAgent { body: None })) => Ok(()),
                     Ok(None) | Err(_) => return None,
                 },
-                () = held.wake.notified() => self.look().await,
+                () = held.wake.notified() => Box::pin(self.look()).await,
             };
             if let Err(status) = done {
                 return Some(status);
@@ -121,7 +122,7 @@ impl Session {
 
     async fn send(&self, body: from_server::Body) -> Result<(), Status> {
         let gone = |_| Status::cancelled("the agent is gone");
-        self.down.send(Ok(FromServer { body: Some(body) })).await.map_err(gone)
+        self.down.send(Box::new(Ok(FromServer { body: Some(body) }))).await.map_err(gone)
     }
 
     async fn hear(&mut self, body: from_agent::Body) -> Result<(), Status> {
@@ -169,7 +170,7 @@ impl Session {
         updates.retain(|u| state.alloc(u.id).is_some_and(|a| a.node_id == self.node));
         let ack = FromServer { body: Some(from_server::Body::Ack(Ack { seq: report.seq })) };
         if updates.is_empty() {
-            return self.down.send(Ok(ack)).await.map_err(|_| Status::cancelled("the agent is gone"));
+            return self.down.send(Box::new(Ok(ack))).await.map_err(|_| Status::cancelled("the agent is gone"));
         }
         let written = self.server.0.reports.hand_in(updates).await;
         let down = self.down.clone();
@@ -179,7 +180,7 @@ impl Session {
                 Ok(true) => Ok(ack),
                 _ => Err(Status::unavailable("the report could not be written")),
             };
-            let _ = down.send(message).await;
+            let _ = down.send(Box::new(message)).await;
         });
         Ok(())
     }
