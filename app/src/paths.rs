@@ -24,11 +24,23 @@ pub fn job_tab(namespace: &str, id: &str, tab: &str) -> String {
     if !tab.is_empty() {
         query.push(format!("tab={tab}"));
     }
-    if !namespace.is_empty() && namespace != "default" {
+    // An id with an `@` would be read as one that ends in its namespace.
+    if (!namespace.is_empty() && namespace != "default") || id.contains('@') {
         query.push(format!("namespace={}", encode(namespace, false)));
     }
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
     format!("/ui/jobs/{}{query}", encode(id, true))
+}
+
+/// Namespace and id of the job that `/ui/jobs/…` asks for: the command line's links, as the field's, end in `@namespace`.
+pub fn job_of(asked: &str, namespace: Option<String>) -> (String, String) {
+    match (namespace, asked.rsplit_once('@')) {
+        (Some(namespace), _) => (namespace, asked.to_owned()),
+        (None, Some((id, namespace))) if !id.is_empty() && !namespace.is_empty() => {
+            (namespace.to_owned(), id.to_owned())
+        }
+        _ => ("default".to_owned(), asked.to_owned()),
+    }
 }
 
 pub fn alloc(id: &str) -> String {
@@ -63,6 +75,19 @@ mod tests {
         assert_eq!(job("default", "web"), "/ui/jobs/web");
         assert_eq!(job("shop", "a/periodic-1"), "/ui/jobs/a/periodic-1?namespace=shop");
         assert_eq!(job_tab("default", "50 %", "versions"), "/ui/jobs/50%20%25?tab=versions");
+    }
+
+    #[test]
+    fn links_of_the_field() {
+        let check = |asked: &str, given: Option<&str>, namespace: &str, id: &str| {
+            assert_eq!(job_of(asked, given.map(str::to_owned)), (namespace.to_owned(), id.to_owned()), "{asked}");
+        };
+        check("web", None, "default", "web");
+        check("web@shop", None, "shop", "web");
+        check("a/periodic-1@default", None, "default", "a/periodic-1");
+        check("a@b", Some("default"), "default", "a@b");
+        check("a@", None, "default", "a@");
+        assert_eq!(job("default", "a@b"), "/ui/jobs/a%40b?namespace=default");
     }
 
     #[test]

@@ -86,6 +86,7 @@ test.describe('a cluster at work', () => {
     ['a job that waits', () => '/ui/jobs/greedy', 'Why is it not running?'],
     ['a periodic job', () => '/ui/jobs/pytechco-employee', 'periodic-'],
     ['a parameterized job', () => '/ui/jobs/pytechco-setup', 'budget'],
+    ['a job by the link that the command line prints', () => '/ui/jobs/pytechco-web@default', 'ptc-web'],
     ['a child', () => `/ui/jobs/${ids.child}`, 'Complete'],
     ['a job: children', () => '/ui/jobs/pytechco-employee?tab=children', 'periodic-'],
     ['a job: definition', () => '/ui/jobs/pytechco-web?tab=definition', 'static = 5000'],

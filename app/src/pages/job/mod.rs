@@ -35,8 +35,12 @@ pub struct JobData {
 #[component]
 pub fn JobPage() -> impl IntoView {
     let (params, query) = (use_params_map(), use_query_map());
-    let id = Memo::new(move |_| params.with(|p| p.get("job").unwrap_or_default()));
-    let namespace = Memo::new(move |_| query.with(|q| q.get("namespace").unwrap_or_else(|| "default".to_owned())));
+    let key = Memo::new(move |_| {
+        let asked = params.with(|p| p.get("job").unwrap_or_default());
+        paths::job_of(&asked, query.with(|q| q.get("namespace")))
+    });
+    let namespace = Memo::new(move |_| key.get().0);
+    let id = Memo::new(move |_| key.get().1);
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
     let path = move |rest: &'static str| move || v1_job(&namespace.get(), &id.get(), rest);
     let job: Read<Job> = read(path(""), &[Topic::Job]);
