@@ -20,6 +20,7 @@ pub mod pages;
 pub mod parts;
 pub mod paths;
 pub mod prefs;
+pub mod routes;
 pub mod rows;
 pub mod shapes;
 pub mod shell;
@@ -31,7 +32,7 @@ pub mod web;
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
 use leptos_router::components::{Route, Router, Routes};
-use leptos_router::{SsrMode, path};
+use leptos_router::{Lazy, SsrMode, path};
 
 /// Every style sheet in one text, in order.
 #[cfg(feature = "ssr")]
@@ -40,9 +41,9 @@ pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
 /// Takes over the page that the server rendered.
 #[cfg(feature = "hydrate")]
 pub fn hydrate() {
-    use leptos::mount::hydrate_body;
+    use leptos::mount::hydrate_lazy;
     use tarpan_api::Client;
-    hydrate_body(|| {
+    hydrate_lazy(|| {
         provide_context(Client::new(transport::Fetch));
         provide_context(prefs::Prefs::from_document());
         provide_context(shell::Assets::from_document());
@@ -66,16 +67,16 @@ pub fn App() -> impl IntoView {
             <parts::frame::Frame>
                 <Routes fallback=pages::missing::Missing>
                     <Route path=path!("/ui/jobs") view=pages::jobs::Jobs ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/jobs/*job") view=pages::job::JobPage ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/run") view=pages::run::Run ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/allocations/:id") view=pages::alloc::AllocPage ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/clients") view=pages::clients::Clients ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/clients/:id") view=pages::client::ClientPage ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/servers") view=pages::servers::Servers ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/evaluations") view=pages::evals::Evaluations ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/evaluations/:id") view=pages::eval::EvaluationPage ssr=SsrMode::Async/>
-                    <Route path=path!("/ui/services") view=pages::services::Services ssr=SsrMode::InOrder/>
-                    <Route path=path!("/ui/topology") view=pages::topology::Topology ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/jobs/*job") view={Lazy::<routes::JobRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/run") view={Lazy::<routes::RunRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/allocations/:id") view={Lazy::<routes::AllocRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/clients") view={Lazy::<routes::ClientsRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/clients/:id") view={Lazy::<routes::ClientRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/servers") view={Lazy::<routes::ServersRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/evaluations") view={Lazy::<routes::EvalsRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/evaluations/:id") view={Lazy::<routes::EvalRoute>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/ui/services") view={Lazy::<routes::ServicesRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/topology") view={Lazy::<routes::TopologyRoute>::new()} ssr=SsrMode::InOrder/>
                 </Routes>
             </parts::frame::Frame>
         </Router>

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 
 pub const TRIPLE: &str = "wasm32-unknown-unknown";
@@ -73,7 +73,9 @@ pub fn build(options: &Options) -> Result<Built> {
     let _ = fs::remove_dir_all(&fresh);
     let files = fresh.join(&stamp);
     fs::create_dir_all(&files).with_context(|| format!("making {}", files.display()))?;
-    bind(&wasm.app, "app", &files, options.release)?;
+    let main = split(&wasm.app, &files)?;
+    bind(&main, "app", &files, options.release)?;
+    fs::remove_file(&main).with_context(|| format!("removing {}", main.display()))?;
     bind(&wasm.worker, "worker", &files, options.release)?;
     fs::write(files.join("check.js"), WORKER_JS)?;
     for (name, bytes) in &web.files {
@@ -114,19 +116,24 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let target = if target.is_absolute() { target } else { root.join(target) };
     println!("Building the browser's modules{} …", if release { " for release (this takes minutes)" } else { "" });
-    let mut command = compiler()?;
-    command.current_dir(root).env("CARGO_TARGET_DIR", &target);
-    command.args(["build", "--quiet", "--locked", "--target", TRIPLE, "--profile", profile]);
-    command.args(["-p", "tarpan-browser", "-p", "tarpan-worker"]);
-    // Variables that cargo sets for this program would make the build start over.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
+    // Splitting needs the relocations of the last link: a flag of this one crate, so that nothing below it is built again.
+    // Hydration holds futures as large as the page is deep on its stack: unoptimised, the linker's 1 MiB is not enough.
+    let split = ["--", "-Clink-arg=--emit-relocs", "-Clink-arg=-zstack-size=8388608"];
+    for (name, flags) in [("tarpan-browser", &split[..]), ("tarpan-worker", &[])] {
+        let mut command = compiler()?;
+        command.current_dir(root).env("CARGO_TARGET_DIR", &target);
+        command.args(["rustc", "--quiet", "--locked", "--lib", "--target", TRIPLE, "--profile", profile, "-p", name]);
+        command.args(flags);
+        // Variables that cargo sets for this program would make the build start over.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
         }
+        let status = command.status().context("starting cargo")?;
+        ensure!(status.success(), "{name} does not build for the browser");
     }
-    let status = command.status().context("starting cargo")?;
-    ensure!(status.success(), "the browser's modules do not build");
     let at = |name: &str| target.join(TRIPLE).join(folder).join(format!("{name}.wasm"));
     Ok(Wasm { app: at("tarpan_browser"), worker: at("tarpan_worker") })
 }
@@ -180,11 +187,26 @@ fn text_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Writes the parts that pages load on demand into `out`, with the script that loads them; gives the module that is left.
+fn split(wasm: &Path, out: &Path) -> Result<PathBuf> {
+    let bytes = fs::read(wasm).with_context(|| format!("reading {}", wasm.display()))?;
+    let main = out.join("main.wasm");
+    let mut options = wasm_split_cli_support::Options::new(&bytes);
+    options.output_dir = out;
+    options.main_out_path = &main;
+    options.link_name = "./__wasm_split.js";
+    options.main_module = "./app.js";
+    wasm_split_cli_support::transform(options).map_err(|e| anyhow!("splitting {}: {e:#}", wasm.display()))?;
+    Ok(main)
+}
+
 /// Makes the JavaScript around a module.
 fn bind(wasm: &Path, name: &str, out: &Path, release: bool) -> Result<()> {
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
     bindgen.input_path(wasm).out_name(name).typescript(false).omit_default_module_path(true);
     bindgen.remove_name_section(release).remove_producers_section(release);
+    // The parts of a split module find each other by what the linker exports.
+    bindgen.keep_lld_exports(name == "app");
     bindgen.web(true)?.generate(out).with_context(|| format!("binding {}", wasm.display()))
 }
 

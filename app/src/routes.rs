@@ -1,0 +1,78 @@
+//! Pages that the browser loads when somebody goes to them. The list of jobs is the first page and comes with the frame.
+//!
+//! They lie in two parts, split off by `cargo xtask ui`: what is about one job, and what is about the cluster. The more parts, the
+//! more pieces are shared between some of them, and each piece is a request. The server renders them like any other page.
+
+use leptos::prelude::*;
+use leptos_router::LazyRoute;
+
+use crate::pages::{alloc, client, clients, eval, evals, job, run, servers, services, topology};
+
+/// A page of the first part.
+#[derive(Clone, Copy)]
+pub enum OfJob {
+    Job,
+    Run,
+    Allocation,
+}
+
+/// A page of the second part.
+#[derive(Clone, Copy)]
+pub enum OfCluster {
+    Clients,
+    Client,
+    Servers,
+    Evaluations,
+    Evaluation,
+    Services,
+    Topology,
+}
+
+#[lazy]
+fn of_job(page: OfJob) -> AnyView {
+    match page {
+        OfJob::Job => view! { <job::JobPage/> }.into_any(),
+        OfJob::Run => view! { <run::Run/> }.into_any(),
+        OfJob::Allocation => view! { <alloc::AllocPage/> }.into_any(),
+    }
+}
+
+#[lazy]
+fn of_cluster(page: OfCluster) -> AnyView {
+    match page {
+        OfCluster::Clients => view! { <clients::Clients/> }.into_any(),
+        OfCluster::Client => view! { <client::ClientPage/> }.into_any(),
+        OfCluster::Servers => view! { <servers::Servers/> }.into_any(),
+        OfCluster::Evaluations => view! { <evals::Evaluations/> }.into_any(),
+        OfCluster::Evaluation => view! { <eval::EvaluationPage/> }.into_any(),
+        OfCluster::Services => view! { <services::Services/> }.into_any(),
+        OfCluster::Topology => view! { <topology::Topology/> }.into_any(),
+    }
+}
+
+/// A route to a page of a part: its name, the part, the page.
+macro_rules! route {
+    ($name:ident, $part:ident, $page:expr) => {
+        pub struct $name;
+
+        impl LazyRoute for $name {
+            fn data() -> Self {
+                $name
+            }
+            async fn view(_: Self) -> AnyView {
+                $part($page).await
+            }
+        }
+    };
+}
+
+route!(JobRoute, of_job, OfJob::Job);
+route!(RunRoute, of_job, OfJob::Run);
+route!(AllocRoute, of_job, OfJob::Allocation);
+route!(ClientsRoute, of_cluster, OfCluster::Clients);
+route!(ClientRoute, of_cluster, OfCluster::Client);
+route!(ServersRoute, of_cluster, OfCluster::Servers);
+route!(EvalsRoute, of_cluster, OfCluster::Evaluations);
+route!(EvalRoute, of_cluster, OfCluster::Evaluation);
+route!(ServicesRoute, of_cluster, OfCluster::Services);
+route!(TopologyRoute, of_cluster, OfCluster::Topology);
