@@ -38,16 +38,19 @@ use leptos_router::{Lazy, SsrMode, path};
 #[cfg(feature = "ssr")]
 pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
 
-/// Takes over the page that the server rendered.
+/// Takes over the page that the server rendered, once the part that has it is there.
 #[cfg(feature = "hydrate")]
 pub fn hydrate() {
-    use leptos::mount::hydrate_lazy;
+    use leptos::mount::hydrate_body;
     use tarpan_api::Client;
-    hydrate_lazy(|| {
-        provide_context(Client::new(transport::Fetch));
-        provide_context(prefs::Prefs::from_document());
-        provide_context(shell::Assets::from_document());
-        view! { <App/> }
+    wasm_bindgen_futures::spawn_local(async {
+        routes::load(&dom::path()).await;
+        hydrate_body(|| {
+            provide_context(Client::new(transport::Fetch));
+            provide_context(prefs::Prefs::from_document());
+            provide_context(shell::Assets::from_document());
+            view! { <App/> }
+        });
     });
 }
 

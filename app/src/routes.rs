@@ -76,3 +76,14 @@ route!(EvalsRoute, of_cluster, OfCluster::Evaluations);
 route!(EvalRoute, of_cluster, OfCluster::Evaluation);
 route!(ServicesRoute, of_cluster, OfCluster::Services);
 route!(TopologyRoute, of_cluster, OfCluster::Topology);
+
+/// Loads the part that has the page at `path`.
+#[cfg(feature = "hydrate")]
+pub async fn load(path: &str) {
+    let of_job = |p: &str| p.starts_with("/ui/jobs/") || p.starts_with("/ui/run") || p.starts_with("/ui/allocations/");
+    if of_job(path) {
+        __preload_of_job().await;
+    } else if path != "/ui/jobs" {
+        __preload_of_cluster().await;
+    }
+}
