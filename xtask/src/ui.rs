@@ -117,7 +117,7 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
     let target = if target.is_absolute() { target } else { root.join(target) };
     println!("Building the browser's modules{} …", if release { " for release (this takes minutes)" } else { "" });
     // Splitting needs the relocations of the last link: a flag of this one crate, so that nothing below it is built again.
-    // Hydration holds futures as large as the page is deep on its stack: unoptimised, the linker's 1 MiB is not enough.
+    // The stack: unoptimised, a page nests more deeply than the 1 MiB that the linker gives by itself.
     let split = ["--", "-Clink-arg=--emit-relocs", "-Clink-arg=-zstack-size=8388608"];
     for (name, flags) in [("tarpan-browser", &split[..]), ("tarpan-worker", &[])] {
         let mut command = compiler()?;
