@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::format::{amount, thousands};
+use crate::format::{amount, decimal, thousands};
 use crate::lang::{fill, t};
 
 /// A chart's box, in its own units; the page stretches it.
@@ -15,10 +15,11 @@ pub fn paths(values: &[f64], top: f64) -> (String, String) {
     let mut line = String::new();
     for (i, value) in values.iter().enumerate() {
         let y = HEIGHT - (value / top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * HEIGHT;
-        line += &format!("{}{:.1} {y:.1}", if i == 0 { 'M' } else { 'L' }, i as f64 * step);
+        let letter = if i == 0 { 'M' } else { 'L' };
+        line += &format!("{letter}{} {}", decimal(i as f64 * step, 1), decimal(y, 1));
     }
     let end = values.len().saturating_sub(1) as f64 * step;
-    let area = if line.is_empty() { String::new() } else { format!("{line}L{end:.1} {HEIGHT}L0 {HEIGHT}z") };
+    let area = if line.is_empty() { String::new() } else { format!("{line}L{} 100L0 100z", decimal(end, 1)) };
     (line, area)
 }
 
@@ -69,7 +70,7 @@ pub fn Chart(
     let limit_line = move || {
         let (limit, top) = (limit.get(), top.get());
         (limit > 0.0 && limit <= top).then(|| {
-            let y = format!("{:.1}", HEIGHT - limit / top * HEIGHT);
+            let y = decimal(HEIGHT - limit / top * HEIGHT, 1);
             view! { <line class="limit" x1="0" x2="600" y1=y.clone() y2=y></line> }
         })
     };

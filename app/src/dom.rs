@@ -7,6 +7,11 @@ pub fn document() -> Option<web_sys::Document> {
     web_sys::window()?.document()
 }
 
+/// In lower case. The browser has the tables that this takes, so its module need not bring them.
+pub fn lower(text: &str) -> String {
+    if cfg!(feature = "hydrate") { js_sys::JsString::from(text).to_lower_case().into() } else { text.to_lowercase() }
+}
+
 /// An attribute of `<html>`.
 pub fn root_attribute(name: &str) -> Option<String> {
     document()?.document_element()?.get_attribute(name)

@@ -71,9 +71,22 @@ pub fn thousands(n: i64) -> String {
     if n < 0 { format!("−{out}") } else { out }
 }
 
+/// `12.3`: with so many decimals. Ours, so that the browser's module need not carry the general way to write fractions.
+pub fn decimal(n: f64, digits: u32) -> String {
+    let one = 10_i64.pow(digits);
+    let scaled = (n * one as f64).round() as i64;
+    let sign = if scaled < 0 { "-" } else { "" };
+    let (whole, rest) = (scaled.unsigned_abs() / one.unsigned_abs(), scaled.unsigned_abs() % one.unsigned_abs());
+    if digits == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{rest:0width$}", width = digits as usize)
+    }
+}
+
 /// A measured number: a decimal below ten, where whole numbers would say little.
 pub fn amount(n: f64) -> String {
-    if n > 0.0 && n < 9.95 { format!("{n:.1}") } else { thousands(n.round() as i64) }
+    if n > 0.0 && n < 9.95 { decimal(n, 1) } else { thousands(n.round() as i64) }
 }
 
 /// `31 GiB` of bytes.
@@ -86,9 +99,9 @@ pub fn bytes(n: u64) -> String {
         unit += 1;
     }
     if unit == 0 || value >= 100.0 {
-        format!("{value:.0} {}", UNITS[unit])
+        format!("{} {}", decimal(value, 0), UNITS[unit])
     } else {
-        format!("{value:.1} {}", UNITS[unit])
+        format!("{} {}", decimal(value, 1), UNITS[unit])
     }
 }
 
@@ -206,6 +219,20 @@ mod tests {
             assert_eq!(bytes(n), text);
         }
         assert_eq!((mib(512), mib(28_410)), ("512 MiB".into(), "27 GiB".into()));
+    }
+
+    #[test]
+    fn decimals() {
+        for (n, digits, text) in [
+            (0.0, 1, "0.0"),
+            (12.345, 2, "12.35"),
+            (0.04, 1, "0.0"),
+            (9.96, 1, "10.0"),
+            (-1.5, 1, "-1.5"),
+            (99.6, 0, "100"),
+        ] {
+            assert_eq!(decimal(n, digits), text);
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Pages that the browser loads when somebody goes to them. The list of jobs is the first page and comes with the frame.
 //!
-//! They lie in two parts, split off by `cargo xtask ui`: what is about one job, and what is about the cluster. The more parts, the
-//! more pieces are shared between some of them, and each piece is a request. The server renders them like any other page.
+//! They lie in two parts, split off by `cargo xtask ui`: what is about one job, and what is about the cluster. A third holds the
+//! palette. The more parts, the more pieces are shared between some of them, and each piece is a request. The server renders pages of
+//! parts like any other page.
 
 use leptos::prelude::*;
 use leptos_router::LazyRoute;
 
-use crate::pages::{alloc, client, clients, eval, evals, job, run, servers, services, topology};
+use crate::pages::{alloc, client, clients, eval, evals, job, jobs, run, selected, servers, services, topology};
+use crate::parts::palette as search;
+use crate::rows::JobRow;
 
 /// A page of the first part.
 #[derive(Clone, Copy)]
@@ -14,6 +17,8 @@ pub enum OfJob {
     Job,
     Run,
     Allocation,
+    /// Not a page: what may be done with several jobs.
+    Selected(Memo<Vec<JobRow>>, jobs::Around),
 }
 
 /// A page of the second part.
@@ -34,6 +39,7 @@ fn of_job(page: OfJob) -> AnyView {
         OfJob::Job => view! { <job::JobPage/> }.into_any(),
         OfJob::Run => view! { <run::Run/> }.into_any(),
         OfJob::Allocation => view! { <alloc::AllocPage/> }.into_any(),
+        OfJob::Selected(rows, around) => view! { <selected::Selected rows=rows around=around/> }.into_any(),
     }
 }
 
@@ -48,6 +54,21 @@ fn of_cluster(page: OfCluster) -> AnyView {
         OfCluster::Services => view! { <services::Services/> }.into_any(),
         OfCluster::Topology => view! { <topology::Topology/> }.into_any(),
     }
+}
+
+#[lazy]
+fn of_palette(open: RwSignal<bool>) -> AnyView {
+    search::dialog(open)
+}
+
+/// What may be done with the selected jobs, as soon as its part is there.
+pub fn selected_jobs(rows: Memo<Vec<JobRow>>, around: jobs::Around) -> AnyView {
+    Suspend::new(async move { of_job(OfJob::Selected(rows, around)).await }).into_any()
+}
+
+/// The palette's dialog, as soon as its part is there.
+pub fn palette(open: RwSignal<bool>) -> AnyView {
+    Suspend::new(async move { of_palette(open).await }).into_any()
 }
 
 /// A route to a page of a part: its name, the part, the page.

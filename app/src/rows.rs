@@ -1,10 +1,13 @@
 //! The rows of the Jobs list: what a job's line says, its facets, its filter. Pure.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tarpan_api::wire::{JobChildrenSummary, JobListStub, JobStatusesJob, TaskGroupSummary};
+use serde_json::Value;
 
+use crate::dom::lower;
+use crate::json::{count, fields, flag, items, number, text};
 use crate::lang::{Texts, fill};
 use crate::status::{Badge, Kind};
 
@@ -50,66 +53,79 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn sum<'a>(groups: impl Iterator<Item = &'a TaskGroupSummary>) -> Counts {
-        groups.fold(Counts::default(), |c, g| Counts {
-            queued: c.queued + g.queued,
-            starting: c.starting + g.starting,
-            running: c.running + g.running,
-            complete: c.complete + g.complete,
-            failed: c.failed + g.failed,
-            lost: c.lost + g.lost,
-            unknown: c.unknown + g.unknown,
-        })
+    /// Of the `Summary` of a job's summary.
+    fn sum(groups: &Value) -> Counts {
+        let sum = |name| fields(groups).map(|(_, g)| count(g, name)).sum();
+        Counts {
+            queued: sum("Queued"),
+            starting: sum("Starting"),
+            running: sum("Running"),
+            complete: sum("Complete"),
+            failed: sum("Failed"),
+            lost: sum("Lost"),
+            unknown: sum("Unknown"),
+        }
     }
 }
 
 /// The lines of the list, from the two lists that the API has of jobs: stubs, and (where it answers) statuses.
-pub fn job_rows(stubs: &[JobListStub], statuses: &[JobStatusesJob]) -> Vec<JobRow> {
-    let known: BTreeMap<_, _> = statuses.iter().map(|s| ((s.namespace.as_str(), s.id.as_str()), s)).collect();
-    stubs.iter().map(|stub| row(stub, known.get(&(namespace(stub), stub.id.as_str())).copied())).collect()
-}
-
-fn namespace(stub: &JobListStub) -> &str {
-    stub.job_summary.as_ref().map_or(stub.namespace.as_str(), |s| {
-        if stub.namespace.is_empty() { s.namespace.as_str() } else { &stub.namespace }
-    })
-}
-
-fn row(stub: &JobListStub, status: Option<&JobStatusesJob>) -> JobRow {
-    let summary = stub.job_summary.as_ref();
-    let child = stub.periodic || stub.parameterized_job;
-    let children = summary.and_then(|s| s.children.as_ref()).filter(|_| child);
-    let deployment = status.and_then(|s| s.latest_deployment.as_ref()).filter(|d| d.is_active);
-    let canaries = status.map(|s| {
-        let placed = s.allocs.iter().filter(|a| a.deployment_status.canary && a.client_status == "running");
-        placed.fold((0, 0), |(n, h), a| (n + 1, h + u64::from(a.deployment_status.healthy == Some(true))))
-    });
-    JobRow {
-        id: stub.id.clone(),
-        name: if stub.name.is_empty() { stub.id.clone() } else { stub.name.clone() },
-        namespace: Some(namespace(stub)).filter(|n| !n.is_empty()).unwrap_or("default").to_owned(),
-        parent: stub.parent_id.clone(),
-        kind: kind(stub).to_owned(),
-        node_pool: stub.node_pool.clone(),
-        datacenters: stub.datacenters.clone(),
-        priority: stub.priority,
-        status: stub.status.clone(),
-        stop: stub.stop,
-        version: status.map(|s| s.version),
-        submitted: stub.submit_time,
-        changed_index: stub.modify_index,
-        counts: summary.map(|s| Counts::sum(s.summary.values())).unwrap_or_default(),
-        children: children.map(|c: &JobChildrenSummary| [c.pending, c.running, c.dead]),
-        wanted: status.map_or(0, |s| s.group_count_sum.max(0) as u64),
-        canaries: if deployment.is_some() { canaries.unwrap_or_default() } else { (0, 0) },
-        deploying: deployment.is_some(),
-        needs_promotion: deployment.is_some_and(|d| d.requires_promotion),
-        running: status.map(running).unwrap_or_default(),
+///
+/// Read without their types ([`tarpan_api::wire::JobListStub`], [`tarpan_api::wire::JobStatusesJob`]): the decoders of all that a stub
+/// may hold would be a tenth of what a browser loads before its first page is live.
+pub fn job_rows<'a>(stubs: impl IntoIterator<Item = &'a Value>, statuses: &Value) -> Vec<JobRow> {
+    let mut known = BTreeMap::new();
+    for status in items(statuses) {
+        known.insert((namespace(status), text(status, "ID")), status);
     }
+    stubs.into_iter().map(|stub| row(stub, known.get(&(namespace(stub), text(stub, "ID"))).copied())).collect()
 }
 
-fn running(status: &JobStatusesJob) -> Vec<String> {
-    status.allocs.iter().filter(|a| a.client_status == "running").map(|a| a.id.clone()).collect()
+/// The children of `parent` among `stubs`, newest first.
+pub fn children(stubs: &Value, parent: &str) -> Vec<JobRow> {
+    let mine: Vec<_> = items(stubs).iter().filter(|s| text(s, "ParentID") == parent).collect();
+    let key = |i: usize| (number(mine[i], "SubmitTime"), number(mine[i], "CreateIndex"));
+    job_rows(order(mine.len(), &|a, b| key(b).cmp(&key(a))).into_iter().map(|i| mine[i]), &Value::Null)
+}
+
+fn namespace(stub: &Value) -> &str {
+    [text(stub, "Namespace"), text(&stub["JobSummary"], "Namespace"), "default"]
+        .into_iter()
+        .find(|n| !n.is_empty())
+        .unwrap_or_default()
+}
+
+fn row(stub: &Value, status: Option<&Value>) -> JobRow {
+    let own = |name| text(stub, name).to_owned();
+    let child = flag(stub, "Periodic") || flag(stub, "ParameterizedJob");
+    let children = &stub["JobSummary"]["Children"];
+    let status = status.unwrap_or(&Value::Null);
+    let deployment = &status["LatestDeployment"];
+    let deploying = flag(deployment, "IsActive");
+    let running: Vec<_> = items(&status["Allocs"]).iter().filter(|a| text(a, "ClientStatus") == "running").collect();
+    let canaries = running.iter().map(|a| &a["DeploymentStatus"]).filter(|d| flag(d, "Canary"));
+    let canaries = canaries.fold((0, 0), |(n, h), d| (n + 1, h + u64::from(flag(d, "Healthy"))));
+    JobRow {
+        id: own("ID"),
+        name: Some(own("Name")).filter(|n| !n.is_empty()).unwrap_or_else(|| own("ID")),
+        namespace: namespace(stub).to_owned(),
+        parent: own("ParentID"),
+        kind: kind(stub).to_owned(),
+        node_pool: own("NodePool"),
+        datacenters: items(&stub["Datacenters"]).iter().filter_map(|d| d.as_str().map(str::to_owned)).collect(),
+        priority: number(stub, "Priority"),
+        status: own("Status"),
+        stop: flag(stub, "Stop"),
+        version: status["Version"].as_u64(),
+        submitted: number(stub, "SubmitTime"),
+        changed_index: count(stub, "ModifyIndex"),
+        counts: Counts::sum(&stub["JobSummary"]["Summary"]),
+        children: (child && children.is_object()).then(|| ["Pending", "Running", "Dead"].map(|n| count(children, n))),
+        wanted: count(status, "GroupCountSum"),
+        canaries: if deploying { canaries } else { (0, 0) },
+        deploying,
+        needs_promotion: deploying && flag(deployment, "RequiresPromotion"),
+        running: running.iter().map(|a| text(a, "ID").to_owned()).collect(),
+    }
 }
 
 /// Namespace and id.
@@ -132,13 +148,13 @@ pub fn sampled(rows: &[JobRow], most: usize) -> Vec<(Key, String)> {
     found
 }
 
-fn kind(stub: &JobListStub) -> &str {
-    if stub.periodic {
+fn kind(stub: &Value) -> &str {
+    if flag(stub, "Periodic") {
         "periodic"
-    } else if stub.parameterized_job {
+    } else if flag(stub, "ParameterizedJob") {
         "parameterized"
     } else {
-        &stub.type_
+        text(stub, "Type")
     }
 }
 
@@ -307,7 +323,12 @@ impl Filter {
     pub fn from_query(get: impl Fn(&str) -> Option<String>) -> Filter {
         let list =
             |name| get(name).map(|v| v.split(',').filter(|v| !v.is_empty()).map(str::to_owned).collect::<Vec<_>>());
-        let chosen = FACETS.into_iter().filter_map(|f| Some((f, list(f)?))).filter(|(_, v)| !v.is_empty()).collect();
+        let mut chosen = BTreeMap::new();
+        for facet in FACETS {
+            if let Some(values) = list(facet).filter(|v| !v.is_empty()) {
+                chosen.insert(facet, values);
+            }
+        }
         Filter {
             text: get("q").unwrap_or_default(),
             chosen,
@@ -371,25 +392,35 @@ fn values(t: &Texts, row: &JobRow, facet: &str) -> Vec<String> {
 
 /// The lines that pass, in order.
 pub fn narrowed(t: &Texts, rows: &[JobRow], filter: &Filter) -> Vec<JobRow> {
-    let text = filter.text.to_lowercase();
+    let text = lower(&filter.text);
     let passes = |row: &&JobRow| {
-        let named = text.is_empty() || row.id.to_lowercase().contains(&text) || row.name.to_lowercase().contains(&text);
+        let named = text.is_empty() || lower(&row.id).contains(&text) || lower(&row.name).contains(&text);
         named
             && filter.view.shows(t, row)
             && filter.chosen.iter().all(|(facet, wanted)| values(t, row, facet).iter().any(|v| wanted.contains(v)))
     };
-    let mut found: Vec<JobRow> = rows.iter().filter(passes).cloned().collect();
-    let by_name = |a: &JobRow, b: &JobRow| (&a.name, &a.namespace).cmp(&(&b.name, &b.namespace));
-    match filter.sort {
-        Sort::Changed => found.sort_by(|a, b| b.submitted.cmp(&a.submitted).then_with(|| by_name(a, b))),
-        Sort::Name => found.sort_by(by_name),
-        Sort::Status => {
-            found.sort_by(|a, b| urgency(badge(t, a).kind).cmp(&urgency(badge(t, b).kind)).then_with(|| by_name(a, b)))
-        }
-        Sort::Kind => found.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| by_name(a, b))),
-        Sort::Namespace => found.sort_by(|a, b| a.namespace.cmp(&b.namespace).then_with(|| by_name(a, b))),
-    }
-    found
+    let found: Vec<&JobRow> = rows.iter().filter(passes).collect();
+    let urgent = |row: &JobRow| urgency(badge(t, row).kind);
+    let sorted = order(found.len(), &|a, b| {
+        let (a, b) = (found[a], found[b]);
+        let by = match filter.sort {
+            Sort::Changed => b.submitted.cmp(&a.submitted),
+            Sort::Name => Ordering::Equal,
+            Sort::Status => urgent(a).cmp(&urgent(b)),
+            Sort::Kind => a.kind.cmp(&b.kind),
+            Sort::Namespace => a.namespace.cmp(&b.namespace),
+        };
+        by.then_with(|| (&a.name, &a.namespace).cmp(&(&b.name, &b.namespace)))
+    });
+    sorted.into_iter().map(|i| found[i].clone()).collect()
+}
+
+/// The places of `n` things in the order of `compare`, which is handed two places: one sorting routine in the browser's module for all
+/// that is sorted.
+pub fn order(n: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..n).collect();
+    places.sort_by(|a, b| compare(*a, *b));
+    places
 }
 
 /// What wants attention comes first.
@@ -413,9 +444,9 @@ pub fn facet(t: &Texts, rows: &[JobRow], facet: &str) -> Vec<(String, Option<Kin
             found.entry(value).or_insert((kind, 0)).1 += 1;
         }
     }
-    let mut list: Vec<_> = found.into_iter().map(|(value, (kind, n))| (value, kind, n)).collect();
-    list.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(&b.0)));
-    list
+    // In order of the values already.
+    let list: Vec<_> = found.into_iter().map(|(value, (kind, n))| (value, kind, n)).collect();
+    order(list.len(), &|a, b| list[b].2.cmp(&list[a].2)).into_iter().map(|i| list[i].clone()).collect()
 }
 
 /// Every segment of every line, summed: the bar above the list.
@@ -430,7 +461,11 @@ mod tests {
     use super::*;
     use crate::lang::texts_of;
     use crate::prefs::Lang;
-    use tarpan_api::wire::{JobStatusesAlloc, JobStatusesDeployment, JobStatusesLatestDeployment, JobSummary};
+    use serde_json::to_value;
+    use tarpan_api::wire::{
+        JobChildrenSummary, JobListStub, JobStatusesAlloc, JobStatusesDeployment, JobStatusesJob,
+        JobStatusesLatestDeployment, JobSummary, TaskGroupSummary,
+    };
 
     fn stub(id: &str, type_: &str, status: &str, counts: TaskGroupSummary) -> JobListStub {
         let summary = JobSummary { summary: [("g".to_owned(), counts)].into(), ..Default::default() };
@@ -448,8 +483,8 @@ mod tests {
     fn what_a_line_says() {
         let t = texts_of(Lang::En);
         let check = |stub: &JobListStub, status: Option<JobStatusesJob>, said: &str, counted: &str| {
-            let statuses: Vec<_> = status.into_iter().collect();
-            let row = &job_rows(std::slice::from_ref(stub), &statuses)[0];
+            let statuses = to_value(status.into_iter().collect::<Vec<_>>()).expect("statuses");
+            let row = &job_rows([&to_value(stub).expect("a stub")], &statuses)[0];
             let b = badge(t, row);
             assert_eq!((format!("{} {}", b.word, b.sub).trim(), counts(t, row).as_str()), (said, counted));
         };
@@ -525,7 +560,7 @@ mod tests {
             stub("api", "service", "running", TaskGroupSummary { queued: 1, ..Default::default() }),
             stub("job", "batch", "running", running),
         ];
-        let rows = job_rows(&stubs, &[]);
+        let rows = job_rows(items(&to_value(stubs).expect("stubs")), &Value::Null);
         let names = |filter: &Filter| narrowed(t, &rows, filter).into_iter().map(|r| r.id).collect::<Vec<_>>();
         assert_eq!(names(&Filter { sort: Sort::Name, ..Default::default() }), ["api", "job", "web"]);
         assert_eq!(names(&Filter { sort: Sort::Status, ..Default::default() }), ["api", "job", "web"]);

@@ -6,7 +6,10 @@ use js_sys::Uint8Array;
 use send_wrapper::SendWrapper;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tarpan_api::{ByteStream, Error, Fut, transport::Transport};
+use tarpan_api::{
+    ByteStream, Error, Fut,
+    transport::{INDEX, NEXT_TOKEN, Transport},
+};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, ReadableStreamDefaultReader, RequestInit, Response};
@@ -22,8 +25,8 @@ impl Transport for Fetch {
             let buffer =
                 JsFuture::from(response.array_buffer().map_err(unreachable_error)?).await.map_err(unreachable_error)?;
             let mut answer = http::Response::builder().status(response.status());
-            for name in ["x-nomad-index", "x-nomad-nexttoken"] {
-                if let Ok(Some(value)) = response.headers().get(name) {
+            for name in [&INDEX, &NEXT_TOKEN] {
+                if let Ok(Some(value)) = response.headers().get(name.as_str()) {
                     answer = answer.header(name, value);
                 }
             }

@@ -1,11 +1,11 @@
 //! What allocations use, sampled while a page shows them: for charts and for the lines of lists.
 
-use std::collections::BTreeMap;
-
 use leptos::prelude::*;
-use tarpan_api::wire::{AllocResourceUsage, ResourceUsage};
+use serde_json::Value;
+use tarpan_api::Client;
 
 use crate::dom;
+use crate::json::{count, fields};
 use crate::pages::client;
 
 /// Samples of the use of one or more allocations, newest last.
@@ -16,26 +16,28 @@ pub struct Usage {
     /// MiB.
     pub memory: Vec<f64>,
     /// MHz and MiB by task, of the newest sample.
-    pub tasks: BTreeMap<String, (f64, f64)>,
+    pub tasks: Vec<(String, (f64, f64))>,
 }
 
 /// Samples kept.
 pub const SAMPLES: usize = 60;
 
 impl Usage {
-    /// Adds one sample: the sum over `allocs`.
-    pub fn add(&mut self, allocs: &[AllocResourceUsage]) {
+    /// Adds one sample: the sum over the answers ([`tarpan_api::wire::AllocResourceUsage`]) of `allocs`.
+    pub fn add(&mut self, allocs: &[&Value]) {
         self.tasks.clear();
         let mut sum = (0.0, 0.0);
         for alloc in allocs {
-            let tasks = alloc.tasks.iter().filter_map(|(name, t)| Some((name, numbers(t.resource_usage.as_ref()?))));
             let mut total = (0.0, 0.0);
-            for (name, (cpu, memory)) in tasks {
-                let task = self.tasks.entry(name.clone()).or_default();
-                *task = (task.0 + cpu, task.1 + memory);
+            for (name, usage) in fields(&alloc["Tasks"]) {
+                let Some((cpu, memory)) = numbers(&usage["ResourceUsage"]) else { continue };
+                match self.tasks.iter_mut().find(|(n, _)| n == name) {
+                    Some((_, task)) => *task = (task.0 + cpu, task.1 + memory),
+                    None => self.tasks.push((name.clone(), (cpu, memory))),
+                }
                 total = (total.0 + cpu, total.1 + memory);
             }
-            let total = alloc.resource_usage.as_ref().map_or(total, numbers);
+            let total = numbers(&alloc["ResourceUsage"]).unwrap_or(total);
             sum = (sum.0 + total.0, sum.1 + total.1);
         }
         for (list, value) in [(&mut self.cpu, sum.0), (&mut self.memory, sum.1)] {
@@ -46,26 +48,39 @@ impl Usage {
         }
     }
 
+    /// MHz and MiB of a task, in the newest sample.
+    pub fn task(&self, name: &str) -> Option<(f64, f64)> {
+        self.tasks.iter().find(|(n, _)| n == name).map(|(_, used)| *used)
+    }
+
     /// The newest sample: MHz and MiB.
     pub fn newest(&self) -> Option<(f64, f64)> {
         Some((*self.cpu.last()?, *self.memory.last()?))
     }
 }
 
-/// MHz and MiB.
-fn numbers(usage: &ResourceUsage) -> (f64, f64) {
-    let cpu = usage.cpu_stats.as_ref().map_or(0.0, |c| c.total_ticks);
-    let memory = usage.memory_stats.as_ref().map_or(0.0, |m| m.rss.max(m.usage) as f64 / 1_048_576.0);
-    (cpu, memory)
+/// MHz and MiB; nothing where nothing was measured.
+fn numbers(usage: &Value) -> Option<(f64, f64)> {
+    let memory = &usage["MemoryStats"];
+    let bytes = count(memory, "RSS").max(count(memory, "Usage"));
+    usage.is_object().then(|| (usage["CpuStats"]["TotalTicks"].as_f64().unwrap_or(0.0), bytes as f64 / 1_048_576.0))
 }
 
-/// Samples the allocations of `wanted` every `every_ms`, while the page shows: pairs of what they are summed by, and allocation id.
-/// What is no longer wanted is forgotten.
-pub fn poll<K>(wanted: Signal<Vec<(K, String)>>, every_ms: i32) -> RwSignal<BTreeMap<K, Usage>>
+/// The use of each of what allocations are summed by.
+pub type Samples<K> = Vec<(K, Usage)>;
+
+/// The use of one.
+pub fn of<'a, K: PartialEq>(samples: &'a Samples<K>, key: &K) -> Option<&'a Usage> {
+    samples.iter().find(|(k, _)| k == key).map(|(_, usage)| usage)
+}
+
+/// Samples the allocations of `wanted` every `every_ms`, while the page shows: pairs of what they are summed by, and allocation id;
+/// those summed together stand together. What is no longer wanted is forgotten.
+pub fn poll<K>(wanted: Signal<Vec<(K, String)>>, every_ms: i32) -> RwSignal<Samples<K>>
 where
-    K: Clone + Ord + Send + Sync + 'static,
+    K: Clone + PartialEq + Send + Sync + 'static,
 {
-    let found = RwSignal::new(BTreeMap::<K, Usage>::new());
+    let found = RwSignal::new(Samples::<K>::new());
     let client = client();
     Effect::new(move |_| {
         let client = client.clone();
@@ -73,23 +88,8 @@ where
             loop {
                 let Some(asked) = wanted.try_get_untracked() else { return };
                 if dom::visible() && !asked.is_empty() {
-                    let asking = asked.iter().map(|(key, id)| {
-                        let path = format!("/v1/client/allocation/{id}/stats");
-                        let client = client.clone();
-                        async move { (key, client.get::<AllocResourceUsage>(&path).await) }
-                    });
-                    let mut samples = BTreeMap::<K, Vec<AllocResourceUsage>>::new();
-                    for (key, answer) in futures::future::join_all(asking).await {
-                        // A node that does not answer, or an allocation that has just ended, is no news.
-                        samples.entry(key.clone()).or_default().extend(answer.ok().map(|a| a.value));
-                    }
-                    let kept = found.try_update(|found| {
-                        found.retain(|key, _| samples.contains_key(key));
-                        for (key, sample) in samples.into_iter().filter(|(_, s)| !s.is_empty()) {
-                            found.entry(key).or_default().add(&sample);
-                        }
-                    });
-                    if kept.is_none() {
+                    let answers = ask(&client, asked.iter().map(|(_, id)| id.clone()).collect()).await;
+                    if found.try_update(|f| *f = added(std::mem::take(f), &asked, &answers)).is_none() {
                         return;
                     }
                 }
@@ -101,10 +101,39 @@ where
     found
 }
 
+/// What allocations use now. A node that does not answer, or an allocation that has just ended, is no news.
+async fn ask(client: &Client, allocs: Vec<String>) -> Vec<Option<Value>> {
+    let asking = allocs.into_iter().map(|id| async move {
+        client.get::<Value>(&format!("/v1/client/allocation/{id}/stats")).await.ok().map(|a| a.value)
+    });
+    futures::future::join_all(asking).await
+}
+
+/// `before` with one more sample of each key in `asked`, and without what was not asked for.
+fn added<K: Clone + PartialEq>(mut before: Samples<K>, asked: &[(K, String)], answers: &[Option<Value>]) -> Samples<K> {
+    let mut after = Samples::new();
+    let mut answers = answers.iter();
+    for same in asked.chunk_by(|a, b| a.0 == b.0) {
+        let key = &same[0].0;
+        let mut usage = match before.iter().position(|(k, _)| k == key) {
+            Some(at) => before.swap_remove(at).1,
+            None => Usage::default(),
+        };
+        let sample: Vec<&Value> = answers.by_ref().take(same.len()).flatten().collect();
+        if !sample.is_empty() {
+            usage.add(&sample);
+        }
+        if !usage.cpu.is_empty() {
+            after.push((key.clone(), usage));
+        }
+    }
+    after
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarpan_api::wire::{CpuStats, MemoryStats, TaskResourceUsage};
+    use tarpan_api::wire::{AllocResourceUsage, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
 
     #[test]
     fn samples_are_summed_and_kept() {
@@ -117,11 +146,25 @@ mod tests {
             tasks: [("a".to_owned(), task.clone()), ("b".to_owned(), task)].into(),
             ..Default::default()
         };
+        let sample = serde_json::to_value(sample).expect("a sample");
         let mut usage = Usage::default();
-        (0..SAMPLES + 5).for_each(|_| usage.add(std::slice::from_ref(&sample)));
+        (0..SAMPLES + 5).for_each(|_| usage.add(&[&sample]));
         assert_eq!((usage.cpu.len(), usage.newest()), (SAMPLES, Some((60.0, 4.0))));
-        assert_eq!(usage.tasks["a"], (30.0, 2.0));
-        usage.add(&[sample.clone(), sample]);
-        assert_eq!((usage.newest(), usage.tasks["a"]), (Some((120.0, 8.0)), (60.0, 4.0)));
+        assert_eq!(usage.task("a"), Some((30.0, 2.0)));
+        usage.add(&[&sample, &sample]);
+        assert_eq!((usage.newest(), usage.task("a")), (Some((120.0, 8.0)), Some((60.0, 4.0))));
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_kept() {
+        let answer = |ticks: f64| Some(serde_json::json!({ "ResourceUsage": { "CpuStats": { "TotalTicks": ticks } } }));
+        let asked = |keys: &[&'static str]| keys.iter().map(|k| (*k, String::new())).collect::<Vec<_>>();
+        let first = added(Vec::new(), &asked(&["a", "a", "b"]), &[answer(1.0), answer(2.0), answer(5.0)]);
+        assert_eq!((&of(&first, &"a").expect("a").cpu, &of(&first, &"b").expect("b").cpu), (&vec![3.0], &vec![5.0]));
+        let second = added(first, &asked(&["b", "c"]), &[None, answer(7.0)]);
+        assert_eq!(
+            second.iter().map(|(k, u)| (*k, u.cpu.as_slice())).collect::<Vec<_>>(),
+            [("b", &[5.0][..]), ("c", &[7.0])]
+        );
     }
 }

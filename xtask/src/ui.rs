@@ -76,6 +76,11 @@ pub fn build(options: &Options) -> Result<Built> {
     let main = split(&wasm.app, &files)?;
     bind(&main, "app", &files, options.release)?;
     fs::remove_file(&main).with_context(|| format!("removing {}", main.display()))?;
+    if options.release {
+        for part in files_below(&files)?.iter().filter(|p| is_part(p)) {
+            fs::write(part, lean(part, true)?.emit_wasm()).with_context(|| format!("writing {}", part.display()))?;
+        }
+    }
     bind(&wasm.worker, "worker", &files, options.release)?;
     fs::write(files.join("check.js"), WORKER_JS)?;
     for (name, bytes) in &web.files {
@@ -200,14 +205,56 @@ fn split(wasm: &Path, out: &Path) -> Result<PathBuf> {
     Ok(main)
 }
 
+/// Whether a file is one of the parts that [`split`] wrote.
+fn is_part(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".wasm") && (name.starts_with("split_") || name.starts_with("chunk_"))
+}
+
 /// Makes the JavaScript around a module.
 fn bind(wasm: &Path, name: &str, out: &Path, release: bool) -> Result<()> {
+    let module = lean(wasm, release)?;
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.input_path(wasm).out_name(name).typescript(false).omit_default_module_path(true);
-    bindgen.remove_name_section(release).remove_producers_section(release);
+    bindgen.input_module(name, module).out_name(name).typescript(false).omit_default_module_path(true);
     // The parts of a split module find each other by what the linker exports.
     bindgen.keep_lld_exports(name == "app");
     bindgen.web(true)?.generate(out).with_context(|| format!("binding {}", wasm.display()))
+}
+
+/// Reads a module; for release without names, and without what is never called.
+fn lean(wasm: &Path, release: bool) -> Result<walrus::Module> {
+    let mut config = walrus::ModuleConfig::new();
+    config
+        .strict_validate(false)
+        .generate_name_section(!release || std::env::var_os("KEEPN").is_some())
+        .generate_producers_section(!release);
+    let bytes = fs::read(wasm).with_context(|| format!("reading {}", wasm.display()))?;
+    let mut module = config.parse(&bytes).map_err(|e| anyhow!("reading {}: {e:#}", wasm.display()))?;
+    if release {
+        empty_unused(&mut module);
+    }
+    Ok(module)
+}
+
+/// Of every type of view, what the browser never calls though tables of functions name it: the asynchronous half of hydration (ours is
+/// synchronous, see `tarpan_app::hydrate`), hydration from templates, and what lists the routes for a server.
+const UNUSED: [&str; 3] = ["hydrate_async", "hydrate_from_template", "generate_routes"];
+
+/// Empties the functions in [`UNUSED`]; what only they need goes with them. Called all the same, they trap.
+fn empty_unused(module: &mut walrus::Module) {
+    let unused = |name: &str| UNUSED.iter().any(|n| name.contains(n)) && !name.contains("drop_in_place");
+    let found: Vec<_> = module.funcs.iter_local().map(|(id, f)| (id, f.ty())).collect();
+    for (id, ty) in found {
+        if !module.funcs.get(id).name.as_deref().is_some_and(unused) {
+            continue;
+        }
+        let (params, results) = module.types.params_results(ty);
+        let (params, results) = (params.to_vec(), results.to_vec());
+        let mut empty = walrus::FunctionBuilder::new(&mut module.types, &params, &results);
+        empty.func_body().unreachable();
+        let args = params.iter().map(|ty| module.locals.add(*ty)).collect();
+        module.funcs.get_mut(id).kind = walrus::FunctionKind::Local(empty.local_func(args));
+    }
 }
 
 /// What npm made, or its plain stand-in.

@@ -18,7 +18,7 @@ use crate::parts::{copy_button, crumbs, icon, meter, note, panel, pill, shape, s
 use crate::paths;
 use crate::shapes::{Alloc, Task};
 use crate::status::{Badge, Kind, alloc_badge, event_kind, task_badge};
-use crate::usage::{SAMPLES, Usage};
+use crate::usage::{self, SAMPLES, Usage};
 
 #[component]
 pub fn AllocPage() -> impl IntoView {
@@ -171,8 +171,8 @@ const SAMPLE_MS: i32 = 2_000;
 /// The use of the allocation, read every two seconds, while the page shows and something runs.
 fn usage(id: Memo<String>, ended: Memo<bool>) -> Signal<Usage> {
     let wanted = move || if ended.get() { Vec::new() } else { vec![(id.get(), id.get())] };
-    let found = crate::usage::poll(Signal::derive(wanted), SAMPLE_MS);
-    Signal::derive(move || found.with(|all| all.get(&id.get()).cloned().unwrap_or_default()))
+    let found = usage::poll(Signal::derive(wanted), SAMPLE_MS);
+    Signal::derive(move || found.with(|all| usage::of(all, &id.get()).cloned().unwrap_or_default()))
 }
 
 /// MHz and MiB that the allocation was given.
@@ -210,7 +210,7 @@ fn Tasks(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
                 a.group().and_then(|g| g.tasks.iter().find(|t| t.name == this.get_value()).cloned()).unwrap_or_default()
             })
         });
-        let used = move || usage.with(|u| u.tasks.get(&this.get_value()).copied());
+        let used = move || usage.with(|u| u.task(&this.get_value()));
         let number = move |used: Option<f64>, of: i64, label: &'static str| {
             match used {
             Some(n) => view! { <span class="row end-r">{meter(super::clients::percent(n as i64, of), label.to_owned(), false)}{amount(n)}" "<span class="t3">{fill(texts.of_x, &[&thousands(of)])}</span></span> }.into_any(),

@@ -1,24 +1,24 @@
 //! The Jobs list: facets, a filter in the address, a bar of allocations a line, children on demand. Lines change in place.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_navigate, use_query_map};
-use tarpan_api::wire::{JobListStub, JobStatusesJob};
+use serde_json::Value;
 
-use super::{actions, client, or_default};
+use super::{client, or_default};
 use crate::chart::spark;
 use crate::format::{Ago, amount, thousands};
+use crate::json::{items, text};
 use crate::lang::{Texts, counted, fill, t};
 use crate::live::{Topic, live};
-use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::{alloc_bar, blank, icon, icon12, legend, shape, status};
-use crate::paths;
 use crate::rows::{self, FACETS, Filter, JobRow, Key, Sort, View, badge, counts, job_rows, narrowed, segments};
-use crate::usage::{self, Usage};
+use crate::usage::{self, Samples, Usage};
+use crate::{paths, routes};
 
 #[component]
 pub fn Jobs() -> impl IntoView {
@@ -40,20 +40,18 @@ fn read_jobs() -> Read<Vec<JobRow>> {
         move |_| {
             let client = client.clone();
             async move {
-                let stubs =
-                    client.get::<Vec<JobListStub>>("/v1/jobs?namespace=*&filter=ParentID%20%3D%3D%20%22%22").await;
-                let mut stubs = match stubs {
+                let stubs = client.get::<Value>("/v1/jobs?namespace=*&filter=ParentID%20%3D%3D%20%22%22").await;
+                let stubs = match stubs {
                     Ok(answer) => answer,
                     // Not every server knows the filter.
                     Err(tarpan_api::Error::Status { code: 400, .. }) => client.get("/v1/jobs?namespace=*").await?,
                     Err(error) => return Err(error),
                 };
-                stubs.value.retain(|s| s.parent_id.is_empty());
                 live.seen(stubs.index);
                 // The second list adds versions and canaries; without it the lines say less.
-                let statuses = client.get::<Vec<JobStatusesJob>>("/v1/jobs/statuses?namespace=*").await;
+                let statuses = client.get::<Value>("/v1/jobs/statuses?namespace=*").await;
                 let statuses = statuses.map(|a| a.value).unwrap_or_default();
-                Ok(job_rows(&stubs.value, &statuses))
+                Ok(job_rows(items(&stubs.value).iter().filter(|s| text(s, "ParentID").is_empty()), &statuses))
             }
         },
     )
@@ -61,9 +59,9 @@ fn read_jobs() -> Read<Vec<JobRow>> {
 
 /// What the lines of the list need besides their job.
 #[derive(Clone, Copy)]
-struct Around {
-    usage: RwSignal<BTreeMap<Key, Usage>>,
-    selected: RwSignal<BTreeSet<Key>>,
+pub struct Around {
+    usage: RwSignal<Samples<Key>>,
+    pub selected: RwSignal<BTreeSet<Key>>,
 }
 
 /// Allocations whose use is asked for at once, and how often.
@@ -80,6 +78,7 @@ fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
     let sampled = Signal::derive(move || shown.with(|rows| rows::sampled(rows, MOST_SAMPLED)));
     let none = Memo::new(move |_| shown.with(Vec::is_empty));
     let around = Around { usage: usage::poll(sampled, SAMPLE_MS), selected: RwSignal::new(BTreeSet::new()) };
+    let some = Memo::new(move |_| !around.selected.with(BTreeSet::is_empty));
     view! {
         <div class="page-head"><div class="title">
             <h1>{texts.jobs}</h1>
@@ -96,7 +95,7 @@ fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
             <Facets rows=rows filter=filter class="facets wide"/>
             <div class="list">
                 {move || if none.get() { empty(rows, filter).into_any() } else { view! { <Table shown=shown filter=filter around=around/> }.into_any() }}
-                <Bulk rows=shown around=around/>
+                {move || some.get().then(|| routes::selected_jobs(shown, around))}
             </div>
         </div>
     }
@@ -298,7 +297,7 @@ fn JobLines(row: Memo<JobRow>, around: Around) -> impl IntoView {
 fn cells(row: Memo<JobRow>, around: Around) -> impl IntoView {
     let texts = t();
     let text = move |get: fn(&JobRow) -> String| move || row.with(get);
-    let used = Memo::new(move |_| around.usage.with(|u| u.get(&row.with(JobRow::key)).cloned()));
+    let used = Memo::new(move |_| around.usage.with(|u| usage::of(u, &row.with(JobRow::key)).cloned()));
     let cpu = move || {
         match used.get() {
         Some(u) => view! { <span class="row live-n">{spark(&u.cpu)}<span class="v">{amount(u.newest().unwrap_or_default().0)}</span></span> }.into_any(),
@@ -324,45 +323,6 @@ fn cells(row: Memo<JobRow>, around: Around) -> impl IntoView {
     }
 }
 
-/// What may be done with the chosen jobs together.
-#[component]
-fn Bulk(rows: Memo<Vec<JobRow>>, around: Around) -> impl IntoView {
-    let texts = t();
-    let chosen = Memo::new(move |_| {
-        around.selected.with(|s| rows.with(|r| r.iter().filter(|j| s.contains(&j.key())).cloned().collect::<Vec<_>>()))
-    });
-    let keys = move |stopped: bool| -> Vec<Key> {
-        chosen.with(|all| all.iter().filter(|j| j.stop == stopped).map(JobRow::key).collect())
-    };
-    let running = move || chosen.with(|all| all.iter().map(|j| j.counts.running).sum::<u64>());
-    let clear = move || around.selected.set(BTreeSet::new());
-    let stop = move || {
-        match keys(false) {
-        none if none.is_empty() => view! { <span class="t12 t3">{texts.nothing_to_stop}</span> }.into_any(),
-        keys => view! { <AskButton label=texts.stop_e.to_owned() icon_name="stop" class="small danger" after=Callback::new(move |()| clear())
-            ask=move |()| actions::stop_jobs(keys.clone(), running())/> }.into_any(),
-    }
-    };
-    let start = move || {
-        match keys(true) {
-        none if none.is_empty() => view! { <button type="button" class="btn small wide" disabled title=texts.nothing_to_start>{icon("play")}{texts.start_e}</button> }.into_any(),
-        keys => view! { <AskButton label=texts.start_e.to_owned() icon_name="play" class="small" after=Callback::new(move |()| clear())
-            ask=move |()| actions::start_jobs(keys.clone())/> }.into_any(),
-    }
-    };
-    move || {
-        (!chosen.with(Vec::is_empty)).then(|| view! {
-            <div class="bulk" role="region" aria-label=texts.actions>
-                <span class="b">{fill(texts.n_selected, &[&chosen.with(Vec::len).to_string()])}</span>
-                <span class="row">{stop}{start}</span>
-                <span class="t3 t12 wide">{counted(texts.one_running_of_selection, texts.n_running_of_selection, running())}</span>
-                <span class="grow"></span>
-                <button type="button" class="btn icon small ghost" aria-label=texts.clear_selection title=texts.clear_selection on:click=move |_| clear()>{icon("x")}</button>
-            </div>
-        })
-    }
-}
-
 /// Children shown at once.
 const MOST_CHILDREN: usize = 5;
 
@@ -381,10 +341,7 @@ fn Children(parent: Memo<JobRow>, around: Around) -> impl IntoView {
                     paths::encode(&namespace, false),
                     paths::encode(&format!("{id}/"), false)
                 );
-                let mut stubs = client.get::<Vec<JobListStub>>(&path).await?.value;
-                stubs.retain(|s| s.parent_id == id);
-                stubs.sort_by_key(|s| std::cmp::Reverse((s.submit_time, s.create_index)));
-                Ok(job_rows(&stubs, &[]))
+                Ok(rows::children(&client.get::<Value>(&path).await?.value, &id))
             }
         },
     );

@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod logs;
 pub mod missing;
 pub mod run;
+pub mod selected;
 pub mod servers;
 pub mod services;
 pub mod tables;

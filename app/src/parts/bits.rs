@@ -2,13 +2,14 @@
 
 use leptos::prelude::*;
 
-use crate::format::thousands;
+use crate::format::{decimal, thousands};
 use crate::lang::t;
 use crate::status::{Badge, Kind};
 
-/// The symbols that icons and shapes refer to; once in the page.
+/// The symbols that icons and shapes refer to; once in the page, put there by the server.
 pub fn icon_sheet() -> AnyView {
-    view! { <svg class="vh" aria-hidden="true" inner_html=include_str!("icons.svg")></svg> }.into_any()
+    let symbols = if cfg!(feature = "ssr") { include_str!("icons.svg") } else { "" };
+    view! { <svg class="vh" aria-hidden="true" inner_html=symbols></svg> }.into_any()
 }
 
 /// A 16 px line icon: `icon("jobs")`.
@@ -66,7 +67,7 @@ pub fn bar_parts(segments: &[(Kind, u64)]) -> Vec<(Kind, String, String)> {
     let mut before = 0;
     let mut parts = Vec::new();
     for (kind, n) in segments.iter().filter(|(_, n)| *n > 0) {
-        let percent = |n: u64| format!("{:.2}%", n as f64 * 100.0 / total as f64);
+        let percent = |n: u64| format!("{}%", decimal(n as f64 * 100.0 / total as f64, 2));
         parts.push((*kind, percent(before), percent(*n)));
         before += n;
     }
@@ -159,9 +160,9 @@ pub fn meter(percent: f64, label: String, full: bool) -> AnyView {
     let shown = percent.clamp(0.0, 100.0);
     view! {
         <svg class=if full { "mbar full" } else { "mbar" } role="meter" aria-valuemin="0" aria-valuemax="100"
-            aria-valuenow=format!("{shown:.0}") aria-label=label>
+            aria-valuenow=decimal(shown, 0) aria-label=label>
             <rect class="track" width="100%" height="6"></rect>
-            <rect class=meter_class(percent) width=format!("{shown:.1}%") height="6" rx="3"></rect>
+            <rect class=meter_class(percent) width=format!("{}%", decimal(shown, 1)) height="6" rx="3"></rect>
         </svg>
     }
     .into_any()
@@ -172,8 +173,8 @@ pub fn meter_two(reserved: f64, used: f64, label: String) -> AnyView {
     view! {
         <svg class="mbar full" role="img" aria-label=label>
             <rect class="track" width="100%" height="6"></rect>
-            <rect class="f-accent-soft" width=format!("{:.1}%", reserved.clamp(0.0, 100.0)) height="6"></rect>
-            <rect class="v" width=format!("{:.1}%", used.clamp(0.0, 100.0)) height="6"></rect>
+            <rect class="f-accent-soft" width=format!("{}%", decimal(reserved.clamp(0.0, 100.0), 1)) height="6"></rect>
+            <rect class="v" width=format!("{}%", decimal(used.clamp(0.0, 100.0), 1)) height="6"></rect>
         </svg>
     }
     .into_any()

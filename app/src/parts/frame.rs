@@ -2,14 +2,16 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tarpan_api::Client;
-use tarpan_api::wire::{JobListStub, NodeListStub};
 
 use super::palette::{Palette, PaletteOpen};
 use super::toast::ToastList;
 use super::{icon, icon_sheet, icon12};
 use crate::dom;
 use crate::format::thousands;
+use crate::json::{items, text};
 use crate::lang::{Texts, t};
 use crate::live::{Link, Topic, live};
 use crate::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE};
@@ -20,14 +22,15 @@ use crate::shell::Assets;
 pub fn Frame(children: Children) -> impl IntoView {
     let texts = t();
     provide_context(PaletteOpen(RwSignal::new(false)));
+    let cluster = cluster();
     let unbuilt = use_context::<Assets>().is_some_and(|a| !a.is_built());
     view! {
         {icon_sheet()}
         <a class="vh" href="#main">{texts.skip}</a>
         <div class="frame">
-            <Navigation/>
+            <Navigation cluster=cluster/>
             <div class="main">
-                <TopBar/>
+                <TopBar cluster=cluster/>
                 {unbuilt.then(|| super::note("warn page-note", crate::status::Kind::Degraded, view! { <span>{texts.not_built}" "<code>"cargo xtask ui"</code></span> }))}
                 {children()}
             </div>
@@ -64,16 +67,15 @@ pub fn belongs(path: &str, place: &str) -> bool {
 }
 
 #[component]
-fn Navigation() -> AnyView {
+fn Navigation(cluster: Resource<Cluster>) -> AnyView {
     let texts = t();
     let path = use_location().pathname;
-    let counts = counts();
     let list = move |places: Vec<(&'static str, &'static str, &'static str)>| {
         let items = places.into_iter().map(|(href, mark, text)| {
             let current = move || belongs(&path.get(), href).then_some("page");
             let count = move || match href {
-                "/ui/jobs" => counts.get().and_then(|c| c.0),
-                "/ui/clients" => counts.get().and_then(|c| c.1),
+                "/ui/jobs" => cluster.get().and_then(|c| c.jobs),
+                "/ui/clients" => cluster.get().and_then(|c| c.clients),
                 _ => None,
             };
             let shown = move || count().map(|n| view! { <span class="n">{thousands(n as i64)}</span> });
@@ -91,19 +93,38 @@ fn Navigation() -> AnyView {
     .into_any()
 }
 
-/// How many jobs (without children) and clients there are.
-fn counts() -> Resource<(Option<usize>, Option<usize>)> {
+/// What the frame says of the cluster.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Cluster {
+    region: String,
+    /// How many jobs (without children) and clients there are; `None` where they can't be read.
+    jobs: Option<usize>,
+    clients: Option<usize>,
+}
+
+fn cluster() -> Resource<Cluster> {
     let live = live();
     let client = use_context::<Client>();
+    let region = StoredValue::new(String::new());
     Resource::new(
         move || live.changed(&[Topic::Job, Topic::Node]),
         move |_| {
             let client = client.clone();
             async move {
-                let Some(client) = client else { return (None, None) };
-                let jobs = client.get::<Vec<JobListStub>>("/v1/jobs?namespace=*").await.ok();
-                let nodes = client.get::<Vec<NodeListStub>>("/v1/nodes").await.ok();
-                (jobs.map(|a| a.value.iter().filter(|j| j.parent_id.is_empty()).count()), nodes.map(|a| a.value.len()))
+                let Some(client) = client else { return Cluster::default() };
+                let read = async |path| client.get::<Value>(path).await.ok().map(|a| a.value);
+                if region.with_value(String::is_empty) {
+                    let regions = read("/v1/regions").await.unwrap_or_default();
+                    let name = regions[0].as_str().unwrap_or("global").to_owned();
+                    region.try_update_value(|r| *r = name);
+                }
+                let jobs = read("/v1/jobs?namespace=*").await;
+                let nodes = read("/v1/nodes").await;
+                Cluster {
+                    region: region.try_get_value().unwrap_or_default(),
+                    jobs: jobs.map(|all| items(&all).iter().filter(|j| text(j, "ParentID").is_empty()).count()),
+                    clients: nodes.map(|all| items(&all).len()),
+                }
             }
         },
     )
@@ -120,26 +141,13 @@ fn mark() -> AnyView {
 }
 
 #[component]
-fn TopBar() -> AnyView {
+fn TopBar(cluster: Resource<Cluster>) -> AnyView {
     let texts = t();
     let PaletteOpen(open) = expect_context();
-    let client = use_context::<Client>();
-    let region = Resource::new(
-        || (),
-        move |()| {
-            let client = client.clone();
-            async move {
-                let regions = match client {
-                    Some(client) => client.get::<Vec<String>>("/v1/regions").await.map(|a| a.value).unwrap_or_default(),
-                    None => Vec::new(),
-                };
-                regions.into_iter().next().unwrap_or_else(|| "global".to_owned())
-            }
-        },
-    );
+    let region = move || cluster.get().map(|c| c.region);
     view! {
         <header class="topbar">
-            <span class="row row-1 t12 t2 wide nw">{icon("globe")}<Transition fallback=|| ()>{move || region.get()}</Transition><span class="t3">"/"</span>{texts.all_namespaces}</span>
+            <span class="row row-1 t12 t2 wide nw">{icon("globe")}<Transition fallback=|| ()>{region}</Transition><span class="t3">"/"</span>{texts.all_namespaces}</span>
             <button type="button" class="search" on:click=move |_| open.set(true)>
                 {icon("search")}<span class="cut">{texts.search_or_run}</span><span class="kbd wide">"Ctrl K"</span>
             </button>

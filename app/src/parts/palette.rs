@@ -3,14 +3,15 @@
 use leptos::html::{Dialog, Input};
 use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
-use serde_json::json;
+use serde_json::{Value, json};
 use tarpan_api::Client;
-use tarpan_api::wire::FuzzySearchResponse;
 use wasm_bindgen::JsCast;
 
 use super::icon;
+use crate::json::{self, fields, text};
 use crate::lang::{Texts, t};
-use crate::{dom, paths};
+use crate::rows::order;
+use crate::{dom, paths, routes};
 
 /// Whether the palette shows; in the context of every page.
 #[derive(Clone, Copy)]
@@ -37,8 +38,8 @@ pub fn pages(texts: &'static Texts, text: &str) -> Vec<Item> {
         ("servers", texts.servers, "/ui/servers"),
         ("topology", texts.topology, "/ui/topology"),
     ];
-    let text = text.to_lowercase();
-    let found = all.into_iter().filter(|(_, name, _)| name.to_lowercase().contains(&text));
+    let text = dom::lower(text);
+    let found = all.into_iter().filter(|(_, name, _)| dom::lower(name).contains(&text));
     found
         .map(|(icon, name, href)| Item {
             head: texts.go_to,
@@ -50,35 +51,43 @@ pub fn pages(texts: &'static Texts, text: &str) -> Vec<Item> {
         .collect()
 }
 
-/// What the cluster found, as lines; kinds without a page are left out.
-pub fn found(texts: &'static Texts, answer: &FuzzySearchResponse) -> Vec<Item> {
+/// What the cluster found ([`tarpan_api::wire::FuzzySearchResponse`]), as lines; kinds without a page are left out.
+pub fn found(texts: &'static Texts, answer: &Value) -> Vec<Item> {
     let mut items = Vec::new();
-    for (context, matches) in &answer.matches {
-        for hit in matches.iter().take(8) {
-            let scope = |i: usize| hit.scope.get(i).cloned().unwrap_or_default();
-            let last = hit.scope.last().cloned().unwrap_or_default();
+    for (context, matches) in fields(&answer["Matches"]) {
+        for hit in json::items(matches).iter().take(8) {
+            let scope = |i: usize| hit["Scope"][i].as_str().unwrap_or_default().to_owned();
+            let last = json::items(&hit["Scope"]).last().and_then(Value::as_str).unwrap_or_default();
+            let id = text(hit, "ID").to_owned();
             let item = match context.as_str() {
-                "jobs" => (texts.jobs, "jobs", scope(0), paths::job(&scope(0), &last)),
+                "jobs" => (texts.jobs, "jobs", scope(0), paths::job(&scope(0), last)),
                 "groups" | "tasks" | "services" | "images" | "commands" | "classes" => {
                     (texts.in_jobs, "jobs", scope(1), paths::job(&scope(0), &scope(1)))
                 }
-                "allocs" => (texts.allocations, "play", scope(0), paths::alloc(&last)),
-                "nodes" => (texts.clients, "clients", String::new(), paths::client(&last)),
-                "evals" => (texts.evaluations, "evals", scope(0), paths::eval(&hit.id)),
+                "allocs" => (texts.allocations, "play", scope(0), paths::alloc(last)),
+                "nodes" => (texts.clients, "clients", String::new(), paths::client(last)),
+                "evals" => (texts.evaluations, "evals", scope(0), paths::eval(&id)),
                 _ => continue,
             };
             let (head, icon, place, href) = item;
-            items.push(Item { head, icon, text: hit.id.clone(), place, href });
+            items.push(Item { head, icon, text: id, place, href });
         }
     }
-    items.sort_by_key(|i| i.head);
-    items
+    order(items.len(), &|a, b| items[a].head.cmp(items[b].head)).into_iter().map(|i| items[i].clone()).collect()
 }
 
+/// Opens the palette when its keys are pressed. The palette itself comes to the page when it is first wanted.
 #[component]
 pub fn Palette() -> AnyView {
-    let texts = t();
     let PaletteOpen(open) = expect_context();
+    listen_for_keys(open);
+    let wanted = Memo::new(move |before: Option<&bool>| before == Some(&true) || open.get());
+    view! { {move || wanted.get().then(|| routes::palette(open))} }.into_any()
+}
+
+/// The palette's dialog.
+pub fn dialog(open: RwSignal<bool>) -> AnyView {
+    let texts = t();
     let (node, input) = (NodeRef::<Dialog>::new(), NodeRef::<Input>::new());
     let text = RwSignal::new(String::new());
     let hits = RwSignal::new(Vec::<Item>::new());
@@ -86,7 +95,6 @@ pub fn Palette() -> AnyView {
     let items = Memo::new(move |_| [pages(texts, &text.get()), hits.get()].concat());
     let client = StoredValue::new(use_context::<Client>());
     let navigate = StoredValue::new(use_navigate());
-    listen_for_keys(open);
     Effect::new(move |_| {
         let Some(dialog) = node.get() else { return };
         if open.get() && !dialog.open() {
@@ -115,7 +123,7 @@ pub fn Palette() -> AnyView {
                 return;
             }
             let body = json!({ "Text": asked, "Context": "all" });
-            let answer = client.put::<_, FuzzySearchResponse>("/v1/search/fuzzy?namespace=*", &body).await;
+            let answer = client.put::<_, Value>("/v1/search/fuzzy?namespace=*", &body).await;
             if text.try_get_untracked().as_deref() == Some(&asked) {
                 hits.try_set(answer.map(|a| found(texts, &a.value)).unwrap_or_default());
             }
@@ -216,7 +224,7 @@ mod tests {
     #[test]
     fn hits_have_addresses() {
         let text = r#"{"Matches":{"jobs":[{"ID":"web","Scope":["shop","web"]}],"tasks":[{"ID":"cache","Scope":["default","web","g"]}],"nodes":[{"ID":"n1","Scope":["4d1a"]}],"plugins":[{"ID":"x"}]}}"#;
-        let answer: FuzzySearchResponse = serde_json::from_str(text).expect("an answer");
+        let answer: Value = serde_json::from_str(text).expect("an answer");
         let mut got: Vec<_> = found(texts_of(Lang::En), &answer).into_iter().map(|i| i.href).collect();
         got.sort();
         assert_eq!(got, ["/ui/clients/4d1a", "/ui/jobs/web", "/ui/jobs/web?namespace=shop"]);

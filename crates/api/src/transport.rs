@@ -6,6 +6,11 @@ use bytes::Bytes;
 use futures::Stream;
 use serde::{Deserialize, Serialize};
 
+/// The raft index that an answer was read at.
+pub static INDEX: http::HeaderName = http::HeaderName::from_static("x-nomad-index");
+/// Where the next page of a list begins.
+pub static NEXT_TOKEN: http::HeaderName = http::HeaderName::from_static("x-nomad-nexttoken");
+
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 

@@ -1,7 +1,7 @@
 //! The children of a periodic or parameterized job.
 
 use leptos::prelude::*;
-use tarpan_api::wire::JobListStub;
+use serde_json::Value;
 
 use super::JobData;
 use crate::format::Ago;
@@ -11,7 +11,7 @@ use crate::pages::{or_default, read};
 use crate::parts::loaded::Read;
 use crate::parts::{alloc_bar, blank, panel, status};
 use crate::paths;
-use crate::rows::{JobRow, badge, counts, job_rows, segments};
+use crate::rows::{self, JobRow, badge, counts, segments};
 
 /// The children, newest first.
 fn newest(data: JobData) -> Signal<Vec<JobRow>> {
@@ -24,15 +24,9 @@ fn newest(data: JobData) -> Signal<Vec<JobRow>> {
             paths::encode(&format!("{id}/"), false)
         )
     };
-    let found: Read<Vec<JobListStub>> = read(path, &[Topic::Job, Topic::Allocation]);
+    let found: Read<Value> = read(path, &[Topic::Job, Topic::Allocation]);
     let found = or_default(found);
-    Memo::new(move |_| {
-        let parent = key.get().1;
-        let mut mine: Vec<_> = found.get().into_iter().filter(|s| s.parent_id == parent).collect();
-        mine.sort_by_key(|s| std::cmp::Reverse((s.submit_time, s.create_index)));
-        job_rows(&mine, &[])
-    })
-    .into()
+    Memo::new(move |_| found.with(|stubs| rows::children(stubs, &key.get().1))).into()
 }
 
 fn table(rows: Signal<Vec<JobRow>>, most: usize) -> AnyView {

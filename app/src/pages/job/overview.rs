@@ -320,7 +320,7 @@ fn Use(data: JobData) -> impl IntoView {
     let few = move || (1..=MOST_SAMPLED).contains(&running.with(Vec::len));
     let usage = usage::poll(Signal::derive(move || if few() { running.get() } else { Vec::new() }), SAMPLE_MS);
     let series = move |get: fn(&Usage) -> &Vec<f64>| {
-        Signal::derive(move || usage.with(|u| u.get(&()).map(|u| get(u).clone()).unwrap_or_default()))
+        Signal::derive(move || usage.with(|u| usage::of(u, &()).map(|u| get(u).clone()).unwrap_or_default()))
     };
     let (cpu, memory) = (series(|u| &u.cpu), series(|u| &u.memory));
     let given = Memo::new(move |_| {

@@ -7,7 +7,7 @@ use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::transport::{ByteStream, Error, Transport};
+use crate::transport::{ByteStream, Error, INDEX, NEXT_TOKEN, Transport};
 
 mod allocs;
 mod cluster;
@@ -130,9 +130,9 @@ impl<T> Answer<T> {
 
 /// The index and the token of the next page.
 fn meta(response: &http::Response<Bytes>) -> (u64, Option<String>) {
-    let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
-    let index = header("x-nomad-index").and_then(|v| v.parse().ok()).unwrap_or(0);
-    (index, header("x-nomad-nexttoken").map(str::to_owned))
+    let header = |name: &http::HeaderName| response.headers().get(name).and_then(|v| v.to_str().ok());
+    let index = header(&INDEX).and_then(|v| v.parse().ok()).unwrap_or(0);
+    (index, header(&NEXT_TOKEN).map(str::to_owned))
 }
 
 fn request(method: Method, path: &str, body: Bytes) -> Result<http::Request<Bytes>, Error> {
