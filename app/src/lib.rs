@@ -32,7 +32,7 @@ pub mod web;
 
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
-use leptos_router::components::{FlatRoutes, Route, Router};
+use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{Lazy, SsrMode, path};
 
 /// Every style sheet in one text, in order.
@@ -69,7 +69,7 @@ pub fn App() -> impl IntoView {
         <Title formatter=|text: String| if text.is_empty() { "Tarpan".to_owned() } else { format!("{text} · Tarpan") }/>
         <Router>
             <parts::frame::Frame>
-                <FlatRoutes fallback=pages::missing::Missing>
+                <Routes fallback=pages::missing::Missing>
                     <Route path=path!("/ui/jobs") view=pages::jobs::Jobs ssr=SsrMode::InOrder/>
                     <Route path=path!("/ui/jobs/*job") view={Lazy::<routes::JobRoute>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/ui/run") view={Lazy::<routes::RunRoute>::new()} ssr=SsrMode::Async/>
@@ -81,7 +81,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/ui/evaluations/:id") view={Lazy::<routes::EvalRoute>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/ui/services") view={Lazy::<routes::ServicesRoute>::new()} ssr=SsrMode::InOrder/>
                     <Route path=path!("/ui/topology") view={Lazy::<routes::TopologyRoute>::new()} ssr=SsrMode::InOrder/>
-                </FlatRoutes>
+                </Routes>
             </parts::frame::Frame>
         </Router>
     }

@@ -21,6 +21,7 @@ use tarpan_app::pages::SetStatus;
 use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
 use tarpan_app::shell::{Assets, PLAIN_CSS, shell};
 use tower::ServiceExt;
+use tower_http::compression::CompressionLayer;
 
 /// The files that `cargo xtask ui` made.
 #[derive(RustEmbed)]
@@ -42,6 +43,7 @@ pub fn router(v1: Router) -> Router {
     let pages = Router::new()
         .leptos_routes_with_context(&options, routes, context.clone(), document)
         .route("/ui/{*rest}", get(render_app_to_stream_with_context(context, document)))
+        .layer(CompressionLayer::new())
         .with_state(options);
     Router::new()
         .route("/", get(|request: Request| to("/ui/", request)))

@@ -236,14 +236,22 @@ fn lean(wasm: &Path, release: bool) -> Result<walrus::Module> {
     Ok(module)
 }
 
-/// Of every type of view, what the browser never calls though tables of functions name it: the asynchronous half of hydration (ours is
-/// synchronous, see `tarpan_app::hydrate`), hydration from templates, and what lists the routes for a server.
-const UNUSED: [&str; 3] = ["hydrate_async", "hydrate_from_template", "generate_routes"];
+/// What the browser never calls though the table of every type of view or route names it: the asynchronous half of hydration (ours is
+/// synchronous, see `tarpan_app::hydrate`), and what lists the routes for a server.
+const UNUSED: [&str; 2] = ["::hydrate_async", "::into_any_nested_route::generate_routes"];
 
-/// Empties the functions in [`UNUSED`]; what only they need goes with them. Called all the same, they trap.
+/// A function of fewer instructions may stand for others that do the same (the compiler makes one of them), and weighs nothing.
+const TOO_SMALL: u64 = 40;
+
+/// Empties the functions in [`UNUSED`] and their closures; what only they need goes with them. Called all the same, they trap.
 fn empty_unused(module: &mut walrus::Module) {
-    let unused = |name: &str| UNUSED.iter().any(|n| name.contains(n)) && !name.contains("drop_in_place");
-    let found: Vec<_> = module.funcs.iter_local().map(|(id, f)| (id, f.ty())).collect();
+    let unused = |name: &str| {
+        let name = format!("{:#}", rustc_demangle::demangle(name));
+        let own = name.trim_end_matches("::{{closure}}");
+        UNUSED.iter().any(|n| own.ends_with(n)) && !name.contains("drop_in_place")
+    };
+    let large = module.funcs.iter_local().filter(|(_, f)| f.size() >= TOO_SMALL);
+    let found: Vec<_> = large.map(|(id, f)| (id, f.ty())).collect();
     for (id, ty) in found {
         if !module.funcs.get(id).name.as_deref().is_some_and(unused) {
             continue;
