@@ -52,7 +52,13 @@ pub fn run(strict: bool) -> Result<()> {
 
     heading("Journeys");
     sh(&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"])?;
-    run_with(&["cargo", "test", "--locked", "-p", "tarpan-end2end", "--", "--test-threads=2"], env)?;
+    let journeys = ["cargo", "test", "--locked", "-p", "tarpan-end2end"];
+    run_with(&[&journeys[..], &["--", "--test-threads=2"]].concat(), env)?;
+
+    // The build above says more when a page is wrong; this one is what people load, and is weighed.
+    heading("The UI as it is shipped");
+    ui::build(&ui::Options { release: true })?.notes.iter().for_each(|note| println!("note: {note}"));
+    run_with(&[&journeys[..], &["--test", "browser", "--", "--test-threads=2"]].concat(), env)?;
     heading("All passed");
     Ok(())
 }

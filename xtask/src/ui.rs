@@ -82,6 +82,9 @@ pub fn build(options: &Options) -> Result<Built> {
         }
     }
     bind(&wasm.worker, "worker", &files, options.release)?;
+    if options.release && has_npm() {
+        minify(&root, &files)?;
+    }
     fs::write(files.join("check.js"), WORKER_JS)?;
     for (name, bytes) in &web.files {
         fs::write(files.join(name), bytes)?;
@@ -308,6 +311,25 @@ fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web>
         files.insert(name, fs::read(&path)?);
     }
     Ok(Web { files, editor: "editor.js".to_owned() })
+}
+
+/// Shortens the JavaScript that was made around the modules.
+fn minify(root: &Path, files: &Path) -> Result<()> {
+    let scripts = files_below(files)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "js"));
+    let mut command = Command::new(root.join("app/web/node_modules/.bin/esbuild"));
+    command.args(scripts).args([
+        "--minify",
+        "--format=esm",
+        "--target=es2022",
+        "--allow-overwrite",
+        "--log-level=warning",
+        // wasm-bindgen names the script of the parts once for each of them.
+        "--log-override:duplicate-object-key=silent",
+    ]);
+    let status =
+        command.arg(format!("--outdir={}", files.display())).arg(format!("--outbase={}", files.display())).status();
+    ensure!(status.context("starting esbuild")?.success(), "the scripts around the modules can't be minified");
+    Ok(())
 }
 
 fn has_npm() -> bool {

@@ -224,8 +224,15 @@ fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>, around: Around) -> impl
         !shown.with(Vec::is_empty) && shown.with(|r| around.selected.with(|s| r.iter().all(|j| s.contains(&j.key()))))
     };
     let toggle_all = move |event| {
-        let keys: BTreeSet<Key> = shown.with_untracked(|r| r.iter().map(JobRow::key).collect());
-        around.selected.set(if event_target_checked(&event) { keys } else { BTreeSet::new() });
+        let mut keys = BTreeSet::new();
+        if event_target_checked(&event) {
+            shown.with_untracked(|r| {
+                for job in r {
+                    keys.insert(job.key());
+                }
+            });
+        }
+        around.selected.set(keys);
     };
     view! {
         <table class="table stacked jobs-t" aria-label=texts.jobs>
