@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tarpan_model::resources::{NodeAddress, NodeNetwork, NodeResources};
-use tarpan_model::{Eligibility, Node, NodeId};
+use tarpan_model::{Eligibility, Node, NodeId, SortedMap};
 
 use crate::agent::StartError;
 use crate::options::Options;
@@ -15,7 +15,7 @@ use crate::options::Options;
 /// MiB.
 const MIB: u64 = 1 << 20;
 
-type Attributes = BTreeMap<Arc<str>, Arc<str>>;
+type Attributes = SortedMap<Arc<str>, Arc<str>>;
 
 fn set(attributes: &mut Attributes, key: &str, value: impl ToString) {
     attributes.insert(Arc::from(key), Arc::from(value.to_string()));

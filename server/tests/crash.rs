@@ -12,6 +12,8 @@ use tarpan_state::command::RegisterJob;
 use tarpan_testkit::jobs;
 
 const DIR: &str = "TARPAN_CRASH_TEST_DIR";
+/// Makes a job large enough for its entry to be packed.
+const LARGE: &[&str] = &["key"; 1000];
 
 fn options(dir: &Path) -> Options {
     Options { data_dir: Some(dir.into()), ..Options::default() }
@@ -28,8 +30,9 @@ async fn victim() {
         async move {
             for number in 0.. {
                 let id = format!("job-{writer}-{number}");
+                let keys = if number % 4 == 0 { LARGE } else { &[] };
                 let register = RegisterJob {
-                    job: jobs::parameterized(&id, &[]),
+                    job: jobs::parameterized(&id, keys),
                     eval: None,
                     submission: None,
                     enforce_index: None,

@@ -16,9 +16,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tarpan_model::AllocId;
 use tarpan_model::node::DriverInfo;
 use tarpan_model::resources::{PortMapping, TaskResources};
+use tarpan_model::{AllocId, SortedMap};
 
 pub use crate::supervisor::Exit;
 
@@ -317,7 +317,8 @@ pub fn signal_number(name: &str) -> Result<i32, DriverError> {
 
 /// Healthy and found, with these attributes beside `driver.<name>`.
 pub fn healthy(name: &str, attributes: &[(&str, String)]) -> DriverInfo {
-    let mut all: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::from([(Arc::from(format!("driver.{name}")), Arc::from("1"))]);
+    let mut all: SortedMap<Arc<str>, Arc<str>> =
+        SortedMap::from([(Arc::from(format!("driver.{name}")), Arc::from("1"))]);
     all.extend(attributes.iter().map(|(k, v)| (Arc::from(format!("driver.{name}.{k}")), Arc::from(v.as_str()))));
     DriverInfo {
         attributes: all,

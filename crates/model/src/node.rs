@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::duration::Dur;
 use crate::ids::NodeId;
 use crate::resources::{NodeReserved, NodeResources};
+use crate::sorted::SortedMap;
 use crate::time::UnixNanos;
 
 macro_rules! text_enum {
@@ -70,15 +71,15 @@ pub struct Node {
     #[serde(default)]
     pub cgroup_parent: String,
     /// Fingerprinted facts such as `kernel.name`; see `reference/runtime.md`, "Fingerprint attributes".
-    pub attributes: BTreeMap<Arc<str>, Arc<str>>,
-    pub meta: BTreeMap<Arc<str>, Arc<str>>,
+    pub attributes: SortedMap<Arc<str>, Arc<str>>,
+    pub meta: SortedMap<Arc<str>, Arc<str>>,
     #[serde(default)]
     pub links: BTreeMap<String, String>,
     pub resources: NodeResources,
     pub reserved: NodeReserved,
-    pub drivers: BTreeMap<Arc<str>, DriverInfo>,
+    pub drivers: SortedMap<Arc<str>, DriverInfo>,
     #[serde(default)]
-    pub host_volumes: BTreeMap<Arc<str>, HostVolume>,
+    pub host_volumes: SortedMap<Arc<str>, HostVolume>,
     #[serde(default)]
     pub host_networks: BTreeMap<String, HostNetwork>,
     /// Hash over what scheduling can see that is not unique to the node; equal classes are feasible alike.
@@ -123,13 +124,13 @@ impl Node {
             http_addr: String::new(),
             tls_enabled: false,
             cgroup_parent: String::new(),
-            attributes: BTreeMap::new(),
-            meta: BTreeMap::new(),
+            attributes: SortedMap::new(),
+            meta: SortedMap::new(),
             links: BTreeMap::new(),
             resources: NodeResources { min_dynamic_port: 20_000, max_dynamic_port: 32_000, ..NodeResources::default() },
             reserved: NodeReserved::default(),
-            drivers: BTreeMap::new(),
-            host_volumes: BTreeMap::new(),
+            drivers: SortedMap::new(),
+            host_volumes: SortedMap::new(),
             host_networks: BTreeMap::new(),
             computed_class: Arc::from(""),
             status: NodeStatus::Ready,
@@ -157,7 +158,7 @@ impl Node {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DriverInfo {
     #[serde(default)]
-    pub attributes: BTreeMap<Arc<str>, Arc<str>>,
+    pub attributes: SortedMap<Arc<str>, Arc<str>>,
     pub detected: bool,
     pub healthy: bool,
     #[serde(default)]

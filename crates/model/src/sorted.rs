@@ -37,6 +37,9 @@ impl<K, V> SortedMap<K, V> {
     pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> + ExactSizeIterator {
         self.0.iter_mut().map(|(_, v)| v)
     }
+    pub fn retain(&mut self, mut keeps: impl FnMut(&K, &mut V) -> bool) {
+        self.0.retain_mut(|(k, v)| keeps(k, v));
+    }
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -199,5 +202,7 @@ mod tests {
         assert_eq!(map.get("a"), None);
         assert_eq!(serde_json::to_string(&map).unwrap(), r#"{"b":3,"c":4}"#);
         assert_eq!(serde_json::from_str::<SortedMap<String, i32>>(r#"{"c":4,"b":3}"#).unwrap(), map);
+        map.retain(|k, v| k != "b" && *v > 0);
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["c"]);
     }
 }

@@ -11,7 +11,6 @@ mod handle;
 mod image;
 mod logs;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use bollard::errors::Error as ApiError;
 use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, RemoveContainerOptions};
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tarpan_model::SortedMap;
 use tarpan_model::node::DriverInfo;
 use tokio::sync::Mutex;
 
@@ -205,7 +205,7 @@ impl Driver for DockerDriver {
                     let mut info = super::undetected(&error.to_string());
                     if known {
                         info.detected = true;
-                        info.attributes = BTreeMap::from([(Arc::from("driver.docker"), Arc::from("1"))]);
+                        info.attributes = SortedMap::from([(Arc::from("driver.docker"), Arc::from("1"))]);
                     }
                     info
                 }
