@@ -488,6 +488,10 @@ catalogue! {
     fix_n_errors: "fix {0} errors to run", "修复 {0} 个错误后可运行";
     problems: "Problems", "问题";
     no_problems: "No problems", "没有问题";
+    change_to_x: "Change to {0}", "改为 {0}";
+    variables: "Variables", "变量";
+    one_from_the_text: "{0}, declared in the text", "文本中声明了 {0} 个";
+    n_from_the_text: "{0}, declared in the text", "文本中声明了 {0} 个";
     one_error: "{0} error", "{0} 个错误";
     n_errors: "{0} errors", "{0} 个错误";
     one_warning: "{0} warning", "{0} 个警告";

@@ -1,7 +1,7 @@
 //! The parts that are loaded when they are used: the jobspec checker in its web worker, and the editor.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use futures::channel::oneshot;
@@ -26,6 +26,21 @@ pub struct Problem {
     /// UTF-16 offsets.
     pub from: u32,
     pub to: u32,
+    /// What to write there instead; empty: not known.
+    pub fix: String,
+}
+
+/// A variable that the text declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Variable {
+    pub name: String,
+    /// `string`, `number`, `list of string`, …
+    pub kind: String,
+    /// `None`: a value must be given.
+    pub default: Option<String>,
+    pub description: String,
+    pub sensitive: bool,
 }
 
 /// What the checker gives.
@@ -35,6 +50,7 @@ pub struct Checked {
     /// The job as the API takes it; `None` when there are errors.
     pub job: Option<serde_json::Value>,
     pub problems: Vec<Problem>,
+    pub variables: Vec<Variable>,
 }
 
 type Waiting = Rc<RefCell<HashMap<u32, oneshot::Sender<Result<String, String>>>>>;
@@ -100,10 +116,15 @@ fn start(url: &str) -> Result<Checker, String> {
     Ok(Checker { worker, waiting, _listen: listen, _fail: fail })
 }
 
-/// Checks a jobspec in the worker.
-pub async fn check(assets: &Assets, name: &str, text: &str) -> Result<Checked, String> {
+/// Checks a jobspec in the worker, with values of its variables.
+pub async fn check(
+    assets: &Assets,
+    name: &str,
+    text: &str,
+    given: &BTreeMap<String, String>,
+) -> Result<Checked, String> {
     let url = assets.url(&assets.worker).ok_or("no checker was built")?;
-    let request = serde_json::json!({ "name": name, "text": text }).to_string();
+    let request = serde_json::json!({ "name": name, "text": text, "variables": given }).to_string();
     let answer = ask_worker(&url, "check", &request).await?;
     serde_json::from_str(&answer).map_err(|e| e.to_string())
 }
@@ -155,12 +176,16 @@ impl Editor {
     pub fn set_problems(&self, problems: &[Problem]) {
         let marks: Vec<_> = problems
             .iter()
-            .map(|p| serde_json::json!({ "from": p.from, "to": p.to, "severity": p.severity, "message": p.sentence() }))
+            .map(|p| serde_json::json!({ "from": p.from, "to": p.to, "severity": p.severity, "message": p.sentence(), "fix": p.fix }))
             .collect();
         self.call("setProblems", &JsValue::from_str(&serde_json::Value::from(marks).to_string()));
     }
     pub fn go_to(&self, offset: u32) {
         self.call("goTo", &JsValue::from(offset));
+    }
+    /// Writes `text` over what stands between two offsets.
+    pub fn replace(&self, from: u32, to: u32, text: &str) {
+        self.call("replace", &Array::of3(&JsValue::from(from), &JsValue::from(to), &JsValue::from_str(text)));
     }
     pub fn find(&self) {
         self.call("find", &JsValue::UNDEFINED);

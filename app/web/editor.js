@@ -22,7 +22,7 @@ const colours = HighlightStyle.define([
 /**
  * Opens an editor below `parent`.
  * `options`: { text, label, readOnly, onChange(text), complete(text, offset) -> Promise<JSON>, hover(text, offset) -> Promise<JSON> }.
- * Gives: { setText, setProblems(json), goTo(line, column), focus, find, destroy }.
+ * Gives: { setText, setProblems(json), goTo(offset), replace([from, to, text]), focus, find, destroy }.
  */
 export function open(parent, options) {
   const nonce = document.querySelector("script[nonce]")?.nonce ?? "";
@@ -46,7 +46,7 @@ export function open(parent, options) {
       if (text !== view.state.doc.toString()) view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
     },
     setProblems(json) {
-      const found = JSON.parse(json).map((p) => within(p, view.state.doc.length));
+      const found = JSON.parse(json).map((p) => within(p, view.state.doc.length)).map(withAction);
       view.dispatch(setDiagnostics(view.state, found));
     },
     goTo(offset) {
@@ -54,10 +54,22 @@ export function open(parent, options) {
       view.dispatch({ selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: "center" }) });
       view.focus();
     },
+    replace([from, to, insert]) {
+      const { length } = view.state.doc;
+      view.dispatch({ changes: { from: Math.min(from, length), to: Math.min(to, length), insert }, scrollIntoView: true });
+      view.focus();
+    },
     focus() { view.focus(); },
     find() { openSearchPanel(view); },
     destroy() { view.destroy(); },
   };
+}
+
+/** A finding that says what was meant offers to write it. */
+function withAction(problem) {
+  if (!problem.fix) return problem;
+  const apply = (view, from, to) => view.dispatch({ changes: { from, to, insert: problem.fix } });
+  return { ...problem, actions: [{ name: problem.fix, apply }] };
 }
 
 function completions(ask) {

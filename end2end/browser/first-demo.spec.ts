@@ -44,11 +44,9 @@ test('a job with mistakes is mended, planned, run and watched', async ({ page })
   await expect(run).toBeDisabled();
   await expect(page.getByText('fix 2 errors to run')).toBeVisible();
 
-  // A mistake is mended where its position leads.
-  await problems.getByRole('button', { name: at('provder') }).click();
+  // A mistake is mended by a button where it is known what was meant, else where its position leads.
+  await problems.getByRole('button', { name: 'Change to provider' }).click();
   await expect(await editor(page)).toBeFocused();
-  await page.keyboard.press('Shift+End');
-  await page.keyboard.insertText('provider = "nomad"');
   await expect(page.getByText('fix 1 error to run')).toBeVisible();
   await problems.getByRole('button', { name: at('"many"') }).click();
   await page.keyboard.press('Shift+End');

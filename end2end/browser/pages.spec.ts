@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import type { APIRequestContext, Page } from '@playwright/test';
-import { allocOf, expect, jobFile, live, open, purge, register, test, ticker } from './lab';
+import { allocOf, expect, jobFile, live, open, paste, plan, purge, register, test, ticker } from './lab';
 
 const JOBS = ['pytechco-redis', 'pytechco-web', 'pytechco-setup', 'pytechco-employee'];
 
@@ -123,6 +123,66 @@ test.describe('a cluster at work', () => {
       await inspect(page);
     });
   }
+
+  test.describe('what is opened', () => {
+    test('the palette', async ({ page }) => {
+      await open(page, '/ui/jobs');
+      await page.keyboard.press('ControlOrMeta+k');
+      await page.getByRole('combobox', { name: 'Search or run a command' }).fill('clock');
+      const found = page.getByRole('listbox', { name: 'Results' }).getByRole('option', { name: /^clock/ });
+      await expect(found.first()).toBeVisible();
+      await inspect(page);
+      await found.first().click();
+      await expect(page.getByRole('heading', { level: 1, name: 'clock' })).toBeVisible();
+    });
+
+    test('a question before an action', async ({ page }) => {
+      await open(page, '/ui/jobs/clock');
+      await page.getByRole('button', { name: /^Stop/ }).click();
+      await expect(page.getByRole('dialog').getByText('tarpan job stop clock')).toBeVisible();
+      await inspect(page);
+      await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    });
+
+    test('what several jobs can do', async ({ page }) => {
+      await open(page, '/ui/jobs');
+      await page.getByRole('checkbox', { name: 'Select clock' }).check();
+      await page.getByRole('checkbox', { name: 'Select greedy' }).check();
+      const bar = page.getByRole('region', { name: 'Actions' });
+      await expect(bar).toContainText('2 selected');
+      await inspect(page);
+      await page.setViewportSize(SIZES[0]);
+      await bar.getByRole('button', { name: /^Stop/ }).click();
+      await expect(page.getByRole('dialog').getByText(/tarpan job stop (clock|greedy); tarpan job stop/)).toBeVisible();
+      await inspect(page);
+    });
+
+    test('the filters of a phone', async ({ page }) => {
+      await page.setViewportSize(SIZES[1]);
+      await open(page, '/ui/jobs');
+      await page.getByText('Filters', { exact: true }).click();
+      await expect(page.getByRole('checkbox', { name: /^service/ }).first()).toBeVisible();
+      expect.soft(await broken(page)).toEqual([]);
+      expect.soft(await sideways(page)).toEqual([]);
+    });
+
+    test('the templates, and a variable that has to be given a value', async ({ page }) => {
+      await open(page, '/ui/run');
+      await page.getByText('Templates', { exact: true }).click();
+      await expect(page.getByRole('button', { name: 'second/tetris' }).first()).toBeVisible();
+      await inspect(page);
+      await page.setViewportSize(SIZES[0]);
+      await page.getByText('Templates', { exact: true }).click();
+      const declared = 'variable "copies" {\n  type        = number\n  description = "How many run."\n}\n';
+      await paste(page, declared + ticker('wanted').replace('group "g" {', 'group "g" {\n    count = var.copies'));
+      const form = page.getByRole('region', { name: 'Variables' });
+      await expect(form.getByText('How many run.')).toBeVisible();
+      await expect(page.getByText('fix 1 error to run')).toBeVisible();
+      await form.getByRole('textbox', { name: /^copies/ }).fill('3');
+      await expect(plan(page)).toContainText('3 added');
+      await inspect(page);
+    });
+  });
 
   test.describe('what is not there', () => {
     test.use({ expected: /404/ });

@@ -1,7 +1,11 @@
 //! Run a job: write it, see what is wrong while typing, see what a run would change and where it would go, run it, watch it.
 
+mod findings;
 mod follow;
 mod plan;
+mod variables;
+
+use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -14,10 +18,10 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::client;
 use crate::dom;
-use crate::lang::{Texts, fill, t};
+use crate::lang::{fill, t};
 use crate::parts::editor::{CodeEditor, Handle};
 use crate::parts::loaded::sentence;
-use crate::parts::{copy_button, icon, icon12, note, shape, toast};
+use crate::parts::{copy_button, icon, icon12, note, toast};
 use crate::paths::v1_job;
 use crate::shell::Assets;
 use crate::status::Kind;
@@ -59,10 +63,15 @@ pub static TEMPLATES: [Template; 10] = [
 const CHECK_MS: i32 = 150;
 const PLAN_MS: i32 = 500;
 
+/// Values of variables by name.
+type Given = BTreeMap<String, String>;
+
 /// What the page knows of the text.
 #[derive(Clone, Copy)]
 pub struct Draft {
     pub text: RwSignal<String>,
+    /// Values of variables, as one would write them on a command line; not each is declared in the text.
+    pub given: RwSignal<Given>,
     pub checked: RwSignal<Checked>,
     /// The checked text is the text; false while it is being checked.
     pub fresh: RwSignal<bool>,
@@ -71,6 +80,20 @@ pub struct Draft {
 impl Draft {
     pub fn errors(&self) -> usize {
         self.checked.with(|c| c.problems.iter().filter(|p| p.severity == "error").count())
+    }
+    /// The values of what the text declares.
+    fn values(&self) -> Given {
+        self.given.with_untracked(|given| {
+            self.checked.with_untracked(|c| {
+                let declared = c.variables.iter().filter_map(|v| given.get_key_value(&v.name));
+                declared.map(|(name, value)| (name.clone(), value.clone())).collect()
+            })
+        })
+    }
+    /// Whether text and values are still these.
+    fn is(&self, text: &str, given: &Given) -> bool {
+        self.text.try_with_untracked(|t| t == text) == Some(true)
+            && self.given.try_with_untracked(|g| g == given) == Some(true)
     }
     /// Namespace and id of the job in the text.
     pub fn key(&self) -> Option<(String, String)> {
@@ -90,6 +113,7 @@ pub fn Run() -> impl IntoView {
     let query = use_query_map();
     let draft = Draft {
         text: RwSignal::new(String::new()),
+        given: RwSignal::new(Given::new()),
         checked: RwSignal::new(Checked::default()),
         fresh: RwSignal::new(true),
     };
@@ -120,7 +144,8 @@ pub fn Run() -> impl IntoView {
                             on:click=move |_| handle.with_value(|h| if let Some(editor) = h { editor.find() })>{icon("search")}</button>
                     </div>
                     <CodeEditor text=draft.text problems=problems handle=handle label=texts.jobspec/>
-                    <Problems draft=draft handle=handle/>
+                    <findings::Problems draft=draft handle=handle/>
+                    <variables::Variables draft=draft/>
                 </div>
                 <aside class="plan" aria-label=texts.plan>
                     {move || running.get().map(|(namespace, id, eval)| view! { <follow::Follow namespace=namespace id=id eval=eval/> })}
@@ -141,43 +166,44 @@ fn begin(draft: Draft, edited: Memo<Option<(String, String)>>, template: Option<
         let Some((namespace, id)) = edited.get() else { return };
         leptos::task::spawn_local(async move {
             match source_of(&client.get_value(), &namespace, &id).await {
-                Ok(text) => drop(draft.text.try_update(|t| {
-                    if t.is_empty() {
-                        *t = text
+                Ok((text, given)) => {
+                    if draft.text.try_with_untracked(String::is_empty) == Some(true) {
+                        draft.given.set(given);
+                        draft.text.set(text);
                     }
-                })),
+                }
                 Err(error) => toast::say(Kind::Failed, sentence(&error)),
             }
         });
     });
 }
 
-/// The text a job was submitted as; its JSON when that is not kept.
-async fn source_of(client: &Client, namespace: &str, id: &str) -> Result<String, Error> {
+/// The text a job was submitted as, with the values of its variables; its JSON when that is not kept.
+async fn source_of(client: &Client, namespace: &str, id: &str) -> Result<(String, Given), Error> {
     let job = client.get::<Value>(&v1_job(namespace, id, "")).await?.value;
     let version = job["Version"].as_u64().unwrap_or(0);
     let path = v1_job(namespace, id, &format!("/submission?version={version}"));
-    let source = client.get::<JobSubmission>(&path).await.map(|a| a.value.source).unwrap_or_default();
-    if source.is_empty() {
-        return Ok(serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default());
+    let kept = client.get::<JobSubmission>(&path).await.map(|a| a.value).unwrap_or_default();
+    if kept.source.is_empty() {
+        return Ok((serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default(), Given::new()));
     }
-    Ok(source)
+    Ok((kept.source, kept.variable_flags.unwrap_or_default()))
 }
 
 /// Checks the text when typing stops.
 fn watch(draft: Draft) {
     let (client, assets) = (client(), use_context::<Assets>().unwrap_or_default());
     Effect::new(move |_| {
-        let text = draft.text.get();
+        let (text, given) = (draft.text.get(), draft.given.get());
         draft.fresh.set(false);
         let (client, assets) = (client.clone(), assets.clone());
         leptos::task::spawn_local(async move {
             dom::sleep_ms(CHECK_MS).await;
-            if draft.text.try_with_untracked(|t| *t == text) != Some(true) {
+            if !draft.is(&text, &given) {
                 return;
             }
-            let found = check_text(&client, &assets, &text).await;
-            if draft.text.try_with_untracked(|t| *t == text) == Some(true) {
+            let found = check_text(&client, &assets, &text, &given).await;
+            if draft.is(&text, &given) {
                 draft.checked.set(found);
                 draft.fresh.set(true);
             }
@@ -186,14 +212,14 @@ fn watch(draft: Draft) {
 }
 
 /// Checks by the parser in the worker; by the server where there is none.
-async fn check_text(client: &Client, assets: &Assets, text: &str) -> Checked {
+async fn check_text(client: &Client, assets: &Assets, text: &str, given: &Given) -> Checked {
     if text.trim().is_empty() {
         return Checked::default();
     }
     if let Some(job) = api_job(text) {
         return with_validation(client, job).await;
     }
-    match check(assets, "job.nomad.hcl", text).await {
+    match check(assets, "job.nomad.hcl", text, given).await {
         Ok(checked) => checked,
         Err(_) => check_by_server(client, text).await,
     }
@@ -212,7 +238,7 @@ pub fn api_job(text: &str) -> Option<Value> {
 async fn check_by_server(client: &Client, text: &str) -> Checked {
     match client.put::<_, Value>("/v1/jobs/parse", &json!({ "JobHCL": text, "Canonicalize": false })).await {
         Ok(answer) => with_validation(client, answer.value).await,
-        Err(error) => Checked { job: None, problems: vec![placed(text, &sentence(&error))] },
+        Err(error) => Checked { problems: vec![placed(text, &sentence(&error))], ..Default::default() },
     }
 }
 
@@ -229,7 +255,7 @@ async fn with_validation(client: &Client, job: Value) -> Checked {
     };
     let problems: Vec<Problem> =
         errors.into_iter().map(|detail| Problem { severity: "error".into(), detail, ..Default::default() }).collect();
-    Checked { job: problems.is_empty().then_some(job), problems }
+    Checked { job: problems.is_empty().then_some(job), problems, ..Default::default() }
 }
 
 /// A server's sentence with its position, where it tells one as `name:3,5-9: …`.
@@ -313,11 +339,11 @@ fn RunButton(draft: Draft, running: RwSignal<Option<(String, String, String)>>) 
     };
     let run = move |_| {
         let Some(job) = draft.checked.with_untracked(|c| c.job.clone()) else { return };
-        let text = draft.text.get_untracked();
+        let (text, given) = (draft.text.get_untracked(), draft.values());
         busy.set(true);
         failed.set(None);
         leptos::task::spawn_local(async move {
-            let answer = register(&client.get_value(), &job, &text).await;
+            let answer = register(&client.get_value(), &job, &text, &given).await;
             busy.try_set(false);
             match answer {
                 Ok(eval) => drop(running.try_set(key_of(&job).map(|(namespace, id)| (namespace, id, eval)))),
@@ -333,9 +359,9 @@ fn RunButton(draft: Draft, running: RwSignal<Option<(String, String, String)>>) 
 }
 
 /// Registers the job with its source; gives the id of the evaluation, which a parent has not.
-async fn register(client: &Client, job: &Value, text: &str) -> Result<String, Error> {
+async fn register(client: &Client, job: &Value, text: &str, given: &Given) -> Result<String, Error> {
     let format = if api_job(text).is_some() { "json" } else { "hcl2" };
-    let body = json!({ "Job": job, "Submission": { "Source": text, "Format": format } });
+    let body = json!({ "Job": job, "Submission": { "Source": text, "Format": format, "VariableFlags": given } });
     let namespace = key_of(job).map(|(n, _)| n).unwrap_or_default();
     let answer = client
         .put::<_, Value>(&format!("/v1/jobs?namespace={}", crate::paths::encode(&namespace, false)), &body)
@@ -343,68 +369,9 @@ async fn register(client: &Client, job: &Value, text: &str) -> Result<String, Er
     Ok(answer.value["EvalID"].as_str().unwrap_or_default().to_owned())
 }
 
-/// `1 error`, `2 warnings`.
-pub fn counted(t: &Texts, problems: &[Problem]) -> Vec<(Kind, String)> {
-    let count = |severity: &str| problems.iter().filter(|p| p.severity == severity).count();
-    let say = |n: usize, one: &str, many: &str| fill(if n == 1 { one } else { many }, &[&n.to_string()]);
-    let mut said = Vec::new();
-    match count("error") {
-        0 => {}
-        n => said.push((Kind::Failed, say(n, t.one_error, t.n_errors))),
-    }
-    match count("warning") {
-        0 => {}
-        n => said.push((Kind::Degraded, say(n, t.one_warning, t.n_warnings))),
-    }
-    said
-}
-
-#[component]
-fn Problems(draft: Draft, handle: Handle) -> impl IntoView {
-    let texts = t();
-    let counts = move || {
-        let said = draft.checked.with(|c| counted(texts, &c.problems));
-        if said.is_empty()
-            && draft.text.with(|t| !t.trim().is_empty())
-            && draft.fresh.get()
-            && draft.checked.with(|c| c.job.is_some())
-        {
-            return view! { <span class="st t12"><svg class="shape c-running" aria-hidden="true"><use href="#s-complete"></use></svg>{texts.no_problems}</span> }.into_any();
-        }
-        said.into_iter()
-            .map(|(kind, text)| view! { <span class="st t12">{shape(kind)}{text}</span> })
-            .collect_view()
-            .into_any()
-    };
-    let line = move |problem: Problem| {
-        let kind = if problem.severity == "error" { Kind::Failed } else { Kind::Degraded };
-        let (at, from) = (format!("{}:{}", problem.line, problem.column), problem.from);
-        let go = move |_| {
-            handle.with_value(|h| {
-                if let Some(editor) = h {
-                    editor.go_to(from)
-                }
-            })
-        };
-        view! {
-            <li class="diag">{shape(kind)}
-                {if problem.line > 0 { view! { <button type="button" class="btn ghost small mono t3 at" on:click=go>{at}</button> }.into_any() } else { view! { <span></span> }.into_any() }}
-                <span>{problem.sentence()}</span><span></span></li>
-        }
-    };
-    view! {
-        <section class="diags" aria-label=texts.problems>
-            <header class="row"><h2>{texts.problems}</h2><span class="row" role="status">{counts}</span></header>
-            <ul>{move || draft.checked.with(|c| c.problems.clone()).into_iter().map(line).collect_view()}</ul>
-        </section>
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::texts_of;
-    use crate::prefs::Lang;
 
     #[test]
     fn json_is_told_from_hcl() {
@@ -420,13 +387,5 @@ mod tests {
         let problem = placed("a\nbc\ndef", "Failed to parse job: input.hcl:3,2-4: Unsupported argument; x");
         assert_eq!((problem.line, problem.column, problem.from), (3, 2, 6));
         assert_eq!(placed("a", "no position").line, 0);
-    }
-
-    #[test]
-    fn problems_are_counted() {
-        let problem = |severity: &str| Problem { severity: severity.into(), ..Default::default() };
-        let all = [problem("error"), problem("warning"), problem("warning")];
-        let said: Vec<_> = counted(texts_of(Lang::En), &all).into_iter().map(|(_, s)| s).collect();
-        assert_eq!(said, ["1 error", "2 warnings"]);
     }
 }

@@ -73,7 +73,9 @@ pub fn found(texts: &'static Texts, answer: &Value) -> Vec<Item> {
             items.push(Item { head, icon, text: id, place, href });
         }
     }
-    order(items.len(), &|a, b| items[a].head.cmp(items[b].head)).into_iter().map(|i| items[i].clone()).collect()
+    let heads = [texts.jobs, texts.in_jobs, texts.allocations, texts.clients, texts.evaluations];
+    let rank = |i: usize| heads.iter().position(|head| *head == items[i].head);
+    order(items.len(), &|a, b| rank(a).cmp(&rank(b))).into_iter().map(|i| items[i].clone()).collect()
 }
 
 /// Opens the palette when its keys are pressed. The palette itself comes to the page when it is first wanted.
@@ -225,8 +227,7 @@ mod tests {
     fn hits_have_addresses() {
         let text = r#"{"Matches":{"jobs":[{"ID":"web","Scope":["shop","web"]}],"tasks":[{"ID":"cache","Scope":["default","web","g"]}],"nodes":[{"ID":"n1","Scope":["4d1a"]}],"plugins":[{"ID":"x"}]}}"#;
         let answer: Value = serde_json::from_str(text).expect("an answer");
-        let mut got: Vec<_> = found(texts_of(Lang::En), &answer).into_iter().map(|i| i.href).collect();
-        got.sort();
-        assert_eq!(got, ["/ui/clients/4d1a", "/ui/jobs/web", "/ui/jobs/web?namespace=shop"]);
+        let got: Vec<_> = found(texts_of(Lang::En), &answer).into_iter().map(|i| i.href).collect();
+        assert_eq!(got, ["/ui/jobs/web?namespace=shop", "/ui/jobs/web", "/ui/clients/4d1a"], "jobs first");
     }
 }

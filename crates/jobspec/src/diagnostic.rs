@@ -50,6 +50,12 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+
+    /// What to write instead of the text at the range, where the finding says what was probably meant.
+    pub fn suggestion(&self) -> Option<&str> {
+        let (_, meant) = self.detail.split_once("Did you mean \"")?;
+        meant.strip_suffix("\"?").filter(|name| !name.contains('"'))
+    }
 }
 
 impl fmt::Display for Range {

@@ -84,6 +84,18 @@ impl Limits {
     pub const DEFAULT: Limits = Limits { work: 20_000_000, text: 4 << 20 };
 }
 
+/// An input variable that the text declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeclaredVariable {
+    pub name: String,
+    /// `string`, `number`, `list of string`, …; of the default where no type is written.
+    pub kind: String,
+    /// As one would write it to set it: a text without quotes, else an expression. `None`: a value must be given.
+    pub default: Option<String>,
+    pub description: String,
+    pub sensitive: bool,
+}
+
 /// What reading gave.
 #[derive(Clone, Debug, Default)]
 pub struct Parsed {
@@ -93,6 +105,8 @@ pub struct Parsed {
     pub partial: Option<Job>,
     /// Errors and warnings in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
+    /// In the order of the names.
+    pub variables: Vec<DeclaredVariable>,
 }
 
 impl Parsed {

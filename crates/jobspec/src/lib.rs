@@ -20,7 +20,7 @@ mod variables;
 
 pub use assist::{Completion, CompletionKind, Hover, complete, hover};
 pub use diagnostic::{Diagnostic, Place, Range, Severity};
-pub use input::{FileError, Files, Input, Limits, Parsed, VarFile, Variables};
+pub use input::{DeclaredVariable, FileError, Files, Input, Limits, Parsed, VarFile, Variables};
 
 /// Reads a jobspec: every mistake of syntax, or else every mistake of names, types and values.
 pub fn parse(input: &Input<'_>) -> Parsed {

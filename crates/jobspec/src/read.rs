@@ -7,7 +7,7 @@ use tarpan_model::Job;
 use crate::decode::{Decoder, Places, View};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::eval::{Evaluator, Found, Local, Scope};
-use crate::input::{Input, Parsed};
+use crate::input::{DeclaredVariable, Input, Parsed};
 use crate::lines::Lines;
 use crate::syntax::{Attribute, Body, Item, Span, SyntaxError};
 use crate::variables::read_body;
@@ -19,6 +19,7 @@ pub(crate) struct Reading {
     /// The label of the job block, where there is one.
     pub header: Option<Span>,
     pub found: Vec<Found>,
+    pub variables: Vec<DeclaredVariable>,
     /// The mistakes are of syntax: there may be more in what could not be read.
     pub broken: bool,
 }
@@ -34,15 +35,15 @@ pub(crate) fn read(input: &Input<'_>) -> Reading {
             span: None,
             related: None,
         }];
-        return Reading { job: None, places: Places::new(), header: None, found, broken: true };
+        return Reading { job: None, places: Places::new(), header: None, found, variables: Vec::new(), broken: true };
     }
     let (body, errors) = read_body(input.text);
     let eval = Evaluator::new(input.text, input.files, input.limits.work, input.seed);
-    let mut decoder = Decoder { eval, places: Places::new() };
+    let mut decoder = Decoder { eval, places: Places::new(), declared: Vec::new() };
     let (job, header) = decoder.file(&body, input);
     let broken = !errors.is_empty();
     let found = if !broken { decoder.eval.found } else { errors.into_iter().map(from_syntax).collect() };
-    Reading { job, places: decoder.places, header, found, broken }
+    Reading { job, places: decoder.places, header, found, variables: decoder.declared, broken }
 }
 
 fn from_syntax(error: SyntaxError) -> Found {
@@ -64,7 +65,7 @@ impl Reading {
         let diagnostics: Vec<Diagnostic> = self.found.into_iter().map(|f| place(f, input.name, &lines)).collect();
         let broken = diagnostics.iter().any(Diagnostic::is_error);
         let (job, partial) = if broken { (None, self.job) } else { (self.job, None) };
-        Parsed { job, partial, diagnostics }
+        Parsed { job, partial, diagnostics, variables: self.variables }
     }
 }
 

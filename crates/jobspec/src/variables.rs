@@ -6,7 +6,7 @@ use crate::decode::{Decoder, View, json};
 use crate::diagnostic::Severity;
 use crate::eval::{Evaluator, Found, Scope};
 use crate::functions::suggestion;
-use crate::input::Input;
+use crate::input::{DeclaredVariable, Input};
 use crate::syntax::{self, Body, Expr, Ident, Item, Span};
 use crate::types;
 use crate::value::{Type, Value, convert};
@@ -17,7 +17,47 @@ struct Declaration<'b> {
     /// `None` when not written: the default's type, or text.
     type_: Option<Type>,
     default: Option<Value>,
+    /// The default as it is written.
+    written: Option<Span>,
+    description: String,
+    sensitive: bool,
     validations: Vec<&'b Body>,
+}
+
+impl<'b> Declaration<'b> {
+    fn new(name: &'b Ident) -> Declaration<'b> {
+        Declaration {
+            name,
+            type_: None,
+            default: None,
+            written: None,
+            description: String::new(),
+            sensitive: false,
+            validations: Vec::new(),
+        }
+    }
+
+    /// The type that values have to have.
+    fn wanted(&self) -> Type {
+        self.type_.clone().or_else(|| self.default.as_ref().map(implied_type)).unwrap_or(Type::Str)
+    }
+
+    /// For whoever is to give it a value; `text` is the whole text.
+    fn described(&self, text: &str) -> DeclaredVariable {
+        let written =
+            || self.written.and_then(|s| text.get(s.start as usize..s.end as usize)).unwrap_or_default().to_owned();
+        let default = self.default.as_ref().map(|value| match value {
+            Value::Str(text) => text.to_string(),
+            _ => written(),
+        });
+        DeclaredVariable {
+            name: self.name.text.clone(),
+            kind: self.wanted().to_string(),
+            default,
+            description: self.description.clone(),
+            sensitive: self.sensitive,
+        }
+    }
 }
 
 impl Decoder<'_> {
@@ -36,13 +76,15 @@ impl Decoder<'_> {
                     for item in &block.body.items {
                         let Item::Attribute(attribute) = item else { continue };
                         let default = Some(self.constant(&attribute.expr));
-                        let one = Declaration { name: &attribute.name, type_: None, default, validations: Vec::new() };
+                        let written = Some(attribute.expr.span);
+                        let one = Declaration { default, written, ..Declaration::new(&attribute.name) };
                         self.declare(one, &mut declared);
                     }
                 }
                 _ => {}
             }
         }
+        self.declared = declared.values().map(|one| one.described(input.text)).collect();
         let given = self.given(&declared, input);
         for (name, declaration) in &declared {
             let value = given.get(name).cloned().or_else(|| declaration.default.clone());
@@ -81,7 +123,7 @@ impl Decoder<'_> {
             self.eval.error(name.span, "Invalid variable name", detail);
         }
         self.check_doubles(&block.body);
-        let mut one = Declaration { name, type_: None, default: None, validations: Vec::new() };
+        let mut one = Declaration::new(name);
         let mut default = None;
         for item in &block.body.items {
             match item {
@@ -92,7 +134,12 @@ impl Decoder<'_> {
                     }
                 },
                 Item::Attribute(a) if a.name.text == "default" => default = Some(a),
-                Item::Attribute(a) if matches!(a.name.text.as_str(), "description" | "sensitive") => {}
+                Item::Attribute(a) if a.name.text == "description" => {
+                    one.description = self.constant(&a.expr).to_text().unwrap_or_default().to_string();
+                }
+                Item::Attribute(a) if a.name.text == "sensitive" => {
+                    one.sensitive = self.constant(&a.expr).to_bool() == Some(true);
+                }
                 Item::Attribute(a) => {
                     let hint = suggestion(&a.name.text, ["type", "default", "description"].into_iter());
                     let detail = format!("An argument named {:?} is not expected here.{hint}", a.name.text);
@@ -108,6 +155,7 @@ impl Decoder<'_> {
         if let Some(attribute) = default {
             let value = self.constant(&attribute.expr);
             one.default = Some(self.default_of_type(value, one.type_.as_ref(), attribute.expr.span));
+            one.written = Some(attribute.expr.span);
         }
         Some(one)
     }
@@ -230,8 +278,7 @@ impl Decoder<'_> {
     /// A value from a command line or environment: text as it is for simple types, an expression for the others.
     fn raw(&mut self, one: &Declaration<'_>, raw: &str, source: &str) -> Option<Value> {
         let name = &one.name.text;
-        let implied = one.default.as_ref().map(implied_type);
-        let type_ = one.type_.clone().or(implied).unwrap_or(Type::Str);
+        let type_ = one.wanted();
         let value = match &type_ {
             Type::Str | Type::Number | Type::Bool => Value::str(raw),
             _ => self.outside_expression(name, raw, source)?,

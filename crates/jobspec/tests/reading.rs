@@ -161,6 +161,33 @@ fn mistakes_of_syntax_have_line_and_column() {
 }
 
 #[test]
+fn declared_variables_are_told() {
+    let text = "variable \"tag\" {\n  description = \"Of the image.\"\n  sensitive = true\n}\nvariable \"hosts\" {\n  type = list(string)\n  default = [\"a\"]\n}\nvariables {\n  n = 3\n  s = \"x\"\n}\njob \"j\" {}\n";
+    let told = parse(&Input::new("x.hcl", text)).variables;
+    let told: Vec<_> = told.iter().map(|v| (v.name.as_str(), v.kind.as_str(), v.default.as_deref())).collect();
+    let wanted = [
+        ("hosts", "list of string", Some("[\"a\"]")),
+        ("n", "number", Some("3")),
+        ("s", "string", Some("x")),
+        ("tag", "string", None),
+    ];
+    assert_eq!(told, wanted);
+    let tag = parse(&Input::new("x.hcl", text)).variables.pop().expect("four variables");
+    assert_eq!((tag.description.as_str(), tag.sensitive), ("Of the image.", true));
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    let suggested = |line: &str| {
+        let text = format!("job \"j\" {{\n  {line}\n}}\n");
+        check(&Input::new("x.hcl", &text)).diagnostics.iter().find_map(|d| d.suggestion().map(str::to_owned))
+    };
+    assert_eq!(suggested("datacentres = [\"a\"]").as_deref(), Some("datacenters"));
+    assert_eq!(suggested("grup \"g\" {}").as_deref(), Some("group"));
+    assert_eq!(suggested("nothing_like_it = 1"), None);
+}
+
+#[test]
 fn variables_take_the_last_source() {
     let text = "variable \"n\" {\n  type = number\n  default = 1\n  validation {\n    condition = var.n < 10\n    error_message = \"Too many.\"\n  }\n}\nvariable \"l\" {\n  type = list(string)\n  default = []\n}\njob \"j\" {\n  meta {\n    n = var.n\n    l = join(\",\", var.l)\n  }\n}\n";
     let read = |variables: &Variables| {

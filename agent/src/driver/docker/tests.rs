@@ -1,5 +1,6 @@
 //! Against a real engine. Without one they print a note and pass, unless `TARPAN_TEST_DOCKER=require` is set.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{Mutex as StdMutex, OnceLock};
 

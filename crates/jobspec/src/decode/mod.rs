@@ -15,6 +15,7 @@ use tarpan_model::schema::{Block, Field, Kind, Schema, SlotMut};
 
 use crate::eval::{Evaluator, Found, Scope};
 use crate::functions::suggestion;
+use crate::input::DeclaredVariable;
 use crate::syntax::{self, Attribute, Body, Ident, Item, Key, Span};
 use crate::value::Value;
 
@@ -24,6 +25,7 @@ pub(crate) type Places = HashMap<String, Span>;
 pub(crate) struct Decoder<'a> {
     pub eval: Evaluator<'a>,
     pub places: Places,
+    pub declared: Vec<DeclaredVariable>,
 }
 
 /// A block as the walk sees it: written so, or made by `dynamic`.
