@@ -262,6 +262,10 @@ fn blocked_eval() -> Value {
         "ID": id("9ab2e6d1"), "Namespace": "shop", "Priority": 50, "Type": "service", "TriggeredBy": "queued-allocs", "JobID": "search-indexer",
         "Status": "blocked", "StatusDescription": "created to place remaining allocations", "PreviousEval": id("7c1f40aa"), "CreateTime": ago(840),
         "ModifyTime": ago(840), "SnapshotIndex": 48_213, "QueuedAllocations": { "web": 2 }, "FailedTGAllocs": { "web": metric() },
+        "Clients": { "web": [
+            { "NodeID": id("7c1d1a90"), "NodeName": "fra-2", "Datacenter": "fra1", "Fails": "resources", "Reason": "memory", "Asked": 4096, "Free": 3412, "Total": 8192 },
+            { "NodeID": id("6f0d1a90"), "NodeName": "ams-2", "Datacenter": "ams1", "Fails": "ready", "Reason": "draining" },
+        ] },
         "RelatedEvals": [{ "ID": id("7c1f40aa"), "TriggeredBy": "job-register", "Status": "complete", "CreateTime": ago(841) }],
     })
 }

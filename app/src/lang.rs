@@ -339,6 +339,12 @@ catalogue! {
     most_free: "Most free", "最大空闲";
     most_total: "Most in all", "最大总量";
     how_near: "How near", "差距";
+    client_by_client: "Client by client, as things stand", "逐个客户端的当前情况";
+    constraints_and_drivers: "Constraints, drivers", "约束与驱动";
+    passed: "passed", "通过";
+    not_looked_at: "not looked at", "未检查";
+    could_take_one: "could take one now", "现在可以接收";
+    x_of_y: "{0} of {1}", "{1} 中的 {0}";
     x_short: "{0} short", "缺 {0}";
     ready_by_dc: "ready by datacenter", "各数据中心就绪";
     related_evaluations: "Related evaluations", "相关评估";

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use tarpan_api::wire::{AllocDeploymentStatus, AllocNetworkStatus, AllocatedResources, JobDiff, TaskState};
+use tarpan_api::wire::{
+    AllocDeploymentStatus, AllocNetworkStatus, AllocatedResources, ClientVerdict, JobDiff, TaskState,
+};
 use tarpan_model::metric::AllocMetric;
 
 /// `null` reads as the default.
@@ -182,6 +184,8 @@ shape!(
         related "RelatedEvals": Vec<RelatedEval>,
         failed "FailedTGAllocs": BTreeMap<String, AllocMetric>,
         queued "QueuedAllocations": BTreeMap<String, i64>,
+        /// What keeps each client out now, by group.
+        clients "Clients": BTreeMap<String, Vec<ClientVerdict>>,
         snapshot_index "SnapshotIndex": u64,
         wait_until "WaitUntil": String,
         create_index "CreateIndex": u64,

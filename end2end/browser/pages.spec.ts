@@ -124,6 +124,14 @@ test.describe('a cluster at work', () => {
     });
   }
 
+  test('an evaluation names the check that keeps each client out', async ({ page }) => {
+    await open(page, `/ui/evaluations/${ids.blocked}`);
+    const clients = page.getByRole('table', { name: 'Client by client, as things stand' });
+    await expect(clients.getByRole('row')).toHaveCount(2);
+    await expect(clients).toContainText(/memory: [\d,]+ of 9,000,000 MiB/);
+    await expect(clients.getByRole('img', { name: 'passed' })).toHaveCount(4);
+  });
+
   test.describe('what is opened', () => {
     test('the palette', async ({ page }) => {
       await open(page, '/ui/jobs');

@@ -10,7 +10,7 @@ use tarpan_model::metric::{AllocMetric, Shortfall};
 
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first, trigger};
-use super::{or_default, read};
+use super::{or_default, read, verdicts};
 use crate::format::{Ago, At, Since, short, thousands};
 use crate::lang::{Texts, counted, fill, t};
 use crate::live::Topic;
@@ -24,7 +24,10 @@ use crate::status::{Kind, eval_badge};
 pub fn EvaluationPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
-    let eval: Read<Eval> = read(move || format!("/v1/evaluation/{}?related=true", id.get()), &[Topic::Evaluation]);
+    let eval: Read<Eval> = read(
+        move || format!("/v1/evaluation/{}?related=true&clients=true", id.get()),
+        &[Topic::Evaluation, Topic::Node],
+    );
     let allocs: Read<Vec<AllocListStub>> =
         read(move || format!("/v1/evaluation/{}/allocations", id.get()), &[Topic::Allocation]);
     view! {
@@ -189,7 +192,7 @@ pub fn failed_checks(metric: &AllocMetric) -> Vec<Check> {
 }
 
 /// `MHz` of cpu, `MiB` of memory and disk.
-fn unit(what: &str) -> &'static str {
+pub fn unit(what: &str) -> &'static str {
     match what {
         "cpu" => "MHz",
         "memory" | "disk" => "MiB",
@@ -234,6 +237,7 @@ fn checks(eval: &Eval, group: &str, metric: &AllocMetric) -> AnyView {
             </tr></thead>
             <tbody>{failed_checks(metric).into_iter().map(row).collect_view()}</tbody>
         </table></div>
+        {eval.clients.get(group).filter(|all| !all.is_empty()).map(|all| verdicts::table(all))}
         <footer class="row wrap row-4">
             <span>{counted(texts.looked_at_one, texts.looked_at_n, metric.nodes_looked_at())}</span>
             {(!available.is_empty()).then(|| view! { <span>{texts.ready_by_dc}" "{available}</span> })}

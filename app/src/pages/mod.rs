@@ -16,6 +16,7 @@ pub mod servers;
 pub mod services;
 pub mod tables;
 pub mod topology;
+pub mod verdicts;
 
 use std::sync::Arc;
 

@@ -25,6 +25,7 @@ mod spread;
 mod system;
 #[cfg(test)]
 mod tests;
+mod verdict;
 pub mod worker;
 
 use tarpan_model::ids::IdSource;
@@ -33,6 +34,7 @@ use tarpan_state::State;
 
 pub use class::computed_class;
 pub use fit::{Fit, what_would_fit};
+pub use verdict::{Check, Verdict, verdicts};
 
 /// What a scheduler may look at besides the evaluation.
 pub struct Context<'a> {

@@ -556,6 +556,15 @@ impl<'a> Placer<'a> {
 
     /// Places on this very node or says why not: for jobs that run on every node.
     pub fn place_on(&mut self, group: &Group, node: NodeIndex, index: u32) -> Result<Placed, Closed> {
+        let answer = self.try_on(group, node, index);
+        if let Ok(placed) = &answer {
+            self.commit(group, placed);
+        }
+        answer
+    }
+
+    /// What this very node would give, or why it can't; nothing is taken.
+    pub fn try_on(&mut self, group: &Group, node: NodeIndex, index: u32) -> Result<Placed, Closed> {
         if let Err(filtered) = self.could_run(group, node) {
             return Err(Closed::Filtered(filtered.reason));
         }
@@ -579,9 +588,6 @@ impl<'a> Placer<'a> {
             }
         };
         self.passes[group.index] = Some(pass);
-        if let Ok(placed) = &answer {
-            self.commit(group, placed);
-        }
         answer
     }
 }

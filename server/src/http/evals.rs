@@ -1,11 +1,13 @@
 //! Routes of evaluations.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 use tarpan_api::convert::{self, StubOptions};
 use tarpan_api::wire;
 use tarpan_model::{EvalId, Evaluation};
+use tarpan_scheduler::{Check, Verdict};
 use tarpan_state::{State, Table};
 
 use super::allocs;
@@ -90,9 +92,9 @@ async fn count(cx: Context) -> Outcome {
     }))
 }
 
-/// `GET /v1/evaluation/:id`; with `related`, stubs of those before and after it.
+/// `GET /v1/evaluation/:id`; with `related`, stubs of those before and after it; with `clients`, what keeps each client out now.
 async fn get(cx: Context) -> Outcome {
-    let related = cx.query.flag("related")?;
+    let (related, clients) = (cx.query.flag("related")?, cx.query.flag("clients")?);
     let id: EvalId = lookup::id("eval", cx.path.get("eval"))?;
     let index = |s: &State| s.eval(id).map_or_else(|| table_index(s), |row| row.modify_index);
     let read = cx.read(&[Watch::Eval(id)], index).await?;
@@ -101,7 +103,48 @@ async fn get(cx: Context) -> Outcome {
     if related {
         eval.related_evals = chain(&read.state, row);
     }
+    if clients {
+        eval.clients = Some(verdicts(&read.state, row));
+    }
     read.json(&eval)
+}
+
+/// Clients told of, by group: a person reads no more.
+const MOST_CLIENTS: usize = 200;
+
+/// By group that could not be placed, each client's verdict as things stand; those that come nearest first.
+fn verdicts(state: &State, row: &Evaluation) -> BTreeMap<String, Vec<wire::ClientVerdict>> {
+    let Some(job) = state.job(&row.job_key()) else { return BTreeMap::new() };
+    let of_group = |group: &Arc<str>| {
+        let mut all = tarpan_scheduler::verdicts(state, job, group);
+        let short = |v: &Verdict| v.amounts[0] - v.amounts[1];
+        all.sort_by_key(|v| (v.fails.is_some(), std::cmp::Reverse(v.fails), short(v), v.node.name.clone()));
+        all.truncate(MOST_CLIENTS);
+        (group.to_string(), all.into_iter().map(verdict).collect())
+    };
+    row.failed_tg_allocs.keys().map(of_group).collect()
+}
+
+fn verdict(found: Verdict) -> wire::ClientVerdict {
+    let fails = match found.fails {
+        None => "",
+        Some(Check::Ready) => "ready",
+        Some(Check::Pool) => "pool",
+        Some(Check::Datacenter) => "datacenter",
+        Some(Check::Constraints) => "constraints",
+        Some(Check::Resources) => "resources",
+    };
+    let [asked, free, total] = found.amounts;
+    wire::ClientVerdict {
+        node_id: found.node.id.to_string(),
+        node_name: found.node.name.to_string(),
+        datacenter: found.node.datacenter.to_string(),
+        fails: fails.to_owned(),
+        reason: found.reason.to_string(),
+        asked,
+        free,
+        total,
+    }
 }
 
 /// The evaluations that led to this one and that it led to, oldest first.

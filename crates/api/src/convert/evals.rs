@@ -44,6 +44,7 @@ pub fn evaluation(row: &Evaluation) -> wire::Evaluation {
         modify_index: row.modify_index,
         create_time: row.create_time.0,
         modify_time: row.modify_time.0,
+        clients: None,
     }
 }
 

@@ -84,6 +84,35 @@ pub struct Evaluation {
     pub create_time: i64,
     #[serde(rename = "ModifyTime", deserialize_with = "null_default", skip_serializing_if = "is_default")]
     pub modify_time: i64,
+    /// By group that could not be placed, what keeps each client out now, the nearest first; only where `clients=true` asks for it.
+    /// Ours: the field's clients never see it.
+    #[serde(rename = "Clients", skip_serializing_if = "is_default")]
+    pub clients: Option<BTreeMap<String, Vec<ClientVerdict>>>,
+}
+
+/// The first check that keeps one client from taking one more allocation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientVerdict {
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    #[serde(rename = "NodeName")]
+    pub node_name: String,
+    #[serde(rename = "Datacenter")]
+    pub datacenter: String,
+    /// `ready`, `pool`, `datacenter`, `constraints` or `resources`, in the order in which they are looked at; empty: none fails.
+    #[serde(rename = "Fails")]
+    pub fails: String,
+    /// What the client has instead, the rule that it breaks, or the resource that is short.
+    #[serde(rename = "Reason")]
+    pub reason: String,
+    /// MHz or MB of a resource that is short; zeros for others.
+    #[serde(rename = "Asked")]
+    pub asked: i64,
+    #[serde(rename = "Free")]
+    pub free: i64,
+    #[serde(rename = "Total")]
+    pub total: i64,
 }
 
 /// `EvaluationStub` on the wire.

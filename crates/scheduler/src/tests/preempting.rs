@@ -8,7 +8,7 @@ use tarpan_state::{Command, SchedulerConfig};
 use tarpan_testkit::{jobs, nodes};
 
 use crate::harness::Harness;
-use crate::what_would_fit;
+use crate::{verdicts, what_would_fit};
 
 fn filler(id: &str, priority: i64, count: i64, memory: i64) -> tarpan_model::Job {
     let mut job = jobs::batch(id, count);
@@ -75,6 +75,43 @@ fn a_held_port_is_freed() {
     agent.group[0] place node-0 http=5000
     low.group[0] preempt node-0
     deployment group total 1: Deployment is running
+    ");
+}
+
+#[test]
+fn says_why_not_there() {
+    let mut cluster = Harness::new(2);
+    let mut bare = nodes::ready(5);
+    bare.drivers.clear();
+    bare.attributes.remove("driver.mock");
+    cluster.add(bare);
+    let mut away = nodes::ready(6);
+    away.datacenter = "elsewhere".into();
+    cluster.add(away);
+    let mut closed = nodes::ready(7);
+    closed.eligibility = tarpan_model::Eligibility::Ineligible;
+    cluster.add(closed);
+    let said = |memory_mb: i64| {
+        let mut job = jobs::service("web", 1);
+        jobs::resources_mut(&mut job).memory_mb = Some(memory_mb);
+        job.datacenters = Some(vec!["dc1".to_owned()]);
+        let group = job.groups()[0].name().to_owned();
+        let all = verdicts(&cluster.state, &Arc::new(job), &group);
+        all.iter().map(|v| format!("{:?} {} {:?}", v.fails, v.reason, v.amounts)).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(said(40), @r"
+    None  [0, 0, 0]
+    None  [0, 0, 0]
+    Some(Constraints) missing drivers [0, 0, 0]
+    Some(Datacenter) elsewhere [0, 0, 0]
+    Some(Ready) ineligible [0, 0, 0]
+    ");
+    assert_snapshot!(said(40_000), @r"
+    Some(Resources) memory [40000, 8192, 8192]
+    Some(Resources) memory [40000, 8192, 8192]
+    Some(Constraints) missing drivers [0, 0, 0]
+    Some(Datacenter) elsewhere [0, 0, 0]
+    Some(Ready) ineligible [0, 0, 0]
     ");
 }
 

@@ -64,7 +64,16 @@ async fn what_does_not_fit_says_why() {
     api.run(large).await;
     let evals = api.get("/v1/job/large/evaluations").await.ok().json();
     let blocked = evals.as_array().expect("a list").iter().find(|e| e["Status"] == "blocked");
-    assert!(blocked.is_some(), "{evals}");
+    let id = blocked.and_then(|e| e["ID"].as_str()).unwrap_or_else(|| panic!("a blocked evaluation: {evals}"));
+    let eval = api.get(&format!("/v1/evaluation/{id}")).await.ok().json();
+    assert_eq!(eval.get("Clients"), None, "the field's answer has no such key");
+    let eval = api.get(&format!("/v1/evaluation/{id}?clients=true")).await.ok().json();
+    let client = &eval["Clients"]["g"][0];
+    assert_eq!(
+        (&client["Fails"], &client["Reason"], &client["Asked"]),
+        (&json!("resources"), &json!("memory"), &json!(999_999))
+    );
+    assert_eq!(client["Free"], client["Total"], "nothing runs there: {client}");
 }
 
 #[tokio::test]
