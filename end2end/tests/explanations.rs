@@ -51,6 +51,11 @@ fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()
     let evals = agent.get("/v1/job/wanting/evaluations")?;
     let said = evals.to_string();
     ensure!(said.contains("DimensionExhausted") && said.contains("\"blocked\""), "{said}");
+    let blocked = evals.as_array().into_iter().flatten().find(|e| e["Status"] == "blocked");
+    let id = blocked.and_then(|e| e["ID"].as_str()).context("a blocked evaluation")?;
+    let by_client = agent.ok(&["eval", "status", "-clients", id])?;
+    let line = by_client.lines().find(|l| l.contains("resources")).with_context(|| by_client.clone())?;
+    ensure!(line.contains("memory") && line.contains("512"), "the client's own line: {line}");
 
     agent.ok(&["job", "stop", "-purge", "filler"])?;
     agent.wait_alloc("wanting", "running")?;

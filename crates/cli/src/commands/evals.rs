@@ -1,6 +1,6 @@
 //! `eval list`, `eval status`.
 
-use tarpan_api::wire::Evaluation;
+use tarpan_api::wire::{ClientVerdict, Evaluation};
 use tarpan_api::{Client, Query};
 use tarpan_model::time::UnixNanos;
 
@@ -21,6 +21,9 @@ pub struct EvalStatus {
     /// Print whole ids and all counts.
     #[arg(long)]
     pub verbose: bool,
+    /// Of what could not be placed, print client by client which check keeps it out now.
+    #[arg(long)]
+    pub clients: bool,
     #[arg(long, hide = true)]
     pub ui: bool,
     pub args: Vec<String>,
@@ -57,14 +60,20 @@ impl EvalStatus {
             return monitor::evaluation(&client, &found.id, &options).await;
         }
         if self.format.asked() {
-            let path = query.on(&format!("/v1/evaluation/{}", found.id));
+            let path = self.asked(&query).on(&format!("/v1/evaluation/{}", found.id));
             return self.format.print_path(&client, &path, "Error querying evaluation").await;
         }
-        let full = client.evaluation(&query, &found.id, true).await.doing("Error querying evaluation")?.value;
+        let full =
+            client.evaluation(&self.asked(&query), &found.id, true).await.doing("Error querying evaluation")?.value;
         println!("{}", self.text(&client, &query, &full).await?.trim_end());
         let page = format!("/ui/evaluations?currentEval={}", full.id);
         output::hint("View evaluation details", &self.client.address(), &page);
         Ok(0)
+    }
+
+    /// The query, with what only the evaluation itself is asked for.
+    fn asked(&self, query: &Query) -> Query {
+        if self.clients { query.clone().with("clients", true) } else { query.clone() }
     }
 
     async fn text(&self, client: &Client, query: &Query, e: &Evaluation) -> Result<String, Fail> {
@@ -109,11 +118,33 @@ impl EvalStatus {
                 out.push_str(&format!("\nEvaluation {blocked:?} waiting for additional capacity to place remainder\n"));
             }
         }
+        for (group, clients) in e.clients.iter().flatten() {
+            out.push_str(&format!("{}{}\n", title(&format!("Clients of Group {group:?}")), verdicts(clients)));
+        }
         if !e.missing_non_node_resources.is_empty() {
             out.push_str(&format!("{}{}\n", title("Missing Resources"), e.missing_non_node_resources.join("\n")));
         }
         Ok(out)
     }
+}
+
+/// A line a client, the nearest first.
+fn verdicts(clients: &[ClientVerdict]) -> String {
+    let mut table = Table::new(["Client", "Datacenter", "Fails", "Reason", "Asked", "Free", "Total"]);
+    for client in clients {
+        let amount = |n: i64| if client.asked > 0 { n.to_string() } else { "-".to_owned() };
+        let or_none = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
+        table.row([
+            client.node_name.clone(),
+            client.datacenter.clone(),
+            or_none(&client.fails),
+            or_none(&client.reason),
+            amount(client.asked),
+            amount(client.free),
+            amount(client.total),
+        ]);
+    }
+    table.render()
 }
 
 fn heading(e: &Evaluation, verbose: bool, now: UnixNanos) -> String {
