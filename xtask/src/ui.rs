@@ -227,10 +227,7 @@ fn bind(wasm: &Path, name: &str, out: &Path, release: bool) -> Result<()> {
 /// Reads a module; for release without names, and without what is never called.
 fn lean(wasm: &Path, release: bool) -> Result<walrus::Module> {
     let mut config = walrus::ModuleConfig::new();
-    config
-        .strict_validate(false)
-        .generate_name_section(!release || std::env::var_os("KEEPN").is_some())
-        .generate_producers_section(!release);
+    config.strict_validate(false).generate_name_section(!release).generate_producers_section(!release);
     let bytes = fs::read(wasm).with_context(|| format!("reading {}", wasm.display()))?;
     let mut module = config.parse(&bytes).map_err(|e| anyhow!("reading {}: {e:#}", wasm.display()))?;
     if release {

@@ -113,7 +113,7 @@ fn cluster() -> Resource<Cluster> {
             async move {
                 let Some(client) = client else { return Cluster::default() };
                 let read = async |path| client.get::<Value>(path).await.ok().map(|a| a.value);
-                if region.with_value(String::is_empty) {
+                if region.try_with_value(String::is_empty) == Some(true) {
                     let regions = read("/v1/regions").await.unwrap_or_default();
                     let name = regions[0].as_str().unwrap_or("global").to_owned();
                     region.try_update_value(|r| *r = name);
