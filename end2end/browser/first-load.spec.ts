@@ -22,10 +22,14 @@ test('the first page is light', async ({ page, context, request }) => {
   await network.send('Network.enable');
   const names = new Map<string, string>();
   const sizes = new Map<string, number>();
-  network.on('Network.responseReceived', ({ requestId, response }) => names.set(requestId, new URL(response.url).pathname));
+  network.on('Network.responseReceived', ({ requestId, response }) => {
+    const { pathname, search } = new URL(response.url);
+    names.set(requestId, pathname + search);
+  });
   network.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
     const name = names.get(requestId) ?? requestId;
-    sizes.set(name, (sizes.get(name) ?? 0) + encodedDataLength);
+    // What is read again was changed by the cluster meanwhile: that is no part of a first load.
+    if (!sizes.has(name)) sizes.set(name, encodedDataLength);
   });
   await page.goto('/ui/jobs');
   await live(page);
