@@ -149,30 +149,7 @@ pub fn dialog(open: RwSignal<bool>) -> AnyView {
         }
         event.prevent_default();
     };
-    let rows = move || {
-        let mut head = "";
-        let mut rows = Vec::new();
-        for (i, item) in items.get().into_iter().enumerate() {
-            if item.head != head {
-                head = item.head;
-                rows.push(view! { <li class="head" role="presentation">{head}</li> }.into_any());
-            }
-            let class = move || if at.get() == i { "item is-on" } else { "item" };
-            let href = item.href.clone();
-            let row = view! {
-                <li role="presentation"><a class=class id=format!("palette-{i}") href=item.href role="option" aria-selected=move || (at.get() == i).to_string()
-                    on:click=move |e| { e.prevent_default(); go(href.clone()); }>
-                    {icon(item.icon)}<span class="cut">{item.text}</span>" "<span class="where cut">{item.place}</span>
-                </a></li>
-            };
-            rows.push(row.into_any());
-        }
-        if rows.is_empty() {
-            view! { <li class="head">{texts.nothing_found}</li> }.into_any()
-        } else {
-            rows.collect_view().into_any()
-        }
-    };
+    let rows = move || lines(texts, items.get(), at, go);
     view! {
         <dialog node_ref=node class="modal top" aria-label=texts.search_or_run on:close=move |_| open.set(false)
             on:click=move |e| if e.target() == e.current_target() { open.set(false) }>
@@ -190,6 +167,37 @@ pub fn dialog(open: RwSignal<bool>) -> AnyView {
         </dialog>
     }
     .into_any()
+}
+
+/// The lines below the field, each kind under its head; the one at `at` is chosen.
+fn lines(
+    texts: &'static Texts,
+    items: Vec<Item>,
+    at: RwSignal<usize>,
+    go: impl Fn(String) + Copy + Send + Sync + 'static,
+) -> AnyView {
+    let mut head = "";
+    let mut rows = Vec::new();
+    for (i, item) in items.into_iter().enumerate() {
+        if item.head != head {
+            head = item.head;
+            rows.push(view! { <li class="head" role="presentation">{head}</li> }.into_any());
+        }
+        let class = move || if at.get() == i { "item is-on" } else { "item" };
+        let href = item.href.clone();
+        let row = view! {
+            <li role="presentation"><a class=class id=format!("palette-{i}") href=item.href role="option" aria-selected=move || (at.get() == i).to_string()
+                on:click=move |e| { e.prevent_default(); go(href.clone()); }>
+                {icon(item.icon)}<span class="cut">{item.text}</span>" "<span class="where cut">{item.place}</span>
+            </a></li>
+        };
+        rows.push(row.into_any());
+    }
+    if rows.is_empty() {
+        view! { <li class="head">{texts.nothing_found}</li> }.into_any()
+    } else {
+        rows.collect_view().into_any()
+    }
 }
 
 /// Ctrl or ⌘ K opens, from anywhere.

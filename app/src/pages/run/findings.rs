@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::Draft;
-use crate::lang::{Texts, fill, t};
+use crate::lang::{self, Texts, fill, t};
 use crate::parts::editor::Handle;
 use crate::parts::{icon, shape};
 use crate::status::Kind;
@@ -11,16 +11,15 @@ use crate::web::Problem;
 
 /// `1 error`, `2 warnings`.
 pub fn counted(t: &Texts, problems: &[Problem]) -> Vec<(Kind, String)> {
-    let count = |severity: &str| problems.iter().filter(|p| p.severity == severity).count();
-    let say = |n: usize, one: &str, many: &str| fill(if n == 1 { one } else { many }, &[&n.to_string()]);
+    let count = |severity: &str| problems.iter().filter(|p| p.severity == severity).count() as u64;
     let mut said = Vec::new();
     match count("error") {
         0 => {}
-        n => said.push((Kind::Failed, say(n, t.one_error, t.n_errors))),
+        n => said.push((Kind::Failed, lang::counted(t.one_error, t.n_errors, n))),
     }
     match count("warning") {
         0 => {}
-        n => said.push((Kind::Degraded, say(n, t.one_warning, t.n_warnings))),
+        n => said.push((Kind::Degraded, lang::counted(t.one_warning, t.n_warnings, n))),
     }
     said
 }
