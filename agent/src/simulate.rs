@@ -168,6 +168,7 @@ fn update(alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
         client_description: Arc::from(if running { "Tasks are running" } else { "All tasks have completed" }),
         task_states: Arc::new(tasks),
         healthy: (running && alloc.deployment_id.is_some()).then_some(true),
+        health_of: None,
         network_status: None,
         modify_time: now,
     }

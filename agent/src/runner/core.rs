@@ -42,8 +42,11 @@ pub enum Input {
     },
     /// The directory will be removed: nothing may go on, poststop tasks included.
     Destroy,
-    /// A newer version of its job, in place.
-    Update(Box<Plan>),
+    /// A newer row, with its job's newer version in place. `new_deployment` wants a verdict of its own.
+    Update {
+        plan: Box<Plan>,
+        new_deployment: bool,
+    },
     Checks(Checks),
     /// Every task again, also those that ended (a person's wish).
     RestartAll(TaskEvent),
@@ -190,7 +193,7 @@ impl AllocCore {
                 self.end(Cause::Asked, no_shutdown_delay, now, &mut effects);
             }
             Input::Destroy => self.destroy(now, &mut effects),
-            Input::Update(plan) => self.update(*plan, now),
+            Input::Update { plan, new_deployment } => self.update(*plan, new_deployment, now),
             Input::Checks(checks) => self.checks = checks,
             Input::RestartAll(event) => self.restart_all(&event, now, &mut effects),
             Input::Tick => self.tick(now, &mut effects),
@@ -236,23 +239,21 @@ impl AllocCore {
         }
     }
 
-    fn update(&mut self, plan: Plan, now: UnixNanos) {
+    fn update(&mut self, plan: Plan, new_deployment: bool, now: UnixNanos) {
         for core in &mut self.tasks {
             if let Some(settings) = plan.tasks.iter().find(|s| s.name == core.settings.name) {
                 core.update(settings.clone());
             }
         }
-        // Any update while health is undecided starts the watch anew; a new deployment asks again.
-        if self.health.is_some() || (plan.health.is_some() && self.healthy.is_none()) {
-            self.health = plan.health.map(|rules| Watch::new(rules, now));
+        if new_deployment {
+            self.healthy = None;
+        }
+        // Any update while health is undecided starts the watch anew. It looks at what runs already before this step ends:
+        // nothing else may happen to a task that goes on as it was.
+        if self.healthy.is_none() {
+            self.health = plan.health.filter(|_| !self.ending()).map(|rules| Watch::new(rules, now));
         }
         self.plan = plan;
-    }
-
-    /// A new deployment wants a verdict of its own.
-    pub fn forget_health(&mut self, now: UnixNanos) {
-        self.healthy = None;
-        self.health = self.plan.health.map(|rules| Watch::new(rules, now));
     }
 
     fn restart_all(&mut self, event: &TaskEvent, now: UnixNanos, effects: &mut Vec<Effect>) {

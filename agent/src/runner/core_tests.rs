@@ -194,6 +194,63 @@ fn health_is_told_after_min_healthy_time() {
     assert_eq!(healthy(&play), Some(true));
 }
 
+/// The allocation's row again, with the rules of a job version.
+fn in_place(checks: bool, new_deployment: bool) -> Input {
+    let plan = Plan { health: healthy_rules(checks), ..plan(vec![settings("a", Hook::Main)]) };
+    Input::Update { plan: Box::new(plan), new_deployment }
+}
+
+#[test]
+fn a_new_deployment_in_place_gets_its_verdict_of_what_runs_already() {
+    let healthy = |p: &Play| p.core.report(UnixNanos::ZERO).healthy;
+    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) });
+    play.at(10).at(500);
+    play.input(in_place(true, true));
+    assert_eq!(healthy(&play), None, "what an earlier deployment thought is no answer");
+    assert_eq!(play.core.wake_at(), Some(UnixNanos::from_secs(610)), "nothing else would wake it");
+    play.at(509);
+    assert_eq!(healthy(&play), None);
+    play.at(510);
+    assert_eq!(healthy(&play), Some(true));
+    assert_eq!(play.events("a"), "Received, Started");
+    // Another row of the same deployment, as promotion writes it, asks nothing again.
+    play.at(520).input(in_place(true, false));
+    assert_eq!((healthy(&play), play.core.wake_at()), (Some(true), None));
+}
+
+#[test]
+fn a_new_deployment_in_place_still_counts_checks_and_restarts() {
+    let healthy = |p: &Play| p.core.report(UnixNanos::ZERO).healthy;
+    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) });
+    play.at(10).at(500);
+    play.input(Input::Checks(Checks::Failing(vec!["web".to_owned()]))).input(in_place(true, true));
+    play.at(510);
+    assert_eq!(healthy(&play), None, "its checks do not pass");
+    play.input(Input::Checks(Checks::Passing)).at(519);
+    assert_eq!(healthy(&play), None);
+    play.at(520);
+    assert_eq!(healthy(&play), Some(true));
+
+    let mut broken = Play::new(Plan { health: healthy_rules(false), ..plan(vec![settings("a", Hook::Main)]) });
+    broken.at(10).at(500).input(in_place(false, true)).exit("a", 1);
+    assert_eq!(healthy(&broken), Some(false));
+}
+
+#[test]
+fn an_agent_that_restarts_during_a_new_deployment_goes_on_watching() {
+    let plan = || Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) };
+    let mut play = Play::new(plan());
+    play.at(10).at(500).input(in_place(true, true));
+    let report = play.core.report(UnixNanos::from_secs(601));
+    let now = UnixNanos::from_secs(700);
+    let mut core = AllocCore::restored(plan(), &report.tasks, report.healthy, now);
+    core.step(Input::Task(0, In::Recovered), now);
+    core.step(Input::Ready, now);
+    assert_eq!(core.wake_at(), Some(UnixNanos::from_secs(710)));
+    core.step(Input::Tick, UnixNanos::from_secs(710));
+    assert_eq!(core.report(UnixNanos::from_secs(710)).healthy, Some(true));
+}
+
 #[test]
 fn failing_checks_and_dead_tasks_are_unhealthy() {
     let plan = || Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) };

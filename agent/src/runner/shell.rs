@@ -639,11 +639,9 @@ impl Shell {
             return;
         }
         let now = crate::now();
-        let plan = plan(&self.context, &self.alloc, now);
-        self.step(Input::Update(Box::new(plan))).await;
-        if old.deployment_id != self.alloc.deployment_id {
-            self.core.forget_health(now);
-        }
+        let plan = Box::new(plan(&self.context, &self.alloc, now));
+        let new_deployment = old.deployment_id != self.alloc.deployment_id;
+        self.step(Input::Update { plan, new_deployment }).await;
         if self.alloc.server_terminal() {
             let no_shutdown_delay = self.alloc.transition.no_shutdown_delay == Some(true);
             self.step(Input::Stop { no_shutdown_delay }).await;
@@ -668,6 +666,8 @@ impl Shell {
             |old: Vec<String>, new: &[String]| old.into_iter().filter(|id| !new.contains(id)).collect::<Vec<_>>();
         self.context.outbox.deregister(gone(old, &self.group_services));
         self.set_checks(None);
+        // What the old checks said last must not count when the new version has none.
+        self.send(Input::Checks(super::health::Checks::None));
         for index in 0..self.tasks.len() {
             if self.core.tasks()[index].running() {
                 let old = std::mem::take(&mut self.tasks[index].services);
@@ -748,6 +748,7 @@ impl Shell {
             client_description: Arc::from(report.description),
             task_states: Arc::new(report.tasks.clone()),
             healthy: report.healthy,
+            health_of: report.healthy.map(|_| self.alloc.deployment_id.unwrap_or_default()),
             network_status: None,
             modify_time: now,
         };

@@ -80,10 +80,12 @@ impl Outbox {
     pub fn report(&self, update: AllocUpdate, urgent: bool) {
         let within = if urgent { self.batching.urgent } else { self.batching.typical };
         self.change(within, |w| {
-            let healthy = w.updates.get(&update.id).and_then(|old| old.healthy);
-            let id = update.id;
+            let (id, older) = (update.id, w.updates.remove(&update.id));
             let slot = w.updates.entry(id).insert_entry(update).into_mut();
-            slot.healthy = slot.healthy.or(healthy);
+            // A verdict that still waits goes along; of an earlier deployment the servers know what to think.
+            if let Some(older) = older.filter(|_| slot.healthy.is_none()) {
+                (slot.healthy, slot.health_of) = (older.healthy, older.health_of);
+            }
         });
     }
 
@@ -200,6 +202,7 @@ mod tests {
             client_description: Arc::from(""),
             task_states: Arc::default(),
             healthy: None,
+            health_of: None,
             network_status: None,
             modify_time: UnixNanos::ZERO,
         }

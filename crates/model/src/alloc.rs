@@ -276,6 +276,9 @@ pub struct AllocUpdate {
     /// Health as watched by the node for a deployment; `None`: nothing new.
     #[serde(default)]
     pub healthy: Option<bool>,
+    /// The deployment that `healthy` was watched for, nil outside of any; `None`: the agent does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_of: Option<DeploymentId>,
     #[serde(default)]
     pub network_status: Option<Arc<NetworkStatus>>,
     pub modify_time: UnixNanos,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tarpan_model::ids::{CountingIds, EvalId, IdSource, NamespacedId};
+use tarpan_model::alloc::AllocUpdate;
+use tarpan_model::ids::{CountingIds, DeploymentId, EvalId, IdSource, NamespacedId};
 use tarpan_model::plan::{AllocStop, PlanResult};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, EvalStatus, Evaluation, Job, NodeStatus, Plan};
@@ -348,4 +349,32 @@ fn a_repeated_command_answers_as_before_and_a_refused_one_harms_nobody() {
     assert_eq!(events.last().unwrap().kind, "NodeRegistration");
     let mut restored = State::restore(&world.state.snapshot()).unwrap();
     assert_eq!(restored.apply(52, &batch), first, "a restored server remembers too");
+}
+
+#[test]
+fn health_watched_for_one_deployment_is_not_that_of_the_next() {
+    let mut world = World::new();
+    world.register(with_memory(64));
+    let row = world.place("web", 1).remove(0);
+    let (first, second) = (DeploymentId(world.ids.next_uuid()), DeploymentId(world.ids.next_uuid()));
+    let move_to = |world: &mut World, deployment| {
+        let mut plan = Plan::new(EvalId(world.ids.next_uuid()), key("web"), 50, world.state.index());
+        let moved = Allocation { deployment_id: Some(deployment), deployment_status: None, ..row.clone() };
+        plan.placements.insert(row.node_id, vec![moved]);
+        world.plan(plan);
+    };
+    let report = |world: &mut World, health_of| {
+        let update =
+            AllocUpdate { healthy: Some(true), health_of, ..allocs::report(&row, ClientStatus::Running, at(2)) };
+        world.apply(Command::UpdateAllocs { updates: vec![update], evals: Vec::new(), now: at(2) });
+        world.state.alloc(row.id).expect("there").deployment_status.and_then(|s| s.healthy)
+    };
+    move_to(&mut world, first);
+    assert_eq!(report(&mut world, Some(first)), Some(true));
+    move_to(&mut world, second);
+    assert_eq!(report(&mut world, Some(first)), None, "that was on its way while the row changed");
+    assert_eq!(report(&mut world, Some(DeploymentId::NIL)), None, "of a time without any deployment");
+    assert_eq!(report(&mut world, Some(second)), Some(true));
+    move_to(&mut world, first);
+    assert_eq!(report(&mut world, None), Some(true), "agents of earlier releases do not say");
 }

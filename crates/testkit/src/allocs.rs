@@ -104,6 +104,7 @@ pub fn report(alloc: &Allocation, status: ClientStatus, now: UnixNanos) -> Alloc
         }),
         task_states: Arc::new(alloc.resources.tasks.keys().map(|t| (Arc::from(t.as_str()), state(failed))).collect()),
         healthy: None,
+        health_of: None,
         network_status: None,
         modify_time: now,
     }

@@ -70,6 +70,54 @@ fn a_change_rolls_out_one_by_one() {
     assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"nothing to do");
 }
 
+/// A change that running allocations take up as they are.
+fn other_kill_timeout(job: &Job) -> Job {
+    let mut job = job.clone();
+    let tasks = jobs::group_mut(&mut job).tasks.as_mut().expect("tasks");
+    tasks[0].kill_timeout = Some(tarpan_model::Dur::from_secs(7));
+    job
+}
+
+#[test]
+fn an_update_in_place_asks_for_health_again_and_is_done_when_all_are_well() {
+    let mut cluster = Harness::new(1);
+    let job = jobs::service("web", 2);
+    settled(&mut cluster, &job);
+    let first = cluster.state.latest_deployment(&job.key()).expect("a deployment").id;
+    assert_snapshot!(cluster.run(&other_kill_timeout(&job)), @r"
+    web.group[0] update in place node-0
+    web.group[1] update in place node-0
+    deployment group total 2: Deployment is running
+    ");
+    let deployment = cluster.state.latest_deployment(&job.key()).expect("a deployment").clone();
+    assert!(deployment.active() && deployment.id != first);
+    for alloc in cluster.live(&job.key()) {
+        assert_eq!((alloc.deployment_id, alloc.deployment_status), (Some(deployment.id), None));
+    }
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"nothing to do");
+    cluster.all_running(&job.key());
+    let group = &cluster.state.deployment(deployment.id).expect("there").groups["group"];
+    assert_eq!((group.desired_total, group.healthy_allocs), (2, 2));
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"deployment successful: Deployment completed successfully");
+}
+
+#[test]
+fn scaling_up_takes_the_running_ones_along() {
+    let mut cluster = Harness::new(1);
+    let job = jobs::service("web", 2);
+    settled(&mut cluster, &job);
+    let mut more = job.clone();
+    jobs::group_mut(&mut more).count = Some(3);
+    assert_snapshot!(cluster.run(&more), @r"
+    web.group[0] update in place node-0
+    web.group[1] update in place node-0
+    web.group[2] place node-0
+    deployment group total 3: Deployment is running
+    ");
+    cluster.all_running(&job.key());
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"deployment successful: Deployment completed successfully");
+}
+
 #[test]
 fn an_unhealthy_allocation_holds_the_rollout() {
     let mut cluster = Harness::new(1);

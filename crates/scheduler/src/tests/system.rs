@@ -33,6 +33,29 @@ fn runs_on_every_node_and_on_those_that_join() {
 }
 
 #[test]
+fn an_update_in_place_is_a_rollout_of_its_own() {
+    let mut cluster = Harness::new(2);
+    let mut job = jobs::system("agent");
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    let tasks = jobs::group_mut(&mut job).tasks.as_mut().expect("tasks");
+    tasks[0].kill_timeout = Some(tarpan_model::Dur::from_secs(7));
+    assert_snapshot!(cluster.run(&job), @r"
+    agent.group[0] update in place node-0
+    agent.group[0] update in place node-1
+    deployment group total 2: Deployment is running
+    ");
+    let deployment = cluster.state.latest_deployment(&job.key()).expect("a deployment").id;
+    for alloc in cluster.live(&job.key()) {
+        assert_eq!((alloc.deployment_id, alloc.deployment_status), (Some(deployment), None));
+    }
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"nothing to do");
+    cluster.all_running(&job.key());
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::DeploymentWatcher), @"deployment successful: Deployment completed successfully");
+}
+
+#[test]
 fn a_change_rolls_out_node_by_node() {
     let mut cluster = Harness::new(3);
     let mut job = jobs::system("agent");

@@ -76,9 +76,13 @@ fn synced(txn: &mut Txn<'_>, alloc: &Allocation) {
     txn.put_node_row(node);
 }
 
-/// The new health, when the report says something new of it.
+/// The new health, when the report says something new of it. A verdict for an earlier deployment, on its way while the
+/// allocation was updated in place, is none for this one.
 fn changed_health(old: &Allocation, update: &AllocUpdate, index: u64) -> Option<AllocDeploymentStatus> {
     let healthy = update.healthy?;
+    if update.health_of.is_some_and(|id| id != old.deployment_id.unwrap_or_default()) {
+        return None;
+    }
     let known = old.deployment_status.unwrap_or_default();
     (known.healthy != Some(healthy)).then_some(AllocDeploymentStatus {
         healthy: Some(healthy),
