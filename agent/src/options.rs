@@ -53,14 +53,8 @@ pub struct Options {
     pub node_max_allocs: i64,
     pub default_ineligible: bool,
     pub disable_remote_exec: bool,
-    /// Source directory to directory in the task, for drivers with a root of their own; empty: the field's list.
-    pub chroot_env: BTreeMap<String, String>,
     /// Empty: `nomad.slice` (cgroup v2), `/nomad` (v1).
     pub cgroup_parent: String,
-    pub bridge_network_name: String,
-    pub bridge_network_subnet: String,
-    /// Bind `default` host network ports to the wildcard address as well.
-    pub bind_wildcard_default_host_network: bool,
     pub gc: GcOptions,
     pub template: TemplateOptions,
     pub artifact: ArtifactLimits,
@@ -78,9 +72,6 @@ pub struct Options {
     pub options: BTreeMap<String, String>,
     /// Version shown in `tarpan.version`; `nomad.version` is the release whose surface this speaks.
     pub version: String,
-    /// Directories searched for CNI plugins, colon separated.
-    pub cni_path: String,
-    pub cni_config_dir: PathBuf,
 }
 
 impl Default for Options {
@@ -113,11 +104,7 @@ impl Default for Options {
             node_max_allocs: 0,
             default_ineligible: false,
             disable_remote_exec: false,
-            chroot_env: BTreeMap::new(),
             cgroup_parent: String::new(),
-            bridge_network_name: "nomad".to_owned(),
-            bridge_network_subnet: "172.26.64.0/20".to_owned(),
-            bind_wildcard_default_host_network: true,
             gc: GcOptions::default(),
             template: TemplateOptions::default(),
             artifact: ArtifactLimits::default(),
@@ -128,8 +115,6 @@ impl Default for Options {
             dev: false,
             options: BTreeMap::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            cni_path: "/opt/cni/bin:/usr/libexec/cni".to_owned(),
-            cni_config_dir: PathBuf::from("/opt/cni/config"),
         }
     }
 }

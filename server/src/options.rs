@@ -22,8 +22,6 @@ pub struct Options {
     pub http_advertise: String,
     /// How many servers wait for each other before the first election. 1: elects itself at once.
     pub bootstrap_expect: usize,
-    /// `host:port` of servers to join.
-    pub retry_join: Vec<String>,
     /// Least time between a node's heartbeats; grows with the number of nodes.
     pub heartbeat_ttl: Duration,
     /// How much longer than its heartbeat interval a node may stay silent.
@@ -40,6 +38,10 @@ pub struct Options {
     pub node_gc_threshold: Duration,
     /// Events kept for subscribers that resume.
     pub event_buffer_size: usize,
+    /// Allocations that one job may ask for; 0: no bound.
+    pub job_max_count: u64,
+    /// Bytes of source text kept with a version; 0: none is kept.
+    pub job_max_source_size: u64,
 }
 
 impl Default for Options {
@@ -54,7 +56,6 @@ impl Default for Options {
             rpc_advertise: String::new(),
             http_advertise: String::new(),
             bootstrap_expect: 1,
-            retry_join: Vec::new(),
             heartbeat_ttl: Duration::from_secs(10),
             heartbeat_grace: Duration::from_secs(10),
             failover_heartbeat_ttl: Duration::from_secs(300),
@@ -66,6 +67,8 @@ impl Default for Options {
             deployment_gc_threshold: HOUR,
             node_gc_threshold: 24 * HOUR,
             event_buffer_size: 16_384,
+            job_max_count: 50_000,
+            job_max_source_size: 1_000_000,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The typed form of a merged configuration: what the roles are started from.
 //!
-//! Only keys with an effect are fields; [`crate::schema`] knows the others. Fields are `Option` where the default depends on
+//! Only keys with an effect are fields; [`crate::schema`] knows the others and what becomes of them. Fields are `Option` where the default depends on
 //! something else.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,6 @@ pub struct AgentConfig {
     /// `None`: the host's name.
     pub name: Option<String>,
     pub data_dir: Option<PathBuf>,
-    pub plugin_dir: Option<PathBuf>,
     pub log_level: String,
     pub log_json: bool,
     pub log_include_location: bool,
@@ -29,19 +28,13 @@ pub struct AgentConfig {
     pub log_rotate_max_files: Option<u64>,
     /// May be a template.
     pub bind_addr: String,
-    pub enable_debug: bool,
-    pub leave_on_interrupt: bool,
-    pub leave_on_terminate: bool,
     pub ports: Ports,
     pub addresses: Addresses,
     pub advertise: Addresses,
     pub server: ServerConfig,
     pub client: ClientConfig,
-    pub acl: AclConfig,
-    pub tls: TlsConfig,
     pub ui: UiConfig,
     pub limits: LimitsConfig,
-    pub telemetry: TelemetryConfig,
     pub plugin: BTreeMap<String, PluginConfig>,
     pub http_api_response_headers: BTreeMap<String, String>,
     /// Set by `-dev`, by no file.
@@ -56,7 +49,6 @@ impl Default for AgentConfig {
             datacenter: "dc1".to_owned(),
             name: None,
             data_dir: None,
-            plugin_dir: None,
             log_level: "INFO".to_owned(),
             log_json: false,
             log_include_location: false,
@@ -65,19 +57,13 @@ impl Default for AgentConfig {
             log_rotate_bytes: None,
             log_rotate_max_files: None,
             bind_addr: "0.0.0.0".to_owned(),
-            enable_debug: false,
-            leave_on_interrupt: false,
-            leave_on_terminate: false,
             ports: Ports::default(),
             addresses: Addresses::default(),
             advertise: Addresses::default(),
             server: ServerConfig::default(),
             client: ClientConfig::default(),
-            acl: AclConfig::default(),
-            tls: TlsConfig::default(),
             ui: UiConfig::default(),
             limits: LimitsConfig::default(),
-            telemetry: TelemetryConfig::default(),
             plugin: BTreeMap::new(),
             http_api_response_headers: BTreeMap::new(),
             dev: false,
@@ -112,12 +98,11 @@ pub struct LogRotation {
 pub struct Ports {
     pub http: u16,
     pub rpc: u16,
-    pub serf: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Ports { http: 4646, rpc: 4647, serf: 4648 }
+        Ports { http: 4646, rpc: 4647 }
     }
 }
 
@@ -127,7 +112,6 @@ impl Default for Ports {
 pub struct Addresses {
     pub http: Option<String>,
     pub rpc: Option<String>,
-    pub serf: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,9 +131,9 @@ pub struct ServerConfig {
     pub batch_eval_gc_threshold: Dur,
     pub deployment_gc_threshold: Dur,
     pub event_buffer_size: Option<usize>,
-    pub start_join: Vec<String>,
-    pub retry_join: Vec<String>,
-    pub server_join: ServerJoin,
+    /// Allocations that one job may ask for; 0: no bound.
+    pub job_max_count: u64,
+    pub job_max_source_size: String,
 }
 
 impl Default for ServerConfig {
@@ -170,21 +154,9 @@ impl Default for ServerConfig {
             batch_eval_gc_threshold: hours(24),
             deployment_gc_threshold: hours(1),
             event_buffer_size: None,
-            start_join: Vec::new(),
-            retry_join: Vec::new(),
-            server_join: ServerJoin::default(),
+            job_max_count: 50_000,
+            job_max_source_size: "1MB".to_owned(),
         }
-    }
-}
-
-impl ServerConfig {
-    /// Every address that is to be joined, wherever it was written.
-    pub fn joins(&self) -> Vec<String> {
-        let mut all = self.server_join.retry_join.clone();
-        for list in [&self.server_join.start_join, &self.retry_join, &self.start_join] {
-            all.extend(list.iter().filter(|a| !all.contains(a)).cloned().collect::<Vec<_>>());
-        }
-        all
     }
 }
 
@@ -193,8 +165,6 @@ impl ServerConfig {
 pub struct ServerJoin {
     pub start_join: Vec<String>,
     pub retry_join: Vec<String>,
-    pub retry_max: u64,
-    pub retry_interval: Option<Dur>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -209,7 +179,6 @@ pub struct ClientConfig {
     pub node_pool: String,
     pub options: BTreeMap<String, String>,
     pub meta: BTreeMap<String, String>,
-    pub chroot_env: BTreeMap<String, String>,
     /// May be a template.
     pub network_interface: Option<String>,
     pub preferred_address_family: String,
@@ -231,11 +200,6 @@ pub struct ClientConfig {
     pub disable_remote_exec: bool,
     pub host_volume: BTreeMap<String, HostVolume>,
     pub host_network: BTreeMap<String, HostNetwork>,
-    pub cni_path: Option<String>,
-    pub cni_config_dir: Option<PathBuf>,
-    pub bridge_network_name: Option<String>,
-    pub bridge_network_subnet: Option<String>,
-    pub bind_wildcard_default_host_network: bool,
     pub cgroup_parent: String,
     pub node_max_allocs: i64,
     pub default_ineligible: bool,
@@ -255,7 +219,6 @@ impl Default for ClientConfig {
             node_pool: "default".to_owned(),
             options: BTreeMap::new(),
             meta: BTreeMap::new(),
-            chroot_env: BTreeMap::new(),
             network_interface: None,
             preferred_address_family: String::new(),
             network_speed: 0,
@@ -276,11 +239,6 @@ impl Default for ClientConfig {
             disable_remote_exec: false,
             host_volume: BTreeMap::new(),
             host_network: BTreeMap::new(),
-            cni_path: None,
-            cni_config_dir: None,
-            bridge_network_name: None,
-            bridge_network_subnet: None,
-            bind_wildcard_default_host_network: true,
             cgroup_parent: String::new(),
             node_max_allocs: 0,
             default_ineligible: false,
@@ -348,22 +306,6 @@ pub struct ArtifactConfig {
     pub disable_artifact_inspection: bool,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct AclConfig {
-    pub enabled: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct TlsConfig {
-    pub http: bool,
-    pub rpc: bool,
-    pub ca_file: Option<PathBuf>,
-    pub cert_file: Option<PathBuf>,
-    pub key_file: Option<PathBuf>,
-}
-
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct UiConfig {
@@ -382,14 +324,6 @@ pub struct LimitsConfig {
     pub log_rotate_duration: Option<Dur>,
     pub log_rotate_bytes: Option<u64>,
     pub log_rotate_max_files: Option<u64>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct TelemetryConfig {
-    pub prometheus_metrics: bool,
-    pub publish_allocation_metrics: bool,
-    pub publish_node_metrics: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,11 +1,13 @@
 //! Files and flags to one [`AgentConfig`]: defaults, then each `-config` in order, then flags.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
 use crate::agent::AgentConfig;
+use crate::effects::{self, Note, Notes};
 use crate::hcl1;
 use crate::schema::AGENT;
 use crate::tree;
@@ -42,6 +44,10 @@ pub enum LoadError {
 pub struct Loaded {
     pub config: AgentConfig,
     pub files: Vec<PathBuf>,
+    /// Keys that would protect and do not, a line each (`file:line:column: …`): no agent starts with them.
+    pub refused: Vec<String>,
+    /// Keys without an effect, a line each.
+    pub idle: Vec<String>,
 }
 
 /// Reads and merges everything. Does not judge the result: [`problems`] does.
@@ -49,12 +55,17 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     let mut merged = if sources.dev { dev_defaults() } else { json!({}) };
     let mut files = Vec::new();
     let mut mistakes = String::new();
+    let mut notes = BTreeMap::new();
     for path in &sources.paths {
         for file in files_of(path)? {
             let text =
                 std::fs::read_to_string(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
             match read(&file, &text) {
-                Ok(one) => tree::merge(&mut merged, one, &AGENT),
+                Ok(one) => {
+                    tree::merge(&mut merged, one.tree, &AGENT);
+                    // A later file may take a wish back.
+                    notes.extend(one.notes.into_iter().map(|(path, note)| (path, note.map(|n| (file.clone(), n)))));
+                }
                 Err(lines) => mistakes.push_str(&lines),
             }
             files.push(file);
@@ -69,16 +80,27 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     let mut config: AgentConfig =
         serde_path_to_error::deserialize(merged).map_err(|e| LoadError::Typed(e.to_string()))?;
     config.dev = sources.dev;
-    Ok(Loaded { config, files })
+    let (refused, idle): (Vec<_>, Vec<_>) = notes.into_values().flatten().partition(|(_, note)| note.refused);
+    let lines = |notes: Vec<(PathBuf, Note)>| {
+        notes.into_iter().map(|(file, n)| format!("{}:{}: {}", file.display(), n.at, n.message)).collect()
+    };
+    Ok(Loaded { config, files, refused: lines(refused), idle: lines(idle) })
 }
 
-/// The tree of one file's text, or its mistakes, a line each.
-pub fn read(file: &Path, text: &str) -> Result<Json, String> {
+/// One file, checked.
+#[derive(Debug)]
+pub struct File {
+    pub tree: Json,
+    pub notes: Notes,
+}
+
+/// What one file's text says, or its mistakes, a line each.
+pub fn read(file: &Path, text: &str) -> Result<File, String> {
     let name = file.display();
     let body = hcl1::parse(text).map_err(|e| format!("{name}:{e}\n"))?;
     let (tree, mistakes) = tree::check(&body, &AGENT);
     if mistakes.is_empty() {
-        return Ok(tree);
+        return Ok(File { tree, notes: effects::notes(&body, &AGENT) });
     }
     Err(mistakes.iter().fold(String::new(), |mut lines, m| {
         let _ = writeln!(lines, "{name}:{}: {}", m.at, m.message);
@@ -113,8 +135,6 @@ fn dev_defaults() -> Json {
     json!({
         "bind_addr": "127.0.0.1",
         "log_level": "DEBUG",
-        "enable_debug": true,
-        "disable_update_check": true,
         "server": {"enabled": true, "bootstrap_expect": 1},
         "client": {
             "enabled": true,
@@ -122,18 +142,11 @@ fn dev_defaults() -> Json {
             "gc_interval": "10m",
             "gc_disk_usage_threshold": 99.0,
             "gc_inode_usage_threshold": 99.0,
-            "gc_max_allocs": 50,
-            "options": {"test.tighten_network_timeouts": "true"}
+            "gc_max_allocs": 50
         },
         "plugin": {
             "raw_exec": {"config": {"enabled": true}},
             "docker": {"config": {"volumes": {"enabled": true}}}
-        },
-        "telemetry": {
-            "prometheus_metrics": true,
-            "publish_allocation_metrics": true,
-            "publish_node_metrics": true,
-            "include_alloc_metadata_in_metrics": true
         }
     })
 }
@@ -161,13 +174,20 @@ pub fn problems(config: &AgentConfig) -> Vec<String> {
         crate::agent::parse_ranges(&client.reserved.cores).is_none(),
         "\"client.reserved.cores\" needs numbers and ranges such as \"0-2,5\".",
     );
+    for (key, ports) in reserved_ports(config) {
+        say(
+            crate::agent::parse_ranges(ports).is_none(),
+            &format!("{key:?} needs ports and ranges such as \"22,80-90\"."),
+        );
+    }
+    say(
+        !matches!(client.preferred_address_family.as_str(), "" | "ipv4" | "ipv6"),
+        "\"client.preferred_address_family\" needs \"ipv4\" or \"ipv6\".",
+    );
     say(
         crate::agent::log_level(&config.log_level).is_none(),
         "\"log_level\" needs TRACE, DEBUG, INFO, WARN, ERROR or OFF.",
     );
-    for size in [&client.artifact.http_max_size, &client.artifact.decompression_size_limit].into_iter().flatten() {
-        say(crate::agent::parse_size(size).is_none(), "\"client.artifact\" needs sizes such as \"100GB\".");
-    }
     if !config.dev {
         match &config.data_dir {
             None => say(true, "Must specify \"data_dir\" config option or \"data-dir\" CLI flag"),
@@ -182,11 +202,21 @@ pub fn problems(config: &AgentConfig) -> Vec<String> {
     out
 }
 
+/// Every text of ports that tasks do not get, with its key.
+fn reserved_ports(config: &AgentConfig) -> Vec<(String, &str)> {
+    let own = ("client.reserved.reserved_ports".to_owned(), config.client.reserved.reserved_ports.as_str());
+    let networks = config.client.host_network.iter();
+    std::iter::once(own)
+        .chain(
+            networks.map(|(name, n)| (format!("client.host_network.{name}.reserved_ports"), n.reserved_ports.as_str())),
+        )
+        .collect()
+}
+
 /// What an operator should know, though the agent runs.
 pub fn warnings(config: &AgentConfig) -> Vec<String> {
     let mut out = Vec::new();
-    let encrypted = config.tls.http && config.tls.rpc;
-    if !config.dev && !encrypted {
+    if !config.dev {
         out.push("mTLS is not configured - the cluster is not secure without mTLS!".to_owned());
     }
     if config.server.enabled && !config.dev {

@@ -1,6 +1,10 @@
-//! Every key of the agent's configuration, with its kind. Facts from `reference/agent-config.md`.
+//! Every key of the agent's configuration, with its kind and what it does here. Facts from `reference/agent-config.md`.
+//!
+//! A key without an effect is never passed over in silence: [`Effect`] says for each whether it is read, refused or warned of,
+//! and [`crate::effects`] goes by it.
 
-use Kind::{Appended, Block as B, Bool, Duration, Float, Free, Int, Labelled, List, Map, Size, Str};
+use Effect::{Guard, Idle, Read};
+use Kind::{Appended, Block as B, Bool, Duration, Float, Free, Int, Labelled, List, Map, Options, Size, Str};
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +23,8 @@ pub enum Kind {
     Appended,
     /// Texts by name, as a block or as an attribute.
     Map,
+    /// A map whose names are known, too: those that are not in the table do nothing.
+    Options(&'static Block),
     /// A block with a name: `host_volume "mysql" { … }`.
     Labelled(&'static Block),
     Block(&'static Block),
@@ -26,254 +32,410 @@ pub enum Kind {
     Free,
 }
 
-/// The keys of one block, blank-separated, by kind.
+/// What setting a key does.
+#[derive(Clone, Copy, Debug)]
+pub enum Effect {
+    /// A field of [`crate::AgentConfig`], and something reads it. Of a block: its keys say.
+    Read,
+    /// It would protect, and nothing does yet: refused, unless it has one of these values (or is empty), which ask for nothing.
+    Guard { off: &'static [&'static str], would: &'static str },
+    /// Nothing comes of it: a line of warning, unless it is empty or has one of these values, which hold in any case.
+    Idle { given: &'static [&'static str] },
+}
+
+/// Off, for a switch that is off where nobody sets it.
+const OFF: Effect = Idle { given: &["false"] };
+/// Nothing comes of it whatever it says.
+const IDLE: Effect = Idle { given: &[] };
+/// It asks to leave out what is left out in any case, or not to do what is not done.
+const MOOT: Effect = Idle { given: &["true", "false"] };
+
+const fn given(values: &'static [&'static str]) -> Effect {
+    Idle { given: values }
+}
+
+const fn guard(would: &'static str) -> Effect {
+    Guard { off: &["false"], would }
+}
+
+/// The keys of one block, blank-separated, by kind and effect.
 #[derive(Debug)]
-pub struct Block(pub &'static [(Kind, &'static str)]);
+pub struct Block(pub &'static [(Kind, Effect, &'static str)]);
 
 impl Block {
     /// The kind of `key`.
     pub fn kind(&self, key: &str) -> Option<Kind> {
-        self.0.iter().find(|(_, keys)| keys.split_whitespace().any(|k| k == key)).map(|(kind, _)| *kind)
+        self.entry(key).map(|(kind, _)| kind)
+    }
+
+    /// Kind and effect of `key`.
+    pub fn entry(&self, key: &str) -> Option<(Kind, Effect)> {
+        let row = self.0.iter().find(|(_, _, keys)| keys.split_whitespace().any(|k| k == key));
+        row.map(|(kind, effect, _)| (*kind, *effect))
     }
 
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().flat_map(|(_, keys)| keys.split_whitespace())
+        self.0.iter().flat_map(|(_, _, keys)| keys.split_whitespace())
+    }
+}
+
+/// What `plugin "name" { config { … } }` may hold, by driver.
+pub fn plugin_config(name: &str) -> Option<&'static Block> {
+    match name {
+        "docker" => Some(&DOCKER),
+        "raw_exec" => Some(&RAW_EXEC),
+        _ => None,
     }
 }
 
 /// A whole file.
 pub static AGENT: Block = Block(&[
-    (
-        Str,
-        "region datacenter name data_dir plugin_dir log_level log_file log_rotate_duration bind_addr syslog_facility",
-    ),
-    (Int, "log_rotate_bytes log_rotate_max_files"),
-    (
-        Bool,
-        "log_json log_include_location enable_debug leave_on_interrupt leave_on_terminate enable_syslog \
-         disable_update_check disable_anonymous_signature",
-    ),
-    (B(&PORTS), "ports"),
-    (B(&ADDRESSES), "addresses advertise"),
-    (B(&CLIENT), "client"),
-    (B(&SERVER), "server"),
-    (B(&RPC), "rpc"),
-    (B(&ACL), "acl"),
-    (B(&TELEMETRY), "telemetry"),
-    (B(&UI), "ui"),
-    (B(&TLS), "tls"),
-    (B(&LIMITS), "limits"),
-    (B(&AUTOPILOT), "autopilot"),
-    (B(&CONSUL), "consul"),
-    (B(&VAULT), "vault"),
-    (B(&EVENTLOG), "eventlog"),
-    (B(&REPORTING), "reporting"),
-    (Map, "http_api_response_headers"),
-    (Labelled(&PLUGIN), "plugin"),
-    (Free, "sentinel audit keyring"),
+    (Str, Read, "region datacenter name data_dir log_level log_file bind_addr"),
+    (Str, IDLE, "plugin_dir syslog_facility"),
+    (Duration, Read, "log_rotate_duration"),
+    (Int, Read, "log_rotate_bytes log_rotate_max_files"),
+    (Bool, Read, "log_json log_include_location"),
+    (Bool, OFF, "enable_debug leave_on_interrupt leave_on_terminate enable_syslog"),
+    (Bool, MOOT, "disable_update_check disable_anonymous_signature"),
+    (B(&PORTS), Read, "ports"),
+    (B(&ADDRESSES), Read, "addresses advertise"),
+    (B(&CLIENT), Read, "client"),
+    (B(&SERVER), Read, "server"),
+    (B(&RPC), IDLE, "rpc"),
+    (B(&ACL), Read, "acl"),
+    (B(&TELEMETRY), Read, "telemetry"),
+    (B(&UI), Read, "ui"),
+    (B(&TLS), Read, "tls"),
+    (B(&LIMITS), Read, "limits"),
+    (B(&AUTOPILOT), IDLE, "autopilot"),
+    (B(&CONSUL), IDLE, "consul"),
+    (B(&VAULT), IDLE, "vault"),
+    (B(&EVENTLOG), IDLE, "eventlog"),
+    (B(&REPORTING), IDLE, "reporting"),
+    (Map, Read, "http_api_response_headers"),
+    (Labelled(&PLUGIN), Read, "plugin"),
+    (Free, guard("enforce policies on jobs"), "sentinel"),
+    (Free, guard("write who did what to an audit log"), "audit"),
+    (Free, IDLE, "keyring"),
 ]);
 
-static PORTS: Block = Block(&[(Int, "http rpc serf")]);
-static ADDRESSES: Block = Block(&[(Str, "http rpc serf")]);
+static PORTS: Block = Block(&[(Int, Read, "http rpc"), (Int, given(&["4648"]), "serf")]);
+static ADDRESSES: Block = Block(&[(Str, Read, "http rpc"), (Str, IDLE, "serf")]);
 
 static SERVER: Block = Block(&[
-    (Bool, "enabled rejoin_after_leave non_voting_server enable_event_broker non_production"),
-    (
-        Int,
-        "bootstrap_expect protocol_version raft_protocol raft_multiplier num_schedulers retry_max plan_apply_pipeline \
-         event_buffer_size raft_snapshot_threshold raft_trailing_logs job_default_priority job_max_priority \
-         job_max_count job_tracked_versions",
-    ),
-    (Float, "max_heartbeats_per_second deploy_query_rate_limit"),
-    (Str, "authoritative_region data_dir redundancy_zone upgrade_version encrypt license_path oidc_issuer log_file"),
+    (Bool, Read, "enabled"),
+    (Bool, OFF, "rejoin_after_leave non_voting_server non_production"),
+    (Bool, given(&["true"]), "enable_event_broker"),
+    (Int, Read, "bootstrap_expect num_schedulers event_buffer_size job_max_count"),
+    (Int, given(&["1"]), "protocol_version raft_multiplier plan_apply_pipeline"),
+    (Int, given(&["3"]), "raft_protocol"),
+    (Int, given(&["50"]), "job_default_priority"),
+    (Int, given(&["100"]), "job_max_priority"),
+    (Int, given(&["6"]), "job_tracked_versions"),
+    (Int, IDLE, "retry_max raft_snapshot_threshold raft_trailing_logs"),
+    (Float, Read, "max_heartbeats_per_second"),
+    (Float, IDLE, "deploy_query_rate_limit"),
+    (Str, Read, "data_dir"),
+    (Str, IDLE, "authoritative_region redundancy_zone upgrade_version license_path oidc_issuer log_file"),
+    (Str, guard("encrypt what servers tell each other by gossip"), "encrypt"),
     (
         Duration,
-        "node_gc_threshold job_gc_interval job_gc_threshold eval_gc_threshold batch_eval_gc_threshold \
-         deployment_gc_threshold csi_volume_claim_gc_interval csi_volume_claim_gc_threshold csi_plugin_gc_threshold \
-         acl_token_gc_threshold root_key_gc_interval root_key_gc_threshold root_key_rotation_threshold heartbeat_grace \
-         min_heartbeat_ttl failover_heartbeat_ttl retry_interval raft_snapshot_interval start_timeout",
+        Read,
+        "node_gc_threshold job_gc_threshold eval_gc_threshold batch_eval_gc_threshold deployment_gc_threshold \
+         heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl",
     ),
-    (Size, "job_max_source_size"),
-    (List, "enabled_schedulers"),
-    (Appended, "start_join retry_join"),
-    (B(&SERVER_JOIN), "server_join"),
-    (B(&CLIENT_INTRODUCTION), "client_introduction"),
-    (B(&SCHEDULER_CONFIG), "default_scheduler_config"),
-    (B(&PLAN_REJECTION), "plan_rejection_tracker"),
-    (B(&SEARCH), "search"),
-    (B(&RAFT_LOGSTORE), "raft_logstore"),
-    (B(&BOLTDB), "raft_boltdb"),
+    (
+        Duration,
+        IDLE,
+        "job_gc_interval csi_volume_claim_gc_interval csi_volume_claim_gc_threshold csi_plugin_gc_threshold \
+         acl_token_gc_threshold root_key_gc_interval root_key_gc_threshold root_key_rotation_threshold retry_interval \
+         raft_snapshot_interval start_timeout",
+    ),
+    (Size, Read, "job_max_source_size"),
+    (List, IDLE, "enabled_schedulers"),
+    (Appended, IDLE, "start_join retry_join"),
+    (B(&SERVER_JOIN), IDLE, "server_join"),
+    (B(&CLIENT_INTRODUCTION), Read, "client_introduction"),
+    (B(&SCHEDULER_CONFIG), IDLE, "default_scheduler_config"),
+    (B(&PLAN_REJECTION), IDLE, "plan_rejection_tracker"),
+    (B(&SEARCH), IDLE, "search"),
+    (B(&RAFT_LOGSTORE), IDLE, "raft_logstore"),
+    (B(&BOLTDB), IDLE, "raft_boltdb"),
 ]);
 
 static SERVER_JOIN: Block =
-    Block(&[(Appended, "start_join retry_join"), (Int, "retry_max"), (Duration, "retry_interval")]);
-static CLIENT_INTRODUCTION: Block = Block(&[(Str, "enforcement"), (Duration, "default_identity_ttl max_identity_ttl")]);
-static SEARCH: Block = Block(&[(Bool, "fuzzy_enabled"), (Int, "limit_query limit_results min_term_length")]);
-static PLAN_REJECTION: Block = Block(&[(Bool, "enabled"), (Int, "node_threshold"), (Duration, "node_window")]);
-static RAFT_LOGSTORE: Block = Block(&[
-    (Str, "backend"),
-    (Bool, "disable_log_cache"),
-    (B(&BOLTDB), "boltdb"),
-    (B(&WAL), "wal"),
-    (B(&VERIFICATION), "verification"),
+    Block(&[(Appended, Read, "start_join retry_join"), (Int, IDLE, "retry_max"), (Duration, IDLE, "retry_interval")]);
+static CLIENT_INTRODUCTION: Block = Block(&[
+    (Str, Guard { off: &["none", "warn"], would: "turn away clients that nobody introduced" }, "enforcement"),
+    (Duration, IDLE, "default_identity_ttl max_identity_ttl"),
 ]);
-static BOLTDB: Block = Block(&[(Bool, "no_freelist_sync")]);
-static WAL: Block = Block(&[(Int, "segment_size_mb")]);
-static VERIFICATION: Block = Block(&[(Bool, "enabled"), (Duration, "interval")]);
+static SEARCH: Block =
+    Block(&[(Bool, IDLE, "fuzzy_enabled"), (Int, IDLE, "limit_query limit_results min_term_length")]);
+static PLAN_REJECTION: Block =
+    Block(&[(Bool, IDLE, "enabled"), (Int, IDLE, "node_threshold"), (Duration, IDLE, "node_window")]);
+static RAFT_LOGSTORE: Block = Block(&[
+    (Str, IDLE, "backend"),
+    (Bool, IDLE, "disable_log_cache"),
+    (B(&BOLTDB), IDLE, "boltdb"),
+    (B(&WAL), IDLE, "wal"),
+    (B(&VERIFICATION), IDLE, "verification"),
+]);
+static BOLTDB: Block = Block(&[(Bool, IDLE, "no_freelist_sync")]);
+static WAL: Block = Block(&[(Int, IDLE, "segment_size_mb")]);
+static VERIFICATION: Block = Block(&[(Bool, IDLE, "enabled"), (Duration, IDLE, "interval")]);
 static SCHEDULER_CONFIG: Block = Block(&[
-    (Str, "scheduler_algorithm"),
-    (Bool, "memory_oversubscription_enabled reject_job_registration pause_eval_broker"),
-    (Int, "node_limit_for_feasibility_checks"),
-    (B(&PREEMPTION), "preemption_config"),
+    (Str, IDLE, "scheduler_algorithm"),
+    (Bool, IDLE, "memory_oversubscription_enabled reject_job_registration pause_eval_broker"),
+    (Int, IDLE, "node_limit_for_feasibility_checks"),
+    (B(&PREEMPTION), IDLE, "preemption_config"),
 ]);
 static PREEMPTION: Block = Block(&[(
     Bool,
+    IDLE,
     "system_scheduler_enabled service_scheduler_enabled batch_scheduler_enabled sysbatch_scheduler_enabled",
 )]);
 
 static CLIENT: Block = Block(&[
+    (Bool, Read, "enabled disable_remote_exec default_ineligible"),
+    (Bool, OFF, "gc_volumes_on_node_gc bridge_network_hairpin_mode"),
+    (Bool, given(&["true"]), "no_host_uuid nomad_service_discovery"),
+    (Bool, MOOT, "cpu_disable_dmidecode"),
     (
         Bool,
-        "enabled cpu_disable_dmidecode gc_volumes_on_node_gc no_host_uuid disable_remote_exec \
-         bridge_network_hairpin_mode bind_wildcard_default_host_network nomad_service_discovery default_ineligible",
+        Guard { off: &["true"], would: "keep ports of tasks off the interfaces that are not the node's" },
+        "bind_wildcard_default_host_network",
     ),
     (
         Str,
-        "state_dir alloc_dir alloc_mounts_dir host_volumes_dir host_volume_plugin_dir common_plugin_dir node_class \
-         node_pool network_interface preferred_address_family reservable_cores cni_path cni_config_dir \
-         bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 cgroup_parent log_file",
+        Read,
+        "state_dir alloc_dir node_class node_pool network_interface preferred_address_family reservable_cores \
+         cgroup_parent",
+    ),
+    (
+        Str,
+        IDLE,
+        "alloc_mounts_dir host_volumes_dir host_volume_plugin_dir common_plugin_dir cni_path cni_config_dir \
+         bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 log_file",
     ),
     (
         Int,
-        "network_speed cpu_total_compute memory_total_mb disk_total_mb disk_free_mb client_max_port client_min_port \
-         max_dynamic_port min_dynamic_port gc_parallel_destroys gc_max_allocs node_max_allocs",
+        Read,
+        "network_speed cpu_total_compute memory_total_mb disk_total_mb disk_free_mb max_dynamic_port \
+         min_dynamic_port gc_parallel_destroys gc_max_allocs node_max_allocs",
     ),
-    (Float, "gc_disk_usage_threshold gc_inode_usage_threshold"),
-    (Duration, "max_kill_timeout gc_interval"),
-    (Appended, "servers"),
-    (Map, "options meta chroot_env"),
-    (B(&RESERVED), "reserved"),
-    (B(&TEMPLATE), "template"),
-    (B(&SERVER_JOIN), "server_join"),
-    (B(&ARTIFACT), "artifact"),
-    (B(&DRAIN), "drain_on_shutdown"),
-    (B(&USERS), "users"),
-    (Labelled(&HOST_VOLUME), "host_volume"),
-    (Labelled(&HOST_NETWORK), "host_network"),
-    (Labelled(&FINGERPRINT), "fingerprint"),
+    (Int, IDLE, "client_max_port client_min_port"),
+    (Float, Read, "gc_disk_usage_threshold gc_inode_usage_threshold"),
+    (Duration, Read, "max_kill_timeout gc_interval"),
+    (Appended, Read, "servers"),
+    (Map, Read, "meta"),
+    (Map, IDLE, "chroot_env"),
+    (Options(&OPTIONS), Read, "options"),
+    (B(&RESERVED), Read, "reserved"),
+    (B(&TEMPLATE), Read, "template"),
+    (B(&SERVER_JOIN), Read, "server_join"),
+    (B(&ARTIFACT), Read, "artifact"),
+    (B(&DRAIN), IDLE, "drain_on_shutdown"),
+    (B(&USERS), IDLE, "users"),
+    (Labelled(&HOST_VOLUME), Read, "host_volume"),
+    (Labelled(&HOST_NETWORK), Read, "host_network"),
+    (Labelled(&FINGERPRINT), IDLE, "fingerprint"),
 ]);
 
-static RESERVED: Block = Block(&[(Int, "cpu memory disk"), (Str, "reserved_ports cores")]);
-static HOST_VOLUME: Block = Block(&[(Str, "path"), (Bool, "read_only")]);
-static HOST_NETWORK: Block = Block(&[(Str, "cidr interface reserved_ports")]);
-static FINGERPRINT: Block = Block(&[(Duration, "retry_interval"), (Int, "retry_attempts"), (Bool, "exit_on_failure")]);
+/// Names of the older `client.options`.
+static OPTIONS: Block = Block(&[
+    (
+        Str,
+        Read,
+        "driver.allowlist driver.whitelist driver.denylist driver.blacklist driver.raw_exec.enable env.denylist \
+         docker.volumes.enabled docker.privileged.enabled",
+    ),
+    (Str, guard("keep tasks from running as these users"), "user.denylist user.blacklist user.checked_drivers"),
+    (Str, MOOT, "test.tighten_network_timeouts"),
+]);
+
+static RESERVED: Block = Block(&[(Int, Read, "cpu memory disk"), (Str, Read, "reserved_ports cores")]);
+static HOST_VOLUME: Block = Block(&[(Str, Read, "path"), (Bool, Read, "read_only")]);
+static HOST_NETWORK: Block = Block(&[(Str, Read, "cidr interface reserved_ports")]);
+static FINGERPRINT: Block =
+    Block(&[(Duration, IDLE, "retry_interval"), (Int, IDLE, "retry_attempts"), (Bool, IDLE, "exit_on_failure")]);
 static ARTIFACT: Block = Block(&[
-    (Duration, "http_read_timeout gcs_timeout git_timeout hg_timeout s3_timeout"),
-    (Size, "http_max_size decompression_size_limit"),
-    (Int, "decompression_file_count_limit"),
-    (Bool, "disable_artifact_inspection disable_filesystem_isolation"),
-    (List, "filesystem_isolation_extra_paths"),
-    (Str, "set_environment_variables"),
+    (Duration, Read, "http_read_timeout"),
+    (Duration, IDLE, "gcs_timeout git_timeout hg_timeout s3_timeout"),
+    (Size, Read, "http_max_size decompression_size_limit"),
+    (Int, Read, "decompression_file_count_limit"),
+    (Bool, Read, "disable_artifact_inspection"),
+    (Bool, OFF, "disable_filesystem_isolation"),
+    (List, IDLE, "filesystem_isolation_extra_paths"),
+    (Str, IDLE, "set_environment_variables"),
 ]);
-static DRAIN: Block = Block(&[(Duration, "deadline"), (Bool, "ignore_system_jobs force")]);
-static USERS: Block = Block(&[(Int, "dynamic_user_min dynamic_user_max")]);
+static DRAIN: Block = Block(&[(Duration, IDLE, "deadline"), (Bool, IDLE, "ignore_system_jobs force")]);
+static USERS: Block = Block(&[(Int, IDLE, "dynamic_user_min dynamic_user_max")]);
 static TEMPLATE: Block = Block(&[
-    (List, "function_denylist function_blacklist"),
-    (Bool, "disable_file_sandbox use_client_consul_token"),
-    (Duration, "max_stale block_query_wait vault_default_lease_duration"),
-    (B(&WAIT), "wait wait_bounds"),
-    (B(&RETRY), "consul_retry vault_retry nomad_retry"),
+    (List, Read, "function_denylist function_blacklist"),
+    (Bool, Read, "disable_file_sandbox"),
+    (Bool, OFF, "use_client_consul_token"),
+    (Duration, IDLE, "max_stale block_query_wait vault_default_lease_duration"),
+    (B(&WAIT), IDLE, "wait wait_bounds"),
+    (B(&RETRY), IDLE, "consul_retry vault_retry nomad_retry"),
 ]);
-static WAIT: Block = Block(&[(Duration, "min max")]);
-static RETRY: Block = Block(&[(Int, "attempts"), (Duration, "backoff max_backoff")]);
+static WAIT: Block = Block(&[(Duration, IDLE, "min max")]);
+static RETRY: Block = Block(&[(Int, IDLE, "attempts"), (Duration, IDLE, "backoff max_backoff")]);
 
 static RPC: Block = Block(&[
-    (Int, "accept_backlog"),
-    (Duration, "keep_alive_interval connection_write_timeout stream_open_timeout stream_close_timeout dial_timeout"),
+    (Int, IDLE, "accept_backlog"),
+    (
+        Duration,
+        IDLE,
+        "keep_alive_interval connection_write_timeout stream_open_timeout stream_close_timeout dial_timeout",
+    ),
 ]);
 static ACL: Block = Block(&[
-    (Bool, "enabled"),
-    (Str, "replication_token"),
-    (Duration, "token_ttl policy_ttl role_ttl token_min_expiration_ttl token_max_expiration_ttl"),
+    (Bool, guard("let in only who has a token"), "enabled"),
+    (Str, IDLE, "replication_token"),
+    (Duration, IDLE, "token_ttl policy_ttl role_ttl token_min_expiration_ttl token_max_expiration_ttl"),
 ]);
 static TLS: Block = Block(&[
-    (Bool, "http rpc verify_server_hostname rpc_upgrade_mode verify_https_client"),
-    (Str, "ca_file cert_file key_file tls_cipher_suites tls_min_version"),
+    (Bool, guard("encrypt the HTTP API"), "http"),
+    (Bool, guard("encrypt what agents and servers tell each other"), "rpc"),
+    (Bool, guard("check that a server is one"), "verify_server_hostname"),
+    (Bool, guard("let in only callers with a certificate"), "verify_https_client"),
+    (Bool, OFF, "rpc_upgrade_mode"),
+    (Str, IDLE, "ca_file cert_file key_file tls_cipher_suites tls_min_version"),
     // Older files still say it; it has had no effect for long.
-    (Bool, "tls_prefer_server_cipher_suites"),
+    (Bool, MOOT, "tls_prefer_server_cipher_suites"),
 ]);
 static TELEMETRY: Block = Block(&[
-    (Duration, "in_memory_collection_interval in_memory_retention_period collection_interval"),
-    (Str, "statsite_address statsd_address datadog_address"),
-    (List, "datadog_tags allowed_metadata_keys_in_metrics prefix_filter"),
+    (Duration, IDLE, "in_memory_collection_interval in_memory_retention_period collection_interval"),
+    (Str, IDLE, "statsite_address statsd_address datadog_address"),
+    (List, IDLE, "datadog_tags allowed_metadata_keys_in_metrics prefix_filter"),
+    (Bool, given(&["true"]), "prometheus_metrics filter_default"),
     (
         Bool,
-        "prometheus_metrics disable_hostname use_node_name publish_allocation_metrics publish_node_metrics \
-         include_alloc_metadata_in_metrics filter_default disable_dispatched_job_summary_metrics \
-         disable_quota_utilization_metrics disable_rpc_rate_metrics_labels disable_allocation_hook_metrics",
+        OFF,
+        "disable_hostname use_node_name publish_allocation_metrics publish_node_metrics \
+         include_alloc_metadata_in_metrics",
+    ),
+    (
+        Bool,
+        MOOT,
+        "disable_dispatched_job_summary_metrics disable_quota_utilization_metrics disable_rpc_rate_metrics_labels \
+         disable_allocation_hook_metrics",
     ),
 ]);
 /// The log rotation keys stand here in older guides; they mean the same as at top level.
 static LIMITS: Block = Block(&[
-    (Duration, "https_handshake_timeout rpc_handshake_timeout"),
-    (Int, "http_max_conns_per_client rpc_max_conns_per_client log_rotate_bytes log_rotate_max_files"),
-    (Str, "log_rotate_duration"),
+    (Duration, given(&["5s"]), "https_handshake_timeout"),
+    (
+        Duration,
+        Guard { off: &["5s", "0"], would: "end connections that do not introduce themselves" },
+        "rpc_handshake_timeout",
+    ),
+    (
+        Int,
+        Guard { off: &["100", "0"], would: "bound how many connections one address may hold" },
+        "http_max_conns_per_client rpc_max_conns_per_client",
+    ),
+    (Int, Read, "log_rotate_bytes log_rotate_max_files"),
+    (Duration, Read, "log_rotate_duration"),
 ]);
 static AUTOPILOT: Block = Block(&[
-    (Bool, "cleanup_dead_servers enable_redundancy_zones disable_upgrade_migration enable_custom_upgrades"),
-    (Duration, "server_stabilization_time last_contact_threshold"),
-    (Int, "max_trailing_logs min_quorum"),
+    (Bool, IDLE, "cleanup_dead_servers enable_redundancy_zones disable_upgrade_migration enable_custom_upgrades"),
+    (Duration, IDLE, "server_stabilization_time last_contact_threshold"),
+    (Int, IDLE, "max_trailing_logs min_quorum"),
 ]);
 static UI: Block = Block(&[
-    (Bool, "enabled show_cli_hints"),
-    (B(&CSP), "content_security_policy"),
-    (B(&UI_URL), "consul vault"),
-    (B(&UI_LABEL), "label"),
+    (Bool, Read, "enabled"),
+    (Bool, IDLE, "show_cli_hints"),
+    (B(&CSP), IDLE, "content_security_policy"),
+    (B(&UI_URL), IDLE, "consul vault"),
+    (B(&UI_LABEL), IDLE, "label"),
 ]);
 static CSP: Block =
-    Block(&[(List, "connect_src default_src form_action frame_ancestors img_src script_src style_src")]);
-static UI_URL: Block = Block(&[(Str, "ui_url")]);
-static UI_LABEL: Block = Block(&[(Str, "text background_color text_color")]);
-static PLUGIN: Block = Block(&[(List, "args"), (Free, "config")]);
-static EVENTLOG: Block = Block(&[(Bool, "enabled"), (Str, "level")]);
+    Block(&[(List, IDLE, "connect_src default_src form_action frame_ancestors img_src script_src style_src")]);
+static UI_URL: Block = Block(&[(Str, IDLE, "ui_url")]);
+static UI_LABEL: Block = Block(&[(Str, IDLE, "text background_color text_color")]);
+static PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
+static DOCKER: Block = Block(&[
+    (Str, Read, "endpoint image_pull_timeout"),
+    (B(&DOCKER_AUTH), Read, "auth"),
+    (B(&DOCKER_TLS), Read, "tls"),
+    (List, Read, "extra_labels allow_caps allow_runtimes"),
+    (B(&DOCKER_LOGGING), Read, "logging"),
+    (B(&DOCKER_GC), Read, "gc"),
+    (B(&DOCKER_VOLUMES), Read, "volumes"),
+    (B(&DOCKER_MODES), Read, "allowed_modes"),
+    (Bool, Read, "allow_privileged disable_log_collection"),
+    (Int, Read, "container_exists_attempts pids_limit oom_score_adj"),
+    (Str, given(&["nvidia"]), "nvidia_runtime"),
+    (Str, IDLE, "infra_image"),
+    (Duration, IDLE, "infra_image_pull_timeout pull_activity_timeout"),
+    (Bool, OFF, "windows_allow_insecure_container_admin"),
+]);
+static DOCKER_AUTH: Block = Block(&[(Str, Read, "config"), (Str, IDLE, "helper")]);
+static DOCKER_TLS: Block = Block(&[(Str, guard("encrypt what is said to the Docker daemon"), "cert key ca")]);
+static DOCKER_LOGGING: Block = Block(&[(Str, Read, "type"), (Free, Read, "config")]);
+static DOCKER_GC: Block = Block(&[
+    (Bool, IDLE, "image container"),
+    (Duration, IDLE, "image_delay"),
+    (B(&DOCKER_DANGLING), IDLE, "dangling_containers"),
+]);
+static DOCKER_DANGLING: Block = Block(&[(Bool, IDLE, "enabled dry_run"), (Duration, IDLE, "period creation_grace")]);
+static DOCKER_VOLUMES: Block = Block(&[(Bool, Read, "enabled"), (Str, Read, "selinuxlabel selinux_label")]);
+static DOCKER_MODES: Block = Block(&[(List, Read, "pid ipc userns uts")]);
+static RAW_EXEC: Block = Block(&[
+    (Bool, Read, "enabled"),
+    (List, Read, "denied_envvars"),
+    (Str, Read, "denied_host_uids denied_host_gids"),
+    (Bool, OFF, "no_cgroups"),
+]);
+static EVENTLOG: Block = Block(&[(Bool, IDLE, "enabled"), (Str, IDLE, "level")]);
 static REPORTING: Block = Block(&[
-    (Free, "license"),
-    (Str, "address"),
-    (Duration, "export_interval snapshot_retention_time"),
-    (Bool, "disable_product_usage_reporting"),
+    (Free, IDLE, "license"),
+    (Str, IDLE, "address"),
+    (Duration, IDLE, "export_interval snapshot_retention_time"),
+    (Bool, IDLE, "disable_product_usage_reporting"),
 ]);
 static CONSUL: Block = Block(&[
     (
         Str,
+        IDLE,
         "name server_service_name server_http_check_name server_serf_check_name server_rpc_check_name \
          client_service_name client_http_check_name address grpc_address token auth grpc_ca_file ca_file cert_file \
          key_file namespace service_auth_method task_auth_method",
     ),
     (
         Int,
+        IDLE,
         "server_failures_before_critical server_failures_before_warning client_failures_before_critical \
          client_failures_before_warning",
     ),
     (
         Bool,
+        IDLE,
         "auto_advertise checks_use_advertise ssl share_ssl verify_ssl server_auto_join client_auto_join \
          allow_unauthenticated",
     ),
-    (List, "tags"),
-    (Duration, "timeout"),
-    (B(&IDENTITY), "service_identity task_identity"),
+    (List, IDLE, "tags"),
+    (Duration, IDLE, "timeout"),
+    (B(&IDENTITY), IDLE, "service_identity task_identity"),
 ]);
 static VAULT: Block = Block(&[
     (
         Str,
+        IDLE,
         "name create_from_role namespace address jwt_auth_backend_path ca_file ca_path cert_file key_file \
          tls_server_name token task_token_ttl",
     ),
-    (Bool, "enabled tls_skip_verify allow_unauthenticated"),
-    (B(&IDENTITY), "default_identity"),
+    (Bool, IDLE, "enabled tls_skip_verify allow_unauthenticated"),
+    (B(&IDENTITY), IDLE, "default_identity"),
 ]);
-static IDENTITY: Block =
-    Block(&[(List, "aud"), (Bool, "env file"), (Str, "filepath"), (Duration, "ttl"), (Map, "extra_claims")]);
+static IDENTITY: Block = Block(&[
+    (List, IDLE, "aud"),
+    (Bool, IDLE, "env file"),
+    (Str, IDLE, "filepath"),
+    (Duration, IDLE, "ttl"),
+    (Map, IDLE, "extra_claims"),
+]);
 
 #[cfg(test)]
 mod tests {
@@ -286,8 +448,8 @@ mod tests {
         let all = keys.len();
         keys.dedup();
         assert_eq!(keys.len(), all, "{path}");
-        for (kind, keys) in block.0 {
-            if let B(inner) | Labelled(inner) = kind {
+        for (kind, _, keys) in block.0 {
+            if let B(inner) | Labelled(inner) | Options(inner) = kind {
                 unique(inner, &format!("{path}.{keys}"));
             }
         }

@@ -34,7 +34,9 @@ pub fn merge(base: &mut Json, over: Json, schema: &'static Block) {
         match (schema.kind(&key), value) {
             (Some(Kind::Block(inner)), value) => merge(old, value, inner),
             (Some(Kind::Labelled(inner)), Json::Object(labels)) => merge_labels(old, labels, inner),
-            (Some(Kind::Map | Kind::Free), Json::Object(entries)) if old.is_object() => merge_free(old, entries),
+            (Some(Kind::Map | Kind::Options(_) | Kind::Free), Json::Object(entries)) if old.is_object() => {
+                merge_free(old, entries);
+            }
             (Some(Kind::Appended), Json::Array(items)) => append(old, items),
             (_, value) => *old = value,
         }
@@ -125,11 +127,12 @@ impl Checker {
                     all
                 })
                 .or_else(|| self.expected(item, path, "a block")),
-            (Kind::Map, value) => match self.bodies(value) {
+            (Kind::Map | Kind::Options(_), value) => match self.bodies(value) {
                 Some(bodies) => Some(self.map(bodies, path)),
                 None => self.expected(item, path, "a map"),
             },
             (Kind::Free, value) => {
+                self.plugin(path, value);
                 Some(item.labels.iter().rev().fold(free(value), |inner, label| json!({ label: inner })))
             }
             (Kind::List | Kind::Appended, value) => self.list(item, value, path),
@@ -146,6 +149,16 @@ impl Checker {
     fn expected(&mut self, item: &Item, path: &str, what: &str) -> Option<Json> {
         self.wrong(item.value_at, format!("{path:?} needs {what}, not {}", item.value.kind()));
         None
+    }
+
+    /// The options of a driver of ours are known: a misspelled one would be passed over by it.
+    fn plugin(&mut self, path: &str, value: &Value) {
+        let name = path.strip_prefix("plugin.").and_then(|rest| rest.strip_suffix(".config"));
+        let Some(schema) = name.and_then(crate::schema::plugin_config) else { return };
+        for body in self.bodies(value).unwrap_or_default() {
+            // Only for its mistakes: drivers read the values themselves.
+            self.block(body, schema, path);
+        }
     }
 
     /// The bodies of a block; JSON writes several as a list.
@@ -234,14 +247,23 @@ impl Checker {
                 "1" => Some(json!(true)),
                 _ => None,
             },
-            (Kind::Int, Value::Number(text) | Value::Text(text)) => integer(text).map(|n| json!(n)),
-            (Kind::Float, Value::Number(text) | Value::Text(text)) => text.parse::<f64>().ok().map(|n| json!(n)),
-            (Kind::Duration, Value::Number(text)) => integer(text).map(|n| json!(n)),
-            (Kind::Duration, Value::Text(text)) => text.parse::<Dur>().ok().map(|_| json!(text)),
-            (Kind::Size, Value::Number(text) | Value::Text(text)) => Some(json!(text)),
+            (Kind::Int, Value::Number(text) | Value::Text(text)) => counted(text).map(|n| json!(n)),
+            (Kind::Float, Value::Number(text) | Value::Text(text)) => {
+                text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0).map(|n| json!(n))
+            }
+            (Kind::Duration, Value::Number(text)) => counted(text).map(|n| json!(n)),
+            (Kind::Duration, Value::Text(text)) => text.parse::<Dur>().ok().filter(|d| d.0 >= 0).map(|_| json!(text)),
+            (Kind::Size, Value::Number(text) | Value::Text(text)) => {
+                crate::agent::parse_size(text).map(|_| json!(text))
+            }
             _ => None,
         }
     }
+}
+
+/// No key of an agent means anything below zero.
+fn counted(text: &str) -> Option<i64> {
+    integer(text).filter(|n| *n >= 0)
 }
 
 fn integer(text: &str) -> Option<i64> {
@@ -254,13 +276,13 @@ fn integer(text: &str) -> Option<i64> {
 fn wanted(kind: Kind) -> &'static str {
     match kind {
         Kind::Str => "a text",
-        Kind::Int => "an integer",
+        Kind::Int => "an integer that is not negative",
         Kind::Float => "a number",
         Kind::Bool => "true or false",
         Kind::Duration => "a duration such as \"30s\"",
         Kind::Size => "a size such as \"10MB\"",
         Kind::List | Kind::Appended => "a list of texts",
-        Kind::Map => "a map",
+        Kind::Map | Kind::Options(_) => "a map",
         Kind::Labelled(_) | Kind::Block(_) | Kind::Free => "a block",
     }
 }

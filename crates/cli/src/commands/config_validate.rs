@@ -30,11 +30,12 @@ impl Command for ConfigValidate {
                 return Err(load_error(error));
             }
         };
-        let wrong = problems(&loaded.config);
+        let wrong = [problems(&loaded.config), loaded.refused].concat();
         if !wrong.is_empty() {
             println!("Configuration is invalid");
             return Err(Fail::new(wrong.join("\n")));
         }
+        loaded.idle.iter().for_each(|warning| println!("WARNING: {warning}"));
         println!("Configuration is valid!");
         Ok(0)
     }

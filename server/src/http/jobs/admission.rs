@@ -13,9 +13,6 @@ pub struct Admitted {
     pub warnings: Vec<String>,
 }
 
-/// Largest number of allocations a job may ask for.
-const MAX_COUNT: u64 = 50_000;
-
 /// Settles the namespace and region of a job that came with a request, and whether there is one at all.
 ///
 /// A namespace of the query goes before the job's own.
@@ -39,7 +36,7 @@ pub fn examine(cx: &Context, state: &State, mut job: Job) -> (Admitted, Vec<Find
     job.admit(&Admission { region: cx.server.options().region.clone(), ..Admission::default() });
     let mut findings = job.validate();
     findings.extend(unknown_places(state, &job));
-    findings.extend(too_many(&job));
+    findings.extend(too_many(&job, cx.server.options().job_max_count));
     let warnings = job.warnings();
     (Admitted { job, warnings }, findings)
 }
@@ -69,10 +66,11 @@ fn unknown_places(state: &State, job: &Job) -> Vec<Finding> {
     findings
 }
 
-fn too_many(job: &Job) -> Option<Finding> {
+/// `most` 0: no bound.
+fn too_many(job: &Job, most: u64) -> Option<Finding> {
     let total: u64 = job.groups().iter().map(|g| g.count()).sum();
-    let message = format!("total count was greater than configured job_max_count: {total} > {MAX_COUNT}");
-    (total > MAX_COUNT).then(|| top(message, "TaskGroups"))
+    let message = format!("total count was greater than configured job_max_count: {total} > {most}");
+    (most > 0 && total > most).then(|| top(message, "TaskGroups"))
 }
 
 /// The warnings as one text, the way the field writes several; empty without any.

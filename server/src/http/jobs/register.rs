@@ -10,9 +10,6 @@ use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::reply::Outcome;
 
-/// Largest source text kept with a version, in bytes.
-const MAX_SOURCE: usize = 1_000_000;
-
 pub const REGISTRATION_OFF: &str = "Job registration, dispatch, and scale are disabled by the scheduler configuration";
 
 /// `PUT /v1/jobs`
@@ -46,7 +43,7 @@ async fn take_in(cx: Context, request: JobRegisterRequest) -> Outcome {
         admission::immutable(old, &admitted.job)?;
     }
     let mut warnings = admitted.warnings;
-    let submission = request.submission.and_then(|s| kept(s, &mut warnings));
+    let submission = request.submission.and_then(|s| kept(s, cx.server.options().job_max_source_size, &mut warnings));
     let options = Options {
         enforce_index: request.enforce_index.then_some(request.job_modify_index),
         preserve_counts: request.preserve_counts,
@@ -120,11 +117,13 @@ pub fn registered(index: u64, reply: &Reply) -> JobRegisterResponse {
     }
 }
 
-/// The source that is kept; one that is too large is not.
-fn kept(source: JobSubmission, warnings: &mut Vec<String>) -> Option<tarpan_state::JobSubmission> {
+/// The source that is kept; one that is larger than `most` bytes is not, and 0 keeps none.
+fn kept(source: JobSubmission, most: u64, warnings: &mut Vec<String>) -> Option<tarpan_state::JobSubmission> {
     let size = source.source.len() + source.variables.len();
-    if size > MAX_SOURCE {
-        warnings.push(format!("job source size of {size} B exceeds maximum of {MAX_SOURCE} B and will be discarded"));
+    if size as u64 > most {
+        if most > 0 {
+            warnings.push(format!("job source size of {size} B exceeds maximum of {most} B and will be discarded"));
+        }
         return None;
     }
     Some(tarpan_state::JobSubmission {

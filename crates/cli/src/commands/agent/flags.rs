@@ -44,9 +44,6 @@ pub struct AgentFlags {
     /// Where state is kept.
     #[arg(long, value_name = "path")]
     pub data_dir: Option<String>,
-    /// Where external plugins are.
-    #[arg(long, value_name = "path")]
-    pub plugin_dir: Option<String>,
     /// TRACE, DEBUG, INFO, WARN or ERROR.
     #[arg(long, value_name = "level")]
     pub log_level: Option<String>,
@@ -59,18 +56,6 @@ pub struct AgentFlags {
     /// How many servers wait for each other before the first election.
     #[arg(long, value_name = "num")]
     pub bootstrap_expect: Option<u64>,
-    /// A server to join, once; may be repeated.
-    #[arg(long, value_name = "addr")]
-    pub join: Vec<String>,
-    /// A server to join, tried until it answers; may be repeated.
-    #[arg(long, value_name = "addr")]
-    pub retry_join: Vec<String>,
-    /// How often to try a join; 0 means without end.
-    #[arg(long, value_name = "num")]
-    pub retry_max: Option<u64>,
-    /// How long to wait between tries.
-    #[arg(long, value_name = "dur")]
-    pub retry_interval: Option<String>,
     /// Servers of a client, "host:port,…".
     #[arg(long, value_name = "servers")]
     pub servers: Vec<String>,
@@ -105,98 +90,49 @@ pub struct AgentFlags {
     #[arg(long, value_name = "count")]
     pub simulate: Option<usize>,
 
-    // Accepted for the sake of existing scripts; without effect here.
+    /// A key for gossip.
     #[arg(long, hide = true)]
     pub encrypt: Option<String>,
+    // Accepted for the sake of existing scripts; without effect here, and warned of.
     #[arg(long, hide = true)]
     pub raft_protocol: Option<u64>,
     #[arg(long, hide = true)]
     pub rejoin: bool,
     #[arg(long, hide = true)]
-    pub alloc_mounts_dir: Option<String>,
-    #[arg(long, hide = true)]
-    pub host_volumes_dir: Option<String>,
-    #[arg(long, hide = true)]
-    pub host_volume_plugin_dir: Option<String>,
-    #[arg(long, hide = true)]
-    pub client_intro_token: Option<String>,
-    #[arg(long, hide = true)]
-    pub acl_replication_token: Option<String>,
-    #[arg(long, hide = true)]
     pub eventlog: bool,
-    #[arg(long, hide = true)]
-    pub eventlog_level: Option<String>,
     #[command(flatten)]
-    pub ignored: IgnoredFlags,
+    pub idle: IdleFlags,
 }
 
-/// Flags of systems that this agent does not speak to.
-#[derive(Debug, Default, clap::Args)]
-pub struct IgnoredFlags {
-    #[arg(long, hide = true)]
-    consul_auth: Option<String>,
-    #[arg(long, hide = true)]
-    consul_auto_advertise: Option<String>,
-    #[arg(long, hide = true)]
-    consul_ca_file: Option<String>,
-    #[arg(long, hide = true)]
-    consul_cert_file: Option<String>,
-    #[arg(long, hide = true)]
-    consul_key_file: Option<String>,
-    #[arg(long, hide = true)]
-    consul_checks_use_advertise: Option<String>,
-    #[arg(long, hide = true)]
-    consul_client_auto_join: Option<String>,
-    #[arg(long, hide = true)]
-    consul_client_service_name: Option<String>,
-    #[arg(long, hide = true)]
-    consul_client_http_check_name: Option<String>,
-    #[arg(long, hide = true)]
-    consul_client_failures_before_critical: Option<String>,
-    #[arg(long, hide = true)]
-    consul_client_failures_before_warning: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_service_name: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_http_check_name: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_serf_check_name: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_rpc_check_name: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_failures_before_critical: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_failures_before_warning: Option<String>,
-    #[arg(long, hide = true)]
-    consul_server_auto_join: Option<String>,
-    #[arg(long, hide = true)]
-    consul_ssl: Option<String>,
-    #[arg(long, hide = true)]
-    consul_token: Option<String>,
-    #[arg(long, hide = true)]
-    consul_verify_ssl: Option<String>,
-    #[arg(long, hide = true)]
-    consul_address: Option<String>,
-    #[arg(long, hide = true)]
-    vault_enabled: Option<String>,
-    #[arg(long, hide = true)]
-    vault_address: Option<String>,
-    #[arg(long, hide = true)]
-    vault_namespace: Option<String>,
-    #[arg(long, hide = true)]
-    vault_create_from_role: Option<String>,
-    #[arg(long, hide = true)]
-    vault_ca_file: Option<String>,
-    #[arg(long, hide = true)]
-    vault_ca_path: Option<String>,
-    #[arg(long, hide = true)]
-    vault_cert_file: Option<String>,
-    #[arg(long, hide = true)]
-    vault_key_file: Option<String>,
-    #[arg(long, hide = true)]
-    vault_tls_skip_verify: Option<String>,
-    #[arg(long, hide = true)]
-    vault_tls_server_name: Option<String>,
+/// Flags that take a value and do nothing with it: they are known, so that scripts go on, and what was given is told.
+macro_rules! idle_flags {
+    ($($name:ident),* $(,)?) => {
+        #[derive(Debug, Default, clap::Args)]
+        pub struct IdleFlags {
+            $(#[arg(long, hide = true)] $name: Vec<String>,)*
+        }
+
+        impl IdleFlags {
+            /// The names of those that were given.
+            fn given(&self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), &self.$name)),*];
+                all.into_iter().filter(|(_, values)| !values.is_empty()).map(|(name, _)| name).collect()
+            }
+        }
+    };
+}
+
+idle_flags! {
+        join, retry_join, retry_max, retry_interval, plugin_dir, alloc_mounts_dir, host_volumes_dir,
+        host_volume_plugin_dir, client_intro_token, acl_replication_token, eventlog_level, consul_auth,
+        consul_auto_advertise, consul_ca_file, consul_cert_file, consul_key_file, consul_checks_use_advertise,
+        consul_client_auto_join, consul_client_service_name, consul_client_http_check_name,
+        consul_client_failures_before_critical, consul_client_failures_before_warning, consul_server_service_name,
+        consul_server_http_check_name, consul_server_serf_check_name, consul_server_rpc_check_name,
+        consul_server_failures_before_critical, consul_server_failures_before_warning, consul_server_auto_join,
+        consul_ssl, consul_token, consul_verify_ssl, consul_address, vault_enabled, vault_address, vault_namespace,
+        vault_create_from_role, vault_ca_file, vault_ca_path, vault_cert_file, vault_key_file,
+        vault_tls_skip_verify, vault_tls_server_name,
 }
 
 impl AgentFlags {
@@ -204,6 +140,32 @@ impl AgentFlags {
     pub fn sources(&self) -> Result<Sources, String> {
         let dev = self.dev || self.dev_connect || self.dev_consul || self.dev_vault;
         Ok(Sources { dev, paths: self.config.clone(), flags: self.tree()? })
+    }
+
+    /// Flags that would protect and do not, a sentence each: no agent starts with them.
+    pub fn refused(&self) -> Vec<String> {
+        let one = |given: bool, flag: &str, would: &str| {
+            given.then(|| {
+                format!("-{flag} would {would}; this version can't do that. Take it out if the agent may run without such protection")
+            })
+        };
+        let acl = one(self.acl_enabled, "acl-enabled", "let in only who has a token");
+        let encrypt = self.encrypt.as_ref().is_some_and(|key| !key.is_empty());
+        acl.into_iter().chain(one(encrypt, "encrypt", "encrypt what servers tell each other by gossip")).collect()
+    }
+
+    /// Flags without an effect, a sentence each.
+    pub fn without_effect(&self) -> Vec<String> {
+        let switches = [
+            (self.rejoin, "rejoin"),
+            (self.eventlog, "eventlog"),
+            (self.dev_consul, "dev-consul, beyond that of -dev,"),
+            (self.dev_vault, "dev-vault, beyond that of -dev,"),
+            (self.raft_protocol.is_some_and(|version| version != 3), "raft-protocol"),
+        ];
+        let switches = switches.into_iter().filter(|(given, _)| *given).map(|(_, name)| name.to_owned());
+        let valued = self.idle.given().into_iter().map(|name| name.replace('_', "-"));
+        switches.chain(valued).map(|name| format!("-{name} has no effect in this version")).collect()
     }
 
     fn tree(&self) -> Result<Json, String> {
@@ -220,7 +182,6 @@ impl AgentFlags {
             ("datacenter", &self.dc),
             ("name", &self.node),
             ("data_dir", &self.data_dir),
-            ("plugin_dir", &self.plugin_dir),
             ("log_level", &self.log_level),
         ] {
             text(&mut top, key, value);
@@ -245,8 +206,6 @@ impl AgentFlags {
         if let Some(speed) = self.network_speed {
             client.insert("network_speed".to_owned(), json!(speed));
         }
-        list(&mut server, "start_join", self.join.clone());
-        list(&mut server, "retry_join", self.retry_join.clone());
         list(&mut client, "servers", self.server_list());
         let mut meta = Map::new();
         for pair in &self.meta {
@@ -256,9 +215,6 @@ impl AgentFlags {
         }
         if !meta.is_empty() {
             client.insert("meta".to_owned(), Json::Object(meta));
-        }
-        if self.acl_enabled {
-            top.insert("acl".to_owned(), json!({"enabled": true}));
         }
         top.insert("server".to_owned(), Json::Object(server));
         top.insert("client".to_owned(), Json::Object(client));
@@ -311,7 +267,45 @@ mod tests {
         assert_eq!(config.client.servers, ["a:1", "b:2", "c:3"]);
         assert_eq!(config.client.meta["rack"], "r1");
         assert!(config.dev && config.server.enabled && config.client.enabled);
+        assert!(flags.refused().is_empty() && flags.without_effect().is_empty());
         let wrong = AgentFlags { meta: vec!["rack".to_owned()], ..AgentFlags::default() };
         assert!(wrong.sources().is_err());
+    }
+
+    #[derive(clap::Parser)]
+    struct Alone {
+        #[command(flatten)]
+        flags: AgentFlags,
+    }
+
+    /// Whatever flag is given, it has an effect, is refused, or is warned of.
+    #[test]
+    fn every_flag_has_an_effect_a_refusal_or_a_warning() {
+        use clap::{CommandFactory, Parser};
+        let plain =
+            tarpan_config::load(&AgentFlags::default().sources().expect("good flags")).expect("no files").config;
+        // Where the configuration is, and what runs instead of an agent: their effects are not in a configuration.
+        let elsewhere = ["config", "simulate", "help"];
+        let command = Alone::command();
+        let flags: Vec<&clap::Arg> =
+            command.get_arguments().filter(|a| !elsewhere.contains(&a.get_id().as_str())).collect();
+        assert!(flags.len() > 60, "{}", flags.len());
+        for flag in flags {
+            let long = flag.get_long().expect("all have a name");
+            let value = match flag.get_id().as_str() {
+                "meta" => "a=b",
+                "log_level" => "WARN",
+                _ => "7",
+            };
+            let takes = flag.get_action().takes_values();
+            let words = ["tarpan".to_owned(), format!("--{long}")].into_iter().chain(takes.then(|| value.to_owned()));
+            let given = Alone::try_parse_from(words).unwrap_or_else(|e| panic!("{long}: {e}")).flags;
+            let config = tarpan_config::load(&given.sources().expect("good flags")).expect("no files").config;
+            let changed = format!("{config:?}") != format!("{plain:?}");
+            assert!(
+                changed || !given.refused().is_empty() || !given.without_effect().is_empty(),
+                "-{long} changes nothing and nothing is said"
+            );
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Command for Agent {
                 println!("==> Loaded configuration from {}", names.join(", "));
             }
         }
-        for warning in warnings(&loaded.config) {
+        for warning in idle(&self.flags, &loaded).chain(warnings(&loaded.config)) {
             println!("==> WARNING: {warning}");
         }
         println!("==> Starting {} agent...", if output::program() == "nomad" { "Nomad" } else { "Tarpan" });
@@ -71,8 +71,13 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 fn read(flags: &AgentFlags) -> Result<Loaded, Fail> {
     let sources = flags.sources().map_err(Fail::new)?;
     let loaded = tarpan_config::load(&sources).map_err(load_error)?;
-    let wrong = problems(&loaded.config);
+    let wrong = [problems(&loaded.config), loaded.refused.clone(), flags.refused()].concat();
     if wrong.is_empty() { Ok(loaded) } else { Err(Fail::new(wrong.join("\n"))) }
+}
+
+/// What was set and does nothing.
+fn idle(flags: &AgentFlags, loaded: &Loaded) -> impl Iterator<Item = String> {
+    loaded.idle.clone().into_iter().chain(flags.without_effect())
 }
 
 /// The error with its causes.
@@ -89,6 +94,7 @@ fn reload(flags: &AgentFlags, log: &logging::LogHandle) {
     match read(flags) {
         Ok(loaded) => {
             log.set(&loaded.config);
+            idle(flags, &loaded).for_each(|warning| tracing::warn!("{warning}"));
             tracing::info!(log_level = %loaded.config.log_level, "configuration reloaded");
         }
         Err(Fail::Message { text, .. } | Fail::Usage(text)) => tracing::error!("configuration not reloaded: {text}"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tarpan_config::AgentConfig;
-use tarpan_config::agent::{parse_ranges, parse_size};
+use tarpan_config::agent::{ServerConfig, parse_ranges, parse_size};
 use tarpan_config::sockaddr::Interfaces;
 use tarpan_model::duration::Dur;
 use tarpan_model::node::{HostNetwork, HostVolume};
@@ -79,9 +79,27 @@ pub fn name(config: &AgentConfig) -> String {
 
 /// What the server role is started with.
 pub fn server_options(config: &AgentConfig, addresses: &Addresses) -> tarpan_server::Options {
-    let server = &config.server;
+    // Named one by one: a key that nothing reads does not compile here.
+    let ServerConfig {
+        enabled: _,
+        bootstrap_expect,
+        data_dir,
+        num_schedulers,
+        heartbeat_grace,
+        min_heartbeat_ttl,
+        failover_heartbeat_ttl,
+        max_heartbeats_per_second,
+        node_gc_threshold,
+        job_gc_threshold,
+        eval_gc_threshold,
+        batch_eval_gc_threshold,
+        deployment_gc_threshold,
+        event_buffer_size,
+        job_max_count,
+        job_max_source_size,
+    } = config.server.clone();
     let default = tarpan_server::Options::default();
-    let data_dir = server.data_dir.clone().or_else(|| config.data_dir.as_ref().map(|d| d.join("server")));
+    let data_dir = data_dir.or_else(|| config.data_dir.as_ref().map(|d| d.join("server")));
     tarpan_server::Options {
         region: config.region.clone(),
         datacenter: config.datacenter.clone(),
@@ -90,23 +108,24 @@ pub fn server_options(config: &AgentConfig, addresses: &Addresses) -> tarpan_ser
         rpc_bind: addresses.rpc,
         rpc_advertise: addresses.rpc_advertise.clone(),
         http_advertise: addresses.http_advertise.clone(),
-        bootstrap_expect: server.bootstrap_expect,
-        retry_join: joins(&server.joins(), config.ports.rpc),
-        heartbeat_ttl: server.min_heartbeat_ttl.to_std(),
-        heartbeat_grace: server.heartbeat_grace.to_std(),
-        failover_heartbeat_ttl: server.failover_heartbeat_ttl.to_std(),
-        max_heartbeats_per_second: server.max_heartbeats_per_second,
-        num_schedulers: server.num_schedulers.unwrap_or(default.num_schedulers),
-        eval_gc_threshold: server.eval_gc_threshold.to_std(),
-        batch_eval_gc_threshold: server.batch_eval_gc_threshold.to_std(),
-        job_gc_threshold: server.job_gc_threshold.to_std(),
-        deployment_gc_threshold: server.deployment_gc_threshold.to_std(),
-        node_gc_threshold: server.node_gc_threshold.to_std(),
-        event_buffer_size: server.event_buffer_size.unwrap_or(default.event_buffer_size),
+        bootstrap_expect,
+        heartbeat_ttl: min_heartbeat_ttl.to_std(),
+        heartbeat_grace: heartbeat_grace.to_std(),
+        failover_heartbeat_ttl: failover_heartbeat_ttl.to_std(),
+        max_heartbeats_per_second,
+        num_schedulers: num_schedulers.unwrap_or(default.num_schedulers),
+        eval_gc_threshold: eval_gc_threshold.to_std(),
+        batch_eval_gc_threshold: batch_eval_gc_threshold.to_std(),
+        job_gc_threshold: job_gc_threshold.to_std(),
+        deployment_gc_threshold: deployment_gc_threshold.to_std(),
+        node_gc_threshold: node_gc_threshold.to_std(),
+        event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
+        job_max_count,
+        job_max_source_size: parse_size(&job_max_source_size).unwrap_or(default.job_max_source_size),
     }
 }
 
-/// Join addresses as RPC addresses. The field joins at its gossip port 4648, which has no listener here: it means the
+/// Servers as RPC addresses. The field joins at its gossip port 4648, which has no listener here: it means the
 /// server's RPC port.
 fn joins(addresses: &[String], rpc_port: u16) -> Vec<String> {
     let one = |address: &String| match address.rsplit_once(':') {
@@ -173,11 +192,7 @@ pub fn agent_options(
         node_max_allocs: client.node_max_allocs,
         default_ineligible: client.default_ineligible,
         disable_remote_exec: client.disable_remote_exec,
-        chroot_env: client.chroot_env.clone(),
         cgroup_parent: client.cgroup_parent.clone(),
-        bridge_network_name: client.bridge_network_name.clone().unwrap_or(default.bridge_network_name.clone()),
-        bridge_network_subnet: client.bridge_network_subnet.clone().unwrap_or(default.bridge_network_subnet.clone()),
-        bind_wildcard_default_host_network: client.bind_wildcard_default_host_network,
         gc: tarpan_agent::GcOptions {
             interval: client.gc_interval.to_std(),
             parallel_destroys: client.gc_parallel_destroys,
@@ -199,8 +214,6 @@ pub fn agent_options(
         http_advertise: addresses.http_advertise.clone(),
         dev: config.dev,
         options: client.options.clone(),
-        cni_path: client.cni_path.clone().unwrap_or(default.cni_path.clone()),
-        cni_config_dir: client.cni_config_dir.clone().unwrap_or(default.cni_config_dir.clone()),
         ..default
     };
     Ok(options)

@@ -95,7 +95,11 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     let mut listeners = JoinSet::new();
     let mut sockets = Some(sockets);
     if let Some(server) = &server {
-        let router = with_headers(tarpan_server::router(server.clone()), &config)?;
+        let router = match config.ui.enabled {
+            true => tarpan_server::router(server.clone()),
+            false => tarpan_server::http::router(server.clone()),
+        };
+        let router = with_headers(router, &config)?;
         listen(&mut listeners, sockets.take().unwrap_or_default(), router);
     }
     let (data_dir, scratch) = data_dir(&config).map_err(failed)?;
