@@ -138,6 +138,23 @@ pub fn confined(root: &Path, path: &Path) -> Result<(), Escapes> {
     }
 }
 
+/// The same as [`destination`], by its text alone and from the allocation's directory on: to be opened below
+/// [`TaskDirs::open`], which looks at what is really there.
+pub fn inside(dirs: &TaskDirs, path: &str) -> Result<PathBuf, Escapes> {
+    let as_path = Path::new(path);
+    let relative = |dir: &Path, path: &Path| {
+        let whole = below(dir, &path.to_string_lossy())?;
+        whole.strip_prefix(&dirs.alloc).map(Path::to_owned).map_err(|_| Escapes)
+    };
+    if let Ok(inside) = as_path.strip_prefix(&dirs.alloc) {
+        return relative(&dirs.alloc, inside);
+    }
+    match as_path.strip_prefix("/alloc").or_else(|_| as_path.strip_prefix("../alloc")) {
+        Ok(inside) => relative(&dirs.shared, inside),
+        Err(_) => relative(&dirs.task, as_path),
+    }
+}
+
 /// Where a template or an artifact goes: below the task's directory. A path as the task sees it (`/local/x`, `/alloc/x`,
 /// `/secrets/x`) is taken as such; `${NOMAD_ALLOC_DIR}` and friends that name the node's own directories too.
 pub fn destination(dirs: &TaskDirs, path: &str) -> Result<PathBuf, Escapes> {
@@ -183,6 +200,13 @@ mod tests {
         dir.create().expect("made");
         let task = dir.create_task("web").expect("made");
         assert!(task.local.is_dir() && task.secrets.is_dir() && dir.logs().is_dir());
+        for (path, expected) in
+            [("local/x", "web/local/x"), ("/alloc/data/x", "alloc/data/x"), ("/secrets/../x", "web/x")]
+        {
+            assert_eq!(inside(&task, path), Ok(PathBuf::from(expected)), "{path}");
+        }
+        assert_eq!(inside(&task, &task.secrets.join("k").to_string_lossy()), Ok(PathBuf::from("web/secrets/k")));
+        assert_eq!(inside(&task, "../other/secrets"), Err(Escapes));
         assert_eq!(destination(&task, "local/x"), Ok(task.local.join("x")));
         assert_eq!(destination(&task, "/alloc/data/x"), Ok(dir.shared().join("data/x")));
         assert_eq!(destination(&task, &task.secrets.join("k").to_string_lossy()), Ok(task.secrets.join("k")));

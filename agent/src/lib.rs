@@ -17,6 +17,7 @@ pub mod env;
 mod fingerprint;
 mod forward;
 mod gc;
+pub mod ground;
 mod http;
 pub mod options;
 pub mod runner;

@@ -20,6 +20,7 @@ use tarpan_model::node::DriverInfo;
 use tarpan_model::resources::{PortMapping, TaskResources};
 use tarpan_model::{AllocId, SortedMap};
 
+use crate::ground::{self, Dir};
 pub use crate::supervisor::Exit;
 
 /// How much a driver keeps its task apart from the node's files.
@@ -82,6 +83,13 @@ pub struct TaskDirs {
     pub task: PathBuf,
     pub local: PathBuf,
     pub secrets: PathBuf,
+}
+
+impl TaskDirs {
+    /// The allocation's directory, to open things below it.
+    pub fn open(&self) -> Result<Dir, ground::Error> {
+        Dir::trusted(&self.alloc)
+    }
 }
 
 /// A directory of the node that the task sees at `target`.
