@@ -20,7 +20,8 @@ cargo xtask COMMAND
                                        -raw-exec: without Docker, even where a daemon answers
   dev                                  build quickly and start a dev agent on port 4646
   ui [-release]                        build the browser part
-  test                                 install what is missing, then everything that CI checks
+  test [-all]                          install what is missing, then everything that CI checks
+                                       -all: with the long forms of the proofs that CI runs short
   ci                                   the same, where a skipped part is a failure
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
@@ -34,8 +35,8 @@ fn main() -> Result<()> {
         Some("demo") => demo::run(&flags),
         Some("dev") => demo::dev(),
         Some("ui") => ui::run(&flags),
-        Some("test") => test::run(false),
-        Some("ci") => test::run(true),
+        Some("test") => test::run(&test::Options { strict: false, long: flags.contains(&"all") }),
+        Some("ci") => test::run(&test::Options { strict: true, long: false }),
         Some("pictures") => browser::pictures(),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(),

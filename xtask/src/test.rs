@@ -26,9 +26,18 @@ const OTHERS: &[&str] = &[
     "ptc",
 ];
 
-/// `strict`: what this machine can't run is a failure, not a skip.
-pub fn run(strict: bool) -> Result<()> {
-    let env: &[(&str, &str)] = if strict { &[("CI", "true")] } else { &[] };
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What this machine can't run is a failure, not a skip.
+    pub strict: bool,
+    /// Proofs that have a long form, such as kills at random moments, run it.
+    pub long: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let strict = options.strict.then_some(("CI", "true"));
+    let long = options.long.then_some(("TARPAN_LONG", "1"));
+    let env: &[(&str, &str)] = &strict.into_iter().chain(long).collect::<Vec<_>>();
     setup::for_tests()?;
 
     heading("Format");
