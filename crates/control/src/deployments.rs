@@ -19,6 +19,9 @@ use tarpan_state::{Change, Command, Event, State};
 /// Changes of one deployment within this time are looked at together.
 const GATHER: Dur = Dur(200 * MILLISECOND);
 
+/// How long agents have to report after a new leader began. Source: what they take to connect again, twice.
+const SETTLE: Dur = Dur::from_secs(60);
+
 const RUNNING: &str = "Deployment is running";
 const PAUSED: &str = "Deployment is paused";
 const MARKED_FAILED: &str = "Deployment marked as failed";
@@ -229,17 +232,20 @@ fn asks_the_same(a: &Job, b: &Job) -> bool {
 pub struct Deployments {
     /// When to look at each again.
     due: BTreeMap<DeploymentId, UnixNanos>,
+    /// Not given up for its deadline before this: a new leader has yet to hear what became of the allocations.
+    spared: BTreeMap<DeploymentId, UnixNanos>,
 }
 
 impl Deployments {
     /// For a new leader.
     pub fn restore(&mut self, state: &State, now: UnixNanos) {
         self.due = state.deployments().filter(|d| d.active()).map(|d| (d.id, now)).collect();
+        self.spared = self.due.keys().map(|id| (*id, now + SETTLE)).collect();
     }
 
     /// Not the leader any more.
     pub fn disable(&mut self) {
-        self.due.clear();
+        *self = Deployments::default();
     }
 
     /// Notes which deployments to look at again.
@@ -249,6 +255,7 @@ impl Deployments {
                 Change::Deployment { id, row: Some(row), .. } if row.active() => self.look(*id, now + GATHER),
                 Change::Deployment { id, .. } => {
                     self.due.remove(id);
+                    self.spared.remove(id);
                 }
                 Change::Allocation { row: Some(row), .. } => {
                     if let Some(id) = row.deployment_id {
@@ -272,7 +279,8 @@ impl Deployments {
         for id in due {
             self.due.remove(&id);
             let Some(deployment) = state.deployment(id).filter(|d| d.active()) else { continue };
-            match watch::look(state, deployment, now, ids) {
+            let spared = self.spared.get(&id).copied().filter(|until| *until > now);
+            match watch::look(state, deployment, now, spared.is_none(), ids) {
                 Some(command) => {
                     // What the command changes comes back as events; it may also fail to be written.
                     self.look(id, now + Dur::from_secs(5));
@@ -280,7 +288,7 @@ impl Deployments {
                 }
                 None => {
                     if let Some(at) = watch::deadline(state, deployment) {
-                        self.look(id, at.max(now + GATHER));
+                        self.look(id, at.max(now + GATHER).max(spared.unwrap_or(at)));
                     }
                 }
             }

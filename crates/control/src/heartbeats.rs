@@ -71,6 +71,30 @@ impl Heartbeats {
         }
     }
 
+    /// The server itself did not run for a while, and heard of nobody: every node gets a whole interval again.
+    pub fn forgive(&mut self, now: UnixNanos) {
+        let least = now + self.options.min_ttl + self.options.grace;
+        let early: Vec<NodeId> = self.deadlines.iter().filter(|(_, at)| **at < least).map(|(id, _)| *id).collect();
+        for node in early {
+            self.set(node, least);
+        }
+    }
+
+    /// The clock was set by `step`: deadlines go along.
+    pub fn shift(&mut self, step: Dur) {
+        self.slots.clear();
+        for (node, deadline) in std::mem::take(&mut self.deadlines) {
+            self.set(node, deadline + step);
+        }
+    }
+
+    /// What followed from a missed beat could not be written: the node is told of again, unless it was heard of meanwhile.
+    pub fn again(&mut self, node: NodeId, at: UnixNanos) {
+        if !self.deadlines.contains_key(&node) {
+            self.set(node, at);
+        }
+    }
+
     pub fn remove(&mut self, node: NodeId) {
         self.deadlines.remove(&node);
     }
@@ -130,6 +154,40 @@ mod tests {
         assert_eq!(beats.expired(at(36)), [nodes::id(2)]);
         assert_eq!(beats.expired(at(1_000)), []);
         assert_eq!(beats.next_wake(), None);
+    }
+
+    #[test]
+    fn a_server_that_did_not_run_gives_a_whole_interval_again() {
+        let mut beats = Heartbeats::default();
+        beats.beat(nodes::id(1), at(0), 0);
+        beats.beat(nodes::id(2), at(15), 5 * SECOND as u64);
+        beats.forgive(at(19));
+        assert_eq!(beats.expired(at(38)), []);
+        assert_eq!(beats.expired(at(41)), [nodes::id(1), nodes::id(2)]);
+    }
+
+    #[test]
+    fn a_step_of_the_clock_takes_deadlines_along() {
+        let mut beats = Heartbeats::default();
+        beats.beat(nodes::id(1), at(0), 0);
+        beats.shift(Dur::from_secs(3600));
+        assert_eq!(beats.expired(at(3615)), []);
+        assert_eq!(beats.expired(at(3621)), [nodes::id(1)]);
+        beats.beat(nodes::id(1), at(3621), 0);
+        beats.shift(Dur::from_secs(-3600));
+        assert_eq!(beats.expired(at(42)), [nodes::id(1)]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_told_again() {
+        let mut beats = Heartbeats::default();
+        beats.beat(nodes::id(1), at(0), 0);
+        assert_eq!(beats.expired(at(21)), [nodes::id(1)]);
+        beats.again(nodes::id(1), at(26));
+        assert_eq!(beats.expired(at(27)), [nodes::id(1)]);
+        beats.beat(nodes::id(1), at(28), 0);
+        beats.again(nodes::id(1), at(29));
+        assert_eq!(beats.expired(at(40)), [], "it was heard of");
     }
 
     #[test]

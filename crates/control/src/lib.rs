@@ -16,6 +16,7 @@ pub mod heartbeats;
 pub mod nodes;
 pub mod periodic;
 pub mod planner;
+pub mod steps;
 
 pub use blocked::{Blocked, Released};
 pub use broker::{Broker, BrokerError, Dequeued};

@@ -1,23 +1,51 @@
 //! Launches of periodic jobs: when, and as which child.
 //!
-//! Reads: periodic jobs as they are registered, `now`. Gives: children to register. Cron expressions are the field's: five
-//! fields, six with a year, seven with seconds first.
+//! Reads: periodic jobs as they are registered, `now`: the time of day, which may be set. Gives: children to register, and a
+//! note wherever times were passed over ([`Note`]). Cron expressions are the field's: five fields, six with a year, seven with
+//! seconds first.
+//!
+//! When the clock is set ahead, or nobody led, what was missed is launched once. When it is set back by up to
+//! [`SET_BACK`], times that were launched already are not launched again: the next one is awaited; set back by more, it was
+//! wrong before, and the job goes on from the new time.
 //! Source: `reference/semantics.md` §9.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeZone};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::CronParser;
+use tarpan_model::duration::SECOND;
 use tarpan_model::ids::{EvalId, IdSource, NamespacedId};
 use tarpan_model::job::PeriodicConfig;
-use tarpan_model::{Dur, Evaluation, Job, Trigger, UnixNanos};
+use tarpan_model::time::rfc3339;
+use tarpan_model::{Dur, EvalStatus, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::command::RegisterJob;
 use tarpan_state::{Change, Event, State};
 
 /// Launches that are later than this are not made up for one by one.
 const LATE: Dur = Dur::from_secs(5);
+
+/// A clock that is set back by less goes through times that were launched already.
+pub const SET_BACK: Dur = Dur::from_secs(3 * 3600);
+
+/// Launch times of a job that were, or will be, passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub job: NamespacedId,
+    pub text: String,
+}
+
+impl Note {
+    /// The note as an evaluation of the job that is over: where people and the event stream look.
+    pub fn eval(&self, state: &State, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Evaluation> {
+        let job = state.job(&self.job)?;
+        let id = EvalId(ids.next_uuid());
+        let eval = Evaluation::new(id, &self.job, job.job_type(), job.priority(), Trigger::PeriodicJob, now);
+        Some(Evaluation { status: EvalStatus::Complete, status_description: Arc::from(self.text.as_str()), ..eval })
+    }
+}
 
 /// Why a periodic block gives no times, or a launch is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,6 +163,7 @@ struct Entry {
 pub struct Periodic {
     jobs: HashMap<NamespacedId, Entry>,
     due: BTreeSet<(UnixNanos, NamespacedId)>,
+    notes: Vec<Note>,
 }
 
 impl Periodic {
@@ -143,9 +172,49 @@ impl Periodic {
         self.disable();
         for (key, job) in state.jobs() {
             let Some(periodic) = tracked(job) else { continue };
-            let last = state.periodic_launch(key).map_or(now, |l| l.launch);
-            let Ok(Some(next)) = next_launch(periodic, last) else { continue };
+            // A launch far ahead is one of a clock that was wrong.
+            let last = state.periodic_launch(key).map(|l| l.launch).filter(|last| last.since(now) <= SET_BACK);
+            let Ok(Some(next)) = next_launch(periodic, last.unwrap_or(now)) else { continue };
             self.set(key, job, next.max(now));
+            if let Some(last) = last.filter(|_| next < now) {
+                self.note_missed(key, periodic, last, now);
+            }
+        }
+    }
+
+    /// The clock was set back to `now`: see the module.
+    pub fn set_back(&mut self, state: &State, by: Dur, now: UnixNanos) {
+        let waiting: Vec<(UnixNanos, NamespacedId)> = self.due.iter().cloned().collect();
+        for (at, key) in waiting {
+            let Some((job, periodic)) = state.job(&key).and_then(|job| tracked(job).map(|p| (job, p))) else {
+                continue;
+            };
+            let Ok(Some(next)) = next_launch(periodic, now) else { continue };
+            if next >= at {
+                continue;
+            }
+            let text = if by > SET_BACK {
+                self.set(&key, job, next);
+                format!("the clock was set back by {}: launches go on from the new time", whole(by))
+            } else {
+                format!("the clock was set back by {}: times until {} were launched already", whole(by), rfc3339(at))
+            };
+            self.notes.push(Note { job: key, text });
+        }
+    }
+
+    /// What there is to say since the last time.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Says that more than one time lies between `after` and `now`: one launch stands for all of them.
+    fn note_missed(&mut self, key: &NamespacedId, periodic: &PeriodicConfig, after: UnixNanos, now: UnixNanos) {
+        let Ok(Some(first)) = next_launch(periodic, after) else { return };
+        let second = next_launch(periodic, first).ok().flatten();
+        if second.is_some_and(|second| second < now) {
+            let text = format!("launch times from {} to {} were missed: launched once", rfc3339(first), rfc3339(now));
+            self.notes.push(Note { job: key.clone(), text });
         }
     }
 
@@ -198,7 +267,11 @@ impl Periodic {
             if !(periodic.prohibit_overlap == Some(true) && runs(state, &key)) {
                 children.push(child(job, at, now, ids));
             }
-            let last = if now.since(at) > LATE { now } else { at };
+            let late = now.since(at) > LATE;
+            if late {
+                self.note_missed(&key, periodic, UnixNanos(at.0 - 1), now);
+            }
+            let last = if late { now } else { at };
             if let Ok(Some(next)) = next_launch(periodic, last) {
                 self.set(&key, job, next);
             }
@@ -215,6 +288,11 @@ impl Periodic {
     pub fn next_of(&self, job: &NamespacedId) -> Option<UnixNanos> {
         self.jobs.get(job).map(|entry| entry.at)
     }
+}
+
+/// Without what is less than a second.
+fn whole(time: Dur) -> String {
+    Dur::from_secs(time.0 / SECOND).to_string()
 }
 
 fn version(job: &Job) -> (Option<u64>, u64) {
@@ -245,7 +323,7 @@ mod tests {
         };
         let after = DateTime::parse_from_rfc3339(after).unwrap().timestamp();
         match next_launch(&periodic, UnixNanos::from_secs(after)).unwrap() {
-            Some(time) => tarpan_model::time::rfc3339(time),
+            Some(time) => rfc3339(time),
             None => "never".to_owned(),
         }
     }
@@ -367,5 +445,60 @@ mod tests {
         world.periodic.restore(&world.state, at(100));
         assert_eq!(world.step(at(100)).len(), 1);
         assert_eq!(world.periodic.next_wake(), Some(at(102)));
+    }
+    /// Launches every second from `from` to `to`, and what is said.
+    fn run(world: &mut World, from: i64, to: i64) -> (usize, Vec<String>) {
+        let launched = (from..=to).map(|second| world.step(at(second)).len()).sum();
+        (launched, texts(world))
+    }
+
+    fn texts(world: &mut World) -> Vec<String> {
+        world.periodic.take_notes().into_iter().map(|note| note.text).collect()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_ahead_skips_nothing_in_silence() {
+        let mut world = World::new(jobs::periodic("employee", "0 * * * * * *"));
+        assert_eq!(run(&mut world, 1, 119), (1, vec![]));
+        let (launched, said) = run(&mut world, 3719, 3721);
+        assert_eq!(launched, 2, "once for what was missed, once for the full minute");
+        assert!(said.len() == 1 && said[0].contains("were missed: launched once"), "{said:?}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_repeats_nothing() {
+        let mut world = World::new(jobs::periodic("employee", "0 * * * * * *"));
+        assert_eq!(run(&mut world, 1, 3601).0, 60);
+        world.periodic.set_back(&world.state, Dur::from_secs(3600), at(1));
+        let said = texts(&mut world);
+        assert!(said.len() == 1 && said[0].contains("set back by 1h0m0s: times until"), "{said:?}");
+        assert_eq!(run(&mut world, 1, 3601), (0, vec![]));
+        assert_eq!(run(&mut world, 3602, 3660).0, 1);
+        // As a new leader would see it.
+        world.periodic.restore(&world.state, at(1));
+        assert_eq!(run(&mut world, 1, 3660).0, 0);
+    }
+
+    #[test]
+    fn a_clock_that_was_a_year_ahead_stops_no_job_for_a_year() {
+        let year = 365 * 24 * 3600;
+        let mut world = World::new(jobs::periodic("employee", "0 * * * * * *"));
+        assert_eq!(run(&mut world, year, year + 61).0, 2);
+        world.periodic.set_back(&world.state, Dur::from_secs(year), at(61));
+        assert!(texts(&mut world).iter().any(|said| said.contains("go on from the new time")));
+        assert_eq!(run(&mut world, 61, 180).0, 2);
+        world.periodic.restore(&world.state, at(181));
+        assert_eq!(run(&mut world, 181, 300).0, 2);
+    }
+
+    #[test]
+    fn a_note_becomes_an_evaluation_that_is_over() {
+        let mut world = World::new(jobs::periodic("employee", "0 * * * * * *"));
+        let job = NamespacedId::new("default", "employee");
+        let note = Note { job: job.clone(), text: "said".to_owned() };
+        let eval = note.eval(&world.state, at(1), &mut world.ids).expect("the job is there");
+        assert_eq!((eval.job_key(), eval.status, &*eval.status_description), (job, EvalStatus::Complete, "said"));
+        let gone = Note { job: NamespacedId::new("default", "gone"), ..note };
+        assert!(gone.eval(&world.state, at(1), &mut world.ids).is_none());
     }
 }

@@ -21,6 +21,7 @@ pub mod resources;
 pub mod schema;
 pub mod service;
 pub mod sorted;
+pub mod steady;
 pub mod time;
 
 pub use alloc::{Allocation, ClientStatus, DesiredStatus, TaskEvent, TaskState};

@@ -165,6 +165,16 @@ fn the_progress_deadline_moves_with_each_healthy_allocation() {
 }
 
 #[test]
+fn a_new_leader_gives_nothing_up_before_it_heard_from_agents() {
+    let mut world = World::rollout(2, |_| {});
+    world.watcher.restore(&world.state.clone(), at(3_000));
+    assert_eq!(world.step(at(3_001)), 0);
+    assert_eq!(world.watcher.next_wake(), Some(at(3_060)));
+    assert_eq!(world.step(at(3_060)), 1);
+    assert_eq!(world.said(), (DeploymentStatus::Failed, "Failed due to progress deadline".to_owned()));
+}
+
+#[test]
 fn an_unhealthy_allocation_is_replaced_if_it_may_be() {
     let mut world = World::rollout(1, |_| {});
     world.report(0, ClientStatus::Failed, Some(false), at(10));

@@ -18,6 +18,7 @@ pub(super) fn look(
     state: &State,
     deployment: &Arc<Deployment>,
     now: UnixNanos,
+    deadlines_count: bool,
     ids: &mut dyn IdSource,
 ) -> Option<Command> {
     let allocs: Vec<&Arc<Allocation>> = state.allocs_by_deployment(deployment.id).collect();
@@ -33,7 +34,7 @@ pub(super) fn look(
     }
     let late: Vec<&DeploymentGroup> =
         deployment.groups.iter().filter(|(name, g)| missed_deadline(name, g, &allocs, now)).map(|(_, g)| g).collect();
-    if !late.is_empty() {
+    if !late.is_empty() && deadlines_count {
         return Some(failed(state, deployment, DEADLINE, late.iter().any(|g| g.auto_revert), now, ids));
     }
     go_on(state, deployment, &allocs, now, ids)
