@@ -12,6 +12,7 @@ pub mod artifact;
 pub mod cgroup;
 pub mod checks;
 mod context;
+pub mod descriptors;
 pub mod driver;
 pub mod env;
 mod fingerprint;

@@ -38,6 +38,7 @@ pub(super) fn begin(pid: u32, request: ExecRequest) -> Result<Box<dyn Execution>
     let mut command = Command::new(program);
     command.args(args).kill_on_drop(true);
     like(&mut command, pid).map_err(|e| failed("reading the task's surroundings", e))?;
+    crate::descriptors::give_back(command.as_std_mut());
     let (output, receiver) = mpsc::channel(QUEUE);
     let (input, inputs) = mpsc::channel(QUEUE);
     match request.tty {

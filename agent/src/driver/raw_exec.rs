@@ -90,6 +90,7 @@ impl RawExec {
             cgroups: cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default(),
             oom_score_adj: config.oom_score_adj.unwrap_or(0) as i32,
             netns: request.netns.clone(),
+            descriptors: crate::descriptors::original(),
         };
         match Process::spawn(&spec).await {
             Ok(process) => Ok(Arc::new(RawExecTask { process, saved: Saved { run_dir: request.run_dir, cgroup } })),

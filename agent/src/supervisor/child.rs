@@ -148,6 +148,7 @@ struct Setup {
     user: Option<super::User>,
     oom_score_adj: i32,
     netns: Option<PathBuf>,
+    descriptors: Option<u64>,
 }
 
 impl Setup {
@@ -157,6 +158,7 @@ impl Setup {
             user: spec.user.clone(),
             oom_score_adj: spec.oom_score_adj,
             netns: spec.netns.clone(),
+            descriptors: spec.descriptors,
         }
     }
 
@@ -169,6 +171,9 @@ impl Setup {
         if let Some(path) = &self.netns {
             let file = File::open(path)?;
             nix::sched::setns(file.as_fd(), nix::sched::CloneFlags::CLONE_NEWNET)?;
+        }
+        if let Some(soft) = self.descriptors {
+            crate::descriptors::set_soft(soft)?;
         }
         if self.oom_score_adj != 0 {
             std::fs::write("/proc/self/oom_score_adj", self.oom_score_adj.to_string())?;

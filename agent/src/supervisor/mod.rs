@@ -46,6 +46,9 @@ pub struct Spec {
     pub oom_score_adj: i32,
     /// Network namespace to join, such as `/run/netns/x`.
     pub netns: Option<PathBuf>,
+    /// Soft limit of the task's file descriptors; `None`: as the agent's.
+    #[serde(default)]
+    pub descriptors: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

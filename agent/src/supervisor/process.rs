@@ -223,6 +223,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_task_has_the_limit_of_descriptors_that_it_is_given() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let asked = Spec { descriptors: Some(321), ..spec(dir.path(), "ulimit -n; ulimit -Hn") };
+        let process = Process::spawn(&asked).await.expect("starts");
+        assert!(process.wait().await.success());
+        let limits = log(dir.path(), "stdout");
+        let (soft, hard) = limits.trim().split_once('\n').expect("two lines");
+        assert!(soft == "321" && hard != "321", "{limits}");
+    }
+
+    #[tokio::test]
     async fn a_command_that_is_not_there_is_named() {
         let dir = tempfile::tempdir().expect("a directory");
         let missing = Spec { command: PathBuf::from("/does/not/exist"), ..spec(dir.path(), "") };

@@ -47,6 +47,14 @@ impl Command for Agent {
         }
         println!("==> Starting {} agent...", if output::program() == "nomad" { "Nomad" } else { "Tarpan" });
         let log = logging::start(&loaded.config).map_err(|e| Fail::new(format!("Error opening the log file: {e}")))?;
+        let limit = tarpan_agent::descriptors::raise();
+        tracing::info!(from = limit.from, to = limit.to, "limit of file descriptors; tasks get the first");
+        if limit.to < FEW_DESCRIPTORS {
+            tracing::warn!(
+                "{} file descriptors are few for an agent: raise the hard limit (LimitNOFILE, ulimit -Hn)",
+                limit.to
+            );
+        }
         serve::run(loaded.config, Arc::new(move || reload(&self.flags, &log))).await
     }
 
@@ -62,6 +70,9 @@ impl Command for Agent {
         outcome
     }
 }
+
+/// With fewer it is said at the start: a connection, a task's logs and a file that is read take one or more each.
+const FEW_DESCRIPTORS: u64 = 1024;
 
 /// Of each worker thread. Rendering a page nests as deeply as its view does: unoptimised, a job's page needs more than tokio's 2 MiB.
 /// Address space only; what is not touched costs nothing.

@@ -24,11 +24,14 @@ use crate::commands::version;
 
 /// How long an ending agent may tidy up before it is ended all the same.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often the open file descriptors are counted.
+const DESCRIPTORS_LOOK: Duration = Duration::from_secs(5);
 
 /// Runs until a signal says otherwise. `reload` is called for each SIGHUP.
 pub async fn run(config: AgentConfig, reload: Arc<dyn Fn() + Send + Sync>) -> Outcome {
     let mut signals = Signals::new()?;
     let mut running = start(config).await?;
+    running.listeners.spawn(watch_descriptors());
     println!("==> Agent started! Log data will stream in below:\n");
     while let Event::Reload = signals.next().await {
         reload();
@@ -118,6 +121,21 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     println!("==> Agent configuration:\n");
     println!("{}\n", plan::banner(&config, &addresses, node_id.as_deref(), &version::number()));
     Ok(Running { server, agent, listeners, scratch })
+}
+
+/// Says when file descriptors run out, and when there are some again.
+async fn watch_descriptors() {
+    let mut before = None;
+    loop {
+        let trouble = tarpan_server::descriptors::trouble();
+        match (&before, &trouble) {
+            (None, Some(trouble)) => tracing::error!("{trouble}"),
+            (Some(_), None) => tracing::warn!("there are enough file descriptors again"),
+            _ => {}
+        }
+        before = trouble;
+        tokio::time::sleep(DESCRIPTORS_LOOK).await;
+    }
 }
 
 fn taken(address: SocketAddr, error: &std::io::Error) -> String {
