@@ -4,6 +4,7 @@
 //! and the state machine that holds `tarpan_state::State`), `publish` (snapshots, recent events, watchers), `sessions`
 //! (agents over gRPC) and `control` (the leader's loops that drive `tarpan_control`).
 
+mod clock;
 mod control;
 mod options;
 mod publish;
@@ -11,6 +12,7 @@ mod raft;
 mod server;
 mod sessions;
 
+pub mod descriptors;
 pub mod events;
 pub mod http;
 pub mod node_request;

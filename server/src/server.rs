@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tarpan_control::broker::BrokerStats;
-use tarpan_model::{NodeId, UnixNanos};
+use tarpan_model::{Dur, NodeId, UnixNanos};
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_state::{Command, Reply, State};
 use tokio::net::TcpListener;
@@ -14,6 +14,7 @@ use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::control::Control;
+use crate::descriptors;
 use crate::events::EventFeed;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
@@ -56,6 +57,9 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What is kept on disk is damaged or does not fit together.
+    #[error("{what}. {ways}")]
+    Damaged { what: String, ways: String },
     #[error("starting raft")]
     Raft(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -69,6 +73,9 @@ pub enum ProposeError {
     TooLarge { size: usize, limit: usize },
     #[error("the raft log failed: {0}")]
     Log(String),
+    /// The disk is full. What was handed in before that may be committed once there is room.
+    #[error("{0}")]
+    NoRoom(Arc<str>),
     #[error("the server shuts down")]
     Shutdown,
 }
@@ -185,6 +192,23 @@ impl Server {
     /// `host:port` of every server's RPC.
     pub(crate) fn rpc_servers(&self) -> Vec<String> {
         self.members().into_iter().map(|m| m.rpc_addr).collect()
+    }
+
+    /// What keeps this server from its work, as a sentence.
+    pub fn trouble(&self) -> Option<String> {
+        let stopped =
+            || self.0.consensus.stopped().map(|why| format!("raft has stopped for good: {why}; restart the agent"));
+        self.no_room().map(|why| why.to_string()).or_else(stopped).or_else(descriptors::trouble)
+    }
+
+    /// Why nothing is accepted; `None`: there is room on the disk.
+    pub fn no_room(&self) -> Option<Arc<str>> {
+        self.0.consensus.no_room()
+    }
+
+    /// How long, in all, this process did not run though it was alive.
+    pub fn stood_still(&self) -> Dur {
+        crate::clock::lost()
     }
 
     pub fn raft_stats(&self) -> RaftStats {

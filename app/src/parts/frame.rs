@@ -8,6 +8,7 @@ use tarpan_api::Client;
 
 use super::palette::{Palette, PaletteOpen};
 use super::toast::ToastList;
+use super::trouble::Trouble;
 use super::{icon, icon_sheet, icon12};
 use crate::dom;
 use crate::format::thousands;
@@ -32,6 +33,7 @@ pub fn Frame(children: Children) -> impl IntoView {
             <div class="main">
                 <TopBar cluster=cluster/>
                 {unbuilt.then(|| super::note("warn page-note", crate::status::Kind::Degraded, view! { <span>{texts.not_built}" "<code>"cargo xtask ui"</code></span> }))}
+                <Trouble/>
                 {children()}
             </div>
         </div>

@@ -8,5 +8,6 @@ pub mod frame;
 pub mod loaded;
 pub mod palette;
 pub mod toast;
+pub mod trouble;
 
 pub use bits::*;

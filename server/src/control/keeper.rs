@@ -22,6 +22,7 @@ impl Control {
     /// The loop: restore, then follow events and due times.
     pub(super) async fn keep_evals(self: Arc<Self>) {
         let mut unblock_failed = tokio::time::interval(UNBLOCK_FAILED);
+        let mut steps = self.steps.subscribe();
         loop {
             let state = self.published.state();
             self.evals().restore(&state, now());
@@ -40,6 +41,7 @@ impl Control {
                         Err(_) => break, // fell behind the ring: read everything anew
                     },
                     () = self.turn.notified() => {}
+                    _ = steps.changed() => break,
                     () = tokio::time::sleep_until(due) => self.evals().broker.step(now()),
                     _ = unblock_failed.tick() => {
                         let mut evals = self.evals();
@@ -53,7 +55,12 @@ impl Control {
     }
 
     /// Writes evaluations that newer ones made needless, and those that were delivered too often.
+    ///
+    /// Not while there is no room: what is taken out here and not written would be forgotten.
     async fn reap(&self) {
+        if self.consensus.no_room().is_some() {
+            return;
+        }
         let (canceled, duplicates, failed) = {
             let mut evals = self.evals();
             let canceled = evals.broker.take_cancelable(CANCEL_BATCH);

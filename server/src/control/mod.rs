@@ -5,11 +5,12 @@
 
 mod keeper;
 mod planner;
+mod time;
 mod watchers;
 mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tarpan_control::broker::BrokerStats;
 use tarpan_control::evals::Evals;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::planner::PlanQueue;
+pub(crate) use crate::clock::now;
 use crate::options::Options;
 use crate::publish::Published;
 use crate::raft::{Consensus, Leadership};
@@ -44,6 +46,8 @@ pub(crate) struct Control {
     plans: PlanQueue,
     heartbeats: Mutex<Heartbeats>,
     gc: Gc,
+    /// Counts steps of the clock: due times that were worked out before one are wrong.
+    steps: watch::Sender<u64>,
 }
 
 impl Control {
@@ -72,6 +76,7 @@ impl Control {
             plans: PlanQueue::default(),
             heartbeats: Mutex::new(Heartbeats::new(heartbeats)),
             gc: Gc { options: gc },
+            steps: watch::Sender::new(0),
         }
     }
 
@@ -115,6 +120,7 @@ impl Control {
         loops.spawn(self.clone().launch_periodic());
         loops.spawn(self.clone().watch_heartbeats(kick.clone()));
         loops.spawn(self.clone().collect_garbage());
+        loops.spawn(self.clone().follow_wall());
         for number in 0..self.schedulers {
             loops.spawn(self.clone().work(number));
         }
@@ -164,12 +170,6 @@ impl Control {
     }
 }
 
-/// The wall clock.
-pub(crate) fn now() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-}
-
 /// Fresh random ids.
 pub(crate) fn ids() -> impl FnMut() -> Uuid {
     Uuid::new_v4
@@ -179,8 +179,12 @@ pub(crate) fn rand_u64() -> u64 {
     Uuid::new_v4().as_u128() as u64
 }
 
-/// The runtime's clock at wall time `at`; a day ahead for none.
+/// The runtime's clock at time `at`; a day ahead for none.
 fn instant(at: Option<UnixNanos>) -> Instant {
-    let wait = at.map_or(Duration::from_secs(86_400), |at| at.since(now()).to_std());
-    Instant::now() + wait
+    instant_of(at, now())
+}
+
+/// The same by a clock that says `now`.
+fn instant_of(at: Option<UnixNanos>, now: UnixNanos) -> Instant {
+    Instant::now() + at.map_or(FAR, |at| at.since(now).to_std())
 }

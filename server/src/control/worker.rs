@@ -32,6 +32,8 @@ impl Control {
     pub(super) async fn work(self: Arc<Self>, number: usize) {
         let mut cache = Cache::default();
         loop {
+            // What can't be written need not be worked out; it would count as a failed try.
+            self.consensus.room().await;
             let dequeued = self.dequeue().await;
             let (id, token) = (dequeued.eval.id, dequeued.token);
             let done = self.process(&dequeued, &mut cache).await;

@@ -28,6 +28,7 @@ pub const ROUTES: &[Route] = &[
     route!(GET, "/v1/metrics", Open, Agent, metrics::metrics),
     route!(GET, "/v1/status/leader", Open, Agent, leader),
     route!(GET, "/v1/status/peers", Open, Agent, peers),
+    route!(GET, "/v1/status/trouble", Open, Agent, trouble),
     route!(GET, "/v1/regions", Open, Agent, regions),
 ];
 
@@ -96,6 +97,7 @@ fn stats(cx: &Context) -> BTreeMap<String, BTreeMap<String, String>> {
         ]),
     );
     stats.insert("broker".to_owned(), text(metrics::broker_numbers(&broker)));
+    stats.insert("tarpan".to_owned(), text(vec![("trouble", cx.server.trouble().unwrap_or_default())]));
     if let Some(node) = cx.local_node() {
         let client = vec![("node_id", node.to_string()), ("known_servers", server_list(cx).join(","))];
         stats.insert("client".to_owned(), text(client));
@@ -157,7 +159,10 @@ async fn health(cx: Context) -> Outcome {
     let asked: Vec<&str> = cx.query.all("type").collect();
     let wants = |role: &str| asked.is_empty() || asked.contains(&role);
     let role = |ok: bool, trouble: &str| RoleHealth { ok, message: if ok { "ok" } else { trouble }.to_owned() };
-    let server = wants("server").then(|| role(cx.server.leader().is_some(), "no leader"));
+    let server = wants("server").then(|| match cx.server.trouble() {
+        Some(trouble) => role(false, &trouble),
+        None => role(cx.server.leader().is_some(), "no leader"),
+    });
     let client = match (wants("client"), cx.local_node()) {
         (false, _) => None,
         (true, Some(_)) => Some(role(!server_list(&cx).is_empty(), "no known servers")),
@@ -260,6 +265,11 @@ async fn host(_: Context) -> Outcome {
 /// `GET /v1/status/leader`: empty text while there is none.
 async fn leader(cx: Context) -> Outcome {
     cx.plain(&cx.server.leader().unwrap_or_default())
+}
+
+/// `GET /v1/status/trouble`: ours. What keeps this server from its work, for the banner of the pages; empty when nothing does.
+async fn trouble(cx: Context) -> Outcome {
+    cx.plain(&json!({"Trouble": cx.server.trouble().unwrap_or_default()}))
 }
 
 /// `GET /v1/status/peers`

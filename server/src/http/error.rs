@@ -67,7 +67,13 @@ impl From<Rejection> for ApiError {
 
 impl From<ProposeError> for ApiError {
     fn from(why: ProposeError) -> Self {
-        ApiError::internal(why)
+        let status = match &why {
+            ProposeError::NoRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ProposeError::NoLeader | ProposeError::TooLarge { .. } | ProposeError::Log(_) | ProposeError::Shutdown => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        ApiError::new(status, why)
     }
 }
 

@@ -1,50 +1,53 @@
-//! The raft log and the vote, in sled.
+//! The raft log and the vote, as raft asks for them: the files ([`super::wal`]) with the newest entries as values.
 //!
 //! The promise: what was acknowledged survives `kill -9` and a power cut. `append` hands its callback to one flusher
 //! thread, which takes every callback that waits, flushes once and completes them all; the vote is flushed before
 //! `save_vote` returns. In development mode nothing is flushed and nothing outlives the process.
 //!
-//! Trees: `log` (big-endian index -> entry), `meta` (`id`, `vote`, `committed`, `purged`). Every value starts with a
-//! version byte; the rest is MessagePack with names, in large entries packed by LZ4 behind its length. The newest
-//! entries are also kept as values, so that applying what was just appended does not read it back.
+//! An entry starts with a version byte; the rest is MessagePack with names, in large entries packed by LZ4 behind its length.
+//! The newest entries are also kept as values, so that applying what was just appended does not read it back.
+//!
+//! A write that finds no room is held until there is some ([`super::room`]): raft would take an error for the end.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::room::{self, Room};
+use super::snapshots::Snapshots;
 use super::types::{Entry, LogId, ServerId, StorageError, Types, Vote};
+use super::wal::{Facts, OpenError, Wal};
 
 /// Written before every value: the encoding it has.
 const VERSION: u8 = 1;
 const PACKED: u8 = 2;
-/// Bytes of sled's page cache: the log is written once and hardly read.
-const CACHE_BYTES: u64 = 8 << 20;
 /// Entries kept as values, and the bytes they may stand for: until they are read, and from then on.
-const UNREAD: Room = Room { entries: 256, bytes: 16 << 20 };
-const READ: Room = Room { entries: 64, bytes: 256 << 10 };
-/// Entries from this size on are packed: placements of one plan repeat each other, and sled keeps what it wrote in memory.
+const UNREAD: Kept = Kept { entries: 256, bytes: 16 << 20 };
+const READ: Kept = Kept { entries: 64, bytes: 256 << 10 };
+/// Entries from this size on are packed: placements of one plan repeat each other.
 const PACK_FROM: usize = 2048;
 
 /// The log store; clones share it.
 #[derive(Clone)]
 pub struct LogStore {
-    db: sled::Db,
-    log: sled::Tree,
-    meta: sled::Tree,
-    durable: bool,
+    wal: Arc<Mutex<Wal>>,
     tail: Arc<Mutex<Tail>>,
-    flusher: mpsc::Sender<LogFlushed<Types>>,
+    flusher: Option<mpsc::Sender<LogFlushed<Types>>>,
+    room: Room,
+    /// Entries behind the older of them are kept.
+    snapshots: Snapshots,
 }
 
 /// How much may be kept.
-struct Room {
+struct Kept {
     entries: usize,
     bytes: usize,
 }
@@ -73,7 +76,7 @@ impl Tail {
     }
 
     /// Drops the oldest entries below `end` until the rest has room.
-    fn shrink(&mut self, room: &Room, end: u64) {
+    fn shrink(&mut self, room: &Kept, end: u64) {
         while self.entries.len() > room.entries || self.bytes > room.bytes {
             let Some((_, _, size)) = self.entries.pop_front_if(|(index, ..)| *index < end) else { break };
             self.bytes -= size;
@@ -99,58 +102,84 @@ impl Tail {
 }
 
 impl LogStore {
-    /// Opens or creates the store in `dir`. Not `durable`: nothing is flushed, and the files go with the last handle.
-    pub fn open(dir: &Path, durable: bool) -> Result<LogStore, sled::Error> {
-        let db = sled::Config::new()
-            .path(dir)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
-            .temporary(!durable)
-            .mode(sled::Mode::HighThroughput)
-            .open()?;
-        let (log, meta) = (db.open_tree("log")?, db.open_tree("meta")?);
-        let (flusher, waiting) = mpsc::channel();
-        let flushed = db.clone();
-        std::thread::Builder::new().name("raft-flush".to_owned()).spawn(move || flush(&flushed, &waiting))?;
-        Ok(LogStore { db, log, meta, durable, tail: Arc::default(), flusher })
+    /// Opens or creates the store in `dir`. Not `durable`: nothing is flushed.
+    pub fn open(dir: &Path, durable: bool, room: Room, snapshots: Snapshots) -> Result<LogStore, OpenError> {
+        let wal = Arc::new(Mutex::new(Wal::open(dir, durable)?));
+        let flusher = durable.then(|| {
+            let (flusher, waiting) = mpsc::channel();
+            let (wal, room) = (wal.clone(), room.clone());
+            let thread = std::thread::Builder::new().name("raft-flush".to_owned());
+            thread.spawn(move || flush(&wal, &room, &waiting)).expect("a thread can be started");
+            flusher
+        });
+        Ok(LogStore { wal, tail: Arc::default(), flusher, room, snapshots })
     }
 
     /// The number of the server that owns this store: `fresh` when it is new.
-    pub fn server_id(&self, fresh: ServerId) -> Result<ServerId, StorageError> {
-        if let Some(id) = self.get("id")? {
+    pub fn server_id(&self, fresh: ServerId) -> io::Result<ServerId> {
+        let mut wal = self.wal();
+        if let Some(id) = wal.facts().id {
             return Ok(id);
         }
-        self.put("id", &fresh)?;
-        self.flush()?;
+        wal.change(|facts| facts.id = Some(fresh))?;
+        wal.flush()?;
         Ok(fresh)
     }
 
+    /// The entry up to which all are gone.
+    pub fn purged(&self) -> Option<LogId> {
+        self.wal().facts().purged
+    }
+
+    /// Neither an entry nor a vote was ever written.
+    pub fn is_blank(&self) -> bool {
+        let wal = self.wal();
+        wal.last().is_none() && wal.facts().vote.is_none()
+    }
+
+    /// Begins a new log behind a snapshot: entries up to `last` count as gone.
+    pub fn begin_behind(&self, id: ServerId, last: LogId) -> io::Result<()> {
+        let mut wal = self.wal();
+        let vote = Vote::new(last.leader_id.term, id);
+        wal.change(|facts| *facts = Facts { id: Some(id), vote: Some(vote), purged: Some(last), last: None })?;
+        wal.flush()
+    }
+
     /// Makes everything that was written durable.
-    pub fn flush(&self) -> Result<(), StorageError> {
-        if self.durable {
-            self.db.flush().map_err(|e| failed(ErrorSubject::Store, ErrorVerb::Write, &e))?;
+    pub fn flush(&self) -> io::Result<()> {
+        let mut wal = self.wal();
+        if wal.committed().is_some() {
+            wal.change(|_| {})?;
         }
-        Ok(())
+        wal.flush()
     }
 
-    fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StorageError> {
-        let bytes = self.meta.get(key).map_err(|e| failed(ErrorSubject::Store, ErrorVerb::Read, &e))?;
-        bytes.map(|b| decode(&b, ErrorSubject::Store)).transpose()
+    fn wal(&self) -> MutexGuard<'_, Wal> {
+        self.wal.lock().expect("no panic while held")
     }
 
-    fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), StorageError> {
-        let put = self.meta.insert(key, encode(value));
-        put.map(|_| ()).map_err(|e| failed(ErrorSubject::Store, ErrorVerb::Write, &e))
-    }
-
-    /// Takes entries out of the log.
-    fn remove(&self, range: impl RangeBounds<u64>) -> Result<(), StorageError> {
-        let fail = |e: sled::Error| failed(ErrorSubject::Logs, ErrorVerb::Delete, &e);
-        let mut batch = sled::Batch::default();
-        for key in self.log.range(keys(&range)).keys() {
-            batch.remove(key.map_err(fail)?);
+    /// Does `write`, again and again while there is no room.
+    async fn hold<T>(
+        &self,
+        subject: ErrorSubject<ServerId>,
+        verb: ErrorVerb,
+        mut write: impl FnMut(&mut Wal) -> io::Result<T>,
+    ) -> Result<T, StorageError> {
+        let mut held = None;
+        loop {
+            let (done, path) = {
+                let mut wal = self.wal();
+                (write(&mut wal), wal.path().to_owned())
+            };
+            match done {
+                Ok(done) => return Ok(done),
+                Err(error) if room::is_missing(&error) && !self.room.ended() => {
+                    held.get_or_insert_with(|| self.room.held(&path, &error));
+                    tokio::time::sleep(room::RETRY).await;
+                }
+                Err(error) => return Err(failed(subject, verb, &path, &error)),
+            }
         }
-        self.log.apply_batch(batch).map_err(fail)
     }
 
     fn read(&self, range: impl RangeBounds<u64>) -> Result<Vec<Entry>, StorageError> {
@@ -167,35 +196,51 @@ impl LogStore {
         if let Some(entries) = self.tail.lock().expect("no panic while held").range(from, to) {
             return Ok(entries);
         }
-        let rows = self.log.range(keys(&range));
-        rows.values()
-            .map(|row| {
-                let bytes = row.map_err(|e| failed(ErrorSubject::Logs, ErrorVerb::Read, &e))?;
-                decode(&bytes, ErrorSubject::Logs)
-            })
-            .collect()
+        let wal = self.wal();
+        let rows = wal.read(from..to).map_err(|e| failed(ErrorSubject::Logs, ErrorVerb::Read, wal.path(), &e))?;
+        drop(wal);
+        rows.iter().map(|bytes| decode(bytes, ErrorSubject::Logs)).collect()
     }
 }
 
 /// Completes callbacks, as many a flush as wait. Ends when the last store handle is gone.
-fn flush(db: &sled::Db, waiting: &mpsc::Receiver<LogFlushed<Types>>) {
+fn flush(wal: &Mutex<Wal>, room: &Room, waiting: &mpsc::Receiver<LogFlushed<Types>>) {
     while let Ok(first) = waiting.recv() {
         let mut callbacks = vec![first];
         callbacks.extend(waiting.try_iter());
-        let result = db.flush();
+        let result = flush_once(wal, room);
         for callback in callbacks {
-            let result = result.as_ref().map(|_| ()).map_err(|e| std::io::Error::other(e.to_string()));
+            let result = result.as_ref().copied().map_err(|e| io::Error::other(e.to_string()));
             callback.log_io_completed(result);
         }
     }
 }
 
-fn keys(range: &impl RangeBounds<u64>) -> (Bound<[u8; 8]>, Bound<[u8; 8]>) {
-    let key = |bound: Bound<&u64>| bound.map(|i| i.to_be_bytes());
-    (key(range.start_bound()), key(range.end_bound()))
+/// Flushes what was written; the disk is waited for without the lock. Without room it is tried again.
+fn flush_once(wal: &Mutex<Wal>, room: &Room) -> io::Result<()> {
+    let lock = || wal.lock().expect("no panic while held");
+    let mut held = None;
+    loop {
+        let Some(flush) = lock().to_flush() else { return Ok(()) };
+        match flush.run() {
+            Ok(()) => {
+                lock().flushed(&flush);
+                return Ok(());
+            }
+            Err(error) if room::is_missing(&error) && !room.ended() => {
+                held.get_or_insert_with(|| room.held(lock().path(), &error));
+                std::thread::sleep(room::RETRY);
+                match lock().write_again() {
+                    Err(error) if !room::is_missing(&error) => return Err(error),
+                    _ => {}
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     value
         .serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())
@@ -213,7 +258,7 @@ fn pack(bytes: Vec<u8>) -> Vec<u8> {
     packed
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], subject: ErrorSubject<ServerId>) -> Result<T, StorageError> {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], subject: ErrorSubject<ServerId>) -> Result<T, StorageError> {
     let fail = |e: &(dyn std::error::Error + 'static)| {
         StorageError::from(StorageIOError::new(subject.clone(), ErrorVerb::Read, AnyError::error(e.to_string())))
     };
@@ -223,12 +268,13 @@ fn decode<T: DeserializeOwned>(bytes: &[u8], subject: ErrorSubject<ServerId>) ->
             let bytes = lz4_flex::decompress_size_prepended(rest).map_err(|e| fail(&e))?;
             rmp_serde::from_slice(&bytes).map_err(|e| fail(&e))
         }
-        _ => Err(fail(&std::io::Error::other("the store was written by another release"))),
+        _ => Err(fail(&io::Error::other("the store was written by another release"))),
     }
 }
 
-fn failed(subject: ErrorSubject<ServerId>, verb: ErrorVerb, error: &sled::Error) -> StorageError {
-    StorageIOError::new(subject, verb, AnyError::new(error)).into()
+fn failed(subject: ErrorSubject<ServerId>, verb: ErrorVerb, path: &Path, error: &io::Error) -> StorageError {
+    let error = AnyError::error(format!("{}: {error}", path.display()));
+    StorageIOError::new(subject, verb, error).into()
 }
 
 impl RaftLogReader<Types> for LogStore {
@@ -244,10 +290,8 @@ impl RaftLogStorage<Types> for LogStore {
     type LogReader = LogStore;
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
-        let last_purged_log_id: Option<LogId> = self.get("purged")?;
-        let last = self.log.last().map_err(|e| failed(ErrorSubject::Logs, ErrorVerb::Read, &e))?;
-        let last = last.map(|(_, bytes)| decode::<Entry>(&bytes, ErrorSubject::Logs)).transpose()?;
-        Ok(LogState { last_purged_log_id, last_log_id: last.map(|e| e.log_id).or(last_purged_log_id) })
+        let wal = self.wal();
+        Ok(LogState { last_purged_log_id: wal.facts().purged, last_log_id: wal.last() })
     }
 
     async fn get_log_reader(&mut self) -> LogStore {
@@ -255,20 +299,26 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
-        self.put("vote", vote)?;
-        self.flush()
+        self.hold(ErrorSubject::Vote, ErrorVerb::Write, |wal| {
+            if wal.facts().vote != Some(*vote) {
+                wal.change(|facts| facts.vote = Some(*vote))?;
+            }
+            wal.flush()
+        })
+        .await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        self.get("vote")
+        Ok(self.wal().facts().vote)
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
-        self.put("committed", &committed)
+        self.wal().set_committed(committed);
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
-        Ok(self.get::<Option<LogId>>("committed")?.flatten())
+        Ok(self.wal().committed())
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<Types>) -> Result<(), StorageError>
@@ -276,37 +326,55 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut batch = sled::Batch::default();
-        let mut tail = self.tail.lock().expect("no panic while held");
+        let (mut packed, mut values) = (Vec::new(), Vec::new());
         for mut entry in entries {
             let bytes = encode(&entry);
-            let (index, size) = (entry.log_id.index, bytes.len());
-            batch.insert(&index.to_be_bytes(), pack(bytes));
+            let size = bytes.len();
+            packed.push((entry.log_id, pack(bytes)));
             if let openraft::EntryPayload::Normal(commands) = &mut entry.payload {
                 *commands = commands.values_only();
             }
-            tail.push(index, entry, size);
+            values.push((entry, size));
+        }
+        self.hold(ErrorSubject::Logs, ErrorVerb::Write, |wal| wal.append(&packed)).await?;
+        let mut tail = self.tail.lock().expect("no panic while held");
+        for (entry, size) in values {
+            tail.push(entry.log_id.index, entry, size);
         }
         drop(tail);
-        self.log.apply_batch(batch).map_err(|e| failed(ErrorSubject::Logs, ErrorVerb::Write, &e))?;
-        if self.durable {
-            self.flusher.send(callback).expect("the flusher lives as long as the store");
-        } else {
-            callback.log_io_completed(Ok(()));
+        match &self.flusher {
+            Some(flusher) => flusher.send(callback).expect("the flusher lives as long as the store"),
+            None => callback.log_io_completed(Ok(())),
         }
         Ok(())
     }
 
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
         self.tail.lock().expect("no panic while held").clear();
-        self.remove(log_id.index..)?;
-        self.flush()
+        self.hold(ErrorSubject::Logs, ErrorVerb::Delete, |wal| {
+            wal.truncate(log_id.index)?;
+            wal.flush()
+        })
+        .await
     }
 
+    /// Lets go of less than raft asks for: what follows the older snapshot stays, should the newer one be damaged.
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
-        self.put("purged", &log_id)?;
+        let oldest = self.snapshots.log_is_kept_from();
+        let upto = {
+            let wal = self.wal();
+            match oldest {
+                // A snapshot of another server took the place of the whole log.
+                _ if wal.last().is_none_or(|last| last.index < log_id.index) => Some(log_id),
+                // One snapshot alone: nothing goes of a log that begins at the beginning.
+                Some(0) if wal.facts().purged.is_none() => None,
+                Some(oldest @ 1..) if oldest <= log_id.index => wal.id_of(oldest - 1),
+                _ => Some(log_id),
+            }
+        };
+        let Some(upto) = upto else { return Ok(()) };
         self.tail.lock().expect("no panic while held").clear();
-        self.remove(..=log_id.index)
+        self.hold(ErrorSubject::Logs, ErrorVerb::Delete, |wal| wal.purge(upto)).await
     }
 }
 
@@ -349,13 +417,12 @@ mod tests {
     #[test]
     fn entries_of_earlier_releases_are_read_among_packed_ones() {
         let dir = tempfile::tempdir().expect("a folder");
-        let store = LogStore::open(dir.path(), true).expect("opens");
+        let snapshots = Snapshots::open(dir.path().join("snapshots"), true).expect("opens");
+        let store = LogStore::open(&dir.path().join("raft"), true, Room::new(dir.path()), snapshots).expect("opens");
         let (plain, packed) = (encode(&large(1)), pack(encode(&large(2))));
         assert!((plain[0], packed[0]) == (VERSION, PACKED) && packed.len() < plain.len() / 2);
-        store.log.insert(1u64.to_be_bytes(), plain).expect("written");
-        store.log.insert(2u64.to_be_bytes(), packed).expect("written");
-        store.log.insert(3u64.to_be_bytes(), encode(&blank(3))).expect("written");
-        store.flush().expect("flushed");
+        let rows = [(blank(1).log_id, plain), (blank(2).log_id, packed), (blank(3).log_id, encode(&blank(3)))];
+        store.wal().append(&rows).expect("written");
         let read = store.read(1..4).expect("all are readable");
         assert_eq!(read.iter().map(|e| e.log_id.index).collect::<Vec<_>>(), [1, 2, 3]);
         for entry in &read[..2] {

@@ -10,6 +10,7 @@ use openraft::{
 };
 use tarpan_state::State;
 
+use super::room::{self, Room};
 use super::snapshots::{self, Snapshots};
 use super::types::{Entry, LogId, Membership, Replies, Snapshot, SnapshotMeta, StorageError, Types};
 use crate::publish::Published;
@@ -21,22 +22,36 @@ pub struct Machine {
     membership: Membership,
     published: Arc<Published>,
     snapshots: Snapshots,
+    room: Room,
 }
 
 impl Machine {
     /// The state as the newest snapshot has it; raft applies the log from there.
-    pub fn open(snapshots: Snapshots, published: Arc<Published>) -> io::Result<Machine> {
+    pub fn open(snapshots: Snapshots, room: Room, published: Arc<Published>) -> io::Result<Machine> {
         let mut machine = Machine {
             state: State::default(),
             last_applied: None,
             membership: Membership::default(),
             published,
             snapshots,
+            room,
         };
-        if let Some((meta, mut file)) = machine.snapshots.newest()? {
-            machine.restore(&meta, &snapshots::read_state(&mut file)?).map_err(io::Error::other)?;
+        while let Some((path, content)) = machine.snapshots.newest()? {
+            match machine.restore(&content.meta, content.state()) {
+                Ok(()) => break,
+                Err(error) if !content.checked => machine.snapshots.set_aside(&path, &error)?,
+                Err(error) => return Err(io::Error::other(format!("{}: {error}", path.display()))),
+            }
         }
         Ok(machine)
+    }
+
+    pub fn last_applied(&self) -> Option<LogId> {
+        self.last_applied
+    }
+
+    pub fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     fn restore(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), tarpan_state::RestoreError> {
@@ -85,6 +100,7 @@ impl RaftStateMachine<Types> for Machine {
             last_applied: self.last_applied,
             membership: self.membership.clone(),
             snapshots: self.snapshots.clone(),
+            room: self.room.clone(),
         }
     }
 
@@ -98,15 +114,19 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         mut snapshot: Box<<Types as RaftTypeConfig>::SnapshotData>,
     ) -> Result<(), StorageError> {
-        let bytes = snapshots::read_state(&mut snapshot).map_err(|e| failed(ErrorVerb::Read, e))?;
-        self.restore(meta, &bytes).map_err(|e| failed(ErrorVerb::Read, e))?;
-        self.snapshots.save(meta, &bytes).map_err(|e| failed(ErrorVerb::Write, e))?;
-        Ok(())
+        let content = snapshots::read(&mut snapshot).map_err(|e| failed(ErrorVerb::Read, e))?;
+        // Kept before it is used: a crash in between must not leave a log without what it goes on from.
+        save(&self.snapshots, &self.room, meta, content.state().into())
+            .await
+            .map_err(|e| failed(ErrorVerb::Write, e))?;
+        self.restore(meta, content.state()).map_err(|e| failed(ErrorVerb::Read, e))
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
         let newest = self.snapshots.newest().map_err(|e| failed(ErrorVerb::Read, e))?;
-        Ok(newest.map(|(meta, file)| Snapshot { meta, snapshot: Box::new(file) }))
+        let Some((path, content)) = newest else { return Ok(None) };
+        let file = File::open(path).map_err(|e| failed(ErrorVerb::Read, e))?;
+        Ok(Some(Snapshot { meta: content.meta, snapshot: Box::new(file) }))
     }
 }
 
@@ -116,11 +136,12 @@ pub struct Builder {
     last_applied: Option<LogId>,
     membership: Membership,
     snapshots: Snapshots,
+    room: Room,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
-        let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
+        let state = self.state.clone();
         let meta = SnapshotMeta {
             last_log_id: self.last_applied,
             last_membership: self.membership.clone(),
@@ -128,10 +149,29 @@ impl RaftSnapshotBuilder<Types> for Builder {
                 .last_applied
                 .map_or_else(|| "0-0".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
         };
-        let written = meta.clone();
-        let saved = tokio::task::spawn_blocking(move || snapshots.save(&written, &state.snapshot())).await;
-        let file = saved.map_err(io::Error::other).flatten().map_err(|e| failed(ErrorVerb::Write, e))?;
+        let bytes = tokio::task::spawn_blocking(move || state.snapshot()).await.map_err(io::Error::other);
+        let bytes = bytes.map_err(|e| failed(ErrorVerb::Write, e))?;
+        let file = save(&self.snapshots, &self.room, &meta, bytes.into()).await;
+        let file = file.map_err(|e| failed(ErrorVerb::Write, e))?;
         Ok(Snapshot { meta, snapshot: Box::new(file) })
+    }
+}
+
+/// Saves a snapshot; while there is no room it is tried again. The log goes on meanwhile, in what is left.
+async fn save(snapshots: &Snapshots, room: &Room, meta: &SnapshotMeta, state: Arc<[u8]>) -> io::Result<File> {
+    let mut said = false;
+    loop {
+        let (snapshots, meta, state) = (snapshots.clone(), meta.clone(), state.clone());
+        let saved = tokio::task::spawn_blocking(move || snapshots.save(&meta, &state)).await;
+        match saved.map_err(io::Error::other).flatten() {
+            Err(error) if room::is_missing(&error) && !room.ended() => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, "no room for a snapshot: it is tried again until there is");
+                }
+                tokio::time::sleep(room::RETRY * 4).await;
+            }
+            done => return done,
+        }
     }
 }
 

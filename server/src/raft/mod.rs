@@ -6,14 +6,20 @@
 #![allow(clippy::result_large_err, reason = "the raft library's traits and errors are as large as they are")]
 
 mod batch;
+mod earlier;
+#[cfg(test)]
+mod faults;
 mod log;
 mod machine;
 mod network;
+mod room;
 mod service;
 mod snapshots;
+mod start;
 #[cfg(test)]
 mod tests;
 mod types;
+mod wal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,9 +35,9 @@ use tokio::time::Instant;
 pub(crate) use self::batch::Ticket;
 use self::batch::{Batcher, NotWritten};
 use self::log::LogStore;
-use self::machine::Machine;
+use self::room::Room;
 pub(crate) use self::service::RaftService;
-use self::snapshots::Snapshots;
+use self::start::Opened;
 use self::types::Raft;
 pub(crate) use self::types::{ServerId, ServerNode};
 use crate::options::{MemberInfo, Options, RaftStats};
@@ -42,6 +48,8 @@ use crate::server::{ProposeError, StartError};
 const MAX_COMMAND: usize = 64 << 20;
 /// How long a command looks for a leader.
 const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a command that was handed in waits while there is no room on the disk, before its sender is told.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// Entries between snapshots, and entries kept behind the last one for slow followers.
 const SNAPSHOT_EVERY: u64 = 8192;
 const LOG_KEPT: u64 = 1024;
@@ -56,6 +64,7 @@ pub(crate) struct Consensus {
     options: Options,
     store: LogStore,
     batcher: Batcher,
+    room: Room,
     /// Development mode's folder, removed at the end.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -94,21 +103,14 @@ impl Consensus {
             (None, Some(temporary)) => temporary.path().to_owned(),
             (None, None) => unreachable!("one of them is there"),
         };
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| StartError::Store {
-            path: dir.display().to_string(),
-            source: e,
-        };
-        let durable = temporary.is_none();
-        std::fs::create_dir_all(&dir).map_err(|e| failed(e.into()))?;
-        let store = LogStore::open(&dir.join("raft"), durable).map_err(|e| failed(e.into()))?;
-        let id = store.server_id(fresh_id()).map_err(|e| failed(e.into()))?;
-        let snapshots = Snapshots::open(dir.join("snapshots"), durable).map_err(|e| failed(e.into()))?;
-        let machine = Machine::open(snapshots, published).map_err(|e| failed(e.into()))?;
+        let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published)?;
         let config = config().map_err(|e| StartError::Raft(e.into()))?;
         let raft = Raft::new(id, Arc::new(config), network::Network, store.clone(), machine).await;
         let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
         let batcher = Batcher::start(raft.clone());
-        let consensus = Consensus { raft, id, me, options: options.clone(), store, batcher, _temporary: temporary };
+        tokio::spawn(look_for_room(room.clone()));
+        let options = options.clone();
+        let consensus = Consensus { raft, id, me, options, store, batcher, room, _temporary: temporary };
         consensus.begin().await.map_err(StartError::Raft)?;
         Ok(consensus)
     }
@@ -152,6 +154,16 @@ impl Consensus {
         if encoded.len() > MAX_COMMAND {
             return Err(ProposeError::TooLarge { size: encoded.len(), limit: MAX_COMMAND });
         }
+        if let Some(why) = self.room.lacking() {
+            return Err(ProposeError::NoRoom(why));
+        }
+        tokio::select! {
+            done = self.commit(envelope, encoded) => done,
+            why = self.room.lacking_for(ROOM_PATIENCE) => Err(ProposeError::NoRoom(why)),
+        }
+    }
+
+    async fn commit(&self, envelope: Envelope, encoded: Bytes) -> Result<(u64, Reply), ProposeError> {
         let deadline = Instant::now() + LEADER_PATIENCE;
         loop {
             let leadership = self.leadership();
@@ -169,6 +181,21 @@ impl Consensus {
             }
             self.leader_changed(deadline).await?;
         }
+    }
+
+    /// Why nothing is accepted; `None`: there is room on the disk.
+    pub fn no_room(&self) -> Option<Arc<str>> {
+        self.room.lacking()
+    }
+
+    /// Waits until there is room on the disk.
+    pub async fn room(&self) {
+        self.room.there().await;
+    }
+
+    /// Why raft has stopped for good; `None`: it runs.
+    pub fn stopped(&self) -> Option<String> {
+        self.raft.metrics().borrow().running_state.as_ref().err().map(ToString::to_string)
     }
 
     /// Hands a command to this server's log, in the order of calls; only a leader's will be committed.
@@ -271,12 +298,21 @@ impl Consensus {
 
     /// Stops raft and flushes the store.
     pub async fn shutdown(&self) {
+        self.room.end();
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, "stopping raft");
         }
         if let Err(error) = self.store.flush() {
             tracing::error!(%error, "flushing the raft store");
         }
+    }
+}
+
+/// Looks at the free space until raft ends.
+async fn look_for_room(room: Room) {
+    while !room.ended() {
+        room.look();
+        tokio::time::sleep(room::RETRY).await;
     }
 }
 

@@ -18,10 +18,11 @@ struct Build;
 impl StoreBuilder<Types, LogStore, Machine, tempfile::TempDir> for Build {
     async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError> {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let log = LogStore::open(&dir.path().join("raft"), true).expect("a new store");
         let snapshots = Snapshots::open(dir.path().join("snapshots"), true).expect("a new folder");
+        let room = Room::new(dir.path());
+        let log = LogStore::open(&dir.path().join("raft"), true, room.clone(), snapshots.clone()).expect("a new store");
         let published = Arc::new(Published::new(State::default(), 16));
-        let machine = Machine::open(snapshots, published).expect("an empty machine");
+        let machine = Machine::open(snapshots, room, published).expect("an empty machine");
         Ok((dir, log, machine))
     }
 }
@@ -31,18 +32,18 @@ fn store_passes_the_suite_of_the_raft_library() {
     Suite::test_all(Build).expect("every case");
 }
 
-fn options(data_dir: Option<&std::path::Path>) -> Options {
+pub(super) fn options(data_dir: Option<&std::path::Path>) -> Options {
     Options { data_dir: data_dir.map(Into::into), ..Options::default() }
 }
 
-async fn try_start(options: &Options) -> Result<(Consensus, Arc<Published>), StartError> {
+pub(super) async fn try_start(options: &Options) -> Result<(Consensus, Arc<Published>), StartError> {
     let published = Arc::new(Published::new(State::default(), 16));
     let me = ServerNode { name: "a".to_owned(), ..ServerNode::default() };
     Ok((Consensus::start(options, me, published.clone()).await?, published))
 }
 
 /// The lock of a store that was open goes with the last task that holds it: soon.
-async fn start(options: &Options) -> (Consensus, Arc<Published>) {
+pub(super) async fn start(options: &Options) -> (Consensus, Arc<Published>) {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         match try_start(options).await {
@@ -53,7 +54,7 @@ async fn start(options: &Options) -> (Consensus, Arc<Published>) {
     }
 }
 
-fn register(id: &str) -> Command {
+pub(super) fn register(id: &str) -> Command {
     let job = tarpan_testkit::jobs::batch(id, 1);
     Command::RegisterJob(Box::new(RegisterJob {
         job,
@@ -65,7 +66,7 @@ fn register(id: &str) -> Command {
     }))
 }
 
-fn key(id: &str) -> NamespacedId {
+pub(super) fn key(id: &str) -> NamespacedId {
     NamespacedId::new("default", id)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tarpan_api::wire::{GaugeValue, MetricsSummary};
 use tarpan_model::{ClientStatus, NodeStatus};
 
+use crate::descriptors;
 use crate::http::context::Context;
 use crate::http::reply::{Meta, Outcome, bytes_answer};
 
@@ -46,6 +47,12 @@ fn gauges(cx: &Context) -> Vec<GaugeValue> {
     let ready = state.nodes().filter(|n| n.status == NodeStatus::Ready).count();
     add("nomad.nomad.nodes.ready", ready as f64);
     add("nomad.nomad.nodes.total", state.nodes().count() as f64);
+    add("tarpan.server.no_room", if cx.server.no_room().is_some() { 1.0 } else { 0.0 });
+    add("tarpan.server.stood_still_seconds", cx.server.stood_still().0 as f64 / 1e9);
+    if let Some((used, limit)) = descriptors::used() {
+        add("tarpan.runtime.descriptors", used as f64);
+        add("tarpan.runtime.descriptor_limit", limit as f64);
+    }
     if let Some(bytes) = resident_bytes() {
         add("nomad.runtime.alloc_bytes", bytes as f64);
     }

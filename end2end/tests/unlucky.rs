@@ -1,0 +1,170 @@
+//! Unlucky machines: a process that stands still, a disk that fills up, a low limit of file descriptors.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::{Agent, Lab, eventually};
+
+const SLEEPER: &str = r#"
+job "NAME" {
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/sh"
+        args    = ["-c", "echo files $(ulimit -Sn); while true; do sleep 1; done"]
+      }
+      resources {
+        cpu    = 10
+        memory = 10
+      }
+    }
+  }
+}
+"#;
+
+/// Both roles on `data_dir`, with further lines of the server's block.
+fn agent(lab: &Lab, data_dir: &Path, server: &str) -> Result<Agent> {
+    let p = free_ports(3)?;
+    let config = format!(
+        "name = \"one\"\ndata_dir = \"{}\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nserver {{\n  enabled = true\n  bootstrap_expect = 1\n{server}}}\nclient {{\n  enabled = true\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n",
+        data_dir.display(),
+        p[0],
+        p[1],
+        p[2]
+    );
+    let config = lab.file("one.hcl", &config)?.display().to_string();
+    let agent = Agent::start(lab, "one", p[0], &["-config", &config])?;
+    agent.wait_nodes(1)?;
+    Ok(agent)
+}
+
+fn run(lab: &Lab, agent: &Agent, name: &str) -> Result<Value> {
+    let file = lab.file(&format!("{name}.nomad.hcl"), &SLEEPER.replace("NAME", name))?.display().to_string();
+    agent.ok(&["job", "run", "-detach", &file])?;
+    agent.wait_alloc(name, "running")
+}
+
+/// The status and body of an answer that may be no success.
+fn get(agent: &Agent, path: &str) -> Result<(u16, String)> {
+    let asked = ureq::get(format!("{}{path}", agent.addr)).config().http_status_as_error(false).build();
+    let mut response = asked.call().with_context(|| format!("GET {path}"))?;
+    Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+}
+
+#[test]
+fn a_process_that_stood_still_restarts_nothing_afterwards() -> Result<()> {
+    let lab = Lab::new()?;
+    let beats = "  min_heartbeat_ttl = \"1s\"\n  heartbeat_grace = \"1s\"\n";
+    let agent = agent(&lab, &lab.path().join("data"), beats)?;
+    let before = run(&lab, &agent, "steady")?;
+    let pid = Pid::from_raw(agent.pid().cast_signed());
+    kill(pid, Signal::SIGSTOP)?;
+    std::thread::sleep(Duration::from_secs(9)); // several times what a node may be silent
+    kill(pid, Signal::SIGCONT)?;
+    eventually("the gap to be noticed", Duration::from_secs(30), || {
+        Ok(std::fs::read_to_string(&agent.log)?.contains("did not run for a while").then_some(()))
+    })?;
+    // As long again as a late clock would take to call the node silent.
+    std::thread::sleep(Duration::from_secs(4));
+    let nodes = agent.get("/v1/nodes")?;
+    ensure!(nodes[0]["Status"] == "ready", "{nodes}");
+    let node = agent.get(&format!("/v1/node/{}", nodes[0]["ID"].as_str().context("an id")?))?;
+    ensure!(!node["Events"].to_string().contains("heartbeat missed"), "{}", node["Events"]);
+    let after = agent.allocs("steady")?;
+    ensure!(after.len() == 1 && after[0]["ID"] == before["ID"], "{after:?}");
+    let restarts = agent.get(&format!("/v1/allocation/{}", before["ID"].as_str().context("an id")?))?;
+    ensure!(restarts["TaskStates"]["t"]["Restarts"] == 0, "{}", restarts["TaskStates"]);
+    Ok(())
+}
+
+/// A file system of its own.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None` where this process may not mount one.
+    fn mount(path: PathBuf, size: &str) -> Result<Option<Disk>> {
+        std::fs::create_dir_all(&path)?;
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&path).status();
+        Ok(mount.is_ok_and(|s| s.success()).then_some(Disk(path)))
+    }
+
+    fn fill(&self) -> Result<()> {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.0.join("filler"))?;
+        while file.write_all(&[0; 4096]).is_ok() {}
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
+    let lab = Lab::new()?;
+    let Some(disk) = Disk::mount(lab.path().join("disk"), "64m")? else {
+        eprintln!("skipped: this process may not mount a file system");
+        return Ok(());
+    };
+    let agent = agent(&lab, &disk.0.join("data"), "")?;
+    let before = run(&lab, &agent, "before")?;
+    ensure!(get(&agent, "/v1/agent/health")?.0 == 200, "well before");
+    disk.fill()?;
+    let (_, health) = eventually("health to say it", Duration::from_secs(30), || {
+        let answer = get(&agent, "/v1/agent/health?type=server")?;
+        Ok((answer.0 == 500).then_some(answer))
+    })?;
+    ensure!(health.contains("no room") && health.contains("\"ok\":false"), "{health}");
+    let file = lab.file("refused.nomad.hcl", &SLEEPER.replace("NAME", "refused"))?.display().to_string();
+    let refused = agent.run(&["job", "run", "-detach", &file])?;
+    ensure!(refused.code != 0 && refused.text().contains("no room"), "{}", refused.text());
+    ensure!(
+        agent.get("/v1/status/trouble")?["Trouble"].as_str().is_some_and(|t| t.contains("no room")),
+        "what pages ask for"
+    );
+    ensure!(get(&agent, "/ui/jobs")?.1.contains("no room"), "the page says it");
+    ensure!(get(&agent, "/v1/metrics?format=prometheus")?.1.contains("tarpan_server_no_room"), "a metric");
+    ensure!(agent.get("/v1/job/before")?["ID"] == "before", "reading goes on");
+    std::fs::remove_file(disk.0.join("filler"))?;
+    eventually("it to go on by itself", Duration::from_secs(30), || {
+        Ok((get(&agent, "/v1/agent/health?type=server")?.0 == 200).then_some(()))
+    })?;
+    run(&lab, &agent, "after")?;
+    let allocs = agent.allocs("before")?;
+    ensure!(allocs.len() == 1 && allocs[0]["ID"] == before["ID"], "{allocs:?}");
+    ensure!(agent.get("/v1/job/refused").is_err(), "what was refused is not there");
+    drop(agent);
+    Ok(())
+}
+
+#[test]
+fn the_agent_takes_the_file_descriptors_it_may_have_and_tasks_get_what_it_was_started_with() -> Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let soft = (hard - 1).min(1000);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?; // of this test and what it starts
+    let lab = Lab::new()?;
+    let agent = agent(&lab, &lab.path().join("data"), "")?;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid()))?;
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).context("a line")?;
+    let raised = hard.min(1 << 20).to_string();
+    ensure!(line.split_whitespace().nth(3) == Some(&raised), "{line}");
+    let alloc = run(&lab, &agent, "limits")?;
+    let id = alloc["ID"].as_str().context("an id")?;
+    eventually("the task's limit", Duration::from_secs(20), || {
+        Ok(agent.run(&["alloc", "logs", id])?.stdout.contains(&format!("files {soft}\n")).then_some(()))
+    })
+    .with_context(|| agent.run(&["alloc", "logs", id]).map(|o| o.text()).unwrap_or_default())?;
+    Ok(())
+}
