@@ -6,18 +6,26 @@
 //! After a mistake the value is [`Value::Unknown`], which passes silently through everything else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::budget::{Budget, Over, TOO_MUCH_MEMORY};
 use crate::diagnostic::Severity;
-use crate::functions::{self, Call};
+use crate::functions::{self, Call, ProblemKind, Regexes};
 use crate::input::Files;
 use crate::number::Number;
 use crate::syntax::{
     BinaryOp, Expr, ExprKind, ForExpr, Ident, Key, Part, Span, SplatStep, Step, StepKey, Template, UnaryOp,
 };
-use crate::value::{MapKind, SeqKind, Value, equal};
+use crate::value::{MapKind, SeqKind, Value, convert, equal};
 
 /// Expressions nest no deeper than this while they are computed.
 const MAX_DEPTH: usize = 400;
+/// Lists and maps are no deeper inside one another than this: whoever walks them recurses. Twice what a JSON text may nest.
+const MAX_VALUE_DEPTH: u32 = 256;
+/// More findings than this help nobody; a mistake in a loop makes one each time.
+const MAX_FOUND: usize = 200;
+/// A finding may quote a value; more than this of it helps nobody.
+const MAX_DETAIL: usize = 4096;
 
 /// A mistake, its place still in bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +65,10 @@ pub(crate) struct Evaluator<'a> {
     /// The text that spans point into.
     pub text: &'a str,
     pub files: Option<&'a dyn Files>,
-    /// Steps left.
-    pub work: u64,
+    pub budget: Budget,
+    /// Where the budget was found to be spent.
+    spent_at: Option<Span>,
+    regexes: Regexes,
     pub seed: u64,
     pub found: Vec<Found>,
     pub variables: BTreeMap<String, Value>,
@@ -71,11 +81,13 @@ pub(crate) struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    pub fn new(text: &'a str, files: Option<&'a dyn Files>, work: u64, seed: u64) -> Evaluator<'a> {
+    pub fn new(text: &'a str, files: Option<&'a dyn Files>, budget: Budget, seed: u64) -> Evaluator<'a> {
         Evaluator {
             text,
             files,
-            work,
+            budget,
+            spent_at: None,
+            regexes: Regexes::default(),
             seed,
             found: Vec::new(),
             variables: BTreeMap::new(),
@@ -87,7 +99,7 @@ impl<'a> Evaluator<'a> {
     }
 
     pub fn error(&mut self, span: Span, summary: impl Into<String>, detail: impl Into<String>) -> Value {
-        self.found.push(Found {
+        self.report(Found {
             severity: Severity::Error,
             summary: summary.into(),
             detail: detail.into(),
@@ -97,16 +109,43 @@ impl<'a> Evaluator<'a> {
         Value::Unknown
     }
 
-    /// Takes `cost` from the work left. False, with one finding, when there is none left.
-    pub fn spend(&mut self, cost: u64, span: Span) -> bool {
-        if self.work == 0 {
-            return false;
+    /// Adds a finding, shortened where it quotes too much. Beyond the first few hundred they are dropped.
+    pub fn report(&mut self, mut found: Found) {
+        if self.found.len() >= MAX_FOUND {
+            return;
         }
-        self.work = self.work.saturating_sub(cost.max(1));
-        if self.work == 0 {
-            self.error(span, "Too much work", "Computing this text takes more work than a jobspec may cause.");
+        if found.detail.len() > MAX_DETAIL {
+            found.detail.truncate(found.detail.floor_char_boundary(MAX_DETAIL));
+            found.detail.push('…');
         }
-        self.work > 0
+        self.found.push(found);
+    }
+
+    /// Takes `steps` of work from the budget. False when there are none left.
+    pub fn spend(&mut self, steps: u64, span: Span) -> bool {
+        let paid = self.budget.spend(steps);
+        self.paid(paid, span)
+    }
+
+    /// Takes `bytes` that are about to be made from the budget. False when there are none left.
+    pub fn hold(&mut self, bytes: u64, span: Span) -> bool {
+        let paid = self.budget.hold(bytes);
+        self.paid(paid, span)
+    }
+
+    fn paid(&mut self, paid: Result<(), Over>, span: Span) -> bool {
+        if paid.is_err() {
+            self.spent_at.get_or_insert(span);
+        }
+        paid.is_ok()
+    }
+
+    /// Says that the budget was spent, once and last, whatever has become of other findings.
+    pub fn report_bound(&mut self) {
+        let Some(over) = self.budget.over() else { return };
+        let (summary, detail) = self.budget.sentence(over);
+        let summary = summary.to_owned();
+        self.found.push(Found { severity: Severity::Error, summary, detail, span: self.spent_at, related: None });
     }
 
     pub fn eval(&mut self, expr: &Expr, scope: &Scope<'_>) -> Value {
@@ -119,6 +158,40 @@ impl<'a> Evaluator<'a> {
         self.depth += 1;
         let value = self.eval_kind(expr, scope);
         self.depth -= 1;
+        match expr.kind {
+            // Passed on as it was paid for.
+            ExprKind::Paren(_) | ExprKind::Conditional { .. } | ExprKind::Index { .. } | ExprKind::Relative { .. } => {
+                value
+            }
+            _ => self.admit(value, expr),
+        }
+    }
+
+    /// Pays for a value that has just been made, and refuses one that stands for more than any text may make.
+    fn admit(&mut self, value: Value, expr: &Expr) -> Value {
+        let measure = match &value {
+            Value::Str(text) => {
+                let paid = Arc::strong_count(text) > 1 || self.hold(value.own(), expr.span);
+                return if paid { value } else { Value::Unknown };
+            }
+            Value::Seq(_, items) => items.measure(),
+            Value::Map(_, entries) => entries.measure(),
+            _ => return value,
+        };
+        if value.is_fresh() && !self.hold(measure.own, expr.span) {
+            return Value::Unknown;
+        }
+        let most = self.budget.limits().bytes;
+        if measure.size > most {
+            let most = most >> 20;
+            let detail =
+                format!("This value would take more than {most} MiB when written out, the most that one may take.");
+            return self.error(expr.span, TOO_MUCH_MEMORY, detail);
+        }
+        if measure.depth > MAX_VALUE_DEPTH {
+            let detail = format!("Lists and maps may be {MAX_VALUE_DEPTH} levels deep inside one another.");
+            return self.error(expr.span, "Too deeply nested", detail);
+        }
         value
     }
 
@@ -168,10 +241,18 @@ impl<'a> Evaluator<'a> {
             );
         }
         match (root.text.as_str(), steps.split_first()) {
-            ("var", None) => Value::object(self.variables.clone()),
+            ("var", None) => {
+                let entries: u64 = self.variables.iter().map(|(k, v)| 100 + k.len() as u64 + v.own() / 8).sum();
+                if self.hold(entries, span) { Value::object(self.variables.clone()) } else { Value::Unknown }
+            }
             ("var", Some((first, rest))) => match step_name(first).and_then(|n| self.variables.get(n)) {
                 Some(value) => self.steps(value.clone(), rest),
-                None => self.no_name(first, "variable", self.variables.keys().cloned().collect()),
+                None => {
+                    if !self.spend(self.variables.len() as u64, span) {
+                        return Value::Unknown;
+                    }
+                    self.no_name(first, "variable", self.variables.keys().cloned().collect())
+                }
             },
             ("local", Some((first, rest))) => match step_name(first).and_then(|n| self.locals.get(n)) {
                 Some(Local::Ready(value)) => self.steps(value.clone(), rest),
@@ -179,8 +260,14 @@ impl<'a> Evaluator<'a> {
                     self.waits_for = step_name(first).map(str::to_owned);
                     Value::Unknown
                 }
-                None => self.no_name(first, "local value", self.locals.keys().cloned().collect()),
+                None => {
+                    if !self.spend(self.locals.len() as u64, span) {
+                        return Value::Unknown;
+                    }
+                    self.no_name(first, "local value", self.locals.keys().cloned().collect())
+                }
             },
+            ("local", None) if !self.hold(100 * self.locals.len() as u64, span) => Value::Unknown,
             ("local", None) => self.all_locals(),
             _ => Value::str(format!("${{{}}}", &self.text[span.range()])),
         }
@@ -233,6 +320,7 @@ impl<'a> Evaluator<'a> {
             }
             Value::Map(kind, entries) => match entries.get(name) {
                 Some(value) => value.clone(),
+                None if !self.spend(entries.len() as u64, step.span) => Value::Unknown,
                 None => {
                     let hint = functions::suggestion(name, entries.keys().map(String::as_str));
                     let (summary, what) = match kind {
@@ -289,6 +377,7 @@ impl<'a> Evaluator<'a> {
             (Value::Map(_, entries), _) => match key.to_text() {
                 Some(name) => match entries.get(&*name) {
                     Some(item) => item.clone(),
+                    None if !self.spend(entries.len() as u64, span) => Value::Unknown,
                     None => {
                         let hint = functions::suggestion(&name, entries.keys().map(String::as_str));
                         let detail = format!(
@@ -310,11 +399,12 @@ impl<'a> Evaluator<'a> {
         let items = match self.eval(source, scope) {
             Value::Unknown => return Value::Unknown,
             Value::Null => return Value::tuple(Vec::new()),
-            Value::Seq(_, items) => items.to_vec(),
-            single => vec![single],
+            Value::Seq(_, items) => items,
+            single => vec![single].into(),
         };
-        let mut results = Vec::with_capacity(items.len());
-        for mut value in items {
+        let mut results = Vec::new();
+        for value in items.iter() {
+            let mut value = value.clone();
             if !self.spend(1 + each.len() as u64, source.span) {
                 return Value::Unknown;
             }
@@ -364,6 +454,10 @@ impl<'a> Evaluator<'a> {
     fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span, scope: &Scope<'_>) -> Value {
         let (a, b) = (self.eval(left, scope), self.eval(right, scope));
         if !a.is_wholly_known() || !b.is_wholly_known() {
+            return Value::Unknown;
+        }
+        // Comparing walks what both have; numbers in text are read.
+        if !self.spend(a.size().min(b.size()) / 32, span) {
             return Value::Unknown;
         }
         match op {
@@ -438,17 +532,20 @@ impl<'a> Evaluator<'a> {
 
     /// The text of an object's key; `None` after a mistake.
     pub fn key(&mut self, key: &Key, scope: &Scope<'_>) -> Option<String> {
-        let expr = match key {
-            Key::Name(name) => return Some(name.text.clone()),
-            Key::Expr(expr) => expr,
-        };
+        match key {
+            Key::Name(name) => Some(name.text.clone()),
+            Key::Expr(expr) => self.key_text(expr, scope),
+        }
+    }
+
+    fn key_text(&mut self, expr: &Expr, scope: &Scope<'_>) -> Option<String> {
         match self.eval(expr, scope) {
             Value::Unknown => None,
             Value::Null => {
                 self.error(expr.span, "Null value as key", "Can't use a null value as a key.");
                 None
             }
-            value => match value.to_text() {
+            value => match self.text(&value, expr.span)? {
                 Some(text) => Some(text.to_string()),
                 None => {
                     self.error(expr.span, "Incorrect key type", "Can't use this value as a key: string required.");
@@ -458,36 +555,32 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Keys and values of a collection.
-    pub fn entries(&mut self, source: &Expr, what: &str, scope: &Scope<'_>) -> Option<Vec<(Value, Value)>> {
-        let value = self.eval(source, scope);
-        let entries = match &value {
-            Value::Unknown => return None,
-            Value::Seq(SeqKind::Set, items) => items.iter().map(|v| (v.clone(), v.clone())).collect(),
-            Value::Seq(_, items) => items.iter().enumerate().map(|(i, v)| (Value::int(i as i64), v.clone())).collect(),
-            Value::Map(_, entries) => entries.iter().map(|(k, v)| (Value::str(k.as_str()), v.clone())).collect(),
+    /// A value that has [`entries`].
+    pub fn collection(&mut self, source: &Expr, what: &str, scope: &Scope<'_>) -> Option<Value> {
+        match self.eval(source, scope) {
+            Value::Unknown => None,
+            value @ (Value::Seq(..) | Value::Map(..)) => Some(value),
             Value::Null => {
                 let detail = format!("A null value cannot be used as the collection in {what}.");
                 self.error(source.span, "Iteration over null value", detail);
-                return None;
+                None
             }
             other => {
                 let detail =
                     format!("A value of type {} cannot be used as the collection in {what}.", other.type_name());
                 self.error(source.span, "Iteration over non-iterable value", detail);
-                return None;
+                None
             }
-        };
-        Some(entries)
+        }
     }
 
     fn for_expr(&mut self, parts: &ForExpr, span: Span, scope: &Scope<'_>) -> Value {
-        let Some(entries) = self.entries(&parts.source, "a 'for' expression", scope) else {
+        let Some(source) = self.collection(&parts.source, "a 'for' expression", scope) else {
             return Value::Unknown;
         };
         let mut list = Vec::new();
         let mut map: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for (key, value) in entries {
+        for (key, value) in entries(&source) {
             if !self.spend(1, span) {
                 return Value::Unknown;
             }
@@ -500,13 +593,16 @@ impl<'a> Evaluator<'a> {
                 }
             }
             let name = match &parts.key {
-                Some(key) => match self.key(&Key::Expr(key.clone()), &inner) {
+                Some(key) => match self.key_text(key, &inner) {
                     Some(name) => Some((name, key.span)),
                     None => return Value::Unknown,
                 },
                 None => None,
             };
             let result = self.eval(&parts.value, &inner);
+            if !self.hold(size_of::<Value>() as u64, span) {
+                return Value::Unknown;
+            }
             match name {
                 None => list.push(result),
                 Some((name, span)) => {
@@ -544,11 +640,7 @@ impl<'a> Evaluator<'a> {
     fn parts(&mut self, parts: &[Part], span: Span, scope: &Scope<'_>, text: &mut String) -> bool {
         let mut known = true;
         for part in parts {
-            let before = text.len();
             known &= self.part(part, span, scope, text);
-            if !self.spend((text.len() - before) as u64 / 8, span) {
-                return false;
-            }
         }
         known
     }
@@ -556,6 +648,10 @@ impl<'a> Evaluator<'a> {
     fn part(&mut self, part: &Part, span: Span, scope: &Scope<'_>, text: &mut String) -> bool {
         match part {
             Part::Literal(literal) => {
+                // The text grows by doubling and is copied when it is done; the value pays once more.
+                if !self.hold(literal.len() as u64, span) {
+                    return false;
+                }
                 text.push_str(literal);
                 true
             }
@@ -566,12 +662,16 @@ impl<'a> Evaluator<'a> {
                     self.error(expr.span, "Invalid template interpolation value", detail);
                     false
                 }
-                value => match value.to_text() {
-                    Some(shown) => {
+                value => match self.text(&value, expr.span) {
+                    None => false,
+                    Some(Some(shown)) => {
+                        if !self.hold(shown.len() as u64, span) {
+                            return false;
+                        }
                         text.push_str(&shown);
                         true
                     }
-                    None => {
+                    Some(None) => {
                         let detail = format!(
                             "Cannot include the given value in a string template: string required, not {}.",
                             value.type_name()
@@ -587,11 +687,11 @@ impl<'a> Evaluator<'a> {
                 None => false,
             },
             Part::For { key_name, value_name, source, body } => {
-                let Some(entries) = self.entries(source, "a 'for' directive", scope) else {
+                let Some(collection) = self.collection(source, "a 'for' directive", scope) else {
                     return false;
                 };
                 let mut known = true;
-                for (key, value) in entries {
+                for (key, value) in entries(&collection) {
                     if !self.spend(1, source.span) {
                         return false;
                     }
@@ -601,6 +701,16 @@ impl<'a> Evaluator<'a> {
                 known
             }
         }
+    }
+
+    /// Text of a string, number or bool; the outer `None` after the budget was spent.
+    fn text(&mut self, value: &Value, span: Span) -> Option<Option<Arc<str>>> {
+        if let Value::Number(number) = value
+            && !self.spend(number.text_steps(), span)
+        {
+            return None;
+        }
+        Some(value.to_text())
     }
 
     // Calls
@@ -618,7 +728,7 @@ impl<'a> Evaluator<'a> {
                 };
                 return match self.quietly(arg, scope) {
                     Ok(_) => Value::Bool(true),
-                    Err(_) if self.waits_for.is_some() => Value::Unknown,
+                    Err(_) if self.waits_for.is_some() || self.budget.over().is_some() => Value::Unknown,
                     Err(_) => Value::Bool(false),
                 };
             }
@@ -633,15 +743,17 @@ impl<'a> Evaluator<'a> {
         let Some((values, spans)) = self.arguments(args, spread, scope) else {
             return Value::Unknown;
         };
-        let cost = values.iter().map(Value::weight).sum();
+        let cost = values.iter().map(|v| 1 + v.own() / 32).sum();
         if !self.spend(cost, span) || !values.iter().all(Value::is_wholly_known) {
             return Value::Unknown;
         }
-        let mut context = Call { files: self.files, seed: &mut self.seed, work: self.work };
+        let mut context =
+            Call { files: self.files, seed: &mut self.seed, budget: &mut self.budget, regexes: &mut self.regexes };
         match function.call(&values, &mut context) {
-            Ok(value) => {
-                let cost = value.weight();
-                if self.spend(cost, span) { value } else { Value::Unknown }
+            Ok(value) => value,
+            Err(problem) if problem.kind == ProblemKind::Over => {
+                self.spent_at.get_or_insert(span);
+                Value::Unknown
             }
             Err(problem) => {
                 let at = problem.argument.and_then(|i| spans.get(i).copied()).unwrap_or(name.span);
@@ -662,6 +774,7 @@ impl<'a> Evaluator<'a> {
                 continue;
             }
             match value {
+                Value::Seq(_, items) if !self.hold(60 * items.len() as u64, arg.span) => return None,
                 Value::Seq(_, items) => {
                     spans.extend(items.iter().map(|_| arg.span));
                     values.extend(items.iter().cloned());
@@ -689,7 +802,7 @@ impl<'a> Evaluator<'a> {
         for arg in args {
             match self.quietly(arg, scope) {
                 Ok(value) => return value,
-                Err(_) if self.waits_for.is_some() || self.work == 0 => return Value::Unknown,
+                Err(_) if self.waits_for.is_some() || self.budget.over().is_some() => return Value::Unknown,
                 Err(found) => reasons.extend(found.into_iter().map(|f| f.detail)),
             }
         }
@@ -709,8 +822,11 @@ impl<'a> Evaluator<'a> {
             );
         };
         let value = self.eval(arg, scope);
+        if !self.hold(value.size(), arg.span) {
+            return Value::Unknown;
+        }
         match crate::types::read(wanted) {
-            Ok(wanted) => match crate::value::convert(&value, &wanted) {
+            Ok(wanted) => match convert(&value, &wanted) {
                 Ok(value) => value,
                 Err(reason) => {
                     let detail = format!("Invalid value for \"value\" parameter: {reason}.");
@@ -719,6 +835,16 @@ impl<'a> Evaluator<'a> {
             },
             Err((at, detail)) => self.error(at, "Invalid type specification", detail),
         }
+    }
+}
+
+/// Keys and values of a collection; for a set the values twice.
+pub(crate) fn entries(collection: &Value) -> Box<dyn Iterator<Item = (Value, Value)> + '_> {
+    match collection {
+        Value::Seq(SeqKind::Set, items) => Box::new(items.iter().map(|v| (v.clone(), v.clone()))),
+        Value::Seq(_, items) => Box::new(items.iter().enumerate().map(|(i, v)| (Value::int(i as i64), v.clone()))),
+        Value::Map(_, entries) => Box::new(entries.iter().map(|(k, v)| (Value::str(k.as_str()), v.clone()))),
+        _ => Box::new(std::iter::empty()),
     }
 }
 

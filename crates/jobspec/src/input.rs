@@ -1,6 +1,8 @@
 //! What goes into reading a jobspec and what comes out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tarpan_model::Job;
 
@@ -21,13 +23,15 @@ pub struct Input<'a> {
     /// Where `uuidv4` and `bcrypt` draw from: the same seed gives the same job.
     pub seed: u64,
     pub limits: Limits,
+    /// Set by whoever no longer waits for the result: reading then ends at its next step.
+    pub stop: Option<&'a Arc<AtomicBool>>,
 }
 
 impl<'a> Input<'a> {
     /// Text without variables, files or randomness; strict.
     pub fn new(name: &'a str, text: &'a str) -> Input<'a> {
         static NONE: Variables = Variables { env: BTreeMap::new(), files: Vec::new(), args: Vec::new() };
-        Input { name, text, variables: &NONE, files: None, strict: true, seed: 0, limits: Limits::DEFAULT }
+        Input { name, text, variables: &NONE, files: None, strict: true, seed: 0, limits: Limits::DEFAULT, stop: None }
     }
 }
 
@@ -71,17 +75,21 @@ pub trait Files: Sync {
     fn list(&self, folder: &str) -> Result<Vec<String>, FileError>;
 }
 
-/// Bounds on the work that one text may cause.
+/// Bounds on what one text may cost, its variables included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Evaluation steps plus bytes and elements produced; a 500-line job needs about 10,000.
-    pub work: u64,
+    /// Of evaluation, about 50 ns each: a 500-line job takes about 1,000, one of 5,000 groups about 500,000.
+    pub steps: u64,
+    /// Bytes made while reading, none given back: the tree of the text, values, the job. Honest texts make 20 to 30 times
+    /// their own size.
+    pub bytes: u64,
     /// Bytes of text.
     pub text: usize,
 }
 
 impl Limits {
-    pub const DEFAULT: Limits = Limits { work: 20_000_000, text: 4 << 20 };
+    /// A second of work, and memory that a server can spare for several readers at once.
+    pub const DEFAULT: Limits = Limits { steps: 20_000_000, bytes: 128 << 20, text: 4 << 20 };
 }
 
 /// An input variable that the text declares.

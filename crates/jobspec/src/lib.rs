@@ -4,6 +4,7 @@
 //! and the server share. [`parse_json`] reads the API's form.
 
 mod assist;
+mod budget;
 mod check;
 mod decode;
 mod diagnostic;
@@ -11,6 +12,7 @@ mod eval;
 mod functions;
 mod input;
 mod lines;
+mod measure;
 mod number;
 mod read;
 pub mod syntax;

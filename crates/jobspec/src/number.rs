@@ -9,8 +9,12 @@ use num_bigint::{BigInt, Sign};
 
 /// Bits of the significand, rounded half to even.
 const PRECISION: u64 = 512;
-/// Powers of two beyond this are refused, so that no operation can grow without bound.
-const MAX_EXPONENT: i64 = 20_000;
+/// Powers of two beyond this are refused, so that no operation can grow without bound. Every double fits, as does 1e600.
+const MAX_EXPONENT: i64 = 2_200;
+/// Powers of ten beyond this are out of range.
+const MAX_TENS: i64 = 700;
+/// A double written out has up to 1,100 digits.
+const MAX_DIGITS: usize = 2_000;
 
 /// A number. Equal numbers have equal representations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,19 +51,35 @@ impl Number {
             return Some(Number(Repr::Int(int)));
         }
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((m, e)) => (m, e.parse::<i64>().ok().filter(|e| e.abs() <= 5000)?),
+            Some((m, e)) => (m, e.parse::<i64>().ok().filter(|e| e.abs() <= MAX_TENS)?),
             None => (text, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{fraction}");
         let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(&digits);
-        if unsigned.is_empty() || unsigned.len() > 5000 || !unsigned.bytes().all(|b| b.is_ascii_digit()) {
+        if unsigned.is_empty() || unsigned.len() > MAX_DIGITS || !unsigned.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
         let value: BigInt = digits.parse().ok()?;
         let tens = exponent - fraction.len() as i64;
         let power = BigInt::from(10).pow(u32::try_from(tens.unsigned_abs()).ok()?);
         if tens >= 0 { Number::rounded(value * power, 0, false) } else { Number::ratio(&value, &power) }
+    }
+
+    /// Bytes outside of the number itself.
+    pub fn weight(&self) -> u64 {
+        match &self.0 {
+            Repr::Int(_) => 0,
+            Repr::Big { exponent, .. } => 96 + exponent.unsigned_abs() / 8,
+        }
+    }
+
+    /// Steps of work that writing it as text takes.
+    pub fn text_steps(&self) -> u64 {
+        match &self.0 {
+            Repr::Int(_) => 1,
+            Repr::Big { exponent, .. } => 16 + exponent.unsigned_abs() / 4,
+        }
     }
 
     pub fn from_big(value: BigInt) -> Option<Number> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tarpan_model::Job;
 
+use crate::budget::Budget;
 use crate::decode::{Decoder, Places, View};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::eval::{Evaluator, Found, Local, Scope};
@@ -37,10 +38,12 @@ pub(crate) fn read(input: &Input<'_>) -> Reading {
         }];
         return Reading { job: None, places: Places::new(), header: None, found, variables: Vec::new(), broken: true };
     }
-    let (body, errors) = read_body(input.text);
-    let eval = Evaluator::new(input.text, input.files, input.limits.work, input.seed);
+    let mut budget = Budget::new(input.limits, input.stop.cloned());
+    let (body, errors) = read_body(input.text, &mut budget);
+    let eval = Evaluator::new(input.text, input.files, budget, input.seed);
     let mut decoder = Decoder { eval, places: Places::new(), declared: Vec::new() };
     let (job, header) = decoder.file(&body, input);
+    decoder.eval.report_bound();
     let broken = !errors.is_empty();
     let found = if !broken { decoder.eval.found } else { errors.into_iter().map(from_syntax).collect() };
     Reading { job, places: decoder.places, header, found, variables: decoder.declared, broken }
@@ -103,7 +106,7 @@ impl Decoder<'_> {
             return (None, None);
         };
         for extra in &jobs[1..] {
-            self.eval.found.push(Found {
+            self.eval.report(Found {
                 severity: Severity::Error,
                 summary: "Duplicate job block".to_owned(),
                 detail: "Only one block of type \"job\" is allowed. Previous definition was at {}.".to_owned(),
@@ -156,7 +159,7 @@ impl Decoder<'_> {
                                 span: Some(attribute.name.span),
                                 related: Some((first.name.span, "The first definition".to_owned())),
                             };
-                            self.eval.found.push(found);
+                            self.eval.report(found);
                         }
                     }
                     Item::Block(inner) => {
@@ -181,6 +184,9 @@ impl Decoder<'_> {
                 continue;
             }
             let Some(attribute) = written.get(top) else { return };
+            if !self.eval.spend(1 + stack.len() as u64 / 8, attribute.name.span) {
+                return;
+            }
             let before = self.eval.found.len();
             let value = self.eval.eval(&attribute.expr, &Scope::EMPTY);
             let value = match self.eval.waits_for.take() {

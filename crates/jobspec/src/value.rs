@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::measure::{Measured, leaf};
 use crate::number::Number;
 
 /// A value. Collections are shared, so copying is cheap.
@@ -15,8 +16,8 @@ pub enum Value {
     Bool(bool),
     Number(Number),
     Str(Arc<str>),
-    Seq(SeqKind, Arc<Vec<Value>>),
-    Map(MapKind, Arc<BTreeMap<String, Value>>),
+    Seq(SeqKind, Measured<Vec<Value>>),
+    Map(MapKind, Measured<BTreeMap<String, Value>>),
 }
 
 /// What kind of row of values.
@@ -59,19 +60,19 @@ impl Value {
         Value::Number(Number::from(v))
     }
     pub fn tuple(items: Vec<Value>) -> Value {
-        Value::Seq(SeqKind::Tuple, Arc::new(items))
+        Value::Seq(SeqKind::Tuple, items.into())
     }
     pub fn list(items: Vec<Value>) -> Value {
-        Value::Seq(SeqKind::List, Arc::new(items))
+        Value::Seq(SeqKind::List, items.into())
     }
     /// Sorted, without repetitions.
     pub fn set(mut items: Vec<Value>) -> Value {
         items.sort_by(order);
         items.dedup();
-        Value::Seq(SeqKind::Set, Arc::new(items))
+        Value::Seq(SeqKind::Set, items.into())
     }
     pub fn object(entries: BTreeMap<String, Value>) -> Value {
-        Value::Map(MapKind::Object, Arc::new(entries))
+        Value::Map(MapKind::Object, entries.into())
     }
 
     pub fn is_known(&self) -> bool {
@@ -82,8 +83,8 @@ impl Value {
     pub fn is_wholly_known(&self) -> bool {
         match self {
             Value::Unknown => false,
-            Value::Seq(_, items) => items.iter().all(Value::is_wholly_known),
-            Value::Map(_, entries) => entries.values().all(Value::is_wholly_known),
+            Value::Seq(_, items) => items.measure().known,
+            Value::Map(_, entries) => entries.measure().known,
             _ => true,
         }
     }
@@ -136,13 +137,39 @@ impl Value {
         }
     }
 
-    /// Rough cost of holding it, in elements and bytes.
-    pub fn weight(&self) -> u64 {
+    /// Bytes of what it holds itself: for collections their elements with their texts, but not what is inside those.
+    pub fn own(&self) -> u64 {
         match self {
-            Value::Str(text) => 1 + text.len() as u64 / 8,
-            Value::Seq(_, items) => 1 + items.len() as u64,
-            Value::Map(_, entries) => 1 + entries.len() as u64,
-            _ => 1,
+            Value::Seq(_, items) => items.measure().own,
+            Value::Map(_, entries) => entries.measure().own,
+            scalar => leaf(scalar),
+        }
+    }
+
+    /// Bytes it would take if nothing in it were shared: what writing it out or walking it costs.
+    pub fn size(&self) -> u64 {
+        match self {
+            Value::Seq(_, items) => items.measure().size,
+            Value::Map(_, entries) => entries.measure().size,
+            scalar => leaf(scalar),
+        }
+    }
+
+    /// How many collections are inside one another.
+    pub fn depth(&self) -> u32 {
+        match self {
+            Value::Seq(_, items) => items.measure().depth,
+            Value::Map(_, entries) => entries.measure().depth,
+            _ => 0,
+        }
+    }
+
+    /// A collection that nobody else has: it has just been made.
+    pub fn is_fresh(&self) -> bool {
+        match self {
+            Value::Seq(_, items) => items.is_fresh(),
+            Value::Map(_, entries) => entries.is_fresh(),
+            _ => false,
         }
     }
 }
@@ -235,7 +262,7 @@ pub fn convert(value: &Value, wanted: &Type) -> Result<Value, String> {
                 let value = convert(value, of).map_err(|e| format!("element {key:?}: {e}"))?;
                 converted.insert(key.clone(), value);
             }
-            Ok(Value::Map(MapKind::Map, Arc::new(converted)))
+            Ok(Value::Map(MapKind::Map, converted.into()))
         }
         (Type::Tuple(types), Value::Seq(kind, items)) if *kind != SeqKind::Set && types.len() == items.len() => {
             let mut converted = Vec::with_capacity(items.len());

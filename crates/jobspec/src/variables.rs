@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::Budget;
 use crate::decode::{Decoder, View, json};
 use crate::diagnostic::Severity;
 use crate::eval::{Evaluator, Found, Scope};
@@ -99,7 +100,7 @@ impl Decoder<'_> {
     fn declare<'b>(&mut self, one: Declaration<'b>, declared: &mut BTreeMap<String, Declaration<'b>>) {
         let name = one.name;
         if let Some(first) = declared.get(&name.text) {
-            self.eval.found.push(Found {
+            self.eval.report(Found {
                 severity: Severity::Error,
                 summary: "Duplicate variable".to_owned(),
                 detail: format!("Duplicate {} variable definition found. The first is at {{}}.", name.text),
@@ -161,6 +162,9 @@ impl Decoder<'_> {
     }
 
     fn default_of_type(&mut self, value: Value, type_: Option<&Type>, span: Span) -> Value {
+        if !self.eval.hold(value.size(), span) {
+            return Value::Unknown;
+        }
         match convert(&value, type_.unwrap_or(&Type::Any)) {
             Ok(value) => value,
             Err(reason) => {
@@ -266,13 +270,7 @@ impl Decoder<'_> {
 
     /// A finding about something outside of the text.
     fn loose(&mut self, severity: Severity, summary: impl Into<String>, detail: impl Into<String>) {
-        self.eval.found.push(Found {
-            severity,
-            summary: summary.into(),
-            detail: detail.into(),
-            span: None,
-            related: None,
-        });
+        self.eval.report(Found { severity, summary: summary.into(), detail: detail.into(), span: None, related: None });
     }
 
     /// A value from a command line or environment: text as it is for simple types, an expression for the others.
@@ -283,6 +281,9 @@ impl Decoder<'_> {
             Type::Str | Type::Number | Type::Bool => Value::str(raw),
             _ => self.outside_expression(name, raw, source)?,
         };
+        if !self.eval.hold(value.size(), one.name.span) {
+            return None;
+        }
         match convert(&value, &type_) {
             Ok(value) => Some(value),
             Err(reason) => {
@@ -297,12 +298,13 @@ impl Decoder<'_> {
     }
 
     fn outside_expression(&mut self, name: &str, raw: &str, source: &str) -> Option<Value> {
-        let (value, problem) = match syntax::parse_expression(raw) {
+        let parsed = syntax::parse_expression(raw, &mut self.eval.budget);
+        let (value, problem) = match parsed {
             Ok(expr) => {
-                let mut eval = Evaluator::new(raw, None, self.eval.work, 0);
+                let mut eval = Evaluator::new(raw, None, self.eval.budget.clone(), 0);
                 eval.allow_names = false;
                 let value = eval.eval(&expr, &Scope::EMPTY);
-                self.eval.work = eval.work;
+                self.eval.budget = eval.budget;
                 let first = eval.found.into_iter().next().map(|f| (f.summary, f.detail));
                 (value, first)
             }
@@ -328,13 +330,13 @@ impl Decoder<'_> {
         given: &mut BTreeMap<String, Value>,
     ) {
         let lines = crate::lines::Lines::new(text);
-        let (body, errors) = read_body(text);
+        let (body, errors) = read_body(text, &mut self.eval.budget);
         for error in &errors {
             let place = lines.place(error.span.start as usize);
             let detail = format!("{} This is in {file}, line {}, column {}.", error.detail, place.line, place.column);
             self.loose(Severity::Error, error.summary, detail);
         }
-        let mut eval = Evaluator::new(text, None, self.eval.work, 0);
+        let mut eval = Evaluator::new(text, None, self.eval.budget.clone(), 0);
         eval.allow_names = false;
         for item in &body.items {
             let attribute = match item {
@@ -354,7 +356,7 @@ impl Decoder<'_> {
                 continue;
             };
             let value = eval.eval(&attribute.expr, &Scope::EMPTY);
-            if !value.is_wholly_known() {
+            if !value.is_wholly_known() || !eval.hold(value.size(), one.name.span) {
                 continue;
             }
             match convert(&value, one.type_.as_ref().unwrap_or(&Type::Any)) {
@@ -370,7 +372,7 @@ impl Decoder<'_> {
                 }
             }
         }
-        self.eval.work = eval.work;
+        self.eval.budget = eval.budget;
         for found in eval.found {
             let line = found.span.map_or(0, |s| lines.place(s.start as usize).line);
             self.loose(Severity::Error, found.summary, format!("{} This is in {file}, line {line}.", found.detail));
@@ -398,13 +400,18 @@ fn implied_type(default: &Value) -> Type {
 }
 
 /// Reads native syntax, or the JSON form when the first character is a brace.
-pub(crate) fn read_body(text: &str) -> (Body, Vec<syntax::SyntaxError>) {
+pub(crate) fn read_body(text: &str, budget: &mut Budget) -> (Body, Vec<syntax::SyntaxError>) {
     if !text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
-        return syntax::parse(text);
+        return syntax::parse_within(text, budget);
     }
-    match syntax::parse_expression(text) {
+    let before = budget.held();
+    match syntax::parse_expression(text, budget) {
         Ok(expr) => {
             let mut errors = Vec::new();
+            // The body takes over the expressions as copies.
+            if budget.hold(budget.held() - before).is_err() {
+                return (Body::default(), errors);
+            }
             let body = json::file(&expr, &mut errors);
             (body, errors)
         }

@@ -107,14 +107,3 @@ fn deep_and_long_texts_are_refused_not_suffered() {
         assert!(check(&Input::new("x", &text)).has_errors());
     }
 }
-
-#[test]
-fn growing_values_meet_the_bound_on_work() {
-    let doubling: String =
-        (1..60).map(|i| format!("  l{i} = \"${{local.l{}}}${{local.l{}}}\"\n", i - 1, i - 1)).collect();
-    let text = format!("locals {{\n  l0 = \"0123456789\"\n{doubling}}}\njob \"j\" {{\n  name = local.l59\n}}\n");
-    let parsed = check(&Input::new("x", &text));
-    assert!(parsed.diagnostics.iter().any(|d| d.summary == "Too much work"), "{:?}", parsed.diagnostics);
-    let nested = "job \"j\" {\n  name = join(\"\", [for a in range(1000) : join(\"\", [for b in range(1000) : join(\"\", [for c in range(1000) : \"x\"])])])\n}\n";
-    assert!(check(&Input::new("x", nested)).has_errors());
-}

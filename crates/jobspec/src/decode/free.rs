@@ -21,7 +21,9 @@ impl Decoder<'_> {
         for item in &body.items {
             let Item::Attribute(attribute) = item else { continue };
             let value = self.eval.eval(&attribute.expr, scope);
-            if !value.is_wholly_known() {
+            // JSON shares nothing: here all of it is written out.
+            let size = value.size().saturating_add(attribute.name.text.len() as u64);
+            if !value.is_wholly_known() || !self.eval.hold(size, attribute.expr.span) {
                 continue;
             }
             let json = match value {
@@ -32,6 +34,12 @@ impl Decoder<'_> {
             map.insert(attribute.name.text.clone(), json);
         }
         self.each_block(body, scope, &mut |d, view, scope| {
+            /// A list, a map and its first place.
+            const BLOCK: u64 = 200;
+            let labels = view.labels.iter().map(|l| BLOCK + l.text.len() as u64).sum::<u64>();
+            if !d.eval.hold(BLOCK + labels, view.kind.span) {
+                return;
+            }
             let nested = d.free_block(view, scope);
             match map.entry(view.kind.text.clone()).or_insert_with(|| Json::Array(Vec::new())) {
                 Json::Array(list) => list.push(nested),

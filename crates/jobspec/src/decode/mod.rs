@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use tarpan_model::schema::{Block, Field, Kind, Schema, SlotMut};
 
-use crate::eval::{Evaluator, Found, Scope};
+use crate::eval::{Evaluator, Found, Scope, entries};
 use crate::functions::suggestion;
 use crate::input::DeclaredVariable;
 use crate::syntax::{self, Attribute, Body, Ident, Item, Key, Span};
@@ -61,12 +61,17 @@ impl Decoder<'_> {
 
     /// Reports arguments that stand twice in one body.
     pub fn check_doubles(&mut self, body: &Body) {
+        // Most bodies are short: looking through them is cheaper than a table.
+        const SHORT: usize = 12;
+        if body.items.len() <= SHORT && !has_doubles(&body.items) {
+            return;
+        }
         let mut seen: HashMap<&str, Span> = HashMap::new();
         for item in &body.items {
             let Item::Attribute(attribute) = item else { continue };
             let name = &attribute.name;
             if let Some(first) = seen.get(name.text.as_str()) {
-                self.eval.found.push(Found {
+                self.eval.report(Found {
                     severity: crate::Severity::Error,
                     summary: "Attribute redefined".to_owned(),
                     detail: format!(
@@ -169,7 +174,7 @@ impl Decoder<'_> {
             (_, Kind::Blocks) => format!("{path}{}[{count}].", field.json),
             _ => format!("{path}{}.", field.json),
         };
-        self.places.insert(child_path[..child_path.len() - 1].to_owned(), view.header());
+        self.at(child_path[..child_path.len() - 1].to_owned(), view.header());
         let child = match target.slot_mut(index) {
             SlotMut::Block(slot) => slot.get_or_insert(),
             SlotMut::Blocks(list) => list.push(),
@@ -190,6 +195,9 @@ impl Decoder<'_> {
                 *text = Some(label.text.clone());
             }
         }
+        if !self.eval.hold(size_of_val(child) as u64, view.header()) {
+            return;
+        }
         special::presets(child);
         self.body(view.body, child, scope, path);
     }
@@ -201,7 +209,7 @@ impl Decoder<'_> {
             _ => format!("{path}{}", field.json),
         };
         let first = self.places.get(&key).copied();
-        self.eval.found.push(Found {
+        self.eval.report(Found {
             severity: crate::Severity::Error,
             summary: format!("Duplicate {kind} block"),
             detail: format!("Only one {kind} block is allowed here. Another was defined at {{}}."),
@@ -257,10 +265,10 @@ impl Decoder<'_> {
             return;
         };
         let iterator = parts.iterator.unwrap_or_else(|| kind.text.clone());
-        let Some(entries) = self.eval.entries(&for_each.expr, "a dynamic block's for_each", scope) else {
+        let Some(collection) = self.eval.collection(&for_each.expr, "a dynamic block's for_each", scope) else {
             return;
         };
-        for (key, value) in entries {
+        for (key, value) in entries(&collection) {
             if !self.eval.spend(1, block.kind.span) {
                 return;
             }
@@ -298,7 +306,16 @@ impl Decoder<'_> {
     }
 
     fn place(&mut self, path: &str, name: &str, span: Span) {
-        self.places.insert(format!("{path}{name}"), span);
+        self.at(format!("{path}{name}"), span);
+    }
+
+    /// Notes where `path` is written.
+    pub fn at(&mut self, path: String, span: Span) {
+        /// What an entry of the table takes besides its text.
+        const ENTRY: u64 = 64;
+        if self.eval.hold(ENTRY + path.len() as u64, span) {
+            self.places.insert(path, span);
+        }
     }
 }
 
@@ -345,6 +362,16 @@ impl<'b> DynamicParts<'b> {
         }
         parts
     }
+}
+
+fn has_doubles(items: &[Item]) -> bool {
+    fn name(item: &Item) -> Option<&str> {
+        if let Item::Attribute(a) = item { Some(&a.name.text) } else { None }
+    }
+    let repeated = |(at, item): (usize, &Item)| {
+        name(item).is_some_and(|n| items[..at].iter().any(|before| name(before) == Some(n)))
+    };
+    items.iter().enumerate().any(repeated)
 }
 
 /// A bare name, or text without holes.

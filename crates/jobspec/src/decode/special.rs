@@ -193,7 +193,7 @@ impl Decoder<'_> {
         });
         let (vault, secrets) = self.handed_down(view.body, scope);
         for group in &mut groups {
-            hand_down(group, vault.as_ref(), &secrets);
+            self.hand_down(group, vault.as_ref(), &secrets, view.header());
         }
         if !groups.is_empty() {
             job.task_groups = Some(groups);
@@ -207,8 +207,8 @@ impl Decoder<'_> {
         };
         let group_path = format!("TaskGroups[{}]", groups.len());
         let path = format!("{group_path}.Tasks[0]");
-        self.places.insert(group_path, view.header());
-        self.places.insert(path.clone(), view.header());
+        self.at(group_path, view.header());
+        self.at(path.clone(), view.header());
         let mut task = Task::default();
         self.child(view, Some(&label), &mut task, scope, &format!("{path}."));
         groups.push(TaskGroup { name: Some(label.text), tasks: Some(vec![task]), ..TaskGroup::default() });
@@ -219,11 +219,11 @@ impl Decoder<'_> {
             return;
         };
         let path = format!("TaskGroups[{}]", groups.len());
-        self.places.insert(path.clone(), view.header());
+        self.at(path.clone(), view.header());
         let mut group = TaskGroup::default();
         self.child(view, Some(&label), &mut group, scope, &format!("{path}."));
         let (vault, secrets) = self.handed_down(view.body, scope);
-        hand_down(&mut group, vault.as_ref(), &secrets);
+        self.hand_down(&mut group, vault.as_ref(), &secrets, view.header());
         groups.push(group);
     }
 
@@ -251,6 +251,22 @@ impl Decoder<'_> {
         (vault, secrets)
     }
 
+    /// Gives tasks the vault of their group or job when they have none, and its secrets besides their own.
+    fn hand_down(&mut self, group: &mut TaskGroup, vault: Option<&Vault>, secrets: &[Secret], span: Span) {
+        let all = secrets.iter().map(|s| weight(s)).sum::<u64>() + vault.map_or(0, |v| weight(v));
+        for task in group.tasks.iter_mut().flatten() {
+            if !self.eval.hold(all, span) {
+                return;
+            }
+            if task.vault.is_none() {
+                task.vault = vault.cloned();
+            }
+            if !secrets.is_empty() {
+                task.secrets.get_or_insert_default().extend(secrets.iter().cloned());
+            }
+        }
+    }
+
     fn port(&mut self, view: &View<'_>, target: &mut dyn Block, scope: &Scope<'_>, path: &str) {
         let Some(Some(label)) = self.labels(view, Some("name")) else {
             return;
@@ -270,7 +286,7 @@ impl Decoder<'_> {
             .filter_map(|name| Some((format!("{own}.{name}"), self.places.remove(&format!("(port).{name}"))?)))
             .collect();
         self.places.extend(moved);
-        self.places.insert(own, view.header());
+        self.at(own, view.header());
         if let SlotMut::Blocks(list) = target.slot_mut(index) {
             copy(&port, list.push());
         }
@@ -308,7 +324,7 @@ impl Decoder<'_> {
                 self.places.insert(format!("{own}.{}", field.json), span);
             }
         }
-        self.places.insert(own, view.header());
+        self.at(own, view.header());
     }
 
     fn task_scaling(&mut self, view: &View<'_>, target: &mut dyn Block, scope: &Scope<'_>, path: &str) {
@@ -330,7 +346,7 @@ impl Decoder<'_> {
             _ => 0,
         };
         let own = format!("{path}ScalingPolicies[{count}]");
-        self.places.insert(own.clone(), view.header());
+        self.at(own.clone(), view.header());
         let mut policy = ScalingPolicy::default();
         self.child(view, None, &mut policy, scope, &format!("{own}."));
         let written = |body: &Body| body.items.iter().any(|i| matches!(i, Item::Attribute(a) if a.name.text == "type"));
@@ -343,16 +359,29 @@ impl Decoder<'_> {
     }
 }
 
-/// Gives tasks the vault of their group or job when they have none, and its secrets besides their own.
-fn hand_down(group: &mut TaskGroup, vault: Option<&Vault>, secrets: &[Secret]) {
-    for task in group.tasks.iter_mut().flatten() {
-        if task.vault.is_none() {
-            task.vault = vault.cloned();
-        }
-        if !secrets.is_empty() {
-            task.secrets.get_or_insert_default().extend(secrets.iter().cloned());
-        }
-    }
+/// About how many bytes a copy of a block without blocks in it takes.
+fn weight(block: &dyn Block) -> u64 {
+    let text = |t: &String| t.len() as u64 + size_of::<String>() as u64;
+    let held: u64 = (0..block.schema().fields.len())
+        .map(|index| match block.slot(index) {
+            Slot::Str(v) => v.map_or(0, |t| t.len() as u64),
+            Slot::Strs(v) => v.into_iter().flatten().map(text).sum(),
+            Slot::Map(v) => v.into_iter().flatten().map(|(k, v)| text(k) + text(v)).sum(),
+            Slot::Free(v) => v.map_or(0, |free| free.0.iter().map(|(k, v)| text(k) + json_weight(v)).sum()),
+            _ => 0,
+        })
+        .sum();
+    size_of_val(block) as u64 + held
+}
+
+fn json_weight(json: &serde_json::Value) -> u64 {
+    let inside: u64 = match json {
+        serde_json::Value::String(text) => text.len() as u64,
+        serde_json::Value::Array(items) => items.iter().map(json_weight).sum(),
+        serde_json::Value::Object(map) => map.iter().map(|(k, v)| 64 + k.len() as u64 + json_weight(v)).sum(),
+        _ => 0,
+    };
+    size_of::<serde_json::Value>() as u64 + inside
 }
 
 /// Copies every field between two blocks of one type.

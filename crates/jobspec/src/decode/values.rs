@@ -16,6 +16,9 @@ impl Decoder<'_> {
         if value == Value::Null && !matches!(slot, SlotMut::Duration(_)) || !value.is_wholly_known() {
             return;
         }
+        if !self.eval.hold(value.size(), span) {
+            return;
+        }
         let result = match slot {
             SlotMut::Str(place) => text(&value).map(|v| *place = Some(v)),
             SlotMut::Int(place) => whole(&value).map(|v| *place = Some(v)),
@@ -72,8 +75,8 @@ impl Decoder<'_> {
                 }
             };
             let value = self.eval.eval(&attribute.expr, scope);
-            self.places.insert(format!("{path}{}", attribute.name.text), attribute.expr.span);
-            if !value.is_wholly_known() {
+            self.at(format!("{path}{}", attribute.name.text), attribute.expr.span);
+            if !value.is_wholly_known() || !self.eval.hold(value.size(), attribute.expr.span) {
                 continue;
             }
             match read(&value) {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, Outcome, Problem, bad, failed, functions, int_at, num_at, seq_at, str_at};
+use super::{Call, Outcome, bad, failed, functions, int_at, num_at, seq_at, str_at};
 use crate::number::Number;
 use crate::value::{MapKind, SeqKind, Value, equal};
 
 functions! {
-    chunklist(list: Seq, size: Num) "The list cut into lists of at most that size." = |a, _| {
+    chunklist(list: Seq, size: Num) "The list cut into lists of at most that size." = |a, c| {
         let size = int_at(a, 1)?;
         let list = seq_at(a, 0);
+        c.budget.hold(a[0].own() + 64 * list.len() as u64)?;
         let size = match size {
             0 => list.len().max(1),
             1.. => size as usize,
@@ -33,7 +34,8 @@ functions! {
         let items = (0..a.len()).flat_map(|i| seq_at(a, i)).cloned().collect();
         Ok(if all_lists { Value::list(items) } else { Value::tuple(items) })
     };
-    contains(list: Seq, value: Nullable) "Whether the list has an element equal to the value." = |a, _| {
+    contains(list: Seq, value: Nullable) "Whether the list has an element equal to the value." = |a, c| {
+        c.budget.spend(a[0].size() / 32)?;
         Ok(Value::Bool(seq_at(a, 0).iter().any(|v| equal(v, &a[1]))))
     };
     distinct(list: Seq) "The list with each element once, in order of first appearance." = distinct;
@@ -47,7 +49,8 @@ functions! {
         }
         Ok(list[index as usize % list.len()].clone())
     };
-    flatten(list: Seq) "The list with the elements of lists inside it in their place." = |a, _| {
+    flatten(list: Seq) "The list with the elements of lists inside it in their place." = |a, c| {
+        c.budget.hold(a[0].size())?;
         let mut flat = Vec::new();
         flatten(seq_at(a, 0), &mut flat);
         Ok(Value::tuple(flat))
@@ -74,12 +77,16 @@ functions! {
             None => Err(bad(0, "a text or a list is required")),
         },
     };
-    setintersection(first_set: Seq .. other_sets: Seq) "The elements that all sets have." = |a, _| {
+    setintersection(first_set: Seq .. other_sets: Seq) "The elements that all sets have." = |a, c| {
+        let others = a[1..].iter().map(Value::size).fold(0, u64::saturating_add);
+        c.budget.spend((seq_at(a, 0).len() as u64).saturating_mul(others / 256).saturating_add(a[0].size() / 32))?;
         let in_all = |v: &&Value| (1..a.len()).all(|i| seq_at(a, i).iter().any(|o| equal(v, o)));
         Ok(Value::set(seq_at(a, 0).iter().filter(in_all).cloned().collect()))
     };
     setproduct(.. sets: Seq) "Every combination of one element from each list." = setproduct;
-    setunion(first_set: Seq .. other_sets: Seq) "The elements that any of the sets has." = |a, _| {
+    setunion(first_set: Seq .. other_sets: Seq) "The elements that any of the sets has." = |a, c| {
+        let all = a.iter().map(Value::size).fold(0, u64::saturating_add);
+        c.budget.spend(all / SORTING)?;
         Ok(Value::set((0..a.len()).flat_map(|i| seq_at(a, i)).cloned().collect()))
     };
     slice(list: Seq, start_index: Num, end_index: Num) "The elements from one number up to, and without, another." = |a, _| {
@@ -92,7 +99,8 @@ functions! {
         }
         Ok(Value::list(list[start as usize..end as usize].to_vec()))
     };
-    sort(list: Strs) "The texts of a list in order." = |a, _| {
+    sort(list: Strs) "The texts of a list in order." = |a, c| {
+        c.budget.spend(a[0].size() / SORTING)?;
         let mut items = seq_at(a, 0).to_vec();
         items.sort_by(crate::value::order);
         Ok(Value::list(items))
@@ -119,14 +127,13 @@ fn entries(args: &[Value], index: usize) -> &BTreeMap<String, Value> {
     }
 }
 
-/// Refuses comparisons of everything with everything that the work left would not pay for.
-fn affordable(steps: usize, call: &Call<'_>) -> Result<(), Problem> {
-    if steps as u64 > call.work { Err(failed("the lists are too long")) } else { Ok(()) }
-}
+/// Sorting touches each byte a few times: one step for so many.
+const SORTING: u64 = 8;
 
 fn distinct(args: &[Value], call: &mut Call<'_>) -> Outcome {
     let list = seq_at(args, 0);
-    affordable(list.len().saturating_mul(list.len()) / 16, call)?;
+    // Everything is compared with everything; unequal values mostly differ at their beginning.
+    call.budget.spend((list.len() as u64).saturating_mul(args[0].size()) / 512)?;
     let mut seen: Vec<Value> = Vec::new();
     for item in list {
         if !seen.iter().any(|s| equal(s, item)) {
@@ -177,7 +184,7 @@ fn merge(args: &[Value], _: &mut Call<'_>) -> Outcome {
     Ok(Value::Map(kind, merged.into()))
 }
 
-fn range(args: &[Value], call: &mut Call<'_>) -> Outcome {
+fn range(args: &[Value], _: &mut Call<'_>) -> Outcome {
     let one = Number::from(1_i64);
     let (start, end, step) = match args.len() {
         1 => (Number::ZERO, num_at(args, 0), None),
@@ -193,7 +200,7 @@ fn range(args: &[Value], call: &mut Call<'_>) -> Outcome {
     let mut items = Vec::new();
     let mut at = start;
     while if down { at > end } else { at < end } {
-        if items.len() >= 1024 || items.len() as u64 > call.work {
+        if items.len() >= 1024 {
             return Err(failed(
                 "more than 1024 values were generated; either decrease the difference or use a smaller step",
             ));
@@ -208,8 +215,9 @@ fn setproduct(args: &[Value], call: &mut Call<'_>) -> Outcome {
     if args.len() < 2 {
         return Err(failed("at least two arguments are required"));
     }
-    let total = (0..args.len()).try_fold(1_usize, |n, i| n.checked_mul(seq_at(args, i).len()));
-    affordable(total.unwrap_or(usize::MAX).saturating_mul(args.len()), call)?;
+    let rows = (0..args.len()).map(|i| seq_at(args, i).len() as u64).fold(1_u64, |n, l| n.saturating_mul(l.max(1)));
+    // Each row is a list; while the rows grow, those of one list less are there too.
+    call.budget.hold(rows.saturating_mul(64 + args.len() as u64 * size_of::<Value>() as u64).saturating_mul(2))?;
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for index in 0..args.len() {
         let mut longer = Vec::with_capacity(rows.len() * seq_at(args, index).len());

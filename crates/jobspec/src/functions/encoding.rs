@@ -1,12 +1,13 @@
 //! Text forms of values: base64, JSON, YAML, CSV, URLs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Call, Outcome, bad, failed, functions, str_at, yaml};
+use crate::budget::{Budget, Over};
 use crate::number::Number;
 use crate::value::Value;
 
@@ -17,13 +18,16 @@ functions! {
     };
     base64encode(str: Str) "The text in base64." = |a, _| Ok(Value::str(STANDARD.encode(str_at(a, 0))));
     csvdecode(str: Str) "A list of maps from text in CSV, whose first line names the columns." = csvdecode;
-    jsondecode(str: Str) "The value that a text in JSON holds." = |a, _| {
+    jsondecode(str: Str) "The value that a text in JSON holds." = |a, c| {
+        // Each value is there twice for a while: as serde has it, and as we do.
+        let values = str_at(a, 0).bytes().filter(|b| matches!(b, b',' | b'[' | b'{')).count() as u64;
+        c.budget.hold(values * 160 + str_at(a, 0).len() as u64)?;
         let json: serde_json::Value = serde_json::from_str(str_at(a, 0)).map_err(|e| bad(0, format!("invalid JSON: {e}")))?;
         Ok(from_json(&json))
     };
-    jsonencode(val: Nullable) "The value as text in JSON." = |a, _| {
+    jsonencode(val: Nullable) "The value as text in JSON." = |a, c| {
         let mut text = String::new();
-        json(&a[0], &mut text);
+        json(&a[0], &mut text, c.budget)?;
         Ok(Value::str(text))
     };
     urlencode(str: Str) "The text as it may stand in a URL's query." = |a, _| {
@@ -40,24 +44,28 @@ functions! {
         }
         Ok(Value::str(text))
     };
-    yamldecode(src: Str) "The value that a text in YAML holds." = |a, c| yaml::decode(str_at(a, 0), c.work).map_err(|e| bad(0, e));
-    yamlencode(value: Nullable) "The value as text in YAML." = |a, _| Ok(Value::str(yaml::encode(&a[0])));
+    yamldecode(src: Str) "The value that a text in YAML holds." = |a, c| yaml::decode(str_at(a, 0), c.budget);
+    yamlencode(value: Nullable) "The value as text in YAML." = |a, c| Ok(Value::str(yaml::encode(&a[0], c.budget)?));
 }
 
-fn csvdecode(args: &[Value], _: &mut Call<'_>) -> Outcome {
+fn csvdecode(args: &[Value], call: &mut Call<'_>) -> Outcome {
     let mut reader = csv::ReaderBuilder::new().from_reader(str_at(args, 0).as_bytes());
     let headers = reader.headers().map_err(|e| bad(0, format!("invalid CSV: {e}")))?.clone();
     if headers.is_empty() {
         return Err(failed("missing header line"));
     }
-    for (index, name) in headers.iter().enumerate() {
-        if headers.iter().take(index).any(|h| h == name) {
+    let mut names = BTreeSet::new();
+    for name in &headers {
+        if !names.insert(name) {
             return Err(failed(format!("duplicate column name {name:?}")));
         }
     }
+    // Every row writes all names anew.
+    let row = headers.iter().map(|name| name.len() as u64 + 120).sum::<u64>();
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|e| bad(0, format!("invalid CSV: {e}")))?;
+        call.budget.hold(row + record.as_slice().len() as u64)?;
         let cells = headers.iter().zip(record.iter()).map(|(name, cell)| (name.to_owned(), Value::str(cell)));
         rows.push(Value::object(cells.collect()));
     }
@@ -79,21 +87,23 @@ fn from_json(json: &serde_json::Value) -> Value {
 }
 
 /// Appends JSON with keys in order; `<`, `>` and `&` are escaped, as the field does.
-pub(super) fn json(value: &Value, text: &mut String) {
+pub(super) fn json(value: &Value, text: &mut String, budget: &mut Budget) -> Result<(), Over> {
+    budget.hold(16)?;
     match value {
         Value::Null | Value::Unknown => text.push_str("null"),
         Value::Bool(b) => text.push_str(if *b { "true" } else { "false" }),
         Value::Number(n) => {
+            budget.spend(n.text_steps())?;
             let _ = write!(text, "{n}");
         }
-        Value::Str(s) => json_str(s, text),
+        Value::Str(s) => json_str(s, text, budget)?,
         Value::Seq(_, items) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
-                json(item, text);
+                json(item, text, budget)?;
             }
             text.push(']');
         }
@@ -103,16 +113,21 @@ pub(super) fn json(value: &Value, text: &mut String) {
                 if index > 0 {
                     text.push(',');
                 }
-                json_str(key, text);
+                json_str(key, text, budget)?;
                 text.push(':');
-                json(item, text);
+                json(item, text, budget)?;
             }
             text.push('}');
         }
     }
+    Ok(())
 }
 
-pub(super) fn json_str(value: &str, text: &mut String) {
+pub(super) fn json_str(value: &str, text: &mut String, budget: &mut Budget) -> Result<(), Over> {
+    let escaped = |c: char| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') || (c as u32) < 0x20;
+    // Six characters for one, two for a quote.
+    let longer = value.chars().map(|c| if escaped(c) { 5 } else { u64::from(matches!(c, '"' | '\\')) }).sum::<u64>();
+    budget.hold(value.len() as u64 + longer)?;
     text.push('"');
     for c in value.chars() {
         match c {
@@ -121,14 +136,12 @@ pub(super) fn json_str(value: &str, text: &mut String) {
             '\n' => text.push_str("\\n"),
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(text, "\\u{:04x}", c as u32);
-            }
-            c if (c as u32) < 0x20 => {
+            c if escaped(c) => {
                 let _ = write!(text, "\\u{:04x}", c as u32);
             }
             c => text.push(c),
         }
     }
     text.push('"');
+    Ok(())
 }

@@ -51,11 +51,9 @@ fn files<'c>(call: &Call<'c>) -> Result<&'c dyn Files, Problem> {
     call.files.ok_or_else(|| failed("filesystem function disabled"))
 }
 
-fn read(args: &[Value], call: &Call<'_>) -> Result<Vec<u8>, Problem> {
+fn read(args: &[Value], call: &mut Call<'_>) -> Result<Vec<u8>, Problem> {
     let bytes = files(call)?.read(str_at(args, 0)).map_err(|e| failed(e.to_string()))?;
-    if bytes.len() as u64 / 8 > call.work {
-        return Err(failed(format!("{} is too large", str_at(args, 0))));
-    }
+    call.budget.hold(bytes.len() as u64)?;
     Ok(bytes)
 }
 
@@ -72,41 +70,48 @@ fn fileset(args: &[Value], call: &mut Call<'_>) -> Outcome {
 
 /// Matches folder by folder; `**` stands for any number of folders.
 fn matches(pattern: &[&str], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&"**", rest)), _) => (0..=path.len()).any(|skip| matches(rest, &path[skip..])),
-        (Some((first, rest)), Some((name, inner))) => {
-            part(&first.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>()) && matches(rest, inner)
-        }
-        _ => false,
-    }
+    let one = |pattern: &[&str], name: &&str| {
+        let (pattern, name): (Vec<char>, Vec<char>) = (pattern.first()?.chars().collect(), name.chars().collect());
+        part(&pattern, &name).then_some(1)
+    };
+    wildcard(pattern, path, |p| *p == "**", one)
 }
 
+/// Matches one name.
 fn part(pattern: &[char], name: &[char]) -> bool {
-    // Greedy with one place to come back to, so no pattern is slow.
+    wildcard(pattern, name, |c| *c == '*', |pattern, c| one(pattern, *c))
+}
+
+/// Whether all of `text` is matched. `one` says how many items of the pattern match one of the text, if they do.
+/// Greedy with one place to come back to, so no pattern is slow.
+fn wildcard<P, T>(
+    pattern: &[P],
+    text: &[T],
+    is_star: impl Fn(&P) -> bool,
+    one: impl Fn(&[P], &T) -> Option<usize>,
+) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match one(&pattern[p.min(pattern.len())..], name[n]) {
-            Some(width) => {
+    while n < text.len() {
+        if pattern.get(p).is_some_and(&is_star) {
+            star = Some((p, n));
+            p += 1;
+            continue;
+        }
+        match (one(&pattern[p.min(pattern.len())..], &text[n]), star) {
+            (Some(width), _) => {
                 p += width;
                 n += 1;
             }
-            None if pattern.get(p) == Some(&'*') => {
-                star = Some((p, n));
-                p += 1;
+            (None, Some((at, from))) => {
+                star = Some((at, from + 1));
+                p = at + 1;
+                n = from + 1;
             }
-            None => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
+            (None, None) => return false,
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    pattern[p..].iter().all(is_star)
 }
 
 /// How many characters of the pattern match `c`, if its first item does.

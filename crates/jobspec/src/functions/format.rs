@@ -2,6 +2,7 @@
 
 use super::encoding::{json, json_str};
 use super::{Call, Outcome, Problem, bad, failed, functions, str_at};
+use crate::budget::{Budget, Over};
 use crate::number::Number;
 use crate::value::{SeqKind, Value};
 
@@ -53,7 +54,8 @@ struct Verb {
 /// Wider fields are refused.
 const MAX_WIDTH: usize = 1024;
 
-fn format(template: &str, args: &[Value], _: &Call<'_>) -> Result<String, Problem> {
+fn format(template: &str, args: &[Value], call: &mut Call<'_>) -> Result<String, Problem> {
+    call.budget.hold(template.len() as u64)?;
     let mut text = String::new();
     let mut rest = template;
     let mut next = 0;
@@ -82,7 +84,17 @@ fn format(template: &str, args: &[Value], _: &Call<'_>) -> Result<String, Proble
                 ),
             )
         })?;
-        text.push_str(&shown(&verb, value).map_err(|message| bad(index + 1, message))?);
+        // Looked at before it is written: a short verb may ask for a long text.
+        let fields = verb.width.unwrap_or(0).max(verb.precision.unwrap_or(0)) as u64;
+        call.budget.hold(fields + value.own().min(value.size()))?;
+        if let Value::Number(number) = value {
+            call.budget.spend(number.text_steps())?;
+        }
+        let shown = shown(&verb, value, call.budget).map_err(|message| match message {
+            Unshown::Over(over) => over.into(),
+            Unshown::Wrong(message) => bad(index + 1, message),
+        })?;
+        text.push_str(&shown);
     }
     text.push_str(rest);
     if most < args.len() {
@@ -134,7 +146,25 @@ fn digits(text: &str) -> Result<(Option<usize>, &str), Problem> {
     }
 }
 
-fn shown(verb: &Verb, value: &Value) -> Result<String, String> {
+/// Why a value can't be shown.
+enum Unshown {
+    Over(Over),
+    Wrong(String),
+}
+
+impl From<Over> for Unshown {
+    fn from(over: Over) -> Unshown {
+        Unshown::Over(over)
+    }
+}
+
+impl From<String> for Unshown {
+    fn from(message: String) -> Unshown {
+        Unshown::Wrong(message)
+    }
+}
+
+fn shown(verb: &Verb, value: &Value, budget: &mut Budget) -> Result<String, Unshown> {
     let text = || match (value, value.to_text()) {
         (Value::Null, _) => Err("a null value cannot be formatted".to_owned()),
         (_, Some(text)) => Ok(text.to_string()),
@@ -147,19 +177,19 @@ fn shown(verb: &Verb, value: &Value) -> Result<String, String> {
             Value::Number(n) => pad_number(verb, n, n.to_string()),
             other => {
                 let mut json_text = String::new();
-                json(other, &mut json_text);
+                json(other, &mut json_text, budget)?;
                 pad(verb, json_text)
             }
         },
         's' => pad(verb, cut(verb, &text()?)),
         'q' => {
             let mut quoted = String::new();
-            json_str(&cut(verb, &text()?), &mut quoted);
+            json_str(&cut(verb, &text()?), &mut quoted, budget)?;
             pad(verb, quoted)
         }
         't' => match value.to_bool() {
             Some(b) => pad(verb, b.to_string()),
-            None => return Err("bool required".to_owned()),
+            None => return Err("bool required".to_owned().into()),
         },
         'd' => {
             let n = number()?.truncate();
@@ -190,7 +220,7 @@ fn shown(verb: &Verb, value: &Value) -> Result<String, String> {
             let digits = exponent(verb, n.to_f64());
             pad_number(verb, &n, if verb.letter.is_uppercase() { digits.to_uppercase() } else { digits })
         }
-        other => return Err(format!("unsupported format verb {other:?}")),
+        other => return Err(format!("unsupported format verb {other:?}").into()),
     })
 }
 

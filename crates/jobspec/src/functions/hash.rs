@@ -49,12 +49,14 @@ fn bcrypt(args: &[Value], call: &mut Call<'_>) -> Outcome {
     if !(4..=12).contains(&cost) {
         return Err(bad(1, "the cost must lie between 4 and 12"));
     }
+    // Cost 10 takes some 50 ms.
+    call.budget.spend(500 << cost)?;
     let salt = random(call);
     let hash = bcrypt::hash_with_salt(str_at(args, 0), cost as u32, salt).map_err(|e| bad(0, e.to_string()))?;
     Ok(Value::str(hash.format_for_version(bcrypt::Version::TwoA)))
 }
 
-fn rsadecrypt(args: &[Value], _: &mut Call<'_>) -> Outcome {
+fn rsadecrypt(args: &[Value], call: &mut Call<'_>) -> Outcome {
     let cipher = STANDARD.decode(str_at(args, 0).trim()).map_err(|_| bad(0, "must be base64-encoded"))?;
     let key = private_key(str_at(args, 1))?;
     let length = key.modulus.bits().div_ceil(8) as usize;
@@ -62,6 +64,8 @@ fn rsadecrypt(args: &[Value], _: &mut Call<'_>) -> Outcome {
     if cipher.len() > length || number >= key.modulus || key.modulus.bits() > 16_384 {
         return Err(bad(0, "the ciphertext does not fit the key"));
     }
+    let words = key.modulus.bits() / 64;
+    call.budget.spend(words * words * words)?;
     let plain = number.modpow(&key.exponent, &key.modulus).to_bytes_be();
     // 0x00 0x02, at least eight bytes that are not zero, 0x00, the text; the first zero is not in the number.
     let separator = plain.iter().skip(1).position(|b| *b == 0).filter(|n| *n >= 8);

@@ -15,8 +15,7 @@ mod text;
 mod time;
 mod yaml;
 
-use std::sync::Arc;
-
+use crate::budget::{Budget, Over};
 use crate::input::Files;
 use crate::number::Number;
 use crate::value::{Type, Value, convert};
@@ -25,9 +24,12 @@ use crate::value::{Type, Value, convert};
 pub(crate) struct Call<'c> {
     pub files: Option<&'c dyn Files>,
     pub seed: &'c mut u64,
-    /// Steps left: a function that can make much from little looks at it.
-    pub work: u64,
+    /// A function that can make much from little pays before it does.
+    pub budget: &'c mut Budget,
+    pub regexes: &'c mut Regexes,
 }
+
+pub(crate) use text::Regexes;
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,14 @@ pub(crate) enum ProblemKind {
     NotEnough,
     Argument,
     Failed,
+    /// The budget is spent, which is reported elsewhere.
+    Over,
+}
+
+impl From<Over> for Problem {
+    fn from(_: Over) -> Problem {
+        Problem { argument: None, kind: ProblemKind::Over, message: String::new() }
+    }
 }
 
 /// The call failed for a reason that no single argument has.
@@ -108,7 +118,7 @@ impl Problem {
                     format!("Invalid value for {parameter:?} parameter of {name:?}: {}.", self.message),
                 )
             }
-            ProblemKind::Failed => {
+            ProblemKind::Failed | ProblemKind::Over => {
                 ("Error in function call", format!("Call to function {name:?} failed: {}.", self.message))
             }
         }
@@ -135,6 +145,9 @@ impl Function {
         let mut converted = Vec::with_capacity(args.len());
         for (index, arg) in args.iter().enumerate() {
             let kind = self.param(index).map_or(Kind::Any, |p| p.kind);
+            if matches!(kind, Kind::Str | Kind::Strs) {
+                context.budget.spend(text_steps(arg))?;
+            }
             converted.push(fit(arg, kind).map_err(|message| bad(index, message))?);
         }
         (self.run)(&converted, context)
@@ -159,6 +172,15 @@ impl Function {
     }
 }
 
+/// What writing the numbers of a value as text costs.
+fn text_steps(value: &Value) -> u64 {
+    match value {
+        Value::Number(number) => number.text_steps(),
+        Value::Seq(_, items) => items.iter().map(|i| if let Value::Number(n) = i { n.text_steps() } else { 0 }).sum(),
+        _ => 0,
+    }
+}
+
 fn fit(arg: &Value, kind: Kind) -> Result<Value, String> {
     if *arg == Value::Null && kind != Kind::Nullable {
         return Err("argument must not be null".to_owned());
@@ -171,8 +193,8 @@ fn fit(arg: &Value, kind: Kind) -> Result<Value, String> {
         Kind::Seq => Err("a list is required".to_owned()),
         Kind::Strs => match arg {
             Value::Seq(kind, items) => {
-                let texts = items.iter().map(|item| convert(item, &Type::Str)).collect::<Result<_, _>>()?;
-                Ok(Value::Seq(*kind, Arc::new(texts)))
+                let texts = items.iter().map(|item| convert(item, &Type::Str)).collect::<Result<Vec<_>, _>>()?;
+                Ok(Value::Seq(*kind, texts.into()))
             }
             _ => Err("list of string required".to_owned()),
         },

@@ -41,7 +41,7 @@ fn extreme(args: &[Value], _: &mut Call<'_>, largest: bool) -> Outcome {
     found.map(Value::Number).ok_or_else(|| failed("must pass at least one number"))
 }
 
-fn parseint(args: &[Value], _: &mut Call<'_>) -> Outcome {
+fn parseint(args: &[Value], call: &mut Call<'_>) -> Outcome {
     let base = int_at(args, 1)?;
     if !(2..=62).contains(&base) {
         return Err(bad(1, "base must be a whole number between 2 and 62 inclusive"));
@@ -55,6 +55,7 @@ fn parseint(args: &[Value], _: &mut Call<'_>) -> Outcome {
     if digits.is_empty() || digits.len() > 4096 {
         return Err(invalid());
     }
+    call.budget.spend(digits.len() as u64)?;
     let mut value = BigInt::ZERO;
     for c in digits.bytes() {
         let digit = match c {

@@ -76,6 +76,15 @@ impl Block {
 pub struct Expr {
     pub kind: ExprKind,
     pub span: Span,
+    /// Expressions inside one another below this one: whoever walks the tree recurses as deep.
+    pub height: u32,
+}
+
+impl Expr {
+    pub fn new(kind: ExprKind, span: Span) -> Expr {
+        let height = kind.height();
+        Expr { kind, span, height }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +138,34 @@ pub enum ExprKind {
     Paren(Box<Expr>),
 }
 
+impl ExprKind {
+    fn height(&self) -> u32 {
+        let highest = |all: &mut dyn Iterator<Item = &Expr>| all.map(|e| e.height).max().unwrap_or(0);
+        1 + match self {
+            ExprKind::Null | ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::Traversal { .. } => return 0,
+            ExprKind::Template(template) => template.parts.iter().map(Part::height).max().unwrap_or(0),
+            ExprKind::Call { args, .. } => highest(&mut args.iter()),
+            ExprKind::Unary { operand, .. } => operand.height,
+            ExprKind::Binary { left, right, .. } => left.height.max(right.height),
+            ExprKind::Conditional { test, then, otherwise } => test.height.max(then.height).max(otherwise.height),
+            ExprKind::Tuple(items) => highest(&mut items.iter()),
+            ExprKind::Object(items) => {
+                items.iter().map(|(key, value)| key.height().max(value.height)).max().unwrap_or(0)
+            }
+            ExprKind::For(f) => {
+                highest(&mut [&f.source, &f.value].into_iter().chain(f.key.as_ref()).chain(f.test.as_ref()))
+            }
+            ExprKind::Relative { source, .. } => source.height,
+            ExprKind::Index { source, key } => source.height.max(key.height),
+            ExprKind::Splat { source, each } => {
+                let keys = each.iter().map(|step| if let SplatStep::Index(key) = step { key.height } else { 0 });
+                keys.max().unwrap_or(0).max(source.height)
+            }
+            ExprKind::Paren(inner) => inner.height,
+        }
+    }
+}
+
 /// A step known without evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -160,6 +197,12 @@ pub enum Key {
 }
 
 impl Key {
+    fn height(&self) -> u32 {
+        match self {
+            Key::Name(_) => 0,
+            Key::Expr(expr) => expr.height,
+        }
+    }
     pub fn span(&self) -> Span {
         match self {
             Key::Name(ident) => ident.span,
@@ -228,4 +271,16 @@ pub enum Part {
     Hole(Expr),
     If { test: Expr, then: Vec<Part>, otherwise: Vec<Part> },
     For { key_name: Option<Ident>, value_name: Ident, source: Expr, body: Vec<Part> },
+}
+
+impl Part {
+    fn height(&self) -> u32 {
+        let highest = |parts: &[Part]| parts.iter().map(Part::height).max().unwrap_or(0);
+        match self {
+            Part::Literal(_) => 0,
+            Part::Hole(expr) => expr.height,
+            Part::If { test, then, otherwise } => 1 + test.height.max(highest(then)).max(highest(otherwise)),
+            Part::For { source, body, .. } => 1 + source.height.max(highest(body)),
+        }
+    }
 }

@@ -6,6 +6,8 @@ use crate::number::Number;
 
 /// A chain of operators is a tree as deep as it is long.
 const MAX_LINKS: usize = 200;
+/// Chains inside of chains add up: this is as deep as anything that walks a tree goes.
+const MAX_HEIGHT: u32 = 400;
 
 impl Parser<'_> {
     pub(super) fn expr(&mut self) -> Read<Expr> {
@@ -33,7 +35,7 @@ impl Parser<'_> {
         let otherwise = self.expr()?;
         let span = test.span.to(otherwise.span);
         let kind = ExprKind::Conditional { test: Box::new(test), then: Box::new(then), otherwise: Box::new(otherwise) };
-        Ok(Expr { kind, span })
+        Ok(self.make(kind, span))
     }
 
     fn binary(&mut self, least: u8) -> Read<Expr> {
@@ -55,7 +57,7 @@ impl Parser<'_> {
             self.pos += width;
             let right = self.deeper(here, |p| p.binary(strength + 1))?;
             let span = left.span.to(right.span);
-            left = Expr { kind: ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) }, span };
+            left = self.make(ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) }, span);
         }
     }
 
@@ -89,7 +91,7 @@ impl Parser<'_> {
         self.pos += 1;
         let operand = self.deeper(Span::new(start, start + 1), Self::unary)?;
         let span = Span { start: start as u32, end: operand.span.end };
-        Ok(Expr { kind: ExprKind::Unary { op, operand: Box::new(operand) }, span })
+        Ok(self.make(ExprKind::Unary { op, operand: Box::new(operand) }, span))
     }
 
     fn postfix(&mut self) -> Read<Expr> {
@@ -128,10 +130,10 @@ impl Parser<'_> {
                 each.push(SplatStep::Static(step));
             }
             let span = Span { start: source.span.start, end: self.pos as u32 };
-            return Ok(Expr { kind: ExprKind::Splat { source: Box::new(source), each }, span });
+            return Ok(self.make(ExprKind::Splat { source: Box::new(source), each }, span));
         }
         let step = self.step_after_dot(dot)?;
-        Ok(add_step(source, step))
+        Ok(self.add_step(source, step))
     }
 
     fn step_after_dot(&mut self, dot: usize) -> Read<Step> {
@@ -167,7 +169,8 @@ impl Parser<'_> {
         let key = self.expr()?;
         self.close(b']', open, "index")?;
         self.skip_newlines = outer;
-        Ok(add_index(source, key, Span::new(open, self.pos)))
+        let span = Span::new(open, self.pos);
+        Ok(self.add_index(source, key, span))
     }
 
     fn full_splat(&mut self, source: Expr) -> Read<Expr> {
@@ -192,7 +195,7 @@ impl Parser<'_> {
             }
         }
         let span = Span { start: source.span.start, end: self.pos as u32 };
-        Ok(Expr { kind: ExprKind::Splat { source: Box::new(source), each }, span })
+        Ok(self.make(ExprKind::Splat { source: Box::new(source), each }, span))
     }
 
     fn primary(&mut self) -> Read<Expr> {
@@ -448,7 +451,7 @@ impl Parser<'_> {
         self.blanks();
         if self.starts_with("=>") {
             self.pos += 2;
-            key = Some(std::mem::replace(&mut value, Expr { kind: ExprKind::Null, span: Span::default() }));
+            key = Some(std::mem::replace(&mut value, Expr::new(ExprKind::Null, Span::default())));
             value = self.expr()?;
             self.blanks();
         }
@@ -535,33 +538,44 @@ impl Parser<'_> {
         Span::new(self.pos, (self.pos + if self.at_end() { 0 } else { self.char_width() }).min(self.text.len()))
     }
 
-    pub(super) fn finish(&self, start: usize, kind: ExprKind) -> Expr {
-        Expr { kind, span: Span::new(start, self.pos) }
+    pub(super) fn finish(&mut self, start: usize, kind: ExprKind) -> Expr {
+        self.make(kind, Span::new(start, self.pos))
     }
-}
 
-fn add_step(source: Expr, step: Step) -> Expr {
-    let span = Span { start: source.span.start, end: step.span.end };
-    let kind = match source.kind {
-        ExprKind::Traversal { root, mut steps } => {
-            steps.push(step);
-            ExprKind::Traversal { root, steps }
+    /// An expression, paid for; what walks the tree recurses, so it may not become too high.
+    fn make(&mut self, kind: ExprKind, span: Span) -> Expr {
+        let expr = Expr::new(kind, span);
+        self.hold(size_of::<Expr>());
+        if expr.height > MAX_HEIGHT {
+            self.give_up(span, "Too deeply nested", format!("An expression may be {MAX_HEIGHT} levels high."));
         }
-        kind => ExprKind::Relative { source: Box::new(Expr { kind, span: source.span }), step },
-    };
-    Expr { kind, span }
-}
-
-/// An index known now is a step, any other is computed.
-fn add_index(source: Expr, key: Expr, span: Span) -> Expr {
-    let known = match &key.kind {
-        ExprKind::Number(number) => Some(StepKey::Number(number.clone())),
-        ExprKind::Template(template) => template.literal().map(|name| StepKey::Name(name.to_owned())),
-        _ => None,
-    };
-    if let Some(key) = known {
-        return add_step(source, Step { key, span });
+        expr
     }
-    let whole = Span { start: source.span.start, end: span.end };
-    Expr { kind: ExprKind::Index { source: Box::new(source), key: Box::new(key) }, span: whole }
+
+    fn add_step(&mut self, source: Expr, step: Step) -> Expr {
+        self.hold(size_of::<Step>());
+        let span = Span { start: source.span.start, end: step.span.end };
+        let kind = match source.kind {
+            ExprKind::Traversal { root, mut steps } => {
+                steps.push(step);
+                return Expr::new(ExprKind::Traversal { root, steps }, span);
+            }
+            kind => ExprKind::Relative { source: Box::new(Expr { kind, ..source }), step },
+        };
+        self.make(kind, span)
+    }
+
+    /// An index known now is a step, any other is computed.
+    fn add_index(&mut self, source: Expr, key: Expr, span: Span) -> Expr {
+        let known = match &key.kind {
+            ExprKind::Number(number) => Some(StepKey::Number(number.clone())),
+            ExprKind::Template(template) => template.literal().map(|name| StepKey::Name(name.to_owned())),
+            _ => None,
+        };
+        if let Some(key) = known {
+            return self.add_step(source, Step { key, span });
+        }
+        let whole = Span { start: source.span.start, end: span.end };
+        self.make(ExprKind::Index { source: Box::new(source), key: Box::new(key) }, whole)
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading bodies, arguments and blocks; moving over blanks; going on after a mistake.
 
 use super::{Attribute, Block, Body, Ident, Item, Span, SyntaxError};
+use crate::budget::Budget;
 
 /// Deeper nesting is refused: the reader recurses, and a browser's stack is small.
 const MAX_DEPTH: usize = 96;
@@ -19,12 +20,24 @@ pub(super) struct Parser<'a> {
     pub skip_newlines: bool,
     pub depth: usize,
     pub errors: Vec<SyntaxError>,
+    pub budget: Budget,
+    /// A bound was met: the rest is not read, and what is missing because of that is no mistake.
+    given_up: bool,
 }
 
 impl<'a> Parser<'a> {
-    pub fn new(text: &'a str) -> Parser<'a> {
+    pub fn new(text: &'a str, budget: Budget) -> Parser<'a> {
         let pos = if text.starts_with('\u{feff}') { 3 } else { 0 };
-        Parser { text, bytes: text.as_bytes(), pos, skip_newlines: false, depth: 0, errors: Vec::new() }
+        Parser {
+            text,
+            bytes: text.as_bytes(),
+            pos,
+            skip_newlines: false,
+            depth: 0,
+            errors: Vec::new(),
+            budget,
+            given_up: false,
+        }
     }
 
     pub fn file(&mut self) -> Body {
@@ -53,7 +66,10 @@ impl<'a> Parser<'a> {
             }
             let start = self.pos;
             match self.item() {
-                Ok(item) => items.push(item),
+                Ok(item) => {
+                    self.hold(size_of::<Item>());
+                    items.push(item);
+                }
                 Err(Broken) => self.recover(start),
             }
         }
@@ -109,10 +125,16 @@ impl<'a> Parser<'a> {
         loop {
             self.blanks();
             match self.peek() {
-                Some(b'"') => labels.push(self.quoted_label()?),
+                Some(b'"') => {
+                    labels.push(self.quoted_label()?);
+                    self.hold(size_of::<Ident>());
+                }
                 Some(b'{') => break,
                 _ => match self.ident() {
-                    Some(label) => labels.push(label),
+                    Some(label) => {
+                        labels.push(label);
+                        self.hold(size_of::<Ident>());
+                    }
                     None => {
                         return Err(self.error(
                             Span::new(self.pos, self.pos + 1),
@@ -251,7 +273,9 @@ impl<'a> Parser<'a> {
     pub fn error(&mut self, span: Span, summary: &'static str, detail: impl Into<String>) -> Broken {
         let end = (span.end as usize).min(self.text.len());
         let span = Span::new((span.start as usize).min(end), end);
-        if self.errors.len() < MAX_ERRORS {
+        if self.given_up {
+            self.pos = self.bytes.len();
+        } else if self.errors.len() < MAX_ERRORS {
             self.errors.push(SyntaxError { span, summary, detail: detail.into() });
         } else {
             self.pos = self.bytes.len();
@@ -259,12 +283,30 @@ impl<'a> Parser<'a> {
         Broken
     }
 
+    /// Records a mistake after which nothing more is read.
+    pub fn give_up(&mut self, span: Span, summary: &'static str, detail: String) -> Broken {
+        let broken = self.error(span, summary, detail);
+        self.given_up = true;
+        self.pos = self.bytes.len();
+        broken
+    }
+
+    /// Pays for `bytes` of the tree.
+    pub fn hold(&mut self, bytes: usize) {
+        if self.given_up {
+            return;
+        }
+        if let Err(over) = self.budget.hold(bytes as u64) {
+            let (summary, detail) = self.budget.sentence(over);
+            let here = self.here();
+            self.give_up(here, summary, detail);
+        }
+    }
+
     /// Runs `read` one level deeper.
     pub fn deeper<T>(&mut self, at: Span, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
         if self.depth >= MAX_DEPTH {
-            let broken = self.error(at, "Too deeply nested", format!("Nesting stops at {MAX_DEPTH} levels."));
-            self.pos = self.bytes.len();
-            return Err(broken);
+            return Err(self.give_up(at, "Too deeply nested", format!("Nesting stops at {MAX_DEPTH} levels.")));
         }
         self.depth += 1;
         let result = read(self);
@@ -331,9 +373,16 @@ impl<'a> Parser<'a> {
         if !(first == '_' || first.is_alphabetic()) {
             return None;
         }
-        let length = rest.find(|c: char| !(c == '_' || c == '-' || c.is_alphanumeric())).unwrap_or(rest.len());
+        let plain = |b: &u8| *b == b'_' || *b == b'-' || b.is_ascii_alphanumeric();
+        let length = match rest.bytes().position(|b| !plain(&b)) {
+            Some(at) if rest.as_bytes()[at].is_ascii() => at,
+            None => rest.len(),
+            Some(_) => rest.find(|c: char| !(c == '_' || c == '-' || c.is_alphanumeric())).unwrap_or(rest.len()),
+        };
         let span = Span::new(self.pos, self.pos + length);
         self.pos += length;
-        Some(Ident { text: rest[..length].to_owned(), span })
+        let text = rest[..length].to_owned();
+        self.hold(length);
+        Some(Ident { text, span })
     }
 }

@@ -64,6 +64,7 @@ impl Parser<'_> {
         if !text.is_empty() {
             tokens.literal(text);
         }
+        self.hold(self.pos - start);
         let template = Template { parts: self.nest(tokens.list)? };
         Ok(self.finish(start, ExprKind::Template(template)))
     }
@@ -225,6 +226,7 @@ impl Parser<'_> {
 
     /// Text up to and with the newline; sequences may span lines.
     fn heredoc_line(&mut self, tokens: &mut Tokens) -> Read<()> {
+        let start = self.pos;
         let mut text = String::new();
         loop {
             match self.peek() {
@@ -247,6 +249,7 @@ impl Parser<'_> {
         if !text.is_empty() {
             tokens.literal(text);
         }
+        self.hold(self.pos - start + size_of::<Token>());
         Ok(())
     }
 
@@ -266,6 +269,7 @@ impl Parser<'_> {
             Ok(token)
         })?;
         tokens.list.push(token);
+        self.hold(2 * size_of::<Token>());
         if self.peek() == Some(b'~') {
             self.pos += 1;
             tokens.trim_next = true;

@@ -6,7 +6,7 @@ use super::super::{
     DisconnectStrategy, Job, JobType, MigrateStrategy, NetworkResource, ReschedulePolicy, RestartPolicy, ScalingPolicy,
     Service, TaskGroup, UpdateStrategy, VolumeRequest,
 };
-use super::{Level, Rules, affinities, constraints, spreads};
+use super::{Firsts, Level, Rules, affinities, constraints, spreads};
 use crate::duration::Dur;
 
 const SECOND_5: Dur = Dur::from_secs(5);
@@ -118,9 +118,9 @@ impl TaskGroup {
             rules.say("Services", message);
         }
         let mut twice: Vec<String> = Vec::new();
+        let mut firsts = Firsts::default();
         for (index, service) in self.services().iter().enumerate() {
-            let same = |o: &&Service| o.name == service.name && o.port_label == service.port_label;
-            if self.services()[..index].iter().any(|o| same(&o)) {
+            if firsts.of((&service.name, &service.port_label), index).is_some() {
                 twice.push(format!(
                     "{}-{}",
                     service.name.as_deref().unwrap_or_default(),
@@ -136,10 +136,12 @@ impl TaskGroup {
     fn task_list(&self, rules: &mut Rules, job: &Job) {
         let tasks = self.tasks();
         let mut leaders = 0;
+        let mut names = Firsts::default();
         for (index, task) in tasks.iter().enumerate() {
+            let first = names.of(task.name(), index);
             if task.name().is_empty() {
                 rules.say(&format!("Tasks[{index}]"), format!("Task {} missing name", index + 1));
-            } else if let Some(first) = tasks[..index].iter().position(|t| t.name() == task.name()) {
+            } else if let Some(first) = first {
                 let message = format!("Task {} redefines '{}' from task {}", index + 1, task.name(), first + 1);
                 rules.say(&format!("Tasks[{index}]"), message);
             }

@@ -10,6 +10,10 @@ mod warnings;
 
 pub use warnings::text as warnings_text;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
 use super::cron;
 use super::{Affinity, Constraint, Finding, Job, JobType, ParameterizedJobConfig, PeriodicConfig, Spread};
 
@@ -148,12 +152,14 @@ impl Job {
         if self.groups().is_empty() {
             rules.say("TaskGroups", "Missing job task groups");
         }
+        let mut names = Firsts::default();
         for (index, group) in self.groups().iter().enumerate() {
             let path = format!("TaskGroups[{index}]");
             let number = index + 1;
+            let first = names.of(group.name(), index);
             if group.name().is_empty() {
                 rules.say(&path, format!("Job task group {number} missing name"));
-            } else if let Some(first) = self.groups()[..index].iter().position(|g| g.name() == group.name()) {
+            } else if let Some(first) = first {
                 let message = format!("Job task group {number} redefines '{}' from group {}", group.name(), first + 1);
                 rules.say(&path, message);
             }
@@ -384,9 +390,10 @@ fn spreads(rules: &mut Rules, list: Option<&[Spread]>, system: bool) {
             }
             let targets = spread.spread_target.as_deref().unwrap_or_default();
             let mut sum = 0;
+            let mut values = Firsts::default();
             for (t, target) in targets.iter().enumerate() {
                 let (value, percent) = (target.value.as_deref().unwrap_or_default(), target.percent.unwrap_or(0));
-                if targets[..t].iter().any(|o| o.value == target.value) {
+                if values.of(&target.value, t).is_some() {
                     rules.say(&format!("SpreadTarget[{t}]"), format!("Spread target value {value:?} already defined"));
                 }
                 if !(0..=100).contains(&percent) {
@@ -402,6 +409,28 @@ fn spreads(rules: &mut Rules, list: Option<&[Spread]>, system: bool) {
                 );
             }
         });
+    }
+}
+
+/// Where each of many keys stood first. A job may hold tens of thousands of anything, so nothing compares all with all.
+struct Firsts<K>(HashMap<K, usize>);
+
+impl<K> Default for Firsts<K> {
+    fn default() -> Self {
+        Firsts(HashMap::new())
+    }
+}
+
+impl<K: Hash + Eq> Firsts<K> {
+    /// The index at which `key` was met before; else it is met now, at `index`.
+    fn of(&mut self, key: K, index: usize) -> Option<usize> {
+        match self.0.entry(key) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(place) => {
+                place.insert(index);
+                None
+            }
+        }
     }
 }
 

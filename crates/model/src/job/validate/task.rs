@@ -2,7 +2,7 @@
 
 use super::super::{Action, Job, JobType, Resources, Task, TaskArtifact, TaskGroup, Template, WorkloadIdentity};
 use super::service::has_port;
-use super::{Level, Rules, affinities, constraints};
+use super::{Firsts, Level, Rules, affinities, constraints};
 
 impl Task {
     pub(super) fn validate(&self, rules: &mut Rules, group: &TaskGroup, job: &Job) {
@@ -97,9 +97,10 @@ impl Task {
 
     fn template_destinations(&self, rules: &mut Rules) {
         let templates = self.templates.as_deref().unwrap_or_default();
+        let mut firsts = Firsts::default();
         for (index, template) in templates.iter().enumerate() {
             let Some(destination) = template.dest_path.as_deref().filter(|d| !d.is_empty()) else { continue };
-            if let Some(first) = templates[..index].iter().position(|t| t.dest_path.as_deref() == Some(destination)) {
+            if let Some(first) = firsts.of(destination, index) {
                 let message = format!("Template {} has same destination as {}", index + 1, first + 1);
                 rules.say(&format!("Templates[{index}].DestPath"), message);
             }
@@ -139,23 +140,23 @@ impl Task {
             });
         }
         let actions = self.actions.as_deref().unwrap_or_default();
+        let mut firsts = Firsts::default();
         for (index, action) in actions.iter().enumerate() {
             let name = action.name.as_deref().unwrap_or_default();
-            if actions[..index].iter().any(|a| a.name == action.name) {
+            if firsts.of(&action.name, index).is_some() {
                 rules.say(&format!("Actions[{index}]"), format!("action {name} defined multiple times"));
             }
             let context = format!("Action {name} validation failed");
             rules.inside(format!("Actions[{index}]"), &[&context], |rules| action.validate(rules));
         }
         self.secret_list(rules);
-        let mut names = Vec::new();
+        let mut names = Firsts::default();
         for (index, identity) in self.identities.iter().flatten().enumerate() {
             let name = identity.name.as_deref().unwrap_or_default();
             let path = format!("Identities[{index}]");
-            if names.contains(&name) {
+            if names.of(name, index).is_some() {
                 rules.say(&path, format!("Identity {name:?} defined multiple times"));
             }
-            names.push(name);
             rules.inside(path, &[], |rules| identity.validate(rules));
         }
         // What a task inherits has been looked at in the group.
@@ -166,11 +167,12 @@ impl Task {
 
     fn secret_list(&self, rules: &mut Rules) {
         let secrets = self.secrets.as_deref().unwrap_or_default();
+        let mut firsts = Firsts::default();
         for (index, secret) in secrets.iter().enumerate() {
             let name = secret.name.as_deref().unwrap_or_default();
             let provider = secret.provider.as_deref().unwrap_or_default();
             let path = format!("Secrets[{index}]");
-            if secrets[..index].iter().any(|s| s.name == secret.name) {
+            if firsts.of(&secret.name, index).is_some() {
                 rules.say(&path, format!("Duplicate secret {name:?} found"));
             }
             if provider == "vault" && self.vault.is_none() {
