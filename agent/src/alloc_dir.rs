@@ -5,7 +5,7 @@
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use tarpan_model::AllocId;
+use tarpan_model::{AllocId, name};
 
 use crate::driver::TaskDirs;
 
@@ -37,8 +37,10 @@ impl AllocDir {
         self.shared().join("logs")
     }
 
+    /// The paths of a task. A name that leads elsewhere, as an older server may have let through, stands for a directory that
+    /// is never made: [`AllocDir::create_task`] refuses it.
     pub fn task(&self, task: &str) -> TaskDirs {
-        let root = self.root.join(task);
+        let root = self.root.join(if name::part(task).is_ok() { task } else { "no task's name" });
         TaskDirs {
             alloc: self.root.clone(),
             shared: self.shared(),
@@ -59,6 +61,11 @@ impl AllocDir {
 
     pub fn create_task(&self, task: &str) -> Result<TaskDirs, DirError> {
         let dirs = self.task(task);
+        if let Err(wrong) = name::part(task) {
+            let text = format!("the task name {} {wrong}", name::quoted(task));
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, text);
+            return Err(DirError { path: dirs.task, source });
+        }
         make(&dirs.task, 0o777)?;
         make(&dirs.local, 0o777)?;
         make(&dirs.secrets, 0o777)?;
@@ -191,6 +198,23 @@ mod tests {
         assert_eq!(resolve(dir.path(), "out/passwd"), Err(Escapes));
         assert_eq!(resolve(dir.path(), "dangling"), Err(Escapes));
         assert!(resolve(dir.path(), "new/file").is_ok());
+    }
+
+    #[test]
+    fn a_task_name_never_leads_out_of_the_allocation() {
+        let base = tempfile::tempdir().expect("a directory");
+        let dir = AllocDir::new(base.path(), AllocId(uuid::Uuid::from_u128(7)));
+        dir.create().expect("made");
+        let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o7777;
+        let before = (mode(base.path()), mode(&dir.root));
+        for name in ["..", ".", "../other", "/etc", "a/b", "a\0b", ""] {
+            assert!(dir.task(name).task.parent() == Some(&dir.root), "{name:?}");
+            let refused = dir.create_task(name).expect_err(name);
+            let text = crate::chain(&refused);
+            assert!(text.contains("the task name"), "{text}");
+        }
+        assert_eq!((mode(base.path()), mode(&dir.root)), before);
+        assert_eq!(std::fs::read_dir(&dir.root).expect("listed").count(), 1, "nothing but the shared directory");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tarpan_model::job::{Service, Task};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Node};
+use tarpan_model::{Allocation, Node, name};
 
 use crate::context::Context;
 use crate::driver::DriverNetwork;
@@ -59,7 +59,11 @@ fn row(
         return None;
     }
     let node = context.node();
-    let name = env.text(service.name.as_deref().unwrap_or_default());
+    let named = env.text(service.name.as_deref().unwrap_or_default());
+    if let Err(wrong) = name::service(&named) {
+        tracing::warn!(alloc_id = %alloc.id, "not registered: the service name {} {wrong}", name::quoted(&named));
+        return None;
+    }
     let label = env.text(service.port_label.as_deref().unwrap_or_default());
     let (address, port) = address(alloc, &node, service, &label, network, env);
     let canary = alloc.deployment_status.is_some_and(|d| d.canary);
@@ -68,8 +72,8 @@ fn row(
         _ => service.tags.as_deref().unwrap_or_default(),
     };
     Some(ServiceRegistration {
-        id: Arc::from(format!("_nomad-task-{}-{owner}-{name}-{label}", alloc.id)),
-        service_name: Arc::from(name),
+        id: Arc::from(format!("_nomad-task-{}-{owner}-{named}-{label}", alloc.id)),
+        service_name: Arc::from(named),
         namespace: alloc.namespace.clone(),
         node_id: node.id,
         datacenter: node.datacenter.clone(),

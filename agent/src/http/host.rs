@@ -126,6 +126,7 @@ pub async fn set_metadata(
 ) -> Result<Json<NodeMetaResponse>, Error> {
     let valid = |key: &str| {
         !key.is_empty()
+            && key.len() <= tarpan_model::name::MAX_KEY
             && !key.starts_with(|c: char| c.is_ascii_digit())
             && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
     };

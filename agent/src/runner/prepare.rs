@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use tarpan_model::job::Task;
 use tarpan_model::resources::TaskResources;
-use tarpan_model::{Allocation, TaskEvent};
+use tarpan_model::{Allocation, TaskEvent, name};
 use tokio::sync::mpsc;
 
 use super::event;
@@ -57,6 +57,7 @@ async fn prepare(request: Request) -> Result<Prepared, StartFailure> {
     }
     let dirs = request.dir.create_task(request.task.name()).map_err(|e| unrecoverable(&crate::chain(&e)))?;
     let env = environment(&request.context, &request.alloc, &request.dir, &request.task, &BTreeMap::new());
+    services(&request, &env)?;
     if first {
         payload(&request, &dirs)?;
         artifacts(&request, &dirs, &env).await?;
@@ -72,6 +73,18 @@ impl Request {
 
 fn unrecoverable(message: &str) -> StartFailure {
     StartFailure { event: event::setup_failure(message), recoverable: false }
+}
+
+/// What the name of a service became on this node: the servers saw it with its variables only.
+fn services(request: &Request, env: &TaskEnv) -> Result<(), StartFailure> {
+    for service in request.task.services() {
+        let named = env.text(service.name.as_deref().unwrap_or_default());
+        if let Err(wrong) = name::service(&named) {
+            let shown = name::quoted(&named);
+            return Err(unrecoverable(&format!("service {shown} failed validation: its name {wrong}")));
+        }
+    }
+    Ok(())
 }
 
 /// The payload of a dispatched job, as a file of the task.
@@ -287,8 +300,9 @@ fn mounts(
 pub(super) fn move_data(old: &AllocDir, new: &AllocDir, alloc: &Allocation) {
     let mut pairs = vec![(old.shared().join("data"), new.shared().join("data"))];
     for task in alloc.group().map(|g| g.tasks()).unwrap_or_default() {
-        let _ = std::fs::create_dir_all(new.root.join(task.name()));
-        pairs.push((old.root.join(task.name()).join("local"), new.root.join(task.name()).join("local")));
+        let (from, to) = (old.task(task.name()), new.task(task.name()));
+        let _ = std::fs::create_dir_all(&to.task);
+        pairs.push((from.local, to.local));
     }
     for (from, to) in pairs {
         let _ = std::fs::remove_dir(&to);

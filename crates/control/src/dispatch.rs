@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use tarpan_model::ids::{EvalId, IdSource, NamespacedId};
 use tarpan_model::job::ParameterizedJobConfig;
+use tarpan_model::name::{self, MAX_LABEL};
 use tarpan_model::{Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::State;
 use tarpan_state::command::RegisterJob;
@@ -53,6 +54,10 @@ pub enum DispatchError {
     MissingMeta(Vec<String>),
     #[error("dispatch job priority must be between [1, {0}]")]
     Priority(i64),
+    #[error("{what} {} {wrong}", name::quoted(.text))]
+    Name { what: &'static str, text: String, wrong: name::NameError },
+    #[error("The value of the metadata key {} cannot include a null character", name::quoted(.0))]
+    MetaValue(String),
 }
 
 /// Bytes.
@@ -120,7 +125,21 @@ fn check(rules: &ParameterizedJobConfig, request: &DispatchRequest) -> Result<()
     if request.priority != 0 && !(1..=MAX_PRIORITY).contains(&request.priority) {
         return Err(DispatchError::Priority(MAX_PRIORITY));
     }
-    Ok(())
+    names(request)
+}
+
+/// What becomes part of the child's id, or a variable of its tasks.
+fn names(request: &DispatchRequest) -> Result<(), DispatchError> {
+    let texts =
+        [("ID prefix template", &request.id_prefix_template), ("Idempotency token", &request.idempotency_token)];
+    for (what, text) in texts {
+        let named = |wrong| DispatchError::Name { what, text: text.clone(), wrong };
+        name::text(text, MAX_LABEL).map_err(named)?;
+    }
+    match request.meta.iter().find(|(_, value)| value.contains('\0')) {
+        Some((key, _)) => Err(DispatchError::MetaValue(key.clone())),
+        None => Ok(()),
+    }
 }
 
 fn same_token(state: &State, parent: &NamespacedId, token: &str) -> Option<NamespacedId> {
@@ -219,6 +238,21 @@ mod tests {
                 &parameterized,
                 DispatchRequest { priority: 101, ..request(&[("budget", "1")]) },
                 "dispatch job priority must be between [1, 100]",
+            ),
+            (
+                &parameterized,
+                DispatchRequest { id_prefix_template: "a\r\nb".into(), ..request(&[("budget", "1")]) },
+                "ID prefix template \"a\\r\\nb\" cannot include the control character U+000D",
+            ),
+            (
+                &parameterized,
+                DispatchRequest { idempotency_token: "t".repeat(256), ..request(&[("budget", "1")]) },
+                &format!("Idempotency token \"{}…\" is 256 bytes long; 255 are the most", "t".repeat(60)),
+            ),
+            (
+                &parameterized,
+                request(&[("budget", "1\0")]),
+                "The value of the metadata key \"budget\" cannot include a null character",
             ),
         ] {
             assert_eq!(run(state, &request).unwrap_err().to_string(), text);

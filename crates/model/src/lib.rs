@@ -15,6 +15,7 @@ pub mod eval;
 pub mod ids;
 pub mod job;
 pub mod metric;
+pub mod name;
 pub mod node;
 pub mod plan;
 pub mod resources;

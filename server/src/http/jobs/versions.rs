@@ -7,6 +7,7 @@ use tarpan_api::wire::{JobTagResponse, TagVersionRequest};
 use tarpan_model::Job;
 use tarpan_model::diff::{JobDiff, job_diff};
 use tarpan_model::ids::NamespacedId;
+use tarpan_model::name;
 use tarpan_state::{Command, State, Table};
 
 use crate::Watch;
@@ -104,6 +105,8 @@ pub async fn tag(cx: Context) -> Outcome {
         let text = format!("version tag description must be under {MAX_DESCRIPTION} characters");
         return Err(ApiError::internal(text));
     }
+    name::text(&name, name::MAX_LABEL)
+        .map_err(|wrong| ApiError::bad_request(format!("version tag {} {wrong}", name::quoted(&name))))?;
     let state = cx.server.state();
     let versions: Vec<&Arc<Job>> = state.job_versions(&key).collect();
     let newest = versions.first().ok_or_else(|| ApiError::not_found("job not found"))?;

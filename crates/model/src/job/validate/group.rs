@@ -6,13 +6,14 @@ use super::super::{
     DisconnectStrategy, Job, JobType, MigrateStrategy, NetworkResource, ReschedulePolicy, RestartPolicy, ScalingPolicy,
     Service, TaskGroup, UpdateStrategy, VolumeRequest,
 };
-use super::{Firsts, Level, Rules, affinities, constraints, spreads};
+use super::{Firsts, Level, Rules, affinities, constraints, shown, spreads};
 use crate::duration::Dur;
 
 const SECOND_5: Dur = Dur::from_secs(5);
 
 impl TaskGroup {
     pub(super) fn validate(&self, rules: &mut Rules, job: &Job) {
+        self.names(rules);
         let kind = job.job_type();
         let system = kind == JobType::System;
         if self.count.unwrap_or(1) < 0 {
@@ -45,7 +46,7 @@ impl TaskGroup {
         }
         rules.inside("", &["Task group network validation failed"], |rules| self.networks(rules));
         for (label, volume) in self.volumes.iter().flatten() {
-            let context = format!("Task group volume validation for {label} failed");
+            let context = format!("Task group volume validation for {} failed", shown(label));
             rules.inside(format!("Volumes[{label}]"), &[&context], |rules| volume.validate(rules, self));
         }
         rules.inside("", &["Task group service validation failed"], |rules| self.service_list(rules));
@@ -156,7 +157,7 @@ impl TaskGroup {
             rules.say("Tasks", format!("Task group {} must have at least one main task", self.name()));
         }
         for (index, task) in tasks.iter().enumerate() {
-            let context = format!("Task {} validation failed", task.name());
+            let context = format!("Task {} validation failed", shown(task.name()));
             rules.inside(format!("Tasks[{index}]"), &[&context], |rules| task.validate(rules, self, job));
         }
     }
@@ -341,6 +342,7 @@ impl NetworkResource {
         labels: &mut BTreeMap<String, String>,
         statics: &mut BTreeMap<(String, i64), String>,
     ) {
+        self.names(rules, path);
         let ports = |list: &'static str, ports: &Option<Vec<super::super::Port>>| {
             let of = |(i, p): (usize, &super::super::Port)| (format!("{path}.{list}[{i}]"), p.clone());
             ports.iter().flatten().enumerate().map(of).collect::<Vec<_>>()

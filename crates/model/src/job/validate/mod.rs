@@ -4,6 +4,7 @@
 //! not meant is in [`warnings`].
 
 mod group;
+mod names;
 mod service;
 mod task;
 mod warnings;
@@ -120,6 +121,7 @@ impl Job {
             name if name.contains('\0') => rules.say("Name", "Job Name contains a null character"),
             _ => {}
         }
+        self.names(rules);
         if text(&self.namespace).is_empty() {
             rules.say("Namespace", "Job must be in a namespace");
         }
@@ -173,7 +175,7 @@ impl Job {
             }
         }
         for (index, group) in self.groups().iter().enumerate() {
-            let context = format!("Task group {} validation failed", group.name());
+            let context = format!("Task group {} validation failed", shown(group.name()));
             rules.inside(format!("TaskGroups[{index}]"), &[&context], |rules| group.validate(rules, self));
         }
     }
@@ -244,6 +246,11 @@ impl ParameterizedJobConfig {
             rules.say("MetaOptional", message);
         }
     }
+}
+
+/// A name as it stands in a heading: as it is, unless a terminal or a log should not be shown it.
+fn shown(name: &str) -> std::borrow::Cow<'_, str> {
+    if crate::name::text(name, crate::name::MAX_PART).is_ok() { name.into() } else { crate::name::quoted(name).into() }
 }
 
 /// Where a constraint stands.

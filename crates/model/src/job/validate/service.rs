@@ -7,6 +7,7 @@ use crate::duration::Dur;
 impl Service {
     /// `task` is the task that the service stands in, if any.
     pub(super) fn validate(&self, rules: &mut Rules, group: &TaskGroup, task: Option<&Task>) {
+        self.names(rules);
         let name = self.name.as_deref().unwrap_or_default();
         if !valid_name(name) {
             let message = format!(
@@ -104,11 +105,7 @@ fn valid_name(name: &str) -> bool {
         rest = after.split_once('}').map_or("", |(_, after)| after);
     }
     plain.push_str(rest);
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    plain.len() <= 63
-        && plain.bytes().all(|b| b == b'-' || b.is_ascii_alphanumeric())
-        && edge(plain.chars().next())
-        && edge(plain.chars().next_back())
+    crate::name::service(&plain).is_ok()
 }
 
 pub(super) fn has_port(network: &NetworkResource, label: &str) -> bool {
@@ -117,6 +114,7 @@ pub(super) fn has_port(network: &NetworkResource, label: &str) -> bool {
 
 impl ServiceCheck {
     fn validate(&self, rules: &mut Rules, service: &Service, provider: &str) {
+        self.names(rules);
         let kind = self.type_.as_deref().unwrap_or_default();
         let known: &[&str] = if provider == "nomad" { &["http", "tcp"] } else { &["http", "tcp", "grpc", "script"] };
         if !known.contains(&kind) {

@@ -36,13 +36,15 @@ impl Task {
 
     fn head(&self, rules: &mut Rules) {
         let name = self.name();
-        if name.contains(['/', '\\']) {
-            rules.say("Name", format!("Task name {name:?} cannot include slashes"));
-        } else if name.contains('\0') {
+        if name.contains('\0') {
             rules.say("Name", "Task name cannot include null characters");
-        } else if name == "alloc" {
+        } else {
+            rules.part("Name", "Task name", name);
+        }
+        if name == "alloc" {
             rules.say("Name", "Task name \"alloc\" is reserved for the directory that the group's tasks share");
         }
+        self.names(rules);
         if self.driver().is_empty() {
             rules.say("Driver", "Missing task driver");
         }
@@ -122,6 +124,7 @@ impl Task {
             if mount.destination.as_deref().unwrap_or_default().is_empty() {
                 rules.say(&path, format!("Volume Mount ({index}) destination is empty"));
             }
+            mount.names(rules, &path);
             let propagation = mount.propagation_mode.as_deref().unwrap_or("private");
             if !matches!(propagation, "" | "private" | "host-to-task" | "bidirectional") {
                 let message = format!("Volume Mount ({index}) has an invalid propagation mode: {propagation:?}");
@@ -244,7 +247,8 @@ impl Resources {
 impl Action {
     fn validate(&self, rules: &mut Rules) {
         let name = self.name.as_deref().unwrap_or_default();
-        if name.is_empty() || name.chars().count() > 128 || name.contains(|c: char| c.is_whitespace() || c == '\0') {
+        if name.is_empty() || name.chars().count() > 128 || name.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
             rules.say("Name", format!("invalid name '{name}'"));
         }
         if self.command.as_deref().unwrap_or_default().is_empty() {
@@ -283,6 +287,7 @@ impl WorkloadIdentity {
 
 impl TaskArtifact {
     fn validate(&self, rules: &mut Rules) {
+        self.names(rules);
         if self.getter_source.as_deref().unwrap_or_default().is_empty() {
             return rules.say("GetterSource", "source must be specified");
         }
@@ -321,6 +326,7 @@ fn check_checksum(rules: &mut Rules, checksum: &str) {
 
 impl Template {
     fn validate(&self, rules: &mut Rules) {
+        self.names(rules);
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         match (text(&self.source_path).is_empty(), text(&self.embedded_tmpl).is_empty()) {
             (true, true) => rules.say("", "Must specify a source path or have an embedded template"),

@@ -186,3 +186,123 @@ fn findings_print_nested_and_warnings_as_a_list() {
     assert!(warnings.starts_with("2 warnings:\n\n* group \"g\" defines services, but"), "{warnings}");
     assert!(warnings.ends_with("* Identity[api] identities without an expiration are insecure"), "{warnings}");
 }
+
+#[test]
+fn names_that_would_lead_elsewhere_are_refused() {
+    for (name, wrong) in [
+        ("..", "is not a name: as a directory it would lead elsewhere"),
+        (".", "is not a name: as a directory it would lead elsewhere"),
+        ("../other", "cannot include slashes"),
+        ("a\\b", "cannot include slashes"),
+        ("a\nb", "cannot include the control character U+000A"),
+        (&"x".repeat(201), "is 201 bytes long; 200 are the most"),
+    ] {
+        let quoted = crate::name::quoted(name);
+        check(
+            "service",
+            |j| task(j).name = Some(name.into()),
+            &[&format!("TaskGroups[0].Tasks[0].Name: Task name {quoted} {wrong}")],
+        );
+        check(
+            "service",
+            |j| group(j).name = Some(name.into()),
+            &[&format!("TaskGroups[0].Name: Task group name {quoted} {wrong}")],
+        );
+    }
+}
+
+#[test]
+fn names_that_users_have_are_taken() {
+    let long = format!("{}/dispatch-nightly-1764335000-0a1b2c3d", "j".repeat(512));
+    for id in ["team/web", "100%", "größe/任务", "a.b..c", &"j".repeat(512)] {
+        check("service", |j| j.id = Some(id.into()), &[]);
+    }
+    check("service", |j| (j.id, j.parent_id) = (Some(long.clone()), Some("j".repeat(512))), &[]);
+    check("service", |j| j.name = Some("a name with spaces".into()), &[]);
+    for name in ["web api", "größe", "100%", "a.b", "..."] {
+        check("service", |j| task(j).name = Some(name.into()), &[]);
+        check("service", |j| group(j).name = Some(name.into()), &[]);
+    }
+    let headers = |j: &mut Job| {
+        let map = |key: &str, value: &str| Some([(key.to_owned(), value.to_owned())].into());
+        task(j).env = map("with.dots-and-dashes", "two\nlines");
+        task(j).artifacts = Some(vec![TaskArtifact {
+            getter_source: Some("https://${meta.host}/x".into()),
+            getter_headers: map("X-${meta.header}", "${meta.value}"),
+            ..TaskArtifact::default()
+        }]);
+    };
+    check("service", headers, &[]);
+}
+
+#[test]
+fn control_characters_and_endless_names_are_refused_wherever_a_name_goes() {
+    let map = |key: &str, value: &str| Some([(key.to_owned(), value.to_owned())].into());
+    check(
+        "service",
+        |j| j.id = Some("a\u{1b}[2J".into()),
+        &[
+            "ID: Job ID \"a\\u{1b}[2J\" cannot include the control character U+001B",
+            "Name: Job name \"a\\u{1b}[2J\" cannot include the control character U+001B",
+        ],
+    );
+    let long = "j".repeat(513);
+    check(
+        "service",
+        |j| (j.id, j.name) = (Some(long.clone()), Some("j".into())),
+        &[&format!("ID: Job ID \"{}…\" is 513 bytes long; 512 are the most", "j".repeat(60))],
+    );
+    check(
+        "service",
+        |j| j.meta = map("a\0", "b\0"),
+        &[
+            "Meta: Meta key \"a\\0\" cannot include the control character U+0000",
+            "Meta: The value of \"a\\0\" cannot include a null character",
+        ],
+    );
+    check(
+        "service",
+        |j| task(j).env = map("A", "x\0y"),
+        &["TaskGroups[0].Tasks[0].Env: The value of \"A\" cannot include a null character"],
+    );
+    let artifact = |j: &mut Job| {
+        task(j).artifacts = Some(vec![TaskArtifact {
+            getter_source: Some("https://x/\r\n".into()),
+            relative_dest: Some("local/a\u{7}".into()),
+            getter_headers: map("X: y", "a\r\nHost: b"),
+            ..TaskArtifact::default()
+        }]);
+    };
+    check(
+        "service",
+        artifact,
+        &[
+            "TaskGroups[0].Tasks[0].Artifacts[0].GetterSource: Artifact source \"https://x/\\r\\n\" cannot include the control character U+000D",
+            "TaskGroups[0].Tasks[0].Artifacts[0].RelativeDest: Artifact destination \"local/a\\u{7}\" cannot include the control character U+0007",
+            "TaskGroups[0].Tasks[0].Artifacts[0].GetterHeaders: Header \"X: y\" cannot include ':': a header's name has letters, digits and !#$%&'*+-.^_`|~",
+            "TaskGroups[0].Tasks[0].Artifacts[0].GetterHeaders: The value of the header \"X: y\" cannot include the control character U+000D",
+        ],
+    );
+    let port = |j: &mut Job| {
+        let port = Port { label: Some("a\tb".into()), ..Port::default() };
+        let network = NetworkResource { dynamic_ports: Some(vec![port]), ..NetworkResource::default() };
+        group(j).networks = Some(vec![network]);
+    };
+    check(
+        "service",
+        port,
+        &[
+            "TaskGroups[0].Networks[0].DynamicPorts[0].Label: Port label \"a\\tb\" cannot include the control character U+0009",
+        ],
+    );
+    let volume = |j: &mut Job| {
+        let request =
+            VolumeRequest { source: Some("s".into()), type_: Some("host".into()), ..VolumeRequest::default() };
+        group(j).volumes = Some([("..".to_owned(), request)].into());
+    };
+    check(
+        "service",
+        volume,
+        &["TaskGroups[0].Volumes[\"..\"]: Volume name \"..\" is not a name: as a directory it would lead elsewhere"],
+    );
+}
