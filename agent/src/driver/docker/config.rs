@@ -39,6 +39,10 @@ pub struct PluginConfig {
     pub allow_privileged: bool,
     pub allow_caps: Vec<String>,
     pub allow_runtimes: Vec<String>,
+    /// Globs over paths of devices that tasks may have by `devices`.
+    pub allow_devices: Vec<String>,
+    /// Globs over `key=value` of `security_opt`, for what takes protection away.
+    pub allow_security_opts: Vec<String>,
     pub image_pull_timeout: Option<String>,
     pub container_exists_attempts: u64,
     pub pids_limit: i64,
@@ -59,6 +63,8 @@ impl Default for PluginConfig {
             allow_privileged: false,
             allow_caps: ALLOWED_CAPS.map(str::to_owned).to_vec(),
             allow_runtimes: vec!["runc".to_owned(), "nvidia".to_owned()],
+            allow_devices: Vec::new(),
+            allow_security_opts: Vec::new(),
             image_pull_timeout: None,
             container_exists_attempts: 5,
             pids_limit: 0,
@@ -93,6 +99,7 @@ pub struct Volumes {
     pub selinuxlabel: String,
 }
 
+/// Globs over modes that tasks may ask for. Without any, `pid` and `ipc` stay the container's own; `userns` and `uts` are free.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AllowedModes {

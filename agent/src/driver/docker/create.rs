@@ -139,29 +139,6 @@ fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> 
     labels
 }
 
-/// What the operator of the node does not let tasks have.
-fn check_allowed(plugin: &PluginConfig, config: &TaskConfig) -> Result<(), DriverError> {
-    let privileged = config.privileged == Some(true);
-    if privileged && !plugin.allow_privileged {
-        return refuse("Docker privileged mode is disabled on this Nomad agent".to_owned());
-    }
-    if let Some(runtime) = config.runtime.as_ref().filter(|r| !plugin.allow_runtimes.contains(r)) {
-        return refuse(format!("requested runtime {runtime:?} is not allowed"));
-    }
-    for (what, mode, allowed) in [
-        ("pid_mode", &config.pid_mode, &plugin.allowed_modes.pid),
-        ("ipc_mode", &config.ipc_mode, &plugin.allowed_modes.ipc),
-        ("uts_mode", &config.uts_mode, &plugin.allowed_modes.uts),
-        ("userns_mode", &config.userns_mode, &plugin.allowed_modes.userns),
-    ] {
-        if mode.as_deref() == Some("host") && !privileged && !allowed.is_empty() && !allowed.iter().any(|m| m == "host")
-        {
-            return refuse(format!("{what} \"host\" is not allowed on this node"));
-        }
-    }
-    Ok(())
-}
-
 fn host_config(
     plugin: &PluginConfig,
     config: &TaskConfig,
@@ -169,7 +146,7 @@ fn host_config(
     network: &str,
     bindings: Bindings,
 ) -> Result<HostConfig, DriverError> {
-    check_allowed(plugin, config)?;
+    super::allow::check(plugin, config, request)?;
     let privileged = config.privileged == Some(true);
     let limits = Limits::of(&request.resources);
     let hard = config.memory_hard_limit.filter(|m| *m > 0).map(|m| m << 20).or(limits.memory_hard);
@@ -194,7 +171,7 @@ fn host_config(
         memory: hard,
         memory_swap: hard,
         memory_reservation: soft.filter(|s| hard.is_none_or(|h| *s < h)),
-        cap_add: some(caps(plugin, &config.cap_add, privileged)?),
+        cap_add: some(config.cap_add.clone()),
         cap_drop: some(config.cap_drop.clone()),
         cgroupns_mode: match config.cgroupns.as_deref() {
             Some("host") => Some(HostConfigCgroupnsModeEnum::HOST),
@@ -254,20 +231,12 @@ fn pids(plugin: &PluginConfig, config: &TaskConfig) -> Result<Option<i64>, Drive
     }
 }
 
-fn caps(plugin: &PluginConfig, wanted: &[String], privileged: bool) -> Result<Vec<String>, DriverError> {
-    let plain = |cap: &str| cap.to_ascii_lowercase().trim_start_matches("cap_").to_owned();
-    let allowed = |cap: &str| plugin.allow_caps.iter().any(|a| plain(a) == "all" || plain(a) == plain(cap));
-    match wanted.iter().find(|cap| !privileged && !allowed(cap)) {
-        Some(cap) => refuse(format!("driver does not allow the following capabilities: {}", plain(cap))),
-        None => Ok(wanted.to_vec()),
-    }
-}
-
 fn device(device: &super::config::Device) -> DeviceMapping {
     let or = |text: &str, default: &str| Some(if text.is_empty() { default.to_owned() } else { text.to_owned() });
+    let path = super::allow::device_path(device).to_string_lossy().into_owned();
     DeviceMapping {
-        path_on_host: Some(device.host_path.clone()),
-        path_in_container: or(&device.container_path, &device.host_path),
+        path_on_host: Some(path.clone()),
+        path_in_container: or(&device.container_path, &path),
         cgroup_permissions: or(&device.cgroup_permissions, "rwm"),
     }
 }
@@ -405,7 +374,7 @@ fn host_path(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Resu
 }
 
 /// The path without `.` and `..`, by its text alone.
-fn lexical(path: &Path) -> PathBuf {
+pub(super) fn lexical(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

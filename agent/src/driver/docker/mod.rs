@@ -4,6 +4,7 @@
 //! output into our rotated files, [`handle`] is the running container. After a restart of the agent a container is found by
 //! its id and label again, and its log is followed from the last line that was copied.
 
+mod allow;
 mod config;
 mod create;
 mod exec;

@@ -39,16 +39,16 @@ fn image_made() -> bool {
     Command::new("sh").args(["-c", &script]).status().is_ok_and(|s| s.success())
 }
 
-struct Place {
+pub(super) struct Place {
     _dir: tempfile::TempDir,
     alloc: AllocDir,
-    request: TaskRequest,
+    pub(super) request: TaskRequest,
     driver: DockerDriver,
     notices: Arc<StdMutex<Vec<String>>>,
 }
 
 impl Place {
-    fn new(config: Value) -> Place {
+    pub(super) fn new(config: Value) -> Place {
         let dir = tempfile::tempdir().expect("a directory");
         let alloc_id = AllocId(uuid::Uuid::new_v4());
         let alloc = AllocDir::new(dir.path(), alloc_id);

@@ -1,0 +1,217 @@
+//! What the operator of a node lets containers have: everything that takes a container's walls away needs a line of the
+//! plugin's configuration, and a refusal says which one.
+
+use std::path::{Path, PathBuf};
+
+use super::config::{Device, PluginConfig, TaskConfig};
+use super::create::lexical;
+use crate::driver::raw_exec::matches;
+use crate::driver::{DriverError, TaskRequest};
+
+/// Modes that share nothing with the node or with another allocation's containers.
+const OWN: [&str; 4] = ["", "private", "shareable", "none"];
+/// Security options that take nothing away from what the engine gives by itself.
+const HARMLESS: [&str; 5] =
+    ["no-new-privileges", "no-new-privileges=true", "seccomp=builtin", "seccomp=default", "apparmor=docker-default"];
+
+fn refuse<T>(text: String) -> Result<T, DriverError> {
+    Err(DriverError::Config(text))
+}
+
+/// The line that would allow it.
+fn line(inside: &str) -> String {
+    format!("plugin \"docker\" {{ config {{ {inside} }} }} would allow it")
+}
+
+/// Looks at everything that a task may have by the operator's leave only. A privileged container has no walls left to keep.
+pub fn check(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> Result<(), DriverError> {
+    let privileged = config.privileged == Some(true);
+    if privileged && !plugin.allow_privileged {
+        return refuse(format!(
+            "Docker privileged mode is disabled on this Nomad agent; {}",
+            line("allow_privileged = true")
+        ));
+    }
+    if let Some(runtime) = config.runtime.as_ref().filter(|r| !plugin.allow_runtimes.contains(r)) {
+        let allowed = line(&format!("allow_runtimes = [{runtime:?}]"));
+        return refuse(format!("requested runtime {runtime:?} is not allowed; {allowed}"));
+    }
+    if privileged {
+        return Ok(());
+    }
+    let modes = &plugin.allowed_modes;
+    closed_mode("pid", config.pid_mode.as_deref(), &modes.pid, request)?;
+    closed_mode("ipc", config.ipc_mode.as_deref(), &modes.ipc, request)?;
+    open_mode("uts", config.uts_mode.as_deref(), &modes.uts)?;
+    open_mode("userns", config.userns_mode.as_deref(), &modes.userns)?;
+    config.devices.iter().try_for_each(|device| check_device(plugin, device))?;
+    config.security_opt.iter().try_for_each(|option| security_option(plugin, option))?;
+    caps(plugin, &config.cap_add)
+}
+
+/// The processes and the shared memory of the node, or of a stranger's container, are as good as being there.
+fn closed_mode(what: &str, mode: Option<&str>, allowed: &[String], request: &TaskRequest) -> Result<(), DriverError> {
+    let mode = mode.unwrap_or_default();
+    let sibling = mode.starts_with("container:") && mode.ends_with(&format!("-{}", request.alloc_id));
+    if OWN.contains(&mode) || sibling || allowed.iter().any(|a| matches(a, mode)) {
+        return Ok(());
+    }
+    let allowed = line(&format!("allowed_modes {{ {what} = [{mode:?}] }}"));
+    refuse(format!("{what}_mode {mode:?} is not allowed on this node; {allowed}"))
+}
+
+/// Open until the operator lists what is allowed, as in the field.
+fn open_mode(what: &str, mode: Option<&str>, allowed: &[String]) -> Result<(), DriverError> {
+    let mode = mode.unwrap_or_default();
+    if mode != "host" || allowed.is_empty() || allowed.iter().any(|a| matches(a, mode)) {
+        return Ok(());
+    }
+    let allowed = line(&format!("allowed_modes {{ {what} = [{mode:?}] }}"));
+    refuse(format!("{what}_mode {mode:?} is not allowed on this node; {allowed}"))
+}
+
+/// The device's path without `.` and `..`: what is compared is what the engine gets.
+pub fn device_path(device: &Device) -> PathBuf {
+    lexical(Path::new(&device.host_path))
+}
+
+fn check_device(plugin: &PluginConfig, device: &Device) -> Result<(), DriverError> {
+    let path = device_path(device).to_string_lossy().into_owned();
+    if path.starts_with('/') && plugin.allow_devices.iter().any(|glob| matches(glob, &path)) {
+        return Ok(());
+    }
+    let allowed = line(&format!("allow_devices = [{path:?}]"));
+    refuse(format!("the device {path:?} is not allowed on this node; {allowed}"))
+}
+
+/// `seccomp=unconfined`, a profile of the task's own, `apparmor=unconfined`, `label=disable` and what else the engine has
+/// or will have: only what is known to take nothing away goes by itself. The engine takes a colon for `=` too.
+fn security_option(plugin: &PluginConfig, option: &str) -> Result<(), DriverError> {
+    let plain = match option.split_once(['=', ':']) {
+        Some((key, value)) => format!("{}={}", key.trim(), value.trim()),
+        None => option.trim().to_owned(),
+    };
+    if HARMLESS.contains(&plain.as_str()) || plugin.allow_security_opts.iter().any(|glob| matches(glob, &plain)) {
+        return Ok(());
+    }
+    // A profile is a long text: the line names its kind then.
+    let short = if plain.contains('{') { format!("{}=*", plain.split('=').next().unwrap_or_default()) } else { plain };
+    let allowed = line(&format!("allow_security_opts = [{short:?}]"));
+    refuse(format!("security_opt {short:?} is not allowed on this node; {allowed}"))
+}
+
+fn caps(plugin: &PluginConfig, wanted: &[String]) -> Result<(), DriverError> {
+    let plain = |cap: &str| cap.to_ascii_lowercase().trim_start_matches("cap_").to_owned();
+    let allowed = |cap: &str| plugin.allow_caps.iter().any(|a| plain(a) == "all" || plain(a) == plain(cap));
+    let Some(cap) = wanted.iter().find(|cap| !allowed(cap)).map(|cap| plain(cap)) else { return Ok(()) };
+    let allowed = line(&format!("allow_caps = [{cap:?}]"));
+    refuse(format!("driver does not allow the following capabilities: {cap}; {allowed}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::driver::docker::tests::Place;
+
+    fn body(plugin: Value, task: Value) -> Result<(), String> {
+        let plugin: PluginConfig = serde_json::from_value(plugin).expect("a plugin block");
+        let config: TaskConfig = serde_json::from_value(task).expect("a task's config");
+        let place = Place::new(json!({}));
+        let body = super::super::create::body(&plugin, &config, &place.request, "image");
+        body.map(drop).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn walls_come_down_only_where_the_operator_says_so_and_the_refusal_says_how() {
+        for (task, why, inside, plugin) in [
+            (
+                json!({"pid_mode": "host"}),
+                "pid_mode \"host\" is not allowed on this node",
+                "allowed_modes { pid = [\"host\"] }",
+                json!({"allowed_modes": {"pid": ["host"]}}),
+            ),
+            (
+                json!({"pid_mode": "container:db-0"}),
+                "pid_mode \"container:db-0\" is not allowed on this node",
+                "allowed_modes { pid = [\"container:db-0\"] }",
+                json!({"allowed_modes": [{"pid": ["container:*"]}]}),
+            ),
+            (
+                json!({"ipc_mode": "host"}),
+                "ipc_mode \"host\" is not allowed on this node",
+                "allowed_modes { ipc = [\"host\"] }",
+                json!({"allowed_modes": {"ipc": ["host"]}}),
+            ),
+            (
+                json!({"devices": [{"host_path": "/dev/shm/../sda"}]}),
+                "the device \"/dev/sda\" is not allowed on this node",
+                "allow_devices = [\"/dev/sda\"]",
+                json!({"allow_devices": ["/dev/sd*"]}),
+            ),
+            (
+                json!({"security_opt": ["seccomp:unconfined"]}),
+                "security_opt \"seccomp=unconfined\" is not allowed on this node",
+                "allow_security_opts = [\"seccomp=unconfined\"]",
+                json!({"allow_security_opts": ["seccomp=unconfined"]}),
+            ),
+            (
+                json!({"security_opt": ["seccomp={\"defaultAction\": \"SCMP_ACT_ALLOW\"}"]}),
+                "security_opt \"seccomp=*\" is not allowed on this node",
+                "allow_security_opts = [\"seccomp=*\"]",
+                json!({"allow_security_opts": ["seccomp=*"]}),
+            ),
+            (
+                json!({"security_opt": ["label=disable"]}),
+                "security_opt \"label=disable\" is not allowed on this node",
+                "allow_security_opts = [\"label=disable\"]",
+                json!({"allow_security_opts": ["label=*"]}),
+            ),
+            (
+                json!({"privileged": true, "pid_mode": "host", "devices": [{"host_path": "/dev/sda"}]}),
+                "Docker privileged mode is disabled on this Nomad agent",
+                "allow_privileged = true",
+                json!({"allow_privileged": true}),
+            ),
+            (
+                json!({"cap_add": ["SYS_ADMIN"]}),
+                "driver does not allow the following capabilities: sys_admin",
+                "allow_caps = [\"sys_admin\"]",
+                json!({"allow_caps": ["all"]}),
+            ),
+            (
+                json!({"runtime": "runsc"}),
+                "requested runtime \"runsc\" is not allowed",
+                "allow_runtimes = [\"runsc\"]",
+                json!({"allow_runtimes": ["runc", "runsc"]}),
+            ),
+        ] {
+            let sentence = format!("{why}; plugin \"docker\" {{ config {{ {inside} }} }} would allow it");
+            assert_eq!(body(json!({}), task.clone()), Err(sentence), "{task}");
+            assert_eq!(body(plugin, task.clone()), Ok(()), "{task}");
+        }
+    }
+
+    #[test]
+    fn what_takes_nothing_away_needs_no_leave() {
+        for task in [
+            json!({"pid_mode": "private", "ipc_mode": "shareable", "uts_mode": "host", "userns_mode": "host"}),
+            json!({"security_opt": ["no-new-privileges", "apparmor=docker-default", "no-new-privileges:true"]}),
+            json!({"cap_add": ["NET_BIND_SERVICE"], "cap_drop": ["all"], "network_mode": "host"}),
+            json!({"network_mode": "container:other"}),
+        ] {
+            assert_eq!(body(json!({}), task.clone()), Ok(()), "{task}");
+        }
+        let listed = json!({"allowed_modes": {"uts": ["private"]}});
+        assert!(body(listed, json!({"uts_mode": "host"})).is_err());
+    }
+
+    #[test]
+    fn containers_of_one_allocation_may_share_their_processes() {
+        let place = Place::new(json!({}));
+        let mode = format!("container:db-{}", place.request.alloc_id);
+        let config = TaskConfig { pid_mode: Some(mode), ..TaskConfig::default() };
+        check(&PluginConfig::default(), &config, &place.request).expect("its own sibling");
+    }
+}
