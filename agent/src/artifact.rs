@@ -1,23 +1,28 @@
-//! Fetches artifacts into a task's directory: http(s) and files, unpacked, verified, confined.
+//! Fetches artifacts into a task's directory over http(s): verified, unpacked, confined.
 //!
 //! Reads: an [`Artifact`] with everything interpolated. Gives: files below its destination, or an [`ArtifactError`].
-//! `reference/semantics.md` 18.8. The archive work is blocking and runs on the blocking pool.
+//! `reference/semantics.md` 18.8. What is fetched and unpacked lies in a directory of the agent's own inside the task's
+//! `tmp` until it is whole: [`place`] moves it to where it belongs. [`unpack`] bounds what an archive may become, and
+//! [`Watch`] ends the work when its time is over or nobody waits for it any more.
 
+mod place;
 mod unpack;
+mod watch;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt;
-use sha2::Digest;
 use tarpan_model::job::TaskArtifact;
 use tokio::io::AsyncWriteExt;
 
-use crate::alloc_dir::{destination, resolve};
+use crate::alloc_dir::inside;
 use crate::driver::TaskDirs;
 use crate::env::TaskEnv;
+use crate::ground::{self, Attr, Dir};
 use crate::options::ArtifactLimits;
+use watch::Watch;
 
 /// What to fetch and where to.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +58,10 @@ impl Artifact {
 /// Why an artifact is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
-    #[error("{0:?} is not a source that can be fetched: http, https and file are")]
+    #[error("{0:?} is not a source that can be fetched: http and https are")]
     Source(String),
+    #[error("{0:?} names a file of the node, and those are not fetched: http and https are")]
+    NodeFile(String),
     #[error("the destination {0:?} leaves the task's directory")]
     Destination(String),
     #[error("the server answered {status}")]
@@ -67,20 +74,22 @@ pub enum ArtifactError {
     ChecksumForm(String),
     #[error("checksums did not match: expected {expected}, got {actual}")]
     Checksum { expected: String, actual: String },
-    #[error("{path}")]
-    File {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Ground(#[from] ground::Error),
+    #[error("writing what was fetched")]
+    Write(#[source] std::io::Error),
     #[error(transparent)]
     Unpack(#[from] unpack::UnpackError),
+    #[error(transparent)]
+    Watch(#[from] watch::Ended),
     #[error("the archive has no directory {0:?}")]
     NoSubdirectory(String),
     #[error("mode is \"file\" and the artifact is a directory")]
     NotAFile,
     #[error("user {0:?} is not known on this node")]
     Owner(String),
+    #[error("unpacking panicked")]
+    Panic,
 }
 
 impl ArtifactError {
@@ -89,6 +98,7 @@ impl ArtifactError {
         !matches!(
             self,
             ArtifactError::Source(_)
+                | ArtifactError::NodeFile(_)
                 | ArtifactError::Destination(_)
                 | ArtifactError::ChecksumForm(_)
                 | ArtifactError::Owner(_)
@@ -132,7 +142,7 @@ fn parse(artifact: &Artifact) -> Parsed {
     Parsed { url, subdirectory, options }
 }
 
-/// Fetches one artifact.
+/// Fetches one artifact. Dropping the future ends the work, on threads too, and removes what there is of it.
 pub async fn fetch(
     http: &reqwest::Client,
     artifact: &Artifact,
@@ -140,68 +150,101 @@ pub async fn fetch(
     limits: &ArtifactLimits,
 ) -> Result<(), ArtifactError> {
     let parsed = parse(artifact);
-    let target = destination(dirs, &artifact.destination)
-        .map_err(|_| ArtifactError::Destination(artifact.destination.clone()))?;
-    let scratch = Scratch::new(&dirs.task)?;
-    let file = scratch.0.join("download");
-    let local = local_path(&parsed.url);
-    match &local {
-        Some(path) => {
-            std::fs::metadata(path).map_err(|source| ArtifactError::File { path: path.clone(), source })?;
-        }
-        None => download(http, artifact, &parsed.url, &file, limits).await?,
-    }
-    let from = local.unwrap_or(file);
-    let (artifact, limits, dirs) = (artifact.clone(), limits.clone(), dirs.clone());
-    let placed = tokio::task::spawn_blocking(move || {
-        let _scratch = scratch;
-        place(&artifact, &parsed, &from, &target, &dirs, &limits)
-    });
-    placed
-        .await
-        .unwrap_or_else(|panic| Err(ArtifactError::File { path: PathBuf::new(), source: std::io::Error::other(panic) }))
+    let url = web_address(&parsed.url).ok_or_else(|| refused(artifact))?.to_owned();
+    let leaves = || ArtifactError::Destination(artifact.destination.clone());
+    let target = inside(dirs, &artifact.destination).map_err(|_| leaves())?;
+    let scratch = Scratch::new(dirs)?;
+    let download = scratch.dir.create_new(Path::new("download"), 0o600)?;
+    let (watch, _waiting) = Watch::new(limits.http_read_timeout);
+    let file = match tokio::time::timeout(watch.left(), get(http, artifact, &url, download, limits)).await {
+        Ok(got) => got?,
+        Err(_) => return Err(watch.over().into()),
+    };
+    let job = place::Job { artifact: artifact.clone(), parsed, scratch, target, limits: limits.clone(), watch };
+    let dirs = dirs.clone();
+    tokio::task::spawn_blocking(move || job.run(file, &dirs)).await.unwrap_or(Err(ArtifactError::Panic))
 }
 
-/// A directory of the task's own file system that goes away with this value.
-struct Scratch(PathBuf);
+/// The address behind a forced getter's prefix. Nothing of the node itself can be named by one.
+fn web_address(url: &str) -> Option<&str> {
+    let url = ["http::", "https::"].iter().find_map(|p| url.strip_prefix(p)).unwrap_or(url);
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase())?;
+    matches!(scheme.as_str(), "http" | "https").then_some(url)
+}
+
+fn refused(artifact: &Artifact) -> ArtifactError {
+    let source = artifact.source.clone();
+    let lower = source.trim().to_ascii_lowercase();
+    match lower.starts_with("file:") || lower.starts_with(['/', '.', '~']) {
+        true => ArtifactError::NodeFile(source),
+        false => ArtifactError::Source(source),
+    }
+}
+
+/// A client for artifacts: redirects stay on the web and never fall back from https to http.
+pub fn client(insecure: bool) -> reqwest::Result<reqwest::Client> {
+    const REDIRECTS: usize = 10;
+    let policy = reqwest::redirect::Policy::custom(|attempt| {
+        let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+        match attempt.url().scheme() {
+            _ if attempt.previous().len() > REDIRECTS => attempt.error("more than 10 redirects"),
+            "https" => attempt.follow(),
+            "http" if !secure => attempt.follow(),
+            scheme => {
+                let text = format!("a redirect to {scheme}:, which is not followed");
+                attempt.error(text)
+            }
+        }
+    });
+    reqwest::Client::builder().user_agent("tarpan").redirect(policy).danger_accept_invalid_certs(insecure).build()
+}
+
+/// A directory of the agent alone on the task's own file system; it goes away with this value.
+struct Scratch {
+    dir: Dir,
+    parent: Dir,
+    name: PathBuf,
+}
 
 impl Scratch {
-    fn new(task: &Path) -> Result<Scratch, ArtifactError> {
-        let path = task.join("tmp").join(format!(".artifact-{:08x}", rand::random::<u32>()));
-        std::fs::create_dir_all(&path).map_err(|source| ArtifactError::File { path: path.clone(), source })?;
-        Ok(Scratch(path))
+    fn new(dirs: &TaskDirs) -> Result<Scratch, ArtifactError> {
+        let task = dirs.task.strip_prefix(&dirs.alloc).map_err(|_| ArtifactError::Destination(String::new()))?;
+        let parent = dirs.open()?.make_dirs(&task.join("tmp"), Attr::mode(0o1777))?;
+        let name = PathBuf::from(format!(".artifact-{:016x}", rand::random::<u64>()));
+        let dir = parent.make_dir(&name, Attr::mode(0o700))?;
+        Ok(Scratch { dir, parent, name })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let Ok(parent) = self.parent.again() else { return };
+        let name = std::mem::take(&mut self.name);
+        let remove = move || {
+            if let Err(error) = parent.remove_tree(&name) {
+                tracing::debug!("removing what was fetched: {}", crate::chain(&error));
+            }
+        };
+        // What was fetched may be large, and this may be a thread of the runtime.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 
-fn local_path(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("file::").unwrap_or(url);
-    let path = path.strip_prefix("file://").unwrap_or(path);
-    path.starts_with('/').then(|| PathBuf::from(path))
-}
-
-async fn download(
+async fn get(
     http: &reqwest::Client,
     artifact: &Artifact,
     url: &str,
-    to: &Path,
+    to: File,
     limits: &ArtifactLimits,
-) -> Result<(), ArtifactError> {
-    let url = ["http::", "https::"].iter().find_map(|p| url.strip_prefix(p)).unwrap_or(url);
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(ArtifactError::Source(artifact.source.clone()));
-    }
+) -> Result<File, ArtifactError> {
     let insecure;
     let client = match artifact.insecure {
         false => http,
         true => {
-            let built = reqwest::Client::builder().danger_accept_invalid_certs(true).build();
-            insecure = built.map_err(ArtifactError::Download)?;
+            insecure = client(true).map_err(ArtifactError::Download)?;
             &insecure
         }
     };
@@ -213,157 +256,33 @@ async fn download(
     if !response.status().is_success() {
         return Err(ArtifactError::Status { status: response.status().as_u16() });
     }
-    let failed = |source| ArtifactError::File { path: to.to_owned(), source };
-    let mut file = tokio::fs::File::create(to).await.map_err(failed)?;
+    let most = or_endless(limits.http_max_bytes);
+    if response.content_length().is_some_and(|length| length > most) {
+        return Err(ArtifactError::TooLarge(most));
+    }
+    let mut file = tokio::fs::File::from_std(to);
     let mut stream = response.bytes_stream();
     let mut size = 0u64;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(ArtifactError::Download)?;
         size += chunk.len() as u64;
-        if size > limits.http_max_bytes {
-            return Err(ArtifactError::TooLarge(limits.http_max_bytes));
+        if size > most {
+            return Err(ArtifactError::TooLarge(most));
         }
-        file.write_all(&chunk).await.map_err(failed)?;
+        file.write_all(&chunk).await.map_err(ArtifactError::Write)?;
     }
-    file.flush().await.map_err(failed)
+    file.flush().await.map_err(ArtifactError::Write)?;
+    Ok(file.into_std().await)
 }
 
-/// Verifies, unpacks and moves into place.
-fn place(
-    artifact: &Artifact,
-    parsed: &Parsed,
-    from: &Path,
-    target: &Path,
-    dirs: &TaskDirs,
-    limits: &ArtifactLimits,
-) -> Result<(), ArtifactError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ArtifactError::File { path, source }
-    };
-    if from.is_dir() {
-        return copy_tree(&subdirectory(from, parsed)?, target)
-            .map_err(failed(target))
-            .and_then(|()| own(artifact, target));
-    }
-    if let Some(checksum) = parsed.options.get("checksum") {
-        verify(from, checksum)?;
-    }
-    let name = file_name(&parsed.url);
-    let archive = match parsed.options.get("archive").map(String::as_str) {
-        Some("false" | "0") => None,
-        Some(kind) if kind != "true" => {
-            Some(unpack::Kind::of(kind).ok_or_else(|| unpack::UnpackError::Kind(kind.to_owned()))?)
-        }
-        _ if artifact.mode == "file" => unpack::Kind::of_name(&name).filter(|k| k.single()),
-        _ => unpack::Kind::of_name(&name),
-    };
-    let Some(kind) = archive else {
-        // In `file` mode the destination names the file; otherwise it is the directory that the file goes into.
-        let name = parsed.options.get("filename").cloned().unwrap_or(name);
-        let path = match artifact.mode.as_str() {
-            "file" => target.to_owned(),
-            _ => resolve(target, &name).map_err(|_| ArtifactError::Destination(name.clone()))?,
-        };
-        path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed(&path))?;
-        std::fs::copy(from, &path).map_err(failed(&path))?;
-        return own(artifact, &path);
-    };
-    if kind.single() {
-        let path = if artifact.mode == "file" { target.to_owned() } else { target.join(kind.stem(&name)) };
-        path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed(&path))?;
-        unpack::single(kind, from, &path, limits)?;
-        return own(artifact, &path);
-    }
-    if artifact.mode == "file" {
-        return Err(ArtifactError::NotAFile);
-    }
-    match &parsed.subdirectory {
-        None => unpack::archive(kind, from, target, limits)?,
-        Some(_) => {
-            let scratch = Scratch::new(&dirs.task)?;
-            unpack::archive(kind, from, &scratch.0, limits)?;
-            copy_tree(&subdirectory(&scratch.0, parsed)?, target).map_err(failed(target))?;
-        }
-    }
-    own(artifact, target)
-}
-
-fn subdirectory(root: &Path, parsed: &Parsed) -> Result<PathBuf, ArtifactError> {
-    let Some(name) = &parsed.subdirectory else { return Ok(root.to_owned()) };
-    let path = resolve(root, name).map_err(|_| ArtifactError::NoSubdirectory(name.clone()))?;
-    if path.exists() { Ok(path) } else { Err(ArtifactError::NoSubdirectory(name.clone())) }
-}
-
-/// Copies files and directories; links are left out, as they could lead anywhere.
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    if from.is_file() {
-        to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        return std::fs::copy(from, to).map(drop);
-    }
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
+/// A limit of the configuration: 0 sets none.
+fn or_endless(limit: u64) -> u64 {
+    if limit == 0 { u64::MAX } else { limit }
 }
 
 fn file_name(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     path.rsplit('/').find(|p| !p.is_empty()).unwrap_or("artifact").to_owned()
-}
-
-fn verify(path: &Path, checksum: &str) -> Result<(), ArtifactError> {
-    let form = || ArtifactError::ChecksumForm(checksum.to_owned());
-    let (kind, expected) = checksum.split_once(':').ok_or_else(form)?;
-    let actual = match kind {
-        "md5" => digest::<md5::Md5>(path)?,
-        "sha1" => digest::<sha1::Sha1>(path)?,
-        "sha256" => digest::<sha2::Sha256>(path)?,
-        "sha512" => digest::<sha2::Sha512>(path)?,
-        _ => return Err(form()),
-    };
-    if expected.eq_ignore_ascii_case(&actual) {
-        return Ok(());
-    }
-    Err(ArtifactError::Checksum { expected: expected.to_owned(), actual })
-}
-
-fn digest<D: Digest>(path: &Path) -> Result<String, ArtifactError> {
-    let failed = |source| ArtifactError::File { path: path.to_owned(), source };
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let mut digest = D::new();
-    let mut buffer = vec![0u8; 64 << 10];
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => break,
-            n => digest.update(&buffer[..n]),
-        }
-    }
-    Ok(digest.finalize().iter().map(|b| format!("{b:02x}")).collect())
-}
-
-/// Gives files to the task's user where the job asks for it.
-fn own(artifact: &Artifact, path: &Path) -> Result<(), ArtifactError> {
-    if artifact.owner.is_empty() {
-        return Ok(());
-    }
-    let unknown = || ArtifactError::Owner(artifact.owner.clone());
-    let user = nix::unistd::User::from_name(&artifact.owner).ok().flatten().ok_or_else(unknown)?;
-    let mut waiting = vec![path.to_owned()];
-    while let Some(path) = waiting.pop() {
-        let _ = std::os::unix::fs::lchown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()));
-        if path.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            waiting.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

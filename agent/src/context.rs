@@ -63,7 +63,7 @@ impl Context {
     }
 
     pub fn http(&self) -> &reqwest::Client {
-        self.http.get_or_init(|| reqwest::Client::builder().user_agent("tarpan").build().unwrap_or_default())
+        self.http.get_or_init(|| crate::artifact::client(false).unwrap_or_default())
     }
 
     pub fn runner(&self, id: AllocId) -> Option<Arc<Runner>> {

@@ -1,11 +1,33 @@
-//! Unpacks archives without trusting them: no path and no link may lead out of the destination, and sizes are bounded.
+//! Unpacks archives without trusting them: no path and no link may lead out of the destination; bytes, files, memory and
+//! time are bounded while it goes on.
+//!
+//! Memory: an archive says how large a window its unpacking needs, how many names it holds and how long they are. Each has
+//! a bound of its own here, because none of it is a byte of a file that the other limits would count.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use crate::alloc_dir::{below, confined};
+use super::place::Owner;
+use super::watch::Watched;
+use super::{Watch, or_endless};
+use crate::alloc_dir::below;
+use crate::ground::{self, Dir};
 use crate::options::ArtifactLimits;
+
+/// Memory for a window of xz: twice what its highest preset asks for. (That of zstd is 100 MB at most in its library.)
+const XZ_MEMORY_KB: u32 = 130 << 10;
+/// What an archive may say about one file, its name and attributes: a name has 4096 bytes at most.
+const HEADER_BYTES: u64 = 1 << 20;
+/// What a zip may say about each of its files, and a start for small ones: it is held in memory as a whole.
+const ZIP_ENTRY_BYTES: u64 = 1 << 10;
+const ZIP_DIRECTORY_BYTES: u64 = 8 << 20;
+/// The same where the number of files has no limit.
+const ZIP_DIRECTORY_MOST: u64 = 256 << 20;
+/// Bytes of a link's target.
+const LINK_BYTES: u64 = 4096;
 
 /// How bytes are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,177 +102,271 @@ pub enum UnpackError {
     TooMany(u64),
     #[error("the archive unpacks to more than {0} bytes")]
     TooLarge(u64),
+    #[error("the archive holds directories more than {0} levels deep")]
+    Deep(usize),
     #[error("reading the archive")]
     Read(#[source] io::Error),
-    #[error("writing {path}")]
+    #[error("unpacking {name:?}")]
+    Ground {
+        name: String,
+        #[source]
+        source: ground::Error,
+    },
+    #[error("writing {name:?}")]
     Write {
-        path: PathBuf,
+        name: String,
         #[source]
         source: io::Error,
     },
 }
 
-fn reader(packing: Packing, file: File) -> Result<Box<dyn Read>, UnpackError> {
-    let buffered = BufReader::new(file);
+type Source = BufReader<Watched<File>>;
+
+fn reader(packing: Packing, source: Source) -> Result<Box<dyn Read>, UnpackError> {
     Ok(match packing {
-        Packing::None => Box::new(buffered),
-        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(buffered)),
-        Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(buffered)),
+        Packing::None => Box::new(source),
+        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(source)),
+        Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(source)),
         Packing::Zstd => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(buffered);
+            let decoder = ruzstd::decoding::StreamingDecoder::new(source);
             Box::new(decoder.map_err(|e| UnpackError::Read(io::Error::other(e.to_string())))?)
         }
-        Packing::Xz => {
-            // This decoder wants a sink; a temporary file keeps memory flat.
-            let read = |e: io::Error| UnpackError::Read(e);
-            let mut plain = tempfile_in_tmp().map_err(read)?;
-            let mut source = buffered;
-            lzma_rs::xz_decompress(&mut source, &mut plain).map_err(|e| read(io::Error::other(format!("{e:?}"))))?;
-            io::Seek::rewind(&mut plain).map_err(read)?;
-            Box::new(BufReader::new(plain))
-        }
+        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(source, true, XZ_MEMORY_KB)),
     })
 }
 
-/// A file without a name: it goes with its last handle.
-fn tempfile_in_tmp() -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options().read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(std::env::temp_dir())
-}
-
-/// What may still be written.
-struct Budget {
+/// One archive on its way to files, and what it may still become.
+pub struct Unpacking<'a> {
     files: u64,
     bytes: u64,
-    limits: (u64, u64),
+    limits: &'a ArtifactLimits,
+    watch: &'a Watch,
+    owner: Owner,
+    /// Links that were made, to be looked at when everything is there.
+    links: Vec<(PathBuf, String)>,
 }
 
-impl Budget {
-    fn new(limits: &ArtifactLimits) -> Budget {
-        let (files, bytes) = (limits.decompression_file_count, limits.decompression_bytes);
-        Budget { files, bytes, limits: (files, bytes) }
+impl<'a> Unpacking<'a> {
+    pub fn new(limits: &'a ArtifactLimits, watch: &'a Watch, owner: Owner) -> Unpacking<'a> {
+        let (files, bytes) = (or_endless(limits.decompression_file_count), or_endless(limits.decompression_bytes));
+        Unpacking { files, bytes, limits, watch, owner, links: Vec::new() }
     }
 
-    fn file(&mut self) -> Result<(), UnpackError> {
-        self.files = self.files.checked_sub(1).ok_or(UnpackError::TooMany(self.limits.0))?;
+    fn source(&self, file: File) -> Watched<File> {
+        self.watch.over_reader(file)
+    }
+
+    /// One compressed file.
+    pub fn single(&mut self, kind: Kind, from: File, out: &Dir, name: &Path) -> Result<(), UnpackError> {
+        let Kind::Single(packing) = kind else { return Err(UnpackError::Kind(format!("{kind:?}"))) };
+        let mut from = reader(packing, BufReader::new(self.source(from)))?;
+        self.copy(&mut *from, out, name, 0o644)
+    }
+
+    /// Everything of an archive, below `out`.
+    pub fn archive(&mut self, kind: Kind, from: File, out: &Dir) -> Result<(), UnpackError> {
+        match kind {
+            Kind::Zip => self.zip(from, out)?,
+            Kind::Tar(packing) => {
+                let source = reader(packing, BufReader::new(self.source(from)))?;
+                self.tar(source, out)?;
+            }
+            Kind::Single(_) => return Err(UnpackError::Kind(format!("{kind:?}"))),
+        }
+        self.inspect(out)
+    }
+
+    fn count(&mut self) -> Result<(), UnpackError> {
+        self.files = self.files.checked_sub(1).ok_or(UnpackError::TooMany(self.limits.decompression_file_count))?;
+        Ok(())
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), UnpackError> {
+        let left = self.bytes.checked_sub(bytes as u64);
+        self.bytes = left.ok_or(UnpackError::TooLarge(self.limits.decompression_bytes))?;
         Ok(())
     }
 
     /// Copies no more than is left: a small archive may claim to be small and not be.
-    fn copy(&mut self, from: &mut dyn Read, to: &Path, mode: u32) -> Result<(), UnpackError> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let failed = |source| UnpackError::Write { path: to.to_owned(), source };
-        to.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
-        // A link of the archive that is already there must not be written through.
-        if to.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
-            std::fs::remove_file(to).map_err(failed)?;
-        }
-        let mut file =
-            File::options().write(true).create(true).truncate(true).mode(mode & 0o777).open(to).map_err(failed)?;
-        let mut buffer = [0u8; 32 << 10];
+    fn copy(&mut self, from: &mut dyn Read, out: &Dir, path: &Path, mode: u32) -> Result<(), UnpackError> {
+        let name = || path.to_string_lossy().into_owned();
+        let failed = |source| UnpackError::Write { name: name(), source };
+        self.parent(out, path)?;
+        let mut file = out.create(path, 0o600).map_err(|source| UnpackError::Ground { name: name(), source })?;
+        let mut buffer = vec![0u8; 32 << 10];
         loop {
             let read = from.read(&mut buffer).map_err(UnpackError::Read)?;
             if read == 0 {
-                return Ok(());
+                break;
             }
-            self.bytes = self.bytes.checked_sub(read as u64).ok_or(UnpackError::TooLarge(self.limits.1))?;
+            self.charge(read)?;
             file.write_all(&buffer[..read]).map_err(failed)?;
         }
+        // No set-id bits from strangers.
+        self.owner.attr(mode & 0o777).set(&file).map_err(failed)
     }
-}
 
-/// One compressed file.
-pub fn single(kind: Kind, from: &Path, to: &Path, limits: &ArtifactLimits) -> Result<(), UnpackError> {
-    let Kind::Single(packing) = kind else { return Err(UnpackError::Kind(format!("{kind:?}"))) };
-    let file = File::open(from).map_err(UnpackError::Read)?;
-    Budget::new(limits).copy(&mut *reader(packing, file)?, to, 0o644)
-}
-
-/// Everything of an archive, below `to`.
-pub fn archive(kind: Kind, from: &Path, to: &Path, limits: &ArtifactLimits) -> Result<(), UnpackError> {
-    std::fs::create_dir_all(to).map_err(|source| UnpackError::Write { path: to.to_owned(), source })?;
-    let file = File::open(from).map_err(UnpackError::Read)?;
-    let mut budget = Budget::new(limits);
-    match kind {
-        Kind::Zip => zip(file, to, &mut budget),
-        Kind::Tar(packing) => tar(reader(packing, file)?, to, &mut budget),
-        Kind::Single(_) => Err(UnpackError::Kind(format!("{kind:?}"))),
+    /// What of an entry is not wanted has to be read all the same.
+    fn skip(&mut self, from: &mut dyn Read) -> Result<(), UnpackError> {
+        let mut buffer = vec![0u8; 32 << 10];
+        loop {
+            match from.read(&mut buffer).map_err(UnpackError::Read)? {
+                0 => return Ok(()),
+                read => self.charge(read)?,
+            }
+        }
     }
-}
 
-/// Where an entry goes: as text and after links that exist, below the destination.
-fn inside(to: &Path, name: &str) -> Result<PathBuf, UnpackError> {
-    let escapes = || UnpackError::Escapes(name.to_owned());
-    if name.starts_with('/') {
-        return Err(escapes());
+    fn directory(&self, out: &Dir, path: &Path) -> Result<(), UnpackError> {
+        let made = out.make_dirs(path, self.owner.attr(0o755));
+        made.map(drop).map_err(|source| UnpackError::Ground { name: path.to_string_lossy().into_owned(), source })
     }
-    let path = below(to, name).map_err(|_| escapes())?;
-    let parent = path.parent().unwrap_or(to);
-    confined(to, if path == to { to } else { parent }).map_err(|_| escapes())?;
-    Ok(path)
-}
 
-fn tar(source: Box<dyn Read>, to: &Path, budget: &mut Budget) -> Result<(), UnpackError> {
-    let mut archive = tar::Archive::new(source);
-    for entry in archive.entries().map_err(UnpackError::Read)? {
-        let mut entry = entry.map_err(UnpackError::Read)?;
+    fn parent(&self, out: &Dir, path: &Path) -> Result<(), UnpackError> {
+        path.parent().map_or(Ok(()), |parent| self.directory(out, parent))
+    }
+
+    fn tar(&mut self, source: Box<dyn Read>, out: &Dir) -> Result<(), UnpackError> {
+        let headers = Rc::new(Cell::new(Some(HEADER_BYTES)));
+        let mut archive = tar::Archive::new(Headers { inner: source, left: headers.clone() });
+        let mut entries = archive.entries().map_err(UnpackError::Read)?;
+        loop {
+            // The library holds long names and attributes in memory, however long they are.
+            headers.set(Some(HEADER_BYTES));
+            let Some(entry) = entries.next() else { return Ok(()) };
+            headers.set(None);
+            self.entry(entry.map_err(UnpackError::Read)?, out)?;
+        }
+    }
+
+    fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>, out: &Dir) -> Result<(), UnpackError> {
         let name = entry.path().map_err(UnpackError::Read)?.to_string_lossy().into_owned();
-        let path = inside(to, &name)?;
-        budget.file()?;
-        let failed = |source| UnpackError::Write { path: path.clone(), source };
+        let path = inside(&name)?;
+        self.count()?;
         let kind = entry.header().entry_type();
         if kind.is_dir() {
-            std::fs::create_dir_all(&path).map_err(failed)?;
-        } else if kind.is_file() {
+            self.directory(out, &path)?;
+        } else if kind.is_file() || kind.is_gnu_sparse() || kind.is_contiguous() {
             let mode = entry.header().mode().unwrap_or(0o644);
-            budget.copy(&mut entry, &path, mode)?;
+            self.copy(&mut entry, out, &path, mode)?;
         } else if kind.is_symlink() || kind.is_hard_link() {
-            let target =
-                entry.link_name().map_err(UnpackError::Read)?.unwrap_or_default().to_string_lossy().into_owned();
-            link(to, &path, &name, &target, kind.is_hard_link())?;
+            let target = entry.link_name().map_err(UnpackError::Read)?.unwrap_or_default();
+            let target = target.to_string_lossy().into_owned();
+            match kind.is_symlink() {
+                true => self.link(out, &path, &name, &target)?,
+                false => self.same_file(out, &path, &name, &target)?,
+            }
         }
         // Devices, fifos and the like have no business in a task's directory.
+        self.skip(&mut entry)
     }
-    Ok(())
+
+    fn link(&mut self, out: &Dir, path: &Path, name: &str, target: &str) -> Result<(), UnpackError> {
+        let shown = format!("{name} -> {target}");
+        if !self.limits.disable_inspection {
+            let base = path.parent().unwrap_or(Path::new(""));
+            let leads = if target.starts_with('/') { None } else { base.join(target).to_str().map(str::to_owned) };
+            if leads.is_none_or(|leads| below(Path::new(""), &leads).is_err()) {
+                return Err(UnpackError::Escapes(shown));
+            }
+        }
+        let failed = |source| UnpackError::Ground { name: name.to_owned(), source };
+        self.parent(out, path)?;
+        out.remove_file(path).map_err(failed)?;
+        out.symlink(path, Path::new(target)).map_err(failed)?;
+        self.links.push((path.to_owned(), shown));
+        Ok(())
+    }
+
+    /// A hard link becomes a copy: files with several names are not written to afterwards.
+    fn same_file(&mut self, out: &Dir, path: &Path, name: &str, target: &str) -> Result<(), UnpackError> {
+        let from = inside(target).map_err(|_| UnpackError::Escapes(format!("{name} -> {target}")))?;
+        if from == path {
+            return Ok(());
+        }
+        let failed = |source| UnpackError::Ground { name: name.to_owned(), source };
+        let found = out.find_plain(&from).map_err(failed)?;
+        let (mode, mut file) = (found.meta().mode(), found.file().map_err(failed)?);
+        self.copy(&mut file, out, path, mode)
+    }
+
+    /// Links that stay inside by their text may lead out together: what they come to is looked at in the end.
+    fn inspect(&self, out: &Dir) -> Result<(), UnpackError> {
+        if self.limits.disable_inspection {
+            return Ok(());
+        }
+        for (path, shown) in &self.links {
+            if let Err(ground::Error::Escapes) = out.find(path) {
+                return Err(UnpackError::Escapes(shown.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn zip(&mut self, from: File, out: &Dir) -> Result<(), UnpackError> {
+        let read = |e: zip::result::ZipError| UnpackError::Read(io::Error::other(e));
+        let files = self.limits.decompression_file_count;
+        let most = match files {
+            0 => ZIP_DIRECTORY_MOST,
+            files => files.saturating_mul(ZIP_ENTRY_BYTES).clamp(ZIP_DIRECTORY_BYTES, ZIP_DIRECTORY_MOST),
+        };
+        let left = Rc::new(Cell::new(Some(most)));
+        let source = Headers { inner: self.source(from), left: left.clone() };
+        let mut archive = zip::ZipArchive::new(source).map_err(read)?;
+        if files != 0 && archive.len() as u64 > files {
+            return Err(UnpackError::TooMany(files));
+        }
+        left.set(None);
+        for index in 0..archive.len() {
+            let mut entry = archive.by_index(index).map_err(read)?;
+            let name = entry.name().to_owned();
+            let path = inside(&name)?;
+            self.count()?;
+            if entry.is_dir() {
+                self.directory(out, &path)?;
+            } else if entry.is_symlink() {
+                let mut target = String::new();
+                (&mut entry).take(LINK_BYTES).read_to_string(&mut target).map_err(UnpackError::Read)?;
+                self.link(out, &path, &name, &target)?;
+            } else {
+                let mode = entry.unix_mode().unwrap_or(0o644);
+                self.copy(&mut entry, out, &path, mode)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// A link whose target stays below the destination, as text and as it is now.
-fn link(to: &Path, path: &Path, name: &str, target: &str, hard: bool) -> Result<(), UnpackError> {
-    let escapes = || UnpackError::Escapes(format!("{name} -> {target}"));
-    if target.starts_with('/') {
+/// Where an entry goes, by its text: below the destination.
+fn inside(name: &str) -> Result<PathBuf, UnpackError> {
+    let escapes = || UnpackError::Escapes(name.to_owned());
+    if name.starts_with('/') || name.contains('\0') {
         return Err(escapes());
     }
-    let base = if hard {
-        PathBuf::new()
-    } else {
-        path.parent().and_then(|p| p.strip_prefix(to).ok()).unwrap_or(Path::new("")).to_owned()
-    };
-    let leads = below(to, &base.join(target).to_string_lossy()).map_err(|_| escapes())?;
-    confined(to, &leads).map_err(|_| escapes())?;
-    let failed = |source| UnpackError::Write { path: path.to_owned(), source };
-    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
-    let _ = std::fs::remove_file(path);
-    if hard { std::fs::hard_link(&leads, path) } else { std::os::unix::fs::symlink(target, path) }.map_err(failed)
+    below(Path::new(""), name).map_err(|_| escapes())
 }
 
-fn zip(file: File, to: &Path, budget: &mut Budget) -> Result<(), UnpackError> {
-    let read = |e: zip::result::ZipError| UnpackError::Read(io::Error::other(e));
-    let mut archive = zip::ZipArchive::new(file).map_err(read)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(read)?;
-        let name = entry.name().to_owned();
-        let path = inside(to, &name)?;
-        budget.file()?;
-        if entry.is_dir() {
-            std::fs::create_dir_all(&path).map_err(|source| UnpackError::Write { path: path.clone(), source })?;
-        } else if entry.is_symlink() {
-            let mut target = String::new();
-            (&mut entry).take(4096).read_to_string(&mut target).map_err(UnpackError::Read)?;
-            link(to, &path, &name, &target, false)?;
-        } else {
-            let mode = entry.unix_mode().unwrap_or(0o644);
-            budget.copy(&mut entry, &path, mode)?;
+/// Bytes of an archive, while some are left: what is read between files is what a library holds in memory.
+struct Headers<R> {
+    inner: R,
+    /// `None`: the bytes belong to a file.
+    left: Rc<Cell<Option<u64>>>,
+}
+
+impl<R: Read> Read for Headers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Some(left) = self.left.get() {
+            let left = left.checked_sub(read as u64);
+            let left = left.ok_or_else(|| io::Error::other("names and attributes in it are too long"))?;
+            self.left.set(Some(left));
         }
+        Ok(read)
     }
-    Ok(())
+}
+
+impl<R: io::Seek> io::Seek for Headers<R> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
 }
