@@ -1,13 +1,15 @@
 //! A task's templates: rendered before it starts, and again whenever what they read changes.
 //!
 //! The first render waits until everything asked for has been heard of; afterwards changes are told as [`Change`]s.
-//! Functions are in [`funcs`], one rendering in [`render`]. `reference/semantics.md` 18.9.
+//! Functions are in [`funcs`], one rendering in [`render`], what it may cost in [`budget`]. Files are read and written below
+//! the allocation's directory by handles, as other tasks may write there too. `reference/semantics.md` 18.9.
 
+mod budget;
 mod funcs;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,13 +18,14 @@ use tarpan_model::TaskEvent;
 use tarpan_model::job::Template;
 use tarpan_model::service::ServiceRegistration;
 use tarpan_rpc::agent::WatchServiceRequest;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use crate::alloc_dir::{destination, resolve};
+use crate::alloc_dir::inside;
 use crate::context::Context;
 use crate::driver::TaskDirs;
 use crate::env::TaskEnv;
+use crate::ground::{Dir, Found};
 use crate::runner::event;
 
 /// Missing dependencies are told when the set has not changed for so long.
@@ -31,6 +34,13 @@ const TELL_MISSING: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(50);
 /// Pause before a broken watch is opened again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// Renderings at the same time on one node: each may take memory and a core until its budget is spent.
+const RENDERINGS: usize = 4;
+/// Services, variables and lists that one task's templates may ask for: each is a stream or a poll of the servers.
+const MAX_WATCHED: usize = 500;
+
+static RENDERING: Semaphore = Semaphore::const_new(RENDERINGS);
 
 /// What the runner is told after the first render.
 #[derive(Debug)]
@@ -111,6 +121,14 @@ struct Data {
 }
 
 impl Data {
+    /// Whether one thing more may be asked for.
+    fn room<T>(known: &BTreeMap<String, T>, key: &str) -> Result<(), String> {
+        match known.len() < MAX_WATCHED || known.contains_key(key) {
+            true => Ok(()),
+            false => Err(format!("the task's templates ask for more than {MAX_WATCHED} things")),
+        }
+    }
+
     fn watched(&self) -> Vec<String> {
         let services = self.services.lock().expect("no panic while held").keys().cloned().collect::<Vec<_>>();
         services.into_iter().chain(self.pages.lock().expect("no panic while held").keys().cloned()).collect()
@@ -126,13 +144,16 @@ impl Data {
     }
 }
 
-/// One template with its resolved paths.
+/// One template with its resolved path.
 struct One {
     template: Template,
-    source: String,
     name: String,
+    /// Below the allocation's directory.
     dest: PathBuf,
-    last: Option<String>,
+    /// Digest of what was written last: the text itself may be large, and is seldom needed again.
+    last: Option<[u8; 32]>,
+    /// Variables of what was written last, where the template gives any.
+    env: BTreeMap<String, String>,
 }
 
 struct Set {
@@ -141,6 +162,8 @@ struct Set {
     dirs: TaskDirs,
     scope: render::Scope,
     templates: Vec<One>,
+    /// Templates with their sources, as a rendering's thread needs them.
+    sources: Arc<Vec<render::Source>>,
     data: Arc<Data>,
     streams: BTreeMap<String, JoinHandle<()>>,
     running: bool,
@@ -154,20 +177,20 @@ impl Drop for Set {
 
 impl Set {
     fn new(setup: Setup) -> Result<Set, TemplateError> {
-        let mut templates = Vec::new();
+        let (mut templates, mut sources) = (Vec::new(), Vec::new());
         for template in setup.templates {
             let wanted = setup.env.text(template.dest_path.as_deref().unwrap_or_default());
-            let dest = destination(&setup.dirs, &wanted).map_err(|_| TemplateError::Destination(wanted.clone()))?;
-            let source =
-                source(&template, &setup.dirs, &setup.env, setup.context.options.template.disable_file_sandbox)?;
-            templates.push(One { name: wanted, source, dest, template, last: None });
+            let dest = own(&setup.dirs, &wanted).ok_or_else(|| TemplateError::Destination(wanted.clone()))?;
+            let text = source(&template, &setup.dirs, &setup.env, setup.context.options.template.disable_file_sandbox)?;
+            sources.push(render::Source { template: template.clone(), text, name: wanted.clone() });
+            templates.push(One { name: wanted, dest, template, last: None, env: BTreeMap::new() });
         }
         let data = Arc::new(Data::default());
         let options = &setup.context.options.template;
         let scope = render::Scope {
             env: Arc::new(setup.env.vars.clone()),
             data: data.clone(),
-            task_dir: setup.dirs.task.clone(),
+            dirs: setup.dirs.clone(),
             sandbox: !options.disable_file_sandbox,
             denied: options.function_denylist.clone(),
         };
@@ -177,6 +200,7 @@ impl Set {
             dirs: setup.dirs,
             scope,
             templates,
+            sources: Arc::new(sources),
             data,
             streams: BTreeMap::new(),
             running: setup.running,
@@ -187,8 +211,8 @@ impl Set {
     async fn first(&mut self, tell: &Tell) -> Result<Vec<usize>, TemplateError> {
         let mut told = BTreeSet::new();
         loop {
-            if let Some(rendered) = self.render_whole()? {
-                let changed = self.write(rendered, self.running)?;
+            if let Some(rendered) = self.render_whole().await? {
+                let changed = self.write(rendered, self.running).await?;
                 return Ok(if self.running { changed } else { Vec::new() });
             }
             let missing = self.data.missing();
@@ -203,43 +227,47 @@ impl Set {
     /// Renders with everything there; `None` while something is missing.
     ///
     /// What is missing may arrive while a render without it goes on: only a render that began after it was all there counts.
-    fn render_whole(&mut self) -> Result<Option<Vec<String>>, TemplateError> {
-        self.render()?;
+    async fn render_whole(&mut self) -> Result<Option<Vec<String>>, TemplateError> {
+        self.render().await?;
         self.follow();
         if !self.data.missing().is_empty() {
             return Ok(None);
         }
-        let rendered = self.render()?;
+        let rendered = self.render().await?;
         self.follow();
         Ok(self.data.missing().is_empty().then_some(rendered))
     }
 
-    fn render(&self) -> Result<Vec<String>, TemplateError> {
-        let one = |t: &One| {
-            self.scope
-                .render(&t.template, &t.source)
-                .map_err(|text| TemplateError::Render { dest: t.name.clone(), text })
-        };
-        self.templates.iter().map(one).collect()
+    /// On a thread of its own: a template may take a core for as long as its budget lasts.
+    async fn render(&self) -> Result<Vec<String>, TemplateError> {
+        let _turn = RENDERING.acquire().await;
+        let (scope, sources) = (self.scope.clone(), self.sources.clone());
+        let meter = Arc::new(budget::Meter::default());
+        let _waiting = budget::Waiting(meter.clone());
+        let rendering = tokio::task::spawn_blocking(move || {
+            let one = |source: &render::Source| {
+                let failed = |text| TemplateError::Render { dest: source.name.clone(), text };
+                scope.render(source, &meter).map_err(failed)
+            };
+            sources.iter().map(one).collect()
+        });
+        rendering.await.unwrap_or_else(|error| {
+            Err(TemplateError::Render { dest: "templates".to_owned(), text: error.to_string() })
+        })
     }
 
     /// Writes what is new; gives the numbers of the templates that changed.
-    fn write(&mut self, rendered: Vec<String>, compare_disk: bool) -> Result<Vec<usize>, TemplateError> {
-        let mut changed = Vec::new();
-        for (index, text) in rendered.into_iter().enumerate() {
-            let one = &mut self.templates[index];
-            if compare_disk && one.last.is_none() {
-                one.last = std::fs::read_to_string(&one.dest).ok();
-            }
-            if one.last.as_deref() == Some(text.as_str()) {
-                continue;
-            }
-            render::write_file(&one.template, &one.dest, &self.dirs.task, &text)
-                .map_err(|e| TemplateError::Write { path: one.name.clone(), text: e.to_string() })?;
-            one.last = Some(text);
-            changed.push(index);
-        }
-        Ok(changed)
+    async fn write(&mut self, rendered: Vec<String>, compare_disk: bool) -> Result<Vec<usize>, TemplateError> {
+        let (templates, dirs) = (std::mem::take(&mut self.templates), self.dirs.clone());
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut templates = templates;
+            let changed = render::write(&mut templates, rendered, &dirs, compare_disk);
+            (templates, changed)
+        });
+        let failed = |text: String| TemplateError::Write { path: "templates".to_owned(), text };
+        let (templates, changed) = writing.await.map_err(|error| failed(error.to_string()))?;
+        self.templates = templates;
+        changed
     }
 
     /// Opens a stream for everything that a render asked for and that has none yet.
@@ -262,12 +290,12 @@ impl Set {
             self.data.changed.notified().await;
             let quiet = self.templates.iter().filter_map(|t| t.template.wait.as_ref()?.min).max();
             tokio::time::sleep(quiet.map_or(SETTLE, |d| d.to_std())).await;
-            let rendered = match self.render_whole() {
+            let rendered = match self.render_whole().await {
                 Ok(Some(rendered)) => rendered,
                 Ok(None) => continue,
                 Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))),
             };
-            match self.write(rendered, false) {
+            match self.write(rendered, false).await {
                 Ok(changed) if changed.is_empty() => {}
                 Ok(changed) => {
                     tokio::time::sleep(self.splay(&changed)).await;
@@ -301,10 +329,29 @@ impl Set {
 
     /// Variables of all `env = true` templates, later ones winning.
     fn env(&self) -> BTreeMap<String, String> {
-        let texts =
-            self.templates.iter().filter(|t| t.template.envvars == Some(true)).filter_map(|t| t.last.as_deref());
-        texts.flat_map(render::parse_env).collect()
+        self.templates.iter().flat_map(|t| t.env.clone()).collect()
     }
+}
+
+/// A path of the task's own, or one that its group shares, from the allocation's directory on.
+fn own(dirs: &TaskDirs, path: &str) -> Option<PathBuf> {
+    let below = inside(dirs, path).ok()?;
+    let mut ours = [&dirs.task, &dirs.shared].into_iter().filter_map(|dir| dir.strip_prefix(&dirs.alloc).ok());
+    ours.any(|dir| below.starts_with(dir) && below != dir).then_some(below)
+}
+
+/// What a template may read: below the task's directory or the shared one, links that leave it not followed; anywhere where
+/// the operator allows it. The error is a sentence.
+fn readable(dirs: &TaskDirs, path: &str, sandbox: bool) -> Result<Found, String> {
+    if !sandbox && path.starts_with('/') {
+        let root = Dir::trusted(Path::new("/")).map_err(|e| crate::chain(&e))?;
+        return root.find(Path::new(path)).map_err(|e| crate::chain(&e));
+    }
+    let below = own(dirs, path).ok_or("Path escapes the alloc directory")?;
+    let mut names = below.components();
+    let first = names.next().map(|name| PathBuf::from(name.as_os_str())).unwrap_or_default();
+    let found = dirs.open().and_then(|alloc| alloc.dir(&first)).and_then(|dir| dir.find(names.as_path()));
+    found.map_err(|e| crate::chain(&e))
 }
 
 fn source(template: &Template, dirs: &TaskDirs, env: &TaskEnv, anywhere: bool) -> Result<String, TemplateError> {
@@ -315,12 +362,13 @@ fn source(template: &Template, dirs: &TaskDirs, env: &TaskEnv, anywhere: bool) -
     if path.is_empty() {
         return Err(TemplateError::Empty);
     }
-    let failed = |text: String| TemplateError::Source { path: path.clone(), text };
-    let file = match anywhere && path.starts_with('/') {
-        true => PathBuf::from(&path),
-        false => destination(dirs, &path).map_err(|e| failed(e.to_string()))?,
-    };
-    std::fs::read_to_string(file).map_err(|e| failed(e.to_string()))
+    text_of(dirs, &path, !anywhere).map_err(|text| TemplateError::Source { path, text })
+}
+
+/// Everything in a file that a template may read.
+fn text_of(dirs: &TaskDirs, path: &str, sandbox: bool) -> Result<String, String> {
+    let bytes = readable(dirs, path, sandbox)?.bytes(budget::MAX_SOURCE).map_err(|e| crate::chain(&e))?;
+    String::from_utf8(bytes).map_err(|_| "it is not a text in UTF-8".to_owned())
 }
 
 /// `Missing: a, b, c, and 2 more`.
@@ -386,17 +434,6 @@ async fn poll_page(context: Arc<Context>, data: Arc<Data>, namespace: String, pa
             }
         }
         tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// A path that a template may read: within the task's directory unless the operator allows more.
-fn readable(task_dir: &std::path::Path, path: &str, sandbox: bool) -> Result<PathBuf, String> {
-    match sandbox {
-        false if path.starts_with('/') => Ok(PathBuf::from(path)),
-        _ => {
-            let inside = std::path::Path::new(path).strip_prefix(task_dir).map(|p| p.to_string_lossy().into_owned());
-            resolve(task_dir, inside.as_deref().unwrap_or(path)).map_err(|e| e.to_string())
-        }
     }
 }
 

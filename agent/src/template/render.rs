@@ -1,9 +1,7 @@
 //! One rendering of one template, and what becomes of the text.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use gotmpl::{MissingKey, TemplateError, Value, tmap};
@@ -11,19 +9,33 @@ use sha2::{Digest, Sha256};
 use tarpan_model::job::Template;
 use tarpan_model::service::ServiceRegistration;
 
-use super::{Data, funcs, readable};
+use super::budget::{self, Meter, Output};
+use super::{Data, One, funcs, text_of};
+use crate::driver::TaskDirs;
+use crate::ground::{self, Attr, Dir};
+
+/// Most of an error's text that becomes an event: it may quote what the template made.
+const ERROR_CHARS: usize = 500;
+
+/// A template and the text that is rendered.
+pub(super) struct Source {
+    pub template: Template,
+    pub text: String,
+    pub name: String,
+}
 
 /// What functions can see.
 #[derive(Clone)]
 pub(super) struct Scope {
     pub env: Arc<BTreeMap<String, String>>,
     pub data: Arc<Data>,
-    pub task_dir: PathBuf,
+    pub dirs: TaskDirs,
     pub sandbox: bool,
     pub denied: Vec<String>,
 }
 
 type Result = gotmpl::Result<Value>;
+type Function = fn(&Scope, &[Value]) -> Result;
 
 fn fail(text: impl Into<String>) -> TemplateError {
     TemplateError::Exec(text.into())
@@ -31,49 +43,76 @@ fn fail(text: impl Into<String>) -> TemplateError {
 
 impl Scope {
     /// The text, with what is not known yet left empty (and noted in the data).
-    pub fn render(&self, template: &Template, source: &str) -> std::result::Result<String, String> {
+    pub fn render(&self, source: &Source, meter: &Arc<Meter>) -> std::result::Result<String, String> {
+        self.parse(source, meter).and_then(|parsed| {
+            let mut out = Output::new(meter);
+            let done = match parsed.lookup(NAME) {
+                Some(_) => parsed.execute_template_fmt(&mut out, NAME, &tmap! {}),
+                // A template without a body of its own.
+                None => parsed.execute_fmt(&mut out, &tmap! {}),
+            };
+            done.map(|()| out.text).map_err(|error| match meter.over() {
+                Some(over) => over.to_string(),
+                None => shortened(&error.to_string()),
+            })
+        })
+    }
+
+    fn parse(&self, source: &Source, meter: &Arc<Meter>) -> std::result::Result<gotmpl::Template, String> {
         let or = |text: &Option<String>, default: &str| {
             text.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| default.to_owned())
         };
-        let mut parsed =
-            gotmpl::Template::new("template").delims(&or(&template.left_delim, "{{"), &or(&template.right_delim, "}}"));
+        let template = &source.template;
+        let (left, right) = (or(&template.left_delim, "{{"), or(&template.right_delim, "}}"));
+        budget::check_source(&source.text, &left)?;
+        let mut parsed = gotmpl::Template::new(NAME).delims(&left, &right);
         if template.err_missing_key == Some(true) {
             parsed = parsed.missing_key(MissingKey::Error);
         }
         for (name, f) in funcs::TABLE {
-            parsed = parsed.func(name, *f);
+            let meter = meter.clone();
+            parsed = parsed.func(name, move |args| meter.call(name, args, f));
         }
-        parsed = self.own_functions(parsed);
+        parsed = self.own_functions(budget::metered(parsed, meter), meter);
         for name in &self.denied {
             let name = name.clone();
             parsed = parsed.func(&name.clone(), move |_| Err(fail(format!("{name}: function is disabled"))));
         }
-        let parsed = parsed.parse(source).map_err(|e| e.to_string())?;
-        parsed.execute_to_string(&tmap! {}).map_err(|e| e.to_string())
+        let parsed = parsed.parse(&source.text).and_then(budget::watched);
+        parsed.map_err(|e| shortened(&e.to_string()))
     }
 
-    fn own_functions(&self, template: gotmpl::Template) -> gotmpl::Template {
-        let with = |f: fn(&Scope, &[Value]) -> Result| {
-            let scope = self.clone();
-            move |args: &[Value]| f(&scope, args)
+    fn own_functions(&self, template: gotmpl::Template, meter: &Arc<Meter>) -> gotmpl::Template {
+        let with = |name: &'static str, f: Function| {
+            let (scope, meter) = (self.clone(), meter.clone());
+            move |args: &[Value]| meter.call(name, args, |args| f(&scope, args))
         };
-        template
-            .func("nomadService", with(nomad_service))
-            .func("nomadServices", with(nomad_services))
-            .func("nomadVar", with(nomad_var))
-            .func("nomadVarExists", with(nomad_var_exists))
-            .func("nomadVarList", with(nomad_var_list))
-            .func("nomadVarListSafe", with(nomad_var_list))
-            .func("env", with(|s, a| Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or_default()))))
-            .func("mustEnv", with(must_env))
-            .func(
-                "envOrDefault",
-                with(|s, a| {
-                    let default = arg(a, 1)?;
-                    Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or(default)))
-                }),
-            )
-            .func("file", with(file))
+        let own: [(&'static str, Function); 10] = [
+            ("nomadService", nomad_service),
+            ("nomadServices", nomad_services),
+            ("nomadVar", nomad_var),
+            ("nomadVarExists", nomad_var_exists),
+            ("nomadVarList", nomad_var_list),
+            ("nomadVarListSafe", nomad_var_list),
+            ("env", |s, a| Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or_default()))),
+            ("mustEnv", must_env),
+            ("envOrDefault", |s, a| {
+                let default = arg(a, 1)?;
+                Ok(text(s.env.get(&arg(a, 0)?).cloned().unwrap_or(default)))
+            }),
+            ("file", file),
+        ];
+        own.into_iter().fold(template, |template, (name, f)| template.func(name, with(name, f)))
+    }
+}
+
+/// How the engine calls a task's template, in messages too.
+const NAME: &str = "template";
+
+fn shortened(error: &str) -> String {
+    match error.char_indices().nth(ERROR_CHARS) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error.to_owned(),
     }
 }
 
@@ -94,8 +133,7 @@ fn must_env(scope: &Scope, args: &[Value]) -> Result {
 
 fn file(scope: &Scope, args: &[Value]) -> Result {
     let path = arg(args, 0)?;
-    let real = readable(&scope.task_dir, &path, scope.sandbox).map_err(|e| fail(format!("file {path}: {e}")))?;
-    std::fs::read_to_string(real).map(text).map_err(|e| fail(format!("file {path}: {e}")))
+    text_of(&scope.dirs, &path, scope.sandbox).map(text).map_err(|e| fail(format!("file {path}: {e}")))
 }
 
 /// `nomadService "name"`, or `nomadService N "key" "name"`: N of them, always the same ones for a key.
@@ -103,6 +141,7 @@ fn nomad_service(scope: &Scope, args: &[Value]) -> Result {
     let name = args.last().map(ToString::to_string).ok_or_else(|| fail("nomadService: a name is missing"))?;
     let rows = {
         let mut services = scope.data.services.lock().expect("no panic while held");
+        Data::room(&services, &name).map_err(fail)?;
         services.entry(name).or_default().clone().unwrap_or_default()
     };
     let mut rows = rows;
@@ -133,6 +172,7 @@ fn instance(row: &ServiceRegistration) -> Value {
 /// The answer to a `/v1` request; an empty value until it is there.
 fn page(scope: &Scope, path: String) -> gotmpl::Result<Option<serde_json::Value>> {
     let mut pages = scope.data.pages.lock().expect("no panic while held");
+    Data::room(&pages, &path).map_err(fail)?;
     match pages.entry(path).or_default() {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value.clone())),
@@ -194,23 +234,56 @@ pub(super) fn dependency_name(path: &str) -> String {
     }
 }
 
-/// Writes a rendered text where readers never see half of it, with the template's permissions and owner.
-pub(super) fn write_file(template: &Template, dest: &Path, task_dir: &Path, text: &str) -> io::Result<()> {
-    let parent = dest.parent().unwrap_or(task_dir);
-    std::fs::create_dir_all(parent)?;
-    let mode = u32::from_str_radix(template.perms.as_deref().unwrap_or("0644"), 8).unwrap_or(0o644);
-    let tmp = parent.join(format!(
-        ".{}.{:08x}",
-        dest.file_name().and_then(|n| n.to_str()).unwrap_or("t"),
-        rand::random::<u32>()
-    ));
-    std::fs::write(&tmp, text)?;
-    std::fs::set_permissions(&tmp, std::fs::Permissions::from_mode(mode))?;
-    let id = |id: Option<i64>| id.filter(|i| *i >= 0).and_then(|i| u32::try_from(i).ok());
-    if template.uid.is_some() || template.gid.is_some() {
-        std::os::unix::fs::chown(&tmp, id(template.uid), id(template.gid))?;
+/// Writes what is new; gives the numbers of the templates that changed.
+pub(super) fn write(
+    templates: &mut [One],
+    rendered: Vec<String>,
+    dirs: &TaskDirs,
+    compare_disk: bool,
+) -> std::result::Result<Vec<usize>, super::TemplateError> {
+    let failed =
+        |name: &str, e: &ground::Error| super::TemplateError::Write { path: name.to_owned(), text: crate::chain(e) };
+    let alloc = dirs.open().map_err(|e| failed("templates", &e))?;
+    let mut changed = Vec::new();
+    for (index, (one, text)) in templates.iter_mut().zip(rendered).enumerate() {
+        if compare_disk && one.last.is_none() {
+            let there = alloc.find_plain(&one.dest).and_then(|found| found.bytes(budget::MAX_OUTPUT));
+            if let Ok(there) = there {
+                one.remember(&String::from_utf8_lossy(&there));
+            }
+        }
+        if one.last == Some(digest(&text)) {
+            continue;
+        }
+        write_file(&alloc, &one.template, &one.dest, &text).map_err(|e| failed(&one.name, &e))?;
+        one.remember(&text);
+        changed.push(index);
     }
-    std::fs::rename(&tmp, dest)
+    Ok(changed)
+}
+
+impl One {
+    fn remember(&mut self, text: &str) {
+        self.last = Some(digest(text));
+        if self.template.envvars == Some(true) {
+            self.env = parse_env(text);
+        }
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+/// Writes a rendered text where readers never see half of it, with the template's permissions and owner. No link is
+/// followed on the way: a task may have put one where a directory was.
+fn write_file(alloc: &Dir, template: &Template, dest: &Path, text: &str) -> std::result::Result<(), ground::Error> {
+    let mode = u32::from_str_radix(template.perms.as_deref().unwrap_or("0644"), 8).unwrap_or(0o644) & 0o7777;
+    let id = |id: Option<i64>| id.filter(|i| *i >= 0).and_then(|i| u32::try_from(i).ok());
+    if let Some(parent) = dest.parent() {
+        alloc.make_dirs(parent, Attr::mode(0o755))?;
+    }
+    alloc.replace(dest, text.as_bytes(), Attr { mode, uid: id(template.uid), gid: id(template.gid) })
 }
 
 /// `KEY=VALUE` lines; `#` begins a comment, `export ` may stand before, quotes around a value go away.
