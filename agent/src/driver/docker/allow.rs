@@ -214,4 +214,38 @@ mod tests {
         let config = TaskConfig { pid_mode: Some(mode), ..TaskConfig::default() };
         check(&PluginConfig::default(), &config, &place.request).expect("its own sibling");
     }
+
+    #[test]
+    fn links_of_a_task_are_not_mounted_from_the_node() {
+        use std::os::unix::fs::symlink;
+        let place = Place::new(json!({}));
+        let dirs = &place.request.dirs;
+        let bind = |volume: String| {
+            let config = TaskConfig { volumes: vec![volume], ..TaskConfig::default() };
+            let body = super::super::create::body(&PluginConfig::default(), &config, &place.request, "image");
+            body.map(|body| body.host_config.and_then(|h| h.binds).unwrap_or_default().pop().unwrap_or_default())
+        };
+        symlink("/etc", dirs.local.join("out")).expect("linked");
+        symlink("../../other", dirs.local.join("other")).expect("linked");
+        symlink("v1", dirs.local.join("current")).expect("linked");
+        std::fs::create_dir(dirs.local.join("v1")).expect("made");
+        let absolute = format!("{}:/x", dirs.local.join("out").display());
+        for volume in ["local/out:/x", "local/out/ssl:/x", "local/other:/x", &absolute, "../../x:/x"] {
+            let error = bind(volume.to_owned()).expect_err(volume).to_string();
+            assert!(
+                error.contains("escapes the alloc directory") || error.contains("not enabled"),
+                "{volume}: {error}"
+            );
+        }
+        assert_eq!(
+            bind("local/current:/x".into()).expect("its own"),
+            format!("{}:/x", dirs.local.join("v1").display())
+        );
+        bind("local/new/deep:/x".into()).expect("made");
+        assert!(dirs.local.join("new/deep").is_dir());
+        std::fs::rename(&dirs.local, dirs.task.join("away")).expect("moved");
+        symlink("/etc", &dirs.local).expect("linked");
+        let error = bind("tmp:/x".into()).expect_err("a link").to_string();
+        assert!(error.contains("the task's directory is not whole"), "{error}");
+    }
 }

@@ -1,4 +1,5 @@
-//! A request and its configuration as the container that the engine is asked for. Pure: nothing is looked up here.
+//! A request and its configuration as the container that the engine is asked for. Nothing is looked up here but what the
+//! allocation's own directories are.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -14,6 +15,7 @@ use super::config::{MountBlock, PluginConfig, TaskConfig};
 use crate::cgroup::Limits;
 use crate::driver::raw_exec::matches;
 use crate::driver::{DriverError, TaskRequest};
+use crate::ground::{self, Attr};
 
 pub fn name(request: &TaskRequest) -> String {
     format!("{}-{}", request.task, request.alloc_id)
@@ -281,6 +283,12 @@ fn mounts(
         label => format!(":{label}"),
     };
     let dirs = &request.dirs;
+    // A task of the same group may have put a link where one of them was: the engine would follow it to anywhere.
+    for dir in [&dirs.shared, &dirs.local, &dirs.secrets] {
+        let below = dir.strip_prefix(&dirs.alloc).unwrap_or(dir);
+        let plain = dirs.open().and_then(|alloc| alloc.dir(below));
+        plain.map_err(|e| DriverError::Config(format!("the task's directory is not whole: {}", crate::chain(&e))))?;
+    }
     let mut binds: Vec<String> = [(&dirs.shared, "/alloc"), (&dirs.local, "/local"), (&dirs.secrets, "/secrets")]
         .into_iter()
         .map(|(from, to)| format!("{}:{to}{label}", from.display()))
@@ -349,28 +357,41 @@ fn volume_bind(
 
 /// A path of the node. What lies outside of the allocation needs the operator's leave.
 fn host_path(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Result<PathBuf, DriverError> {
-    let path = match Path::new(source).is_absolute() {
-        true => PathBuf::from(source),
-        false => request.dirs.task.join(source),
+    let relative = !Path::new(source).is_absolute();
+    let path = match relative {
+        false => PathBuf::from(source),
+        true => request.dirs.task.join(source),
     };
     let path = lexical(&path);
-    if !plugin.volumes.enabled && !path.starts_with(&request.dirs.alloc) {
-        return refuse(format!(
+    match path.strip_prefix(&request.dirs.alloc) {
+        Ok(below) => real_path(request, below, relative)
+            .map_err(|e| DriverError::Config(format!("the volume path {source:?}: {}", crate::chain(&e)))),
+        Err(_) if !plugin.volumes.enabled => refuse(format!(
             "volumes are not enabled; cannot mount host path: {source:?} {:?}",
             path.display().to_string()
-        ));
+        )),
+        Err(_) if relative => refuse(format!("the volume path {source:?} leaves the allocation's directory")),
+        Err(_) => Ok(path),
     }
-    if !Path::new(source).is_absolute() {
-        if !path.starts_with(&request.dirs.alloc) {
-            return refuse(format!("the volume path {source:?} leaves the allocation's directory"));
-        }
+}
+
+/// A path of the allocation with its links followed, as the engine would follow them anywhere: a task's link may lead to
+/// another place of the same task, and not out of it.
+fn real_path(request: &TaskRequest, below: &Path, make: bool) -> Result<PathBuf, ground::Error> {
+    let alloc = request.dirs.open()?;
+    let mut names = below.components();
+    let first = names.next().map(|name| PathBuf::from(name.as_os_str())).unwrap_or_default();
+    let top = alloc.dir(&first)?;
+    match top.find(names.as_path()) {
+        Ok(found) => Ok(request.dirs.alloc.join(first).join(found.real())),
         // The engine would make it as root's; a task of another user should be able to write there.
-        if !path.exists() && std::fs::create_dir_all(&path).is_ok() {
-            use std::os::unix::fs::PermissionsExt;
-            let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777));
+        Err(error) if error.not_found() && make => {
+            top.make_dirs(names.as_path(), Attr::mode(0o777))?;
+            Ok(request.dirs.alloc.join(below))
         }
+        Err(error) if error.not_found() => Ok(request.dirs.alloc.join(below)),
+        Err(error) => Err(error),
     }
-    Ok(path)
 }
 
 /// The path without `.` and `..`, by its text alone.
