@@ -31,8 +31,8 @@ pub(super) struct Job {
     pub watch: Watch,
 }
 
-/// Who the files belong to.
-#[derive(Clone, Copy)]
+/// Who the files belong to; nobody named: the agent.
+#[derive(Clone, Copy, Default)]
 pub struct Owner(Option<(u32, u32)>);
 
 impl Owner {

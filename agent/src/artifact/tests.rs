@@ -437,3 +437,48 @@ fn sources_are_taken_apart() {
         ("https://x.org/a.zip?token=t", Some("dir/sub"), Some("md5:1"))
     );
 }
+
+/// Damaged and invented archives of every kind: no panic, nothing outside, and the bounds hold.
+#[test]
+fn broken_archives_do_no_harm() {
+    use rand::{Rng, SeedableRng};
+    let links =
+        tar_of(&[("d/a", None, "some text"), ("d/up", Some(".."), ""), ("d/link", Some("a"), ""), ("b", None, "x")]);
+    let zip = zip_of(&[("d/a", b"some text"), ("b", b"x")]);
+    let seeds = [
+        ("tar", links.clone()),
+        ("tar.gz", gzip(&links)),
+        ("tar.bz2", bz2(&links)),
+        ("tar.xz", xz(&links)),
+        ("tar.zst", zst(&links)),
+        ("zip", zip),
+    ];
+    let dir = tempfile::tempdir().expect("a directory");
+    let (watch, _waiting) = Watch::new(Duration::from_secs(600));
+    let limits =
+        ArtifactLimits { decompression_bytes: 1 << 16, decompression_file_count: 20, ..ArtifactLimits::default() };
+    let mut random = rand::rngs::SmallRng::seed_from_u64(7);
+    for (name, seed) in seeds {
+        for round in 0..300 {
+            let mut bytes = seed.clone();
+            for _ in 0..random.random_range(0..6) {
+                let at = random.random_range(0..bytes.len());
+                match random.random_range(0..3) {
+                    0 => bytes[at] = random.random(),
+                    1 => bytes[at] ^= 1 << random.random_range(0..8),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            let path = dir.path().join("archive");
+            std::fs::write(&path, &bytes).expect("written");
+            let top = Dir::trusted(dir.path()).expect("opened");
+            let out = top.make_dirs(Path::new("in/side"), Attr::mode(0o755)).expect("made");
+            let file = File::open(&path).expect("opened");
+            let kind = unpack::Kind::of(name).expect("known");
+            let _ = unpack::Unpacking::new(&limits, &watch, place::Owner::default()).archive(kind, file, &out);
+            let names = |path: &str| std::fs::read_dir(dir.path().join(path)).expect("listed").count();
+            assert_eq!((names(""), names("in")), (2, 1), "{name} {round}");
+            top.remove_tree(Path::new("in")).expect("removed");
+        }
+    }
+}

@@ -359,7 +359,7 @@ static DOCKER: Block = Block(&[
     (Str, Read, "endpoint image_pull_timeout"),
     (B(&DOCKER_AUTH), Read, "auth"),
     (B(&DOCKER_TLS), Read, "tls"),
-    (List, Read, "extra_labels allow_caps allow_runtimes"),
+    (List, Read, "extra_labels allow_caps allow_runtimes allow_devices allow_security_opts"),
     (B(&DOCKER_LOGGING), Read, "logging"),
     (B(&DOCKER_GC), Read, "gc"),
     (B(&DOCKER_VOLUMES), Read, "volumes"),

@@ -50,6 +50,11 @@ fn what_is_off_or_so_in_any_case_is_not_spoken_of() {
         telemetry { prometheus_metrics = true }
         disable_update_check = true
         plugin "raw_exec" { config { enabled = true denied_envvars = ["AWS_*"] } }
+        plugin "docker" { config {
+          allowed_modes { pid = ["host"] ipc = ["host"] }
+          allow_devices = ["/dev/fuse"]
+          allow_security_opts = ["seccomp=unconfined"]
+        } }
     "#;
     assert_eq!(of(text), "");
     let json = r#"{"acl": {"enabled": true}, "plugin": [{"docker": {"config": {"tls": {"key": "/k"}}}}]}"#;
