@@ -28,6 +28,8 @@ use crate::supervisor::{self, Pids};
 use crate::test_support::{job, place, task};
 use crate::{Agent, Options};
 
+mod intake;
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What the test's server has heard, and whom it can tell something.
