@@ -125,13 +125,13 @@ struct Said {
     gap: bool,
 }
 
-#[derive(Deserialize)]
+/// What pages need of [`tarpan_api::wire::Events`].
+#[derive(Deserialize, Default)]
 #[serde(default, rename_all = "PascalCase")]
-#[derive(Default)]
 struct Line {
     index: u64,
     events: Vec<LineEvent>,
-    error: Option<serde::de::IgnoredAny>,
+    lost: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -146,7 +146,7 @@ fn read(message: &str) -> Said {
     for line in message.lines().filter(|l| !l.trim().is_empty()) {
         let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
         said.index = said.index.max(line.index);
-        said.gap |= line.error.is_some();
+        said.gap |= line.lost;
         said.topics.extend(line.events.iter().filter_map(|e| Topic::from_name(&e.topic)));
     }
     said
@@ -283,7 +283,9 @@ mod tests {
             &[Topic::Node],
             false,
         );
-        check("{\"Error\":{\"Code\":400}}", 0, &[], true);
+        // As the server writes it.
+        let gap = tarpan_api::wire::Events { index: 12, events: Vec::new(), lost: true };
+        check(&serde_json::to_string(&gap).expect("JSON"), 12, &[], true);
         check("not json", 0, &[], false);
     }
 

@@ -11,6 +11,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use tarpan_api::wire::Events;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -131,7 +132,8 @@ fn spawn(server: Server, wanted: Wanted, after: u64) -> mpsc::Receiver<Bytes> {
 /// Goes on where events are still kept, and says that some are missing.
 fn skip(server: &Server, feed: &mut EventFeed, oldest: u64) -> Bytes {
     *feed = server.subscribe(oldest);
-    Bytes::from(format!("{{\"Index\":{oldest},\"Events\":[],\"Lost\":true}}"))
+    let line = Events { index: oldest, events: Vec::new(), lost: true };
+    serde_json::to_vec(&line).expect("numbers, a list and a flag are JSON").into()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::null_default;
+use crate::{is_default, null_default};
 
 /// A line of the stream. A heartbeat is an empty object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct Events {
     pub index: u64,
     #[serde(rename = "Events", deserialize_with = "null_default")]
     pub events: Vec<Event>,
+    /// Changes before this line are no longer kept and were left out: who follows the state reads it again. Ours; absent otherwise.
+    #[serde(rename = "Lost", skip_serializing_if = "is_default")]
+    pub lost: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

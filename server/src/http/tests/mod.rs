@@ -50,7 +50,11 @@ impl Answer {
 
 impl Api {
     pub async fn start() -> Api {
-        let server = Server::start(Options::default()).await.expect("a development server starts");
+        Api::start_with(Options::default()).await
+    }
+
+    pub async fn start_with(options: Options) -> Api {
+        let server = Server::start(options).await.expect("a development server starts");
         let router = super::router(server.clone());
         Api { server, router }
     }

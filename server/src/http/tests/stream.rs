@@ -6,6 +6,7 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::{Api, job};
+use crate::Options;
 
 #[tokio::test]
 async fn changes_arrive_as_lines() {
@@ -30,4 +31,21 @@ async fn changes_arrive_as_lines() {
     }
     assert!(!topics.contains(&("Job".to_owned(), "a".to_owned())), "only the asked key: {topics:?}");
     assert!(topics.iter().any(|(topic, _)| topic == "Evaluation"));
+}
+
+#[tokio::test]
+async fn a_gap_is_said() {
+    let api = Api::start_with(Options { event_buffer_size: 1, ..Options::default() }).await;
+    for id in ["a", "b", "c"] {
+        api.run(job(id, "batch", 0)).await;
+    }
+    let request = Request::builder().uri("/v1/event/stream?index=1").body(Body::empty());
+    let mut body = api.raw(request.expect("a request")).await.into_body().into_data_stream();
+    let mut lines = Vec::new();
+    while lines.len() < 2 {
+        let line = body.next().await.expect("open").expect("bytes");
+        lines.push(serde_json::from_slice::<tarpan_api::wire::Events>(&line).expect("a line is JSON"));
+    }
+    assert!(!lines[0].lost && lines[1].lost, "{lines:?}");
+    assert!(lines[1].index > 1 && lines[1].events.is_empty(), "{lines:?}");
 }
