@@ -29,6 +29,10 @@ pub fn set_root_attribute(name: &str, value: Option<&str>) {
 
 #[wasm_bindgen(inline_js = r#"
 export const load = (url) => import(url);
+export const keep_percents = () => addEventListener("click", (event) => {
+  const link = event.composedPath().find((node) => node instanceof HTMLAnchorElement);
+  if (link && link.origin === location.origin && link.pathname.includes("%25")) link.rel = "external";
+}, true);
 export const set_cookie = (text) => { document.cookie = text; };
 export async function copy_text(text) {
   if (navigator.clipboard && isSecureContext) { await navigator.clipboard.writeText(text); return; }
@@ -47,6 +51,9 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub async fn load(url: &str) -> Result<JsValue, JsValue>;
     fn set_cookie(text: &str);
+    /// The browser itself follows links that have a percent sign in their path: the router would write them decoded into the
+    /// history, and a page that is loaded again from there would be another one.
+    pub fn keep_percents();
     #[wasm_bindgen(catch)]
     pub async fn copy_text(text: &str) -> Result<JsValue, JsValue>;
     pub fn download_text(name: &str, text: &str);

@@ -6,6 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tarpan_api::{ByteStream, Error, Fut, Transport};
 
+use crate::overview::{self, JobsPage};
+use crate::paths::Query;
+use crate::rows::{Counts, JobRow};
+
 /// Times are told relative to this: 2026-11-21 10:24:15 UTC.
 pub const NOW: i64 = 1_795_256_655_000_000_000;
 
@@ -125,41 +129,59 @@ const LINES: [Line; 9] = [
 ];
 
 fn stub(line: &Line) -> Value {
-    let [running, starting, queued, complete, failed, lost] = line.counts;
-    let children = match line.kind {
-        "periodic" => json!({ "Pending": 0, "Running": 1, "Dead": 11 }),
-        "parameterized" => json!({ "Pending": 0, "Running": 0, "Dead": 3 }),
-        _ => Value::Null,
-    };
-    let summary = json!({ "web": { "Running": running, "Starting": starting, "Queued": queued, "Complete": complete, "Failed": failed, "Lost": lost, "Unknown": 0 } });
     let type_ = if matches!(line.kind, "periodic" | "parameterized") { "batch" } else { line.kind };
     json!({
         "ID": line.id, "Name": line.id, "Namespace": line.namespace, "Type": type_, "Status": line.status, "Stop": line.id == "mail-relay",
         "Periodic": line.kind == "periodic", "ParameterizedJob": line.kind == "parameterized", "Priority": 50, "NodePool": "default",
         "Datacenters": ["fra1", "ams1"], "SubmitTime": ago(line.age), "ModifyIndex": 48_000, "ParentID": "",
-        "JobSummary": { "JobID": line.id, "Namespace": line.namespace, "Summary": summary, "Children": children },
     })
 }
 
-fn children(parent: &str) -> Vec<Value> {
-    let child = |n: i64, status: &str, counts: [u64; 6]| {
-        let name = format!("{parent}/periodic-{}", 1_795_256_814 - n * 15);
+fn row(line: &Line) -> JobRow {
+    let [running, starting, queued, complete, failed, lost] = line.counts;
+    let children = match line.kind {
+        "periodic" => Some([0, 1, 11]),
+        "parameterized" => Some([0, 0, 3]),
+        _ => None,
+    };
+    let deploying = line.id == "pytechco-web";
+    JobRow {
+        id: line.id.to_owned(),
+        name: line.id.to_owned(),
+        namespace: line.namespace.to_owned(),
+        kind: line.kind.to_owned(),
+        node_pool: "default".to_owned(),
+        datacenters: vec!["fra1".to_owned(), "ams1".to_owned()],
+        priority: 50,
+        status: line.status.to_owned(),
+        stop: line.id == "mail-relay",
+        version: Some(line.version),
+        submitted: ago(line.age),
+        changed_index: 48_000,
+        counts: Counts { queued, starting, running, complete, failed, lost, unknown: 0 },
+        children,
+        wanted: line.wanted,
+        canaries: if deploying { (2, 2) } else { (0, 0) },
+        deploying,
+        running: if deploying { vec![id("b1f07c2e")] } else { Vec::new() },
+        ..Default::default()
+    }
+}
+
+fn children(parent: &str) -> Vec<JobRow> {
+    let child = |n: i64, status: &'static str, counts: [u64; 6]| {
         let line = Line {
             id: "x",
             kind: "batch",
-            status: "dead",
+            status,
             namespace: "default",
             counts,
             wanted: 1,
             version: 7,
             age: 7 + n * 15,
         };
-        let mut value = stub(&line);
-        value["ID"] = json!(name);
-        value["Name"] = json!(name);
-        value["ParentID"] = json!(parent);
-        value["Status"] = json!(status);
-        value
+        let id = format!("{parent}/periodic-{}", 1_795_256_814 - n * 15);
+        JobRow { name: id.clone(), id, parent: parent.to_owned(), ..row(&line) }
     };
     let mut all = vec![
         child(0, "running", [1, 0, 0, 0, 0, 0]),
@@ -170,20 +192,16 @@ fn children(parent: &str) -> Vec<Value> {
     all
 }
 
-fn statuses() -> Vec<Value> {
-    let canary = json!({ "ID": id("b1f07c2e"), "Group": "web", "ClientStatus": "running", "DeploymentStatus": { "Canary": true, "Healthy": true } });
-    let one = |line: &Line| {
-        let mut value = json!({
-            "ID": line.id, "Namespace": line.namespace, "Name": line.id, "Type": line.kind, "Version": line.version,
-            "GroupCountSum": line.wanted, "SubmitTime": ago(line.age), "Status": line.status, "Allocs": [],
-        });
-        if line.id == "pytechco-web" {
-            value["Allocs"] = json!([canary, canary]);
-            value["LatestDeployment"] = json!({ "ID": "6d0c2a91", "IsActive": true, "JobVersion": 14, "Status": "running", "RequiresPromotion": false });
-        }
-        value
+/// A page of the jobs, or of the children of one.
+fn overview(query: &str) -> JobsPage {
+    let query = Query::parse(query);
+    let number = |name: &str, or: usize| query.get(name).and_then(|n| n.parse().ok()).unwrap_or(or);
+    let rows = match query.get("parent") {
+        Some(parent) => children(&parent),
+        None => LINES.iter().map(row).collect(),
     };
-    LINES.iter().map(one).collect()
+    let found = overview::narrow(&rows, &overview::filter_of(&query), number("page", 1), number("per_page", 100));
+    JobsPage { rows: found.places.iter().map(|i| rows[*i].clone()).collect(), ..found.page }
 }
 
 fn job(name: &str) -> Option<Value> {
@@ -287,6 +305,7 @@ fn nodes() -> Vec<Value> {
             "ID": id(start), "Name": name, "Datacenter": dc, "NodePool": "default", "NodeClass": "standard", "Version": "0.1.0", "Address": "10.0.3.13",
             "Status": "ready", "Drain": drain, "SchedulingEligibility": if drain { "ineligible" } else { "eligible" },
             "Drivers": { "docker": { "Detected": true, "Healthy": true } },
+            "Usage": { "Allocs": 3, "Cpu": 300, "MemoryMB": 384, "DiskMB": 900 },
             "NodeResources": { "Cpu": { "CpuShares": cpu }, "Memory": { "MemoryMB": memory }, "Disk": { "DiskMB": 262_144 } },
         })
     };
@@ -323,7 +342,7 @@ fn alloc(found: &str) -> Option<Value> {
         event("Driver", "Pulled image registry.example/web:1.9.0", 159), event("Started", "Task started by client", 158) ] } });
     alloc["AllocatedResources"]["Shared"]["Ports"] = json!([{ "Label": "http", "Value": 24_117, "To": 5000, "HostIP": "10.0.4.21" }, { "Label": "metrics", "Value": 28_830, "To": 9102, "HostIP": "10.0.4.21" }]);
     let score = |start: &str, norm: f64| json!({ "NodeID": id(start), "Scores": { "binpack": 0.62, "allocation-spread": 0.84, "node-affinity": 0.6 }, "NormScore": norm });
-    alloc["Metrics"] = json!({ "NodesEvaluated": 4, "ScoreMetaData": [score("5e0d1a90", 0.69), score("7c1d1a90", 0.6), score("2b1d1a90", 0.57)] });
+    alloc["Metrics"] = json!({ "NodesEvaluated": 4, "NodesFiltered": 1, "NodesExhausted": 0, "ScoreMetaData": [score("5e0d1a90", 0.69), score("7c1d1a90", 0.6), score("2b1d1a90", 0.57)] });
     Some(alloc)
 }
 
@@ -338,9 +357,8 @@ pub fn answer(path: &str) -> (u16, String) {
         path.trim_start_matches("/v1/").split('/').map(|p| p.replace("%2F", "/").replace("%20", " ")).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let found = match parts.as_slice() {
-        ["jobs"] if query.contains("prefix=") => Some(json!(children("pytechco-employee"))),
-        ["jobs"] => Some(json!(LINES.iter().map(stub).collect::<Vec<_>>())),
-        ["jobs", "statuses"] => Some(json!(statuses())),
+        ["jobs", "overview"] => Some(json!(overview(query))),
+        ["status", "counts"] => Some(json!({ "Jobs": LINES.len(), "Nodes": nodes().len() })),
         ["job", id, "allocations"] => Some(json!(allocs(id))),
         ["job", id, "evaluations"] => Some(json!(evals(id))),
         ["job", "pytechco-web", "deployments"] => Some(json!([deployment()])),

@@ -31,10 +31,25 @@ pub fn texts_of(lang: Lang) -> &'static Texts {
 
 /// Puts values in the places `{0}`, `{1}`, … of a text.
 pub fn fill(text: &str, values: &[&str]) -> String {
-    let mut out = text.to_owned();
-    for (i, value) in values.iter().enumerate() {
-        out = out.replace(&format!("{{{i}}}"), value);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    // From left to right, once: a value is a name that somebody chose, and may have braces of its own.
+    while let Some(start) = rest.find('{') {
+        out.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let place = rest.find('}').and_then(|end| Some((rest[1..end].parse::<usize>().ok()?, end)));
+        match place.and_then(|(i, end)| Some((values.get(i)?, end))) {
+            Some((value, end)) => {
+                out.push_str(value);
+                rest = &rest[end + 1..];
+            }
+            None => {
+                out.push('{');
+                rest = &rest[1..];
+            }
+        }
     }
+    out.push_str(rest);
     out
 }
 
@@ -146,6 +161,11 @@ catalogue! {
     one_child: "{0} child", "{0} 个子作业";
     n_children: "{0} children", "{0} 个子作业";
     n_older_children: "{0} older children", "更早的 {0} 个子作业";
+    rows_of: "{0}–{1} of {2}", "第 {0}–{1} 项，共 {2} 项";
+    pages_of_list: "Pages of this list", "列表分页";
+    page_first: "First page", "首页";
+    page_before: "Previous page", "上一页";
+    page_after: "Next page", "下一页";
     n_jobs: "{0} jobs", "{0} 个作业";
     one_job: "{0} job", "{0} 个作业";
     chart_says: "{0} between {1} and {2} {3}", "{0}：{1} 至 {2} {3}";
@@ -524,5 +544,7 @@ mod tests {
     fn places_are_filled_in_any_order() {
         assert_eq!(fill("{0} of {1}", &["1", "3"]), "1 of 3");
         assert_eq!(fill("{1} 中的 {0}", &["1", "3"]), "3 中的 1");
+        assert_eq!(fill("{0}{1}{", &["{1}", "{{"]), "{1}{{{");
+        assert_eq!(fill("{2} {x}", &["a"]), "{2} {x}");
     }
 }

@@ -17,9 +17,11 @@ pub mod format;
 pub mod json;
 pub mod lang;
 pub mod live;
+pub mod overview;
 pub mod pages;
 pub mod parts;
 pub mod paths;
+pub mod place;
 pub mod prefs;
 pub mod routes;
 pub mod rows;
@@ -31,7 +33,7 @@ pub mod usage;
 pub mod web;
 
 use leptos::prelude::*;
-use leptos_meta::{Title, provide_meta_context};
+use leptos_meta::provide_meta_context;
 use leptos_router::components::{Route, Router, Routes};
 use leptos_router::{Lazy, SsrMode, path};
 
@@ -66,7 +68,7 @@ pub fn App() -> impl IntoView {
     format::provide_clock();
     parts::toast::provide();
     view! {
-        <Title formatter=|text: String| if text.is_empty() { "Tarpan".to_owned() } else { format!("{text} · Tarpan") }/>
+        <parts::title::Title text=""/>
         <Router>
             <parts::frame::Frame>
                 <Routes fallback=pages::missing::Missing>

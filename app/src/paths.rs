@@ -13,6 +13,48 @@ pub fn encode(text: &str, keep_slash: bool) -> String {
     out
 }
 
+/// The text that [`encode`] was given; what is no encoding stays as it is.
+pub fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let hex = |i: usize| bytes.get(i).and_then(|b| char::from(*b).to_digit(16));
+        match (byte, hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The names and values of an address's query, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// `search` as it stands in the address, without its `?`.
+    pub fn parse(search: &str) -> Query {
+        // Forms that are sent without JavaScript write a space as a plus.
+        let plain = |text: &str| decode(&text.replace('+', " "));
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (plain(name), plain(value))
+        };
+        Query(search.split('&').filter(|p| !p.is_empty()).map(pair).collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+}
+
 /// The page of a job; the namespace is left out where it is the default one.
 pub fn job(namespace: &str, id: &str) -> String {
     job_tab(namespace, id, "")
@@ -29,7 +71,9 @@ pub fn job_tab(namespace: &str, id: &str, tab: &str) -> String {
         query.push(format!("namespace={}", encode(namespace, false)));
     }
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-    format!("/ui/jobs/{}{query}", encode(id, true))
+    // A browser takes empty segments and dots for a way to another place.
+    let plain = id.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    format!("/ui/jobs/{}{query}", encode(id, plain))
 }
 
 /// Namespace and id of the job that `/ui/jobs/…` asks for: the command line's links, as the field's, end in `@namespace`.
@@ -44,19 +88,25 @@ pub fn job_of(asked: &str, namespace: Option<String>) -> (String, String) {
 }
 
 pub fn alloc(id: &str) -> String {
-    format!("/ui/allocations/{id}")
+    format!("/ui/allocations/{}", encode(id, false))
 }
 
 pub fn alloc_logs(id: &str, task: &str) -> String {
-    format!("/ui/allocations/{id}?tab=logs&task={}", encode(task, false))
+    format!("{}?tab=logs&task={}", alloc(id), encode(task, false))
 }
 
 pub fn client(id: &str) -> String {
-    format!("/ui/clients/{id}")
+    format!("/ui/clients/{}", encode(id, false))
 }
 
 pub fn eval(id: &str) -> String {
-    format!("/ui/evaluations/{id}")
+    format!("/ui/evaluations/{}", encode(id, false))
+}
+
+/// Where a browser finds what listens at `host:port`; `None` where that is no such address: services call theirs what they like.
+pub fn web(address: &str) -> Option<String> {
+    let host = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
+    address.chars().all(host).then(|| format!("http://{address}"))
 }
 
 /// `/v1/job/<id><rest>?namespace=…`; `rest` may carry a query of its own.
@@ -75,6 +125,30 @@ mod tests {
         assert_eq!(job("default", "web"), "/ui/jobs/web");
         assert_eq!(job("shop", "a/periodic-1"), "/ui/jobs/a/periodic-1?namespace=shop");
         assert_eq!(job_tab("default", "50 %", "versions"), "/ui/jobs/50%20%25?tab=versions");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for id in ["web", "p%20q", "100%", "a/b c", "é&?#=+", "</title>", "a//b", "a/../b"] {
+            let link = job("default", id);
+            assert!(!link.contains("//") && !link.contains("/../"), "{link}");
+            assert_eq!(decode(link.strip_prefix("/ui/jobs/").expect("a job's page")), id);
+            let query = Query::parse(&format!("a=b&job={}", encode(id, false)));
+            assert_eq!(query.get("job").as_deref(), Some(id));
+        }
+        assert_eq!(job("default", "p%20q"), "/ui/jobs/p%2520q");
+        assert_eq!((decode("%zz%4"), decode("%")), ("%zz%4".to_owned(), "%".to_owned()));
+        let form = Query::parse("q=two+words&&empty=&flag");
+        let got = ["q", "empty", "flag", "none"].map(|name| form.get(name));
+        assert_eq!(got, [Some("two words".to_owned()), Some(String::new()), Some(String::new()), None]);
+    }
+
+    #[test]
+    fn addresses_of_services() {
+        assert_eq!(web("10.0.0.1:5000").as_deref(), Some("http://10.0.0.1:5000"));
+        assert_eq!(web("[fd00::1]:80").as_deref(), Some("http://[fd00::1]:80"));
+        assert_eq!([web("a@b:1"), web("a/b:1"), web("<a>:1"), web("a b:1")], [None, None, None, None]);
+        assert_eq!(alloc("../x?"), "/ui/allocations/..%2Fx%3F");
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::dom::lower;
-use crate::json::{count, fields, flag, items, number, text};
-use crate::lang::{Texts, fill};
+use crate::lang::{Texts, fill, texts_of};
+use crate::prefs::Lang;
 use crate::status::{Badge, Kind};
 
 /// A job as a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub struct JobRow {
+    #[serde(rename = "ID")]
     pub id: String,
     pub name: String,
     pub namespace: String,
@@ -42,6 +42,7 @@ pub struct JobRow {
 
 /// Allocations by state, summed over the groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub struct Counts {
     pub queued: u64,
     pub starting: u64,
@@ -50,82 +51,6 @@ pub struct Counts {
     pub failed: u64,
     pub lost: u64,
     pub unknown: u64,
-}
-
-impl Counts {
-    /// Of the `Summary` of a job's summary.
-    fn sum(groups: &Value) -> Counts {
-        let sum = |name| fields(groups).map(|(_, g)| count(g, name)).sum();
-        Counts {
-            queued: sum("Queued"),
-            starting: sum("Starting"),
-            running: sum("Running"),
-            complete: sum("Complete"),
-            failed: sum("Failed"),
-            lost: sum("Lost"),
-            unknown: sum("Unknown"),
-        }
-    }
-}
-
-/// The lines of the list, from the two lists that the API has of jobs: stubs, and (where it answers) statuses.
-///
-/// Read without their types ([`tarpan_api::wire::JobListStub`], [`tarpan_api::wire::JobStatusesJob`]): the decoders of all that a stub
-/// may hold would be a tenth of what a browser loads before its first page is live.
-pub fn job_rows<'a>(stubs: impl IntoIterator<Item = &'a Value>, statuses: &Value) -> Vec<JobRow> {
-    let mut known = BTreeMap::new();
-    for status in items(statuses) {
-        known.insert((namespace(status), text(status, "ID")), status);
-    }
-    stubs.into_iter().map(|stub| row(stub, known.get(&(namespace(stub), text(stub, "ID"))).copied())).collect()
-}
-
-/// The children of `parent` among `stubs`, newest first.
-pub fn children(stubs: &Value, parent: &str) -> Vec<JobRow> {
-    let mine: Vec<_> = items(stubs).iter().filter(|s| text(s, "ParentID") == parent).collect();
-    let key = |i: usize| (number(mine[i], "SubmitTime"), number(mine[i], "CreateIndex"));
-    job_rows(order(mine.len(), &|a, b| key(b).cmp(&key(a))).into_iter().map(|i| mine[i]), &Value::Null)
-}
-
-fn namespace(stub: &Value) -> &str {
-    [text(stub, "Namespace"), text(&stub["JobSummary"], "Namespace"), "default"]
-        .into_iter()
-        .find(|n| !n.is_empty())
-        .unwrap_or_default()
-}
-
-fn row(stub: &Value, status: Option<&Value>) -> JobRow {
-    let own = |name| text(stub, name).to_owned();
-    let child = flag(stub, "Periodic") || flag(stub, "ParameterizedJob");
-    let children = &stub["JobSummary"]["Children"];
-    let status = status.unwrap_or(&Value::Null);
-    let deployment = &status["LatestDeployment"];
-    let deploying = flag(deployment, "IsActive");
-    let running: Vec<_> = items(&status["Allocs"]).iter().filter(|a| text(a, "ClientStatus") == "running").collect();
-    let canaries = running.iter().map(|a| &a["DeploymentStatus"]).filter(|d| flag(d, "Canary"));
-    let canaries = canaries.fold((0, 0), |(n, h), d| (n + 1, h + u64::from(flag(d, "Healthy"))));
-    JobRow {
-        id: own("ID"),
-        name: Some(own("Name")).filter(|n| !n.is_empty()).unwrap_or_else(|| own("ID")),
-        namespace: namespace(stub).to_owned(),
-        parent: own("ParentID"),
-        kind: kind(stub).to_owned(),
-        node_pool: own("NodePool"),
-        datacenters: items(&stub["Datacenters"]).iter().filter_map(|d| d.as_str().map(str::to_owned)).collect(),
-        priority: number(stub, "Priority"),
-        status: own("Status"),
-        stop: flag(stub, "Stop"),
-        version: status["Version"].as_u64(),
-        submitted: number(stub, "SubmitTime"),
-        changed_index: count(stub, "ModifyIndex"),
-        counts: Counts::sum(&stub["JobSummary"]["Summary"]),
-        children: (child && children.is_object()).then(|| ["Pending", "Running", "Dead"].map(|n| count(children, n))),
-        wanted: count(status, "GroupCountSum"),
-        canaries: if deploying { canaries } else { (0, 0) },
-        deploying,
-        needs_promotion: deploying && flag(deployment, "RequiresPromotion"),
-        running: running.iter().map(|a| text(a, "ID").to_owned()).collect(),
-    }
 }
 
 /// Namespace and id.
@@ -146,16 +71,6 @@ pub fn sampled(rows: &[JobRow], most: usize) -> Vec<(Key, String)> {
         }
     }
     found
-}
-
-fn kind(stub: &Value) -> &str {
-    if flag(stub, "Periodic") {
-        "periodic"
-    } else if flag(stub, "ParameterizedJob") {
-        "parameterized"
-    } else {
-        text(stub, "Type")
-    }
 }
 
 /// What a job's line says of its state.
@@ -274,10 +189,10 @@ impl View {
             _ => View::All,
         }
     }
-    pub fn shows(self, t: &Texts, row: &JobRow) -> bool {
+    pub fn shows(self, row: &JobRow) -> bool {
         match self {
             View::All => true,
-            View::Attention => urgency(badge(t, row).kind) < 2,
+            View::Attention => urgency(row) < 2,
             View::Scheduled => row.kind == "periodic",
         }
     }
@@ -379,42 +294,6 @@ impl Filter {
     }
 }
 
-/// A job's values of a facet.
-fn values(t: &Texts, row: &JobRow, facet: &str) -> Vec<String> {
-    match facet {
-        "status" => vec![badge(t, row).word],
-        "type" => vec![row.kind.clone()],
-        "namespace" => vec![row.namespace.clone()],
-        "pool" => vec![row.node_pool.clone()],
-        _ => row.datacenters.clone(),
-    }
-}
-
-/// The lines that pass, in order.
-pub fn narrowed(t: &Texts, rows: &[JobRow], filter: &Filter) -> Vec<JobRow> {
-    let text = lower(&filter.text);
-    let passes = |row: &&JobRow| {
-        let named = text.is_empty() || lower(&row.id).contains(&text) || lower(&row.name).contains(&text);
-        named
-            && filter.view.shows(t, row)
-            && filter.chosen.iter().all(|(facet, wanted)| values(t, row, facet).iter().any(|v| wanted.contains(v)))
-    };
-    let found: Vec<&JobRow> = rows.iter().filter(passes).collect();
-    let urgent = |row: &JobRow| urgency(badge(t, row).kind);
-    let sorted = order(found.len(), &|a, b| {
-        let (a, b) = (found[a], found[b]);
-        let by = match filter.sort {
-            Sort::Changed => b.submitted.cmp(&a.submitted),
-            Sort::Name => Ordering::Equal,
-            Sort::Status => urgent(a).cmp(&urgent(b)),
-            Sort::Kind => a.kind.cmp(&b.kind),
-            Sort::Namespace => a.namespace.cmp(&b.namespace),
-        };
-        by.then_with(|| (&a.name, &a.namespace).cmp(&(&b.name, &b.namespace)))
-    });
-    sorted.into_iter().map(|i| found[i].clone()).collect()
-}
-
 /// The places of `n` things in the order of `compare`, which is handed two places: one sorting routine in the browser's module for all
 /// that is sorted.
 pub fn order(n: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
@@ -424,8 +303,8 @@ pub fn order(n: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize>
 }
 
 /// What wants attention comes first.
-fn urgency(kind: Kind) -> u8 {
-    match kind {
+pub fn urgency(row: &JobRow) -> u8 {
+    match badge(texts_of(Lang::En), row).kind {
         Kind::Failed | Kind::Lost => 0,
         Kind::Blocked | Kind::Degraded => 1,
         Kind::Canary | Kind::Draining | Kind::Pending => 2,
@@ -435,94 +314,39 @@ fn urgency(kind: Kind) -> u8 {
     }
 }
 
-/// A facet's values with how many jobs have each, the most frequent first.
-pub fn facet(t: &Texts, rows: &[JobRow], facet: &str) -> Vec<(String, Option<Kind>, u64)> {
-    let mut found: BTreeMap<String, (Option<Kind>, u64)> = BTreeMap::new();
-    for row in rows {
-        let kind = (facet == "status").then(|| badge(t, row).kind);
-        for value in values(t, row, facet).into_iter().filter(|v| !v.is_empty()) {
-            found.entry(value).or_insert((kind, 0)).1 += 1;
-        }
-    }
-    // In order of the values already.
-    let list: Vec<_> = found.into_iter().map(|(value, (kind, n))| (value, kind, n)).collect();
-    order(list.len(), &|a, b| list[b].2.cmp(&list[a].2)).into_iter().map(|i| list[i].clone()).collect()
-}
-
-/// Every segment of every line, summed: the bar above the list.
-pub fn total(rows: &[JobRow]) -> Vec<(Kind, u64)> {
-    let order = [Kind::Running, Kind::Canary, Kind::Pending, Kind::Failed, Kind::Lost, Kind::Complete];
-    let sum = |kind| rows.iter().flat_map(segments).filter(|(k, _)| *k == kind).map(|(_, n)| n).sum();
-    order.into_iter().map(|kind| (kind, sum(kind))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::texts_of;
-    use crate::prefs::Lang;
-    use serde_json::to_value;
-    use tarpan_api::wire::{
-        JobChildrenSummary, JobListStub, JobStatusesAlloc, JobStatusesDeployment, JobStatusesJob,
-        JobStatusesLatestDeployment, JobSummary, TaskGroupSummary,
-    };
-
-    fn stub(id: &str, type_: &str, status: &str, counts: TaskGroupSummary) -> JobListStub {
-        let summary = JobSummary { summary: [("g".to_owned(), counts)].into(), ..Default::default() };
-        JobListStub {
-            id: id.into(),
-            name: id.into(),
-            type_: type_.into(),
-            status: status.into(),
-            job_summary: Some(summary),
-            ..Default::default()
-        }
-    }
 
     #[test]
     fn what_a_line_says() {
         let t = texts_of(Lang::En);
-        let check = |stub: &JobListStub, status: Option<JobStatusesJob>, said: &str, counted: &str| {
-            let statuses = to_value(status.into_iter().collect::<Vec<_>>()).expect("statuses");
-            let row = &job_rows([&to_value(stub).expect("a stub")], &statuses)[0];
+        let check = |row: &JobRow, said: &str, counted: &str| {
             let b = badge(t, row);
             assert_eq!((format!("{} {}", b.word, b.sub).trim(), counts(t, row).as_str()), (said, counted));
         };
-        let of = |running, queued, starting| TaskGroupSummary { running, queued, starting, ..Default::default() };
-        let status = |id: &str, wanted| JobStatusesJob { id: id.into(), group_count_sum: wanted, ..Default::default() };
-        check(&stub("a", "service", "running", of(2, 0, 0)), None, "Running", "2 / 2");
-        check(&stub("a", "service", "running", of(1, 0, 0)), Some(status("a", 3)), "Degraded 1 of 3", "1 / 3");
-        check(&stub("a", "service", "pending", of(0, 2, 0)), None, "Blocked 0 of 2 placed", "0 / 2");
-        check(&stub("a", "service", "running", of(0, 0, 1)), None, "Starting", "0 / 1");
-        let done = TaskGroupSummary { complete: 3, failed: 1, ..Default::default() };
-        check(&stub("b", "batch", "dead", done.clone()), None, "Complete", "3 / 4");
-        check(
-            &stub("b", "batch", "dead", TaskGroupSummary { failed: 1, ..Default::default() }),
-            None,
-            "Failed",
-            "0 / 1",
-        );
-        check(&JobListStub { stop: true, ..stub("b", "service", "dead", done) }, None, "Stopped", "3 / 4");
-        let parent = JobListStub {
-            periodic: true,
-            job_summary: Some(JobSummary {
-                children: Some(JobChildrenSummary { pending: 0, running: 1, dead: 11 }),
-                ..Default::default()
-            }),
-            ..stub("p", "batch", "running", of(0, 0, 0))
-        };
-        check(&parent, None, "Scheduled", "12 children");
-        let canary = JobStatusesAlloc {
-            client_status: "running".into(),
-            deployment_status: JobStatusesDeployment { canary: true, healthy: Some(true) },
+        let job = |kind: &str, status: &str, counts: Counts| JobRow {
+            id: "a".into(),
+            name: "a".into(),
+            kind: kind.into(),
+            status: status.into(),
+            counts,
             ..Default::default()
         };
-        let deploying = JobStatusesJob {
-            allocs: vec![canary.clone(), canary],
-            latest_deployment: Some(JobStatusesLatestDeployment { is_active: true, ..Default::default() }),
-            ..status("w", 6)
-        };
-        check(&stub("w", "service", "running", of(8, 0, 0)), Some(deploying), "Deploying canaries 2/2", "6 / 6 +2");
+        let of = |running, queued, starting| Counts { running, queued, starting, ..Default::default() };
+        check(&job("service", "running", of(2, 0, 0)), "Running", "2 / 2");
+        check(&JobRow { wanted: 3, ..job("service", "running", of(1, 0, 0)) }, "Degraded 1 of 3", "1 / 3");
+        check(&job("service", "pending", of(0, 2, 0)), "Blocked 0 of 2 placed", "0 / 2");
+        check(&job("service", "running", of(0, 0, 1)), "Starting", "0 / 1");
+        let done = Counts { complete: 3, failed: 1, ..Default::default() };
+        check(&job("batch", "dead", done), "Complete", "3 / 4");
+        check(&job("batch", "dead", Counts { failed: 1, ..Default::default() }), "Failed", "0 / 1");
+        check(&JobRow { stop: true, ..job("service", "dead", done) }, "Stopped", "3 / 4");
+        let parent = JobRow { children: Some([0, 1, 11]), ..job("periodic", "running", of(0, 0, 0)) };
+        check(&parent, "Scheduled", "12 children");
+        let deploying =
+            JobRow { wanted: 6, deploying: true, canaries: (2, 2), ..job("service", "running", of(8, 0, 0)) };
+        check(&deploying, "Deploying canaries 2/2", "6 / 6 +2");
     }
 
     #[test]
@@ -549,25 +373,5 @@ mod tests {
         let found = sampled(&[row("a", 2), row("b", 4), row("c", 1)], 4);
         let ids: Vec<_> = found.iter().map(|(_, id)| id.as_str()).collect();
         assert_eq!(ids, ["a0", "a1", "c0"]);
-    }
-
-    #[test]
-    fn narrowing_and_counting() {
-        let t = texts_of(Lang::En);
-        let running = TaskGroupSummary { running: 1, ..Default::default() };
-        let stubs = [
-            stub("web", "service", "running", running.clone()),
-            stub("api", "service", "running", TaskGroupSummary { queued: 1, ..Default::default() }),
-            stub("job", "batch", "running", running),
-        ];
-        let rows = job_rows(items(&to_value(stubs).expect("stubs")), &Value::Null);
-        let names = |filter: &Filter| narrowed(t, &rows, filter).into_iter().map(|r| r.id).collect::<Vec<_>>();
-        assert_eq!(names(&Filter { sort: Sort::Name, ..Default::default() }), ["api", "job", "web"]);
-        assert_eq!(names(&Filter { sort: Sort::Status, ..Default::default() }), ["api", "job", "web"]);
-        assert_eq!(names(&Filter::default().toggled("type", "batch")), ["job"]);
-        assert_eq!(names(&Filter { text: "WE".into(), ..Default::default() }), ["web"]);
-        assert_eq!(names(&Filter { view: View::Attention, ..Default::default() }), ["api"]);
-        assert_eq!(facet(t, &rows, "type"), [("service".to_owned(), None, 2), ("batch".to_owned(), None, 1)]);
-        assert_eq!(total(&rows)[..3], [(Kind::Running, 2), (Kind::Canary, 0), (Kind::Pending, 1)]);
     }
 }

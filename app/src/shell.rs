@@ -62,7 +62,7 @@ pub fn shell(assets: Assets, prefs: Prefs, nonce: Option<String>) -> impl IntoVi
                 <meta name="color-scheme" content="light dark"/>
                 <link rel="icon" href=ICON/>
                 <link rel="stylesheet" href=css/>
-                {js.map(|href| view! { <link rel="modulepreload" href=href/> })}
+                {js.map(|href| view! { <link rel="modulepreload" href=href nonce=nonce.clone()/> })}
                 {wasm.map(|href| view! { <link rel="preload" href=href r#as="fetch" r#type="application/wasm" crossorigin="anonymous"/> })}
                 <MetaTags/>
             </head>

@@ -7,6 +7,7 @@ use tarpan_api::Client;
 use crate::dom;
 use crate::json::{count, fields};
 use crate::pages::client;
+use crate::paths::encode;
 
 /// Samples of the use of one or more allocations, newest last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,7 +105,7 @@ where
 /// What allocations use now. A node that does not answer, or an allocation that has just ended, is no news.
 async fn ask(client: &Client, allocs: Vec<String>) -> Vec<Option<Value>> {
     let asking = allocs.into_iter().map(|id| async move {
-        client.get::<Value>(&format!("/v1/client/allocation/{id}/stats")).await.ok().map(|a| a.value)
+        client.get::<Value>(&format!("/v1/client/allocation/{}/stats", encode(&id, false))).await.ok().map(|a| a.value)
     });
     futures::future::join_all(asking).await
 }

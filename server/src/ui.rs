@@ -3,11 +3,15 @@
 //! Reads: the router of `/v1`; `dist/ui`, embedded (a debug build reads it from disk at each request). Without a built UI the pages
 //! are rendered all the same, and say what to run. Start at [`router`].
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request};
+use axum::extract::{Path, Query, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -20,8 +24,13 @@ use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
 use tarpan_app::pages::SetStatus;
 use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
 use tarpan_app::shell::{Assets, PLAIN_CSS, shell};
+use tokio::sync::Semaphore;
+use tokio_util::sync::PollSemaphore;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
+
+#[cfg(test)]
+mod tests;
 
 /// The files that `cargo xtask ui` made.
 #[derive(RustEmbed)]
@@ -29,8 +38,36 @@ use tower_http::compression::CompressionLayer;
 #[allow_missing = true]
 struct Dist;
 
+/// How much of this process pages may have.
+///
+/// A page is a page of rows, so it takes milliseconds and a few megabytes; many at once would take both from everything else.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Pages that are worked on at the same moment; one that waits for what it shows is not.
+    working: usize,
+    /// Pages that are on their way, those in the queue included.
+    pages: usize,
+    /// Until a page has to be whole.
+    time: Duration,
+}
+
+impl Limits {
+    /// Half of the processors: the rest is for what the cluster lives on.
+    fn of_this_machine() -> Limits {
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Limits { working: (processors / 2).max(1), pages: 128, time: Duration::from_secs(20) }
+    }
+}
+
+/// Largest page, in bytes.
+const MAX_PAGE: usize = 16 << 20;
+
 /// `/`, `/ui/…` and its assets. `v1` is the whole API with its layers; pages ask it in this process, with the caller's credentials.
 pub fn router(v1: Router) -> Router {
+    router_within(v1, Limits::of_this_machine())
+}
+
+fn router_within(v1: Router, limits: Limits) -> Router {
     let options = LeptosOptions::builder().output_name("app").build();
     let routes = generate_route_list(tarpan_app::App);
     let context = move || provide_page_context(&v1);
@@ -43,6 +80,7 @@ pub fn router(v1: Router) -> Router {
     let pages = Router::new()
         .leptos_routes_with_context(&options, routes, context.clone(), document)
         .route("/ui/{*rest}", get(render_app_to_stream_with_context(context, document)))
+        .layer(middleware::from_fn_with_state(Turns::new(limits), in_turn))
         .layer(CompressionLayer::new())
         .with_state(options);
     Router::new()
@@ -52,6 +90,60 @@ pub fn router(v1: Router) -> Router {
         .route("/ui/set", get(set_preference))
         .route("/ui/assets/{*path}", get(asset))
         .merge(pages)
+}
+
+/// Who may render, and who may wait for it.
+#[derive(Clone)]
+struct Turns {
+    working: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
+    time: Duration,
+}
+
+impl Turns {
+    fn new(limits: Limits) -> Turns {
+        let of = |n| Arc::new(Semaphore::new(n));
+        Turns { working: of(limits.working), pages: of(limits.pages), time: limits.time }
+    }
+}
+
+/// Renders a page when it is its turn. It is whole before it is sent: whoever reads slowly holds up nobody.
+async fn in_turn(State(turns): State<Turns>, request: Request, next: Next) -> Response {
+    let Ok(_page) = turns.pages.try_acquire() else { return busy("too many pages are asked for at once") };
+    let rendered = async {
+        let (parts, body) = next.run(request).await.into_parts();
+        axum::body::to_bytes(body, MAX_PAGE).await.map(|body| Response::from_parts(parts, Body::from(body)))
+    };
+    let worked = Worked { turns: PollSemaphore::new(turns.working.clone()), work: Box::pin(rendered) };
+    match tokio::time::timeout(turns.time, worked).await {
+        Ok(Ok(page)) => page,
+        Ok(Err(why)) => {
+            tracing::error!(%why, "rendering a page");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the page is larger than pages may be\n").into_response()
+        }
+        Err(_) => busy("what the page shows did not come in time"),
+    }
+}
+
+/// Work that goes on while it is its turn. It gives its turn back whenever it has to wait for something else.
+struct Worked<F> {
+    turns: PollSemaphore,
+    work: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Worked<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+        let _turn = task::ready!(self.turns.poll_acquire(cx));
+        self.work.as_mut().poll(cx)
+    }
+}
+
+fn busy(why: &str) -> Response {
+    tracing::warn!(why, "a page was not rendered");
+    let text = format!("{why}; try again in a moment\n");
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], text).into_response()
 }
 
 /// A redirect that keeps the query.
@@ -82,11 +174,14 @@ fn credentials(headers: &HeaderMap) -> HeaderMap {
     names.into_iter().filter_map(|name| headers.get(&name).cloned().map(|value| (name, value))).collect()
 }
 
-/// The content security policy of a page: our own files, and the one inline script that carries the nonce.
+/// The content security policy of a page: the one inline script that carries the nonce, and what that loads.
+///
+/// `strict-dynamic` takes the place of `self` in every browser that knows it: what else this address serves, such as a task's log, is no
+/// script of a page's, whatever its markup says.
 fn policy(nonce: Option<&str>) -> HeaderValue {
     let nonce = nonce.map(|n| format!(" 'nonce-{n}'")).unwrap_or_default();
     let text = format!(
-        "default-src 'none'; script-src 'self'{nonce} 'wasm-unsafe-eval'; style-src 'self'{nonce}; connect-src 'self'; \
+        "default-src 'none'; script-src 'self'{nonce} 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self'{nonce}; connect-src 'self'; \
          img-src 'self' data:; font-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))

@@ -1,8 +1,6 @@
 //! An allocation: its tasks with their states, use over time, logs, ports, why it is where it is, events.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use leptos_router::hooks::{use_params_map, use_query_map};
 use tarpan_api::wire::{TaskEvent, TaskState};
 
 use super::logs::LogPanel;
@@ -14,19 +12,21 @@ use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::PER_PAGE;
+use crate::parts::title::Title;
 use crate::parts::{copy_button, crumbs, icon, meter, note, panel, pill, shape, status, tabs};
-use crate::paths;
 use crate::shapes::{Alloc, Task};
 use crate::status::{Badge, Kind, alloc_badge, event_kind, task_badge};
 use crate::usage::{self, SAMPLES, Usage};
+use crate::{paths, place};
 
 #[component]
 pub fn AllocPage() -> impl IntoView {
-    let (params, query) = (use_params_map(), use_query_map());
-    let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
+    let (id, query) = (place::after("/ui/allocations/"), place::query());
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
     let task = Memo::new(move |_| query.with(|q| q.get("task").unwrap_or_default()));
-    let alloc: Read<Alloc> = read(move || format!("/v1/allocation/{}", id.get()), &[Topic::Allocation]);
+    let alloc: Read<Alloc> =
+        read(move || format!("/v1/allocation/{}", paths::encode(&id.get(), false)), &[Topic::Allocation]);
     view! {
         <main id="main" class="page page-allocation">
             <Loaded read=alloc view=move |alloc| view! { <Shown alloc=alloc tab=tab task=task/> }.into_any()/>
@@ -92,7 +92,7 @@ fn Shown(alloc: Signal<Alloc>, tab: Memo<String>, task: Memo<String>) -> impl In
         ids.track();
         match tab.get().as_str() {
             "logs" => view! { <div class="pad">{logs()}</div> }.into_any(),
-            "events" => view! { <div class="pad">{move || alloc.with(|a| events(a, usize::MAX))}</div> }.into_any(),
+            "events" => view! { <div class="pad">{move || alloc.with(|a| events(a, PER_PAGE))}</div> }.into_any(),
             "placement" => view! { <div class="pad">{move || alloc.with(|a| placement(a).unwrap_or_else(|| panel(texts.placement, (), (), view! { <p class="body t2">{texts.no_scores}</p> })))}</div> }.into_any(),
             _ => view! { <Overview alloc=alloc logs=logs().into_any()/> }.into_any(),
         }
@@ -284,7 +284,7 @@ fn ports(alloc: &Alloc) -> Option<AnyView> {
         view! {
             <li>
                 {icon("port")}<span>{p.label}</span><span class="grow"></span>
-                <a class="mono link" href=format!("http://{address}") rel="noreferrer">{address.clone()}</a>
+                <a class="mono link" href=paths::web(&address) rel="noreferrer">{address.clone()}</a>
                 {(p.to > 0).then(|| view! { <span class="t3 t12">"→ "{p.to}</span> })}
                 {copy_button(address, texts.copy_address)}
             </li>

@@ -1,49 +1,64 @@
 //! A client: what it has and what of it is taken, its drivers, its allocations, attributes, events; drain and eligibility.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use leptos_router::hooks::{use_params_map, use_query_map};
-use tarpan_api::wire::{AllocListStub, HostStats, Node};
+use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeListStub, NodeUse};
 
-use super::clients::{Load, load, percent};
+use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first};
-use super::{actions, client, or_default, read};
+use super::{Paged, actions, client, or_default, read, read_page};
 use crate::dom;
 use crate::format::{At, bytes, mib, short, span, thousands};
 use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::{NextPage, PER_PAGE};
+use crate::parts::title::Title;
 use crate::parts::{crumbs, fact, icon12, meter_two, panel, pill, shape, tabs};
-use crate::paths;
 use crate::status::{Kind, node_badge};
+use crate::{paths, place};
 
 #[component]
 pub fn ClientPage() -> impl IntoView {
-    let (params, query) = (use_params_map(), use_query_map());
-    let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
+    let (id, query) = (place::after("/ui/clients/"), place::query());
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
-    let node: Read<Node> = read(move || format!("/v1/node/{}", id.get()), &[Topic::Node]);
-    let filter = move || {
-        format!(
-            "/v1/allocations?namespace=*&resources=true&filter={}",
-            paths::encode(&format!("NodeID == \"{}\"", id.get()), false)
-        )
-    };
-    let allocs: Read<Vec<AllocListStub>> = read(filter, &[Topic::Allocation]);
+    let node: Read<Node> = read(move || format!("/v1/node/{}", paths::encode(&id.get(), false)), &[Topic::Node]);
+    let of_node = move |path: &str| format!("{path}{}", paths::encode(&id.get(), false));
+    let newest = move || of_node("/v1/allocations?namespace=*&reverse=true&node=");
+    let allocs: Read<Paged<AllocListStub>> = read_page(newest, &[Topic::Allocation]);
+    let taken: Read<Vec<NodeListStub>> =
+        read(move || of_node("/v1/nodes?usage=true&prefix="), &[Topic::Node, Topic::Allocation]);
     view! {
         <main id="main" class="page page-client">
             <Loaded read=node view=move |node| {
-                let allocs = or_default(allocs);
-                let mine = Memo::new(move |_| newest_first(allocs.get().into_iter().filter(|a| a.node_id == id.get()).collect()));
-                view! { <Shown node=node allocs=mine.into() tab=tab/> }.into_any()
+                let (page, taken) = (or_default(allocs), or_default(taken));
+                let on_it = OnIt {
+                    allocs: Memo::new(move |_| page.with(|(allocs, _)| newest_first(allocs.clone()))).into(),
+                    next: Signal::derive(move || page.with(|(_, next)| next.clone())),
+                    usage: Memo::new(move |_| taken.with(|all| all.first().and_then(|n| n.usage).unwrap_or_default())),
+                };
+                view! { <Shown node=node on_it=on_it tab=tab/> }.into_any()
             }/>
         </main>
     }
 }
 
+/// What is on the node: a page of its allocations, and what those that are not over take.
+#[derive(Clone, Copy)]
+struct OnIt {
+    allocs: Signal<Vec<AllocListStub>>,
+    next: Signal<String>,
+    usage: Memo<NodeUse>,
+}
+
+impl OnIt {
+    fn table(self) -> AnyView {
+        view! { <AllocTable allocs=self.allocs columns=Columns { job: true, client: false }/><NextPage token=self.next/> }.into_any()
+    }
+}
+
 #[component]
-fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<String>) -> impl IntoView {
+fn Shown(node: Signal<Node>, on_it: OnIt, tab: Memo<String>) -> impl IntoView {
     let texts = t();
     let key = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone())));
     let badge =
@@ -62,19 +77,17 @@ fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<Strin
         let link = |name: &str| if name.is_empty() { base.clone() } else { format!("{base}?tab={name}") };
         let all = [
             ("", texts.overview, None),
-            ("allocations", texts.allocations, Some(allocs.with(Vec::len))),
+            ("allocations", texts.allocations, Some(on_it.usage.get().allocs as usize)),
             ("attributes", texts.attributes, None),
             ("events", texts.events, None),
         ];
         tabs(all.into_iter().map(|(name, text, n)| (link(name), text, n, tab.get() == name)).collect())
     };
-    let body = move || {
-        match tab.get().as_str() {
-        "allocations" => view! { <div class="pad">{panel(texts.allocations, (), (), view! { <AllocTable allocs=allocs columns=Columns { job: true, client: false }/> })}</div> }.into_any(),
+    let body = move || match tab.get().as_str() {
+        "allocations" => view! { <div class="pad">{panel(texts.allocations, (), (), on_it.table())}</div> }.into_any(),
         "attributes" => attributes(node),
-        "events" => view! { <div class="pad">{events(node, usize::MAX)}</div> }.into_any(),
-        _ => view! { <Overview node=node allocs=allocs/> }.into_any(),
-    }
+        "events" => view! { <div class="pad">{events(node, PER_PAGE)}</div> }.into_any(),
+        _ => view! { <Overview node=node on_it=on_it/> }.into_any(),
     };
     view! {
         <Title text=move || key.get().1/>
@@ -85,7 +98,7 @@ fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<Strin
                 {move || pill(badge())}
                 <span class="mono t2">{move || short(&key.get().0)}</span>
                 <span class="t2">{about}</span>
-                <div class="actions"><Actions node=node allocs=allocs/></div>
+                <div class="actions"><Actions node=node on_it=on_it/></div>
             </div>
             {items}
         </div>
@@ -94,7 +107,7 @@ fn Shown(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>, tab: Memo<Strin
 }
 
 #[component]
-fn Actions(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoView {
+fn Actions(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
     let texts = t();
     let state = Memo::new(move |_| {
         node.with(|n| {
@@ -117,7 +130,7 @@ fn Actions(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoV
     };
     move || {
         let (id, name, draining, eligible) = state.get();
-        let count = move || allocs.with_untracked(|a| load(a.iter()).allocs);
+        let count = move || on_it.usage.get_untracked().allocs as usize;
         let (a, b) = ((id.clone(), name.clone()), (id, name));
         let drain = if draining {
             view! { <AskButton label=texts.stop_drain.to_owned() icon_name="check" ask=move |()| actions::stop_drain(a.0.clone(), a.1.clone())/> }.into_any()
@@ -155,11 +168,11 @@ fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Opt
 }
 
 #[component]
-fn Overview(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl IntoView {
+fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
     let texts = t();
     let id = Memo::new(move |_| node.with(|n| n.id.clone()));
     let stats = stats(move || id.get_untracked());
-    let taken = Memo::new(move |_| allocs.with(|a| load(a.iter())));
+    let taken = on_it.usage;
     let has = Memo::new(move |_| {
         node.with(|n| {
             n.node_resources.as_ref().map_or((0, 0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb, r.disk.disk_mb))
@@ -188,7 +201,7 @@ fn Overview(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl Into
         }
     };
     let resources = move || {
-        let (Load { cpu, memory_mb, disk_mb, .. }, (cpus, memory, disk)) = (taken.get(), has.get());
+        let (NodeUse { cpu, memory_mb, disk_mb, .. }, (cpus, memory, disk)) = (taken.get(), has.get());
         let live = stats.with(Option::is_some);
         let of = |part: String, whole: String| fill(texts.x_reserved_of, &[&part, &whole]);
         view! {
@@ -197,14 +210,14 @@ fn Overview(node: Signal<Node>, allocs: Signal<Vec<AllocListStub>>) -> impl Into
             {resource(texts.disk, None, 0, disk_mb, disk, of(mib(disk_mb), mib(disk)))}
         }
     };
-    let count = view! { <span class="t3">{move || allocs.with(Vec::len)}</span> };
+    let count = view! { <span class="t3">{move || on_it.usage.get().allocs}</span> };
     view! {
         <div class="pad two">
             <div class="stack stack-4">
                 {panel(texts.resources, view! { <span class="t12 t3">{texts.used_and_reserved}</span> }, (), view! { <div class="body thirds">{resources}</div> })}
                 {panel(texts.allocations, count, (), view! {
-                    <AllocTable allocs=allocs columns=Columns { job: true, client: false }/>
-                    {move || allocs.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_allocations}</p> })}
+                    {on_it.table()}
+                    {move || on_it.allocs.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_allocations}</p> })}
                 })}
             </div>
             <aside class="side stack stack-4" aria-label=texts.about>

@@ -1,68 +1,46 @@
 //! Clients: each with its state and what it has.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use tarpan_api::wire::{AllocListStub, NodeListStub};
+use tarpan_api::wire::{NodeListStub, NodeUse};
 
-use super::{or_default, read};
+use super::{Paged, read_page};
 use crate::format::{mib, thousands};
 use crate::lang::t;
 use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::NextPage;
+use crate::parts::title::Title;
 use crate::parts::{blank, meter, status};
-use crate::paths;
 use crate::status::node_badge;
+use crate::{paths, place};
 
 #[component]
 pub fn Clients() -> impl IntoView {
     let texts = t();
-    let nodes: Read<Vec<NodeListStub>> = read(|| "/v1/nodes?resources=true".to_owned(), &[Topic::Node]);
-    let allocs: Read<Vec<AllocListStub>> =
-        read(|| "/v1/allocations?namespace=*&resources=true&task_states=false".to_owned(), &[Topic::Allocation]);
+    let nodes: Read<Paged<NodeListStub>> = read_page(|| NODES.to_owned(), &[Topic::Node, Topic::Allocation]);
     view! {
         <Title text=texts.clients/>
         <main id="main" class="page">
-            <Loaded read=nodes view=move |found| list(found, or_default(allocs))/>
+            <Loaded read=nodes view=list/>
         </main>
     }
 }
 
-/// What allocations take of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Load {
-    pub allocs: usize,
-    pub cpu: i64,
-    pub memory_mb: i64,
-    pub disk_mb: i64,
-}
-
-/// Sums what still counts against a node.
-pub fn load<'a>(allocs: impl Iterator<Item = &'a AllocListStub>) -> Load {
-    let mut load = Load::default();
-    let counting = |a: &&AllocListStub| {
-        !matches!(a.client_status.as_str(), "complete" | "failed" | "lost")
-            && (a.desired_status == "run" || a.client_status == "running")
-    };
-    for alloc in allocs.filter(counting) {
-        load.allocs += 1;
-        if let Some(resources) = &alloc.allocated_resources {
-            for task in resources.tasks.values() {
-                load.cpu += task.cpu.cpu_shares;
-                load.memory_mb += task.memory.memory_mb;
-            }
-            load.disk_mb += resources.shared.disk_mb;
-        }
-    }
-    load
-}
+/// The list of clients, each with what is taken of it.
+pub const NODES: &str = "/v1/nodes?resources=true&usage=true";
 
 /// `part` of `whole` in percent; 0 of nothing.
 pub fn percent(part: i64, whole: i64) -> f64 {
     if whole > 0 { part as f64 * 100.0 / whole as f64 } else { 0.0 }
 }
 
-fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) -> AnyView {
+fn list(page: Signal<Paged<NodeListStub>>) -> AnyView {
     let texts = t();
+    let found = Memo::new(move |_| page.with(|(nodes, _)| nodes.clone()));
+    let next = Signal::derive(move || page.with(|(_, next)| next.clone()));
+    // How many there are is known where one page holds them.
+    let query = place::query();
+    let all = Memo::new(move |_| next.with(String::is_empty) && query.with(|q| q.get("next").is_none()));
     let row = move |first: NodeListStub| {
         let (id, this) = (first.id.clone(), first.id.clone());
         let node = Memo::new(move |before: Option<&NodeListStub>| {
@@ -71,11 +49,10 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
                 .or_else(|| before.cloned())
                 .unwrap_or_else(|| first.clone())
         });
-        let mine = id.clone();
-        let load = Memo::new(move |_| allocs.with(|all| load(all.iter().filter(|a| a.node_id == mine))));
+        let load = Memo::new(move |_| node.with(|n| n.usage.unwrap_or_default()));
         let has =
             move || node.with(|n| n.node_resources.as_ref().map_or((0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb)));
-        let use_of = move |get: fn(&Load) -> i64, whole: i64, text: String, label: &'static str| {
+        let use_of = move |get: fn(&NodeUse) -> i64, whole: i64, text: String, label: &'static str| {
             let part = load.with(get);
             view! { <span class="row end-r">{meter(percent(part, whole), label.to_owned(), false)}<span>{text}</span></span> }
         };
@@ -109,12 +86,12 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
     };
     let none = Memo::new(move |_| found.with(Vec::is_empty));
     view! {
-        <div class="page-head"><div class="title"><h1>{texts.clients}</h1><span class="t3">{move || found.with(Vec::len)}</span></div></div>
+        <div class="page-head"><div class="title"><h1>{texts.clients}</h1><span class="t3">{move || all.get().then(|| found.with(Vec::len))}</span></div></div>
         <div class="pad list">
             {move || if none.get() {
                 blank("clients", texts.no_clients, texts.no_clients_text, ())
             } else {
-                view! { <section class="panel">{table()}</section> }.into_any()
+                view! { <section class="panel">{table()}<NextPage token=next/></section> }.into_any()
             }}
         </div>
     }
@@ -124,34 +101,9 @@ fn list(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarpan_api::wire::{
-        AllocatedCpuResources, AllocatedMemoryResources, AllocatedResources, AllocatedTaskResources,
-    };
 
     #[test]
-    fn only_what_still_counts() {
-        let task = AllocatedTaskResources {
-            cpu: AllocatedCpuResources { cpu_shares: 100, ..Default::default() },
-            memory: AllocatedMemoryResources { memory_mb: 256, ..Default::default() },
-            ..Default::default()
-        };
-        let alloc = |desired: &str, client: &str| AllocListStub {
-            desired_status: desired.into(),
-            client_status: client.into(),
-            allocated_resources: Some(AllocatedResources {
-                tasks: [("t".to_owned(), task.clone())].into(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let all = [
-            alloc("run", "running"),
-            alloc("stop", "running"),
-            alloc("stop", "complete"),
-            alloc("run", "pending"),
-            alloc("run", "failed"),
-        ];
-        assert_eq!(load(all.iter()), Load { allocs: 3, cpu: 300, memory_mb: 768, disk_mb: 0 });
+    fn nothing_of_nothing() {
         assert!((percent(1, 4) - 25.0).abs() < 1e-9 && percent(1, 0) == 0.0);
     }
 }

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use leptos_router::hooks::use_params_map;
 use tarpan_api::wire::AllocListStub;
 use tarpan_model::metric::{AllocMetric, Shortfall};
 
@@ -15,21 +13,19 @@ use crate::format::{Ago, At, Since, short, thousands};
 use crate::lang::{Texts, counted, fill, t};
 use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::PER_PAGE;
+use crate::parts::title::Title;
 use crate::parts::{command, crumbs, fact, icon, meter, panel, pill, shape};
-use crate::paths;
 use crate::shapes::{Eval, RelatedEval};
 use crate::status::{Kind, eval_badge};
+use crate::{paths, place};
 
 #[component]
 pub fn EvaluationPage() -> impl IntoView {
-    let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|p| p.get("id").unwrap_or_default()));
-    let eval: Read<Eval> = read(
-        move || format!("/v1/evaluation/{}?related=true&clients=true", id.get()),
-        &[Topic::Evaluation, Topic::Node],
-    );
-    let allocs: Read<Vec<AllocListStub>> =
-        read(move || format!("/v1/evaluation/{}/allocations", id.get()), &[Topic::Allocation]);
+    let id = place::after("/ui/evaluations/");
+    let path = move |rest: &str| format!("/v1/evaluation/{}{rest}", paths::encode(&id.get(), false));
+    let eval: Read<Eval> = read(move || path("?related=true&clients=true"), &[Topic::Evaluation, Topic::Node]);
+    let allocs: Read<Vec<AllocListStub>> = read(move || path("/allocations"), &[Topic::Allocation]);
     view! {
         <main id="main" class="page page-evaluation">
             <Loaded read=eval view=move |eval| view! { <Shown eval=eval allocs=or_default(allocs)/> }.into_any()/>
@@ -268,7 +264,7 @@ fn related(eval: &Eval) -> AnyView {
         texts.related_evaluations,
         count,
         (),
-        view! { <ul class="tree rel">{this}{all.into_iter().map(line).collect_view()}</ul> },
+        view! { <ul class="tree rel">{this}{all.into_iter().rev().take(PER_PAGE).rev().map(line).collect_view()}</ul> },
     )
 }
 

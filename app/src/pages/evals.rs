@@ -1,27 +1,31 @@
 //! Evaluations, newest first; narrowed by status in the address.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use leptos_router::hooks::use_query_map;
 use tarpan_api::wire::Evaluation;
 
-use super::read;
 use super::tables::{EvalRow, eval_table};
+use super::{Paged, read_page};
 use crate::lang::t;
 use crate::live::Topic;
 use crate::parts::blank;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::NextPage;
+use crate::parts::title::Title;
+use crate::{paths, place};
 
 #[component]
 pub fn Evaluations() -> impl IntoView {
     let texts = t();
-    let query = use_query_map();
+    let query = place::query();
     let wanted = Memo::new(move |_| query.with(|q| q.get("status").unwrap_or_default()));
     let path = move || {
-        let status = Some(wanted.get()).filter(|s| !s.is_empty()).map(|s| format!("&status={s}")).unwrap_or_default();
-        format!("/v1/evaluations?namespace=*&reverse=true&per_page=200{status}")
+        let status = Some(wanted.get())
+            .filter(|s| !s.is_empty())
+            .map(|s| format!("&status={}", paths::encode(&s, false)))
+            .unwrap_or_default();
+        format!("/v1/evaluations?namespace=*&reverse=true{status}")
     };
-    let evals: Read<Vec<Evaluation>> = read(path, &[Topic::Evaluation]);
+    let evals: Read<Paged<Evaluation>> = read_page(path, &[Topic::Evaluation]);
     let choice = move |status: &'static str, text: &'static str| {
         let href =
             if status.is_empty() { "/ui/evaluations".to_owned() } else { format!("/ui/evaluations?status={status}") };
@@ -37,10 +41,11 @@ pub fn Evaluations() -> impl IntoView {
                 </div>
             </div></div>
             <div class="pad list"><Loaded read=evals view=move |found| {
-                (move || if found.with(Vec::is_empty) {
+                let next = Signal::derive(move || found.with(|(_, next)| next.clone()));
+                (move || if found.with(|(all, _)| all.is_empty()) {
                     blank("evals", texts.no_evaluations, texts.no_evaluations_text, ())
                 } else {
-                    view! { <section class="panel">{eval_table(found.get().into_iter().map(EvalRow::from).collect(), true)}</section> }.into_any()
+                    view! { <section class="panel">{eval_table(found.get().0.into_iter().map(EvalRow::from).collect(), true)}<NextPage token=next/></section> }.into_any()
                 }).into_any()
             }/></div>
         </main>

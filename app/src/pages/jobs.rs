@@ -3,58 +3,37 @@
 use std::collections::{BTreeSet, HashMap};
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::NavigateOptions;
-use leptos_router::hooks::{use_navigate, use_query_map};
-use serde_json::Value;
+use leptos_router::hooks::use_navigate;
 
-use super::{client, or_default};
+use super::{or_default, read};
 use crate::chart::spark;
 use crate::format::{Ago, amount, thousands};
-use crate::json::{items, text};
 use crate::lang::{Texts, counted, fill, t};
-use crate::live::{Topic, live};
+use crate::live::Topic;
+use crate::overview::{self, JobsPage};
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::Pager;
+use crate::parts::title::Title;
 use crate::parts::{alloc_bar, blank, icon, icon12, legend, shape, status};
-use crate::rows::{self, FACETS, Filter, JobRow, Key, Sort, View, badge, counts, job_rows, narrowed, segments};
+use crate::rows::{self, FACETS, Filter, JobRow, Key, Sort, View, badge, counts, segments};
 use crate::usage::{self, Samples, Usage};
-use crate::{paths, routes};
+use crate::{paths, place, routes};
 
 #[component]
 pub fn Jobs() -> impl IntoView {
     let texts = t();
-    let jobs = read_jobs();
+    let query = place::query();
+    let filter = Memo::new(move |_| query.with(|q| Filter::from_query(|name| q.get(name))));
+    let page = place::page();
+    let jobs: Read<JobsPage> =
+        read(move || overview::request(&filter.get(), page.get()), &[Topic::Job, Topic::Allocation, Topic::Deployment]);
     view! {
         <Title text=texts.jobs/>
         <main id="main" class="page page-jobs">
-            <Loaded read=jobs view=|rows| view! { <List rows=rows/> }.into_any()/>
+            <Loaded read=jobs view=move |found| view! { <List found=found filter=filter/> }.into_any()/>
         </main>
     }
-}
-
-/// Jobs without parent, of every namespace.
-fn read_jobs() -> Read<Vec<JobRow>> {
-    let (client, live) = (client(), live());
-    Resource::new(
-        move || live.changed(&[Topic::Job, Topic::Allocation, Topic::Deployment]),
-        move |_| {
-            let client = client.clone();
-            async move {
-                let stubs = client.get::<Value>("/v1/jobs?namespace=*&filter=ParentID%20%3D%3D%20%22%22").await;
-                let stubs = match stubs {
-                    Ok(answer) => answer,
-                    // Not every server knows the filter.
-                    Err(tarpan_api::Error::Status { code: 400, .. }) => client.get("/v1/jobs?namespace=*").await?,
-                    Err(error) => return Err(error),
-                };
-                live.seen(stubs.index);
-                // The second list adds versions and canaries; without it the lines say less.
-                let statuses = client.get::<Value>("/v1/jobs/statuses?namespace=*").await;
-                let statuses = statuses.map(|a| a.value).unwrap_or_default();
-                Ok(job_rows(items(&stubs.value).iter().filter(|s| text(s, "ParentID").is_empty()), &statuses))
-            }
-        },
-    )
 }
 
 /// What the lines of the list need besides their job.
@@ -69,12 +48,11 @@ const MOST_SAMPLED: usize = 40;
 const SAMPLE_MS: i32 = 5_000;
 
 #[component]
-fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
+fn List(found: Signal<JobsPage>, filter: Memo<Filter>) -> impl IntoView {
     let texts = t();
-    let query = use_query_map();
-    let filter = Memo::new(move |_| query.with(|q| Filter::from_query(|name| q.get(name))));
-    let shown = Memo::new(move |_| rows.with(|r| narrowed(texts, r, &filter.get())));
-    let total = Memo::new(move |_| shown.with(|r| rows::total(r)));
+    let shown = Memo::new(move |_| found.with(|f| f.rows.clone()));
+    let total = Memo::new(move |_| found.with(JobsPage::total_bar));
+    let count = Memo::new(move |_| found.with(|f| f.found));
     let sampled = Signal::derive(move || shown.with(|rows| rows::sampled(rows, MOST_SAMPLED)));
     let none = Memo::new(move |_| shown.with(Vec::is_empty));
     let around = Around { usage: usage::poll(sampled, SAMPLE_MS), selected: RwSignal::new(BTreeSet::new()) };
@@ -82,19 +60,19 @@ fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
     view! {
         <div class="page-head"><div class="title">
             <h1>{texts.jobs}</h1>
-            <span class="t3">{move || thousands(shown.with(Vec::len) as i64)}</span>
-            <Views rows=rows filter=filter/>
+            <span class="t3">{move || thousands(count.get() as i64)}</span>
+            <Views found=found filter=filter/>
             <div class="actions"><a class="btn primary" href="/ui/run">{icon("plus")}{texts.run_a_job}</a></div>
         </div></div>
-        <Tools filter=filter rows=rows/>
+        <Tools filter=filter found=found/>
         <div class="sum">
             <span class="sumbar">{move || alloc_bar(total.get())}</span>
             <span class="legend">{move || legend(total.get())}</span>
         </div>
         <div class="cols">
-            <Facets rows=rows filter=filter class="facets wide"/>
+            <Facets found=found filter=filter class="facets wide"/>
             <div class="list">
-                {move || if none.get() { empty(rows, filter).into_any() } else { view! { <Table shown=shown filter=filter around=around/> }.into_any() }}
+                {move || if none.get() { empty(found, filter).into_any() } else { view! { <Table shown=shown count=count filter=filter around=around/> }.into_any() }}
                 {move || some.get().then(|| routes::selected_jobs(shown, around))}
             </div>
         </div>
@@ -103,13 +81,13 @@ fn List(rows: Signal<Vec<JobRow>>) -> impl IntoView {
 
 /// All, what needs attention, what is scheduled.
 #[component]
-fn Views(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
+fn Views(found: Signal<JobsPage>, filter: Memo<Filter>) -> impl IntoView {
     let texts = t();
     let link = move |view: View, text: &'static str| {
         let href = move || format!("/ui/jobs{}", Filter { view, ..filter.get() }.to_query());
         let current = move || (filter.get().view == view).then_some("true");
         let count = move || {
-            let n = rows.with(|r| r.iter().filter(|row| view.shows(texts, row)).count());
+            let n = found.with(|f| f.attention);
             (view == View::Attention && n > 0).then(|| view! { " "<span class="c-failed b">{n}</span> })
         };
         view! { <a href=href aria-current=current>{text}{count}</a> }
@@ -121,9 +99,9 @@ fn Views(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
     }
 }
 
-fn empty(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>) -> impl IntoView {
+fn empty(found: Signal<JobsPage>, filter: Memo<Filter>) -> impl IntoView {
     let texts = t();
-    if rows.with(Vec::is_empty) && filter.get().is_empty() {
+    if found.with(|f| f.total == 0) && filter.get().is_empty() {
         let run = view! { <a class="btn primary" href="/ui/run">{icon("plus")}{texts.run_a_job}</a> };
         blank("jobs", texts.no_jobs, texts.no_jobs_text, run)
     } else {
@@ -146,7 +124,7 @@ fn go_to() -> impl Fn(Filter) + Clone + Send + Sync + 'static {
 }
 
 #[component]
-fn Tools(filter: Memo<Filter>, rows: Signal<Vec<JobRow>>) -> impl IntoView {
+fn Tools(filter: Memo<Filter>, found: Signal<JobsPage>) -> impl IntoView {
     let texts = t();
     let go = go_to();
     let typed = move |e| go(Filter { text: event_target_value(&e), ..filter.get_untracked() });
@@ -158,7 +136,7 @@ fn Tools(filter: Memo<Filter>, rows: Signal<Vec<JobRow>>) -> impl IntoView {
             </label>
             <details class="more phone-only">
                 <summary class="btn">{icon("filter")}{texts.filters}</summary>
-                <div class="menu"><Facets rows=rows filter=filter class=""/></div>
+                <div class="menu"><Facets found=found filter=filter class=""/></div>
             </details>
         </form>
     }
@@ -175,26 +153,28 @@ fn facet_name(texts: &Texts, facet: &str) -> &'static str {
 }
 
 #[component]
-fn Facets(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>, class: &'static str) -> impl IntoView {
+fn Facets(found: Signal<JobsPage>, filter: Memo<Filter>, class: &'static str) -> impl IntoView {
     let texts = t();
-    let one = move |facet: &'static str| {
-        let go = go_to();
-        let values = Memo::new(move |_| rows.with(|r| rows::facet(texts, r, facet)));
+    let one = move |at: usize| {
+        let (go, facet) = (go_to(), FACETS[at]);
+        let values = Memo::new(move |_| found.with(|f| f.facets.get(at).cloned().unwrap_or_default()));
         view! {
             <section class="facet">
                 <h2 class="t11 t3">{facet_name(texts, facet)}</h2>
                 <ul>
-                    <For each=move || values.get() key=|v| v.clone() children=move |(value, kind, n)| {
-                        let (go, chosen, name) = (go.clone(), value.clone(), value.clone());
+                    <For each=move || values.get() key=|v| v.clone() children=move |(value, n)| {
+                        let (go, chosen) = (go.clone(), value.clone());
+                        let state = overview::states(texts).into_iter().find(|(name, ..)| facet == "status" && *name == value);
+                        let name = match state {
+                            Some((_, kind, word)) => view! { <span class="st">{shape(kind)}{word}</span> }.into_any(),
+                            None => value.clone().into_any(),
+                        };
                         let toggle = move |_| go(filter.get_untracked().toggled(facet, &value));
                         let checked = move || filter.get().is_chosen(facet, &chosen);
                         view! {
                             <li><label class="check">
                                 <input type="checkbox" prop:checked=checked.clone() checked=checked on:change=toggle/>
-                                <span class="cut">{match kind {
-                                    Some(kind) => view! { <span class="st">{shape(kind)}{name}</span> }.into_any(),
-                                    None => name.into_any(),
-                                }}</span>
+                                <span class="cut">{name}</span>
                                 <span class="n">{n}</span>
                             </label></li>
                         }
@@ -203,11 +183,11 @@ fn Facets(rows: Signal<Vec<JobRow>>, filter: Memo<Filter>, class: &'static str) 
             </section>
         }
     };
-    view! { <aside class=class aria-label=texts.filters>{FACETS.map(one).into_iter().collect_view()}</aside> }
+    view! { <aside class=class aria-label=texts.filters>{(0..FACETS.len()).map(one).collect_view()}</aside> }
 }
 
 #[component]
-fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>, around: Around) -> impl IntoView {
+fn Table(shown: Memo<Vec<JobRow>>, count: Memo<usize>, filter: Memo<Filter>, around: Around) -> impl IntoView {
     let texts = t();
     let head = move |sort: Sort, text: &'static str, class: &'static str| {
         let current = move || filter.get().sort == sort;
@@ -258,7 +238,8 @@ fn Table(shown: Memo<Vec<JobRow>>, filter: Memo<Filter>, around: Around) -> impl
                 }/>
             </tbody>
         </table>
-        <div class="pager"><span class="t3">{move || counted(texts.one_job, texts.n_jobs, shown.with(Vec::len) as u64)}</span></div>
+        <div class="pager"><span class="t3">{move || counted(texts.one_job, texts.n_jobs, count.get() as u64)}</span></div>
+        <Pager count=Signal::derive(move || count.get())/>
     }
 }
 
@@ -337,24 +318,12 @@ const MOST_CHILDREN: usize = 5;
 #[component]
 fn Children(parent: Memo<JobRow>, around: Around) -> impl IntoView {
     let texts = t();
-    let (client, live) = (client(), live());
-    let children: Read<Vec<JobRow>> = Resource::new(
-        move || (parent.with(JobRow::key), live.changed(&[Topic::Job, Topic::Allocation])),
-        move |((namespace, id), _)| {
-            let client = client.clone();
-            async move {
-                let path = format!(
-                    "/v1/jobs?namespace={}&prefix={}",
-                    paths::encode(&namespace, false),
-                    paths::encode(&format!("{id}/"), false)
-                );
-                Ok(rows::children(&client.get::<Value>(&path).await?.value, &id))
-            }
-        },
-    );
-    let all = or_default(children);
-    let newest = Memo::new(move |_| all.with(|rows| rows.iter().take(MOST_CHILDREN).cloned().collect::<Vec<_>>()));
-    let older = move || all.with(Vec::len).saturating_sub(MOST_CHILDREN);
+    let key = Memo::new(move |_| parent.with(JobRow::key));
+    let path = move || key.with(|(namespace, id)| overview::children_request(namespace, id, 1, MOST_CHILDREN));
+    let children: Read<JobsPage> = read(path, &[Topic::Job, Topic::Allocation]);
+    let page = or_default(children);
+    let newest = Memo::new(move |_| page.with(|p| p.rows.clone()));
+    let older = move || page.with(|p| p.found).saturating_sub(MOST_CHILDREN);
     let parent_path = move || parent.with(|p| paths::job_tab(&p.namespace, &p.id, "children"));
     view! {
         <Transition fallback=|| ()>

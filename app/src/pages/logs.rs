@@ -87,7 +87,7 @@ pub fn is_error(line: &str) -> bool {
 }
 
 fn path(alloc: &str, task: &str, stream: &str, follow: bool) -> String {
-    let task = paths::encode(task, false);
+    let (alloc, task) = (paths::encode(alloc, false), paths::encode(task, false));
     format!(
         "/v1/client/fs/logs/{alloc}?task={task}&type={stream}&follow={follow}&plain=true&origin=end&offset={TAIL_BYTES}"
     )

@@ -1,11 +1,11 @@
 //! An address without a page.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use super::SetStatus;
 use crate::lang::t;
 use crate::parts::blank;
+use crate::parts::title::Title;
 
 #[component]
 pub fn Missing() -> impl IntoView {

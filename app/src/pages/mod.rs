@@ -27,6 +27,9 @@ use tarpan_api::{Client, Error};
 
 use crate::live::{Topic, live};
 use crate::parts::loaded::Read;
+use crate::parts::pager::PER_PAGE;
+use crate::paths::encode;
+use crate::place;
 
 /// Sets the status of the answer while the server renders; in no context in the browser.
 #[derive(Clone)]
@@ -65,6 +68,30 @@ where
                 let answer = client.get::<T>(&path).await?;
                 live.seen(answer.index);
                 Ok(answer.value)
+            }
+        },
+    )
+}
+
+/// One page of a list that the API gives a page at a time, and the token of the next one; empty: this is the last.
+pub type Paged<T> = (Vec<T>, String);
+
+/// As [`read`]: the page of the list at `path` that the address asks for. `path` has a query.
+pub fn read_page<T>(path: impl Fn() -> String + Send + Sync + 'static, topics: &'static [Topic]) -> Read<Paged<T>>
+where
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let (client, live, query) = (client(), live(), place::query());
+    let at = move || query.with(|q| q.get("next")).unwrap_or_default();
+    Resource::new(
+        move || (path(), at(), live.changed(topics)),
+        move |(path, at, _)| {
+            let client = client.clone();
+            async move {
+                let at = if at.is_empty() { at } else { format!("&next_token={}", encode(&at, false)) };
+                let answer = client.get::<Vec<T>>(&format!("{path}&per_page={PER_PAGE}{at}")).await?;
+                live.seen(answer.index);
+                Ok((answer.value, answer.next_token.unwrap_or_default()))
             }
         },
     )

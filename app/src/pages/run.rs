@@ -8,8 +8,6 @@ mod variables;
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use leptos_router::hooks::use_query_map;
 use serde_json::{Value, json};
 use tarpan_api::wire::JobSubmission;
 use tarpan_api::{Client, Error};
@@ -21,8 +19,10 @@ use crate::dom;
 use crate::lang::{fill, t};
 use crate::parts::editor::{CodeEditor, Handle};
 use crate::parts::loaded::sentence;
+use crate::parts::title::Title;
 use crate::parts::{copy_button, icon, icon12, note, toast};
 use crate::paths::v1_job;
+use crate::place;
 use crate::shell::Assets;
 use crate::status::Kind;
 use crate::web::{Checked, Problem, check};
@@ -110,7 +110,7 @@ pub fn key_of(job: &Value) -> Option<(String, String)> {
 #[component]
 pub fn Run() -> impl IntoView {
     let texts = t();
-    let query = use_query_map();
+    let query = place::query();
     let draft = Draft {
         text: RwSignal::new(String::new()),
         given: RwSignal::new(Given::new()),

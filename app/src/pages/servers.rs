@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 use tarpan_api::wire::{AgentMember, ServerMembers};
 
 use super::{or_default, read};
@@ -11,6 +10,7 @@ use crate::lang::{Texts, t};
 use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::status;
+use crate::parts::title::Title;
 use crate::status::{Badge, Kind};
 
 #[component]

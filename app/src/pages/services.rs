@@ -1,13 +1,14 @@
 //! Services: each with its instances and their addresses.
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 use super::{client, read};
 use crate::format::short;
-use crate::lang::t;
+use crate::lang::{fill, t};
 use crate::live::{Topic, live};
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::{self, PER_PAGE, Pager};
+use crate::parts::title::Title;
 use crate::parts::{blank, panel};
 use crate::paths;
 use crate::shapes::{ServiceInstance, ServiceNamespace};
@@ -36,9 +37,11 @@ fn list(found: Signal<Vec<ServiceNamespace>>) -> AnyView {
     });
     let empty =
         move || keys.with(Vec::is_empty).then(|| blank("services", texts.no_services, texts.no_services_text, ()));
+    let (shown, count) = (pager::shown(keys.into()), Signal::derive(move || keys.with(Vec::len)));
     view! {
         {empty}
-        <For each=move || keys.get() key=Clone::clone children=|(namespace, name, tags)| view! { <Service namespace=namespace name=name tags=tags/> }/>
+        <For each=move || shown.get() key=Clone::clone children=|(namespace, name, tags)| view! { <Service namespace=namespace name=name tags=tags/> }/>
+        <Pager count=count/>
     }
     .into_any()
 }
@@ -79,7 +82,7 @@ pub fn InstanceTable(
             let address = format!("{}:{}", s.address, s.port);
             view! {
                 <tr>
-                    <td class="m1"><a class="mono link" href=format!("http://{address}") rel="noreferrer">{address.clone()}</a></td>
+                    <td class="m1"><a class="mono link" href=paths::web(&address) rel="noreferrer">{address.clone()}</a></td>
                     <td class="m2"><a href=paths::job(&s.namespace, &s.job_id)>{s.job_id.clone()}</a></td>
                     {named.then(|| view! { <td class="t2 x5">{s.service_name.clone()}</td> })}
                     <td class="mr"><a class="mono" href=paths::alloc(&s.alloc_id)>{short(&s.alloc_id)}</a></td>
@@ -89,7 +92,12 @@ pub fn InstanceTable(
                 </tr>
             }
         };
-        all.into_iter().map(row).collect_view()
+        all.into_iter().take(PER_PAGE).map(row).collect_view()
+    };
+    let more = move || {
+        let count = found.with(Vec::len);
+        let says = || fill(texts.rows_of, &["1", &PER_PAGE.to_string(), &count.to_string()]);
+        (count > PER_PAGE).then(|| view! { <p class="pager t3">{says()}</p> })
     };
     view! {
         {move || found.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_instances}</p> })}
@@ -98,5 +106,6 @@ pub fn InstanceTable(
                 <th scope="col">{texts.allocation}</th><th scope="col" class="x4">{texts.client}</th><th scope="col" class="x5">{texts.datacenter}</th><th scope="col" class="x3">{texts.tags}</th></tr></thead>
             <tbody>{rows}</tbody>
         </table>
+        {more}
     }
 }

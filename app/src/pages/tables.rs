@@ -5,6 +5,7 @@ use tarpan_api::wire::{AllocListStub, Evaluation, EvaluationStub};
 
 use crate::format::{Ago, short};
 use crate::lang::{Texts, t};
+use crate::parts::pager::{self, Pager};
 use crate::parts::{icon, status};
 use crate::paths;
 use crate::status::{alloc_badge, eval_badge};
@@ -21,10 +22,12 @@ pub struct Columns {
     pub client: bool,
 }
 
-/// Allocations, a line each, newest first. Lines keep their place in the document while they change.
+/// Allocations, a line each, newest first, a page at a time. Lines keep their place in the document while they change.
 #[component]
 pub fn AllocTable(#[prop(into)] allocs: Signal<Vec<AllocListStub>>, columns: Columns) -> impl IntoView {
     let texts = t();
+    let count = Signal::derive(move || allocs.with(Vec::len));
+    let allocs = pager::shown(allocs);
     let row = move |first: AllocListStub| {
         let id = first.id.clone();
         let this = id.clone();
@@ -69,6 +72,7 @@ pub fn AllocTable(#[prop(into)] allocs: Signal<Vec<AllocListStub>>, columns: Col
             </tr></thead>
             <tbody><For each=move || allocs.get() key=|a| a.id.clone() children=row/></tbody>
         </table>
+        <Pager count=count/>
     }
 }
 

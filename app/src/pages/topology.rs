@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
-use leptos_meta::Title;
 use tarpan_api::wire::{AllocListStub, NodeListStub};
 
-use super::clients::{load, percent};
-use super::{or_default, read};
+use super::clients::{NODES, percent};
+use super::{Paged, or_default, read, read_page};
 use crate::lang::{counted, t};
 use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::NextPage;
+use crate::parts::title::Title;
 use crate::parts::{blank, meter_two, shape, squares};
 use crate::paths;
 use crate::status::node_badge;
@@ -18,9 +19,10 @@ use crate::status::node_badge;
 #[component]
 pub fn Topology() -> impl IntoView {
     let texts = t();
-    let nodes: Read<Vec<NodeListStub>> = read(|| "/v1/nodes?resources=true".to_owned(), &[Topic::Node]);
-    let allocs: Read<Vec<AllocListStub>> =
-        read(|| "/v1/allocations?namespace=*&resources=true&task_states=false".to_owned(), &[Topic::Allocation]);
+    let nodes: Read<Paged<NodeListStub>> = read_page(|| NODES.to_owned(), &[Topic::Node, Topic::Allocation]);
+    let newest =
+        || format!("/v1/allocations?namespace=*&live=true&task_states=false&reverse=true&per_page={MOST_SQUARES}");
+    let allocs: Read<Vec<AllocListStub>> = read(newest, &[Topic::Allocation]);
     view! {
         <Title text=texts.topology/>
         <main id="main" class="page page-topology">
@@ -29,6 +31,9 @@ pub fn Topology() -> impl IntoView {
         </main>
     }
 }
+
+/// Allocations drawn, in all: the newest ones. The numbers beside them are of all.
+const MOST_SQUARES: usize = 1_000;
 
 /// Clients by datacenter, each in order of name.
 pub fn by_datacenter(nodes: Vec<NodeListStub>) -> BTreeMap<String, Vec<NodeListStub>> {
@@ -40,8 +45,10 @@ pub fn by_datacenter(nodes: Vec<NodeListStub>) -> BTreeMap<String, Vec<NodeListS
     groups
 }
 
-fn map(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) -> AnyView {
+fn map(page: Signal<Paged<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) -> AnyView {
     let texts = t();
+    let found = Memo::new(move |_| page.with(|(nodes, _)| nodes.clone()));
+    let next = Signal::derive(move || page.with(|(_, next)| next.clone()));
     let groups = move || {
         let all = allocs.get();
         let groups = by_datacenter(found.get()).into_iter().map(|(dc, nodes)| {
@@ -58,17 +65,13 @@ fn map(found: Signal<Vec<NodeListStub>>, allocs: Signal<Vec<AllocListStub>>) -> 
     };
     let empty =
         move || found.with(Vec::is_empty).then(|| blank("clients", texts.no_clients, texts.no_clients_text, ()));
-    view! { {empty}<div class="stack stack-4">{groups}</div> }.into_any()
+    view! { {empty}<div class="stack stack-4">{groups}</div><NextPage token=next/> }.into_any()
 }
 
 fn node_box(node: NodeListStub, allocs: &[AllocListStub]) -> AnyView {
     let texts = t();
-    let mine: Vec<AllocListStub> = allocs
-        .iter()
-        .filter(|a| a.node_id == node.id && !matches!(a.client_status.as_str(), "complete" | "failed" | "lost"))
-        .cloned()
-        .collect();
-    let load = load(mine.iter());
+    let mine: Vec<AllocListStub> = allocs.iter().filter(|a| a.node_id == node.id).cloned().collect();
+    let load = node.usage.unwrap_or_default();
     let (cpu, memory) = node.node_resources.as_ref().map_or((0, 0), |r| (r.cpu.cpu_shares, r.memory.memory_mb));
     let badge = node_badge(texts, &node.status, node.drain, &node.scheduling_eligibility);
     let line = |name: &'static str, part: i64, whole: i64| {

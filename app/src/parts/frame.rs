@@ -12,9 +12,10 @@ use super::trouble::Trouble;
 use super::{icon, icon_sheet, icon12};
 use crate::dom;
 use crate::format::thousands;
-use crate::json::{items, text};
+use crate::json::count;
 use crate::lang::{Texts, t};
 use crate::live::{Link, Topic, live};
+use crate::paths::encode;
 use crate::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE};
 use crate::shell::Assets;
 
@@ -23,6 +24,7 @@ use crate::shell::Assets;
 pub fn Frame(children: Children) -> impl IntoView {
     let texts = t();
     provide_context(PaletteOpen(RwSignal::new(false)));
+    Effect::new(|_| dom::keep_percents());
     let cluster = cluster();
     let unbuilt = use_context::<Assets>().is_some_and(|a| !a.is_built());
     view! {
@@ -100,8 +102,8 @@ fn Navigation(cluster: Resource<Cluster>) -> AnyView {
 struct Cluster {
     region: String,
     /// How many jobs (without children) and clients there are; `None` where they can't be read.
-    jobs: Option<usize>,
-    clients: Option<usize>,
+    jobs: Option<u64>,
+    clients: Option<u64>,
 }
 
 fn cluster() -> Resource<Cluster> {
@@ -120,12 +122,12 @@ fn cluster() -> Resource<Cluster> {
                     let name = regions[0].as_str().unwrap_or("global").to_owned();
                     region.try_update_value(|r| *r = name);
                 }
-                let jobs = read("/v1/jobs?namespace=*").await;
-                let nodes = read("/v1/nodes").await;
+                let counts = read("/v1/status/counts?namespace=*").await;
+                let count = |name| counts.as_ref().map(|all| count(all, name));
                 Cluster {
                     region: region.try_get_value().unwrap_or_default(),
-                    jobs: jobs.map(|all| items(&all).iter().filter(|j| text(j, "ParentID").is_empty()).count()),
-                    clients: nodes.map(|all| items(&all).len()),
+                    jobs: count("Jobs"),
+                    clients: count("Nodes"),
                 }
             }
         },
@@ -196,8 +198,13 @@ fn ThemeButton() -> AnyView {
     let texts = t();
     let theme = RwSignal::new(use_context::<Prefs>().unwrap_or_default().theme);
     let path = use_location().pathname;
-    let href =
-        move || format!("/ui/set?theme={}&back={}", theme.get().next().attribute().unwrap_or("system"), path.get());
+    let href = move || {
+        format!(
+            "/ui/set?theme={}&back={}",
+            theme.get().next().attribute().unwrap_or("system"),
+            encode(&path.get(), true)
+        )
+    };
     let turn = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         let next = theme.get_untracked().next();
@@ -217,7 +224,7 @@ fn LanguageLink() -> AnyView {
         Lang::Zh => (Lang::En, "English"),
     };
     let location = use_location();
-    let href = move || format!("/ui/set?lang={}&back={}", other.tag(), location.pathname.get());
+    let href = move || format!("/ui/set?lang={}&back={}", other.tag(), encode(&location.pathname.get(), true));
     let turn = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         dom::remember(LANG_COOKIE, other.tag());

@@ -6,7 +6,9 @@ pub mod diff;
 pub mod editor;
 pub mod frame;
 pub mod loaded;
+pub mod pager;
 pub mod palette;
+pub mod title;
 pub mod toast;
 pub mod trouble;
 

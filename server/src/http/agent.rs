@@ -12,6 +12,7 @@ use super::reply::Outcome;
 use super::table::{Route, route};
 use crate::MemberInfo;
 
+mod counts;
 mod metrics;
 
 pub const ROUTES: &[Route] = &[
@@ -26,6 +27,7 @@ pub const ROUTES: &[Route] = &[
     route!(GET, "/v1/agent/schedulers/config", Agent(Read), Agent, schedulers_config),
     route!(GET, "/v1/agent/host", Agent(Read), Agent, host),
     route!(GET, "/v1/metrics", Open, Agent, metrics::metrics),
+    route!(GET, "/v1/status/counts", Namespace(&["list-jobs"]), Server, counts::counts),
     route!(GET, "/v1/status/leader", Open, Agent, leader),
     route!(GET, "/v1/status/peers", Open, Agent, peers),
     route!(GET, "/v1/status/trouble", Open, Agent, trouble),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tarpan_api::convert::{self, AllocStub, StubOptions};
 use tarpan_api::wire;
 use tarpan_model::alloc::DesiredTransition;
-use tarpan_model::{AllocId, Allocation, EvalId, Evaluation, Trigger};
+use tarpan_model::{AllocId, Allocation, EvalId, Evaluation, NodeId, Trigger};
 use tarpan_state::{Command, State, Table};
 
 use super::context::Context;
@@ -34,15 +34,23 @@ pub fn stub_options(cx: &Context) -> Result<StubOptions, ApiError> {
     Ok(StubOptions { resources, task_states: cx.query.bool("task_states")?.unwrap_or(true) })
 }
 
-/// `GET /v1/allocations`: oldest first, by id with a prefix.
+/// `GET /v1/allocations`: oldest first, by id with a prefix. Ours: `node` gives those of one node, `live` those that are not over.
 async fn list(cx: Context) -> Outcome {
     let options = stub_options(&cx)?;
     let prefix = lookup::prefix("alloc", &cx.std.prefix)?;
+    let live = cx.query.flag("live")?;
+    let node = cx.query.get("node").filter(|id| !id.is_empty());
+    let node: Option<NodeId> = node.map(|id| lookup::id("node", id)).transpose()?;
     let read = cx.read(&[Watch::Table(Table::Allocs)], table_index).await?;
     let seen = |row: &&Arc<Allocation>| {
-        cx.std.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
+        cx.std.sees(row.namespace.as_str())
+            && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
+            && !(live && row.terminal())
     };
-    let rows: Vec<&Arc<Allocation>> = read.state.allocs().filter(seen).collect();
+    let rows: Vec<&Arc<Allocation>> = match node {
+        Some(node) => read.state.allocs_by_node(node).filter(seen).collect(),
+        None => read.state.allocs().filter(seen).collect(),
+    };
     let list = Made {
         by_id: !prefix.is_empty(),
         made: &|row: &&Arc<Allocation>| (row.create_index, row.id),

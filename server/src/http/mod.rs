@@ -155,18 +155,14 @@ fn refuse_other_sites(request: &Request) -> Result<(), ApiError> {
 /// People who come to the address itself want the pages.
 fn to_ui(query: Option<&str>) -> Response<Body> {
     let target = query.map_or("/ui/".to_owned(), |q| format!("/ui/?{q}"));
-    let mut response = Response::new(Body::from(format!("<a href=\"{}\">Temporary Redirect</a>.\n", escape(&target))));
+    let mut response = Response::new(Body::from("Temporary Redirect\n"));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Ok(target) = HeaderValue::from_str(&target) {
         headers.insert(header::LOCATION, target);
     }
     response
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }
 
 /// Answers that are complete and worth it; streams are passed on as they come.

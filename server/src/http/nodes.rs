@@ -54,9 +54,11 @@ async fn list(cx: Context) -> Outcome {
 async fn stubs(cx: Context, wanted: impl Fn(&Node) -> bool) -> Outcome {
     let options = NodeStubOptions { resources: cx.query.flag("resources")?, os: cx.query.flag("os")? };
     let prefix = lookup::prefix("node", &cx.std.prefix)?;
+    let usage = cx.query.flag("usage")?;
     let read = cx.read(&[Watch::Table(Table::Nodes)], table_index).await?;
+    let state = read.state.clone();
     let seen = |row: &&Arc<Node>| wanted(row) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix));
-    let rows = read.state.nodes().filter(seen);
+    let rows = state.nodes().filter(seen);
     let list = List {
         shape: Shape::Id,
         place: &|row: &&Arc<Node>| Place::id(row.id),
@@ -64,8 +66,19 @@ async fn stubs(cx: Context, wanted: impl Fn(&Node) -> bool) -> Outcome {
         fields: fields_of::<wire::Node>(),
     };
     let (page, token) = if cx.std.reverse { list.page(&cx.std, rows.rev())? } else { list.page(&cx.std, rows)? };
-    let stubs: Vec<_> = page.into_iter().map(|row| convert::node_stub(row, options)).collect();
+    let stubs = page.into_iter().map(|row| {
+        let stub = convert::node_stub(row, options);
+        if usage { stub.with_usage(usage_of(&state, row.id)) } else { stub }
+    });
+    let stubs: Vec<_> = stubs.collect();
     read.page(&stubs, token)
+}
+
+/// What is taken of a node: ours, where `usage=true` asks for it.
+fn usage_of(state: &State, id: NodeId) -> wire::NodeUse {
+    let Some(row) = state.usage(id) else { return wire::NodeUse::default() };
+    let used = row.used;
+    wire::NodeUse { allocs: row.allocs.into(), cpu: used.cpu_mhz, memory_mb: used.memory_mb, disk_mb: used.disk_mb }
 }
 
 /// `GET /v1/node/:id`

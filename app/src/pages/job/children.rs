@@ -1,42 +1,36 @@
 //! The children of a periodic or parameterized job.
 
 use leptos::prelude::*;
-use serde_json::Value;
 
 use super::JobData;
 use crate::format::Ago;
 use crate::lang::{fill, t};
 use crate::live::Topic;
+use crate::overview::{self, JobsPage};
 use crate::pages::{or_default, read};
 use crate::parts::loaded::Read;
+use crate::parts::pager::{PER_PAGE, Pager};
 use crate::parts::{alloc_bar, blank, panel, status};
-use crate::paths;
-use crate::rows::{self, JobRow, badge, counts, segments};
+use crate::rows::{JobRow, badge, counts, segments};
+use crate::{paths, place};
 
-/// The children, newest first.
-fn newest(data: JobData) -> Signal<Vec<JobRow>> {
+/// A page of the children, newest first.
+fn children(data: JobData, page: impl Fn() -> usize + Send + Sync + 'static, per_page: usize) -> Signal<JobsPage> {
     let key = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone())));
-    let path = move || {
-        let (namespace, id) = key.get();
-        format!(
-            "/v1/jobs?namespace={}&prefix={}",
-            paths::encode(&namespace, false),
-            paths::encode(&format!("{id}/"), false)
-        )
-    };
-    let found: Read<Value> = read(path, &[Topic::Job, Topic::Allocation]);
-    let found = or_default(found);
-    Memo::new(move |_| found.with(|stubs| rows::children(stubs, &key.get().1))).into()
+    let path = move || key.with(|(namespace, id)| overview::children_request(namespace, id, page(), per_page));
+    let found: Read<JobsPage> = read(path, &[Topic::Job, Topic::Allocation]);
+    or_default(found)
 }
 
-fn table(rows: Signal<Vec<JobRow>>, most: usize) -> AnyView {
+fn table(found: Signal<JobsPage>) -> AnyView {
     let texts = t();
-    let shown = move || rows.get().into_iter().take(most).collect::<Vec<_>>();
+    let shown = move || found.with(|f| f.rows.clone());
     let line = move |first: JobRow| {
         let (this, href) = (first.id.clone(), paths::job(&first.namespace, &first.id));
         let name = first.id.rsplit('/').next().unwrap_or(&first.id).to_owned();
         let row = Memo::new(move |before: Option<&JobRow>| {
-            rows.with(|all| all.iter().find(|r| r.id == this).cloned())
+            found
+                .with(|f| f.rows.iter().find(|r| r.id == this).cloned())
                 .or_else(|| before.cloned())
                 .unwrap_or_else(|| first.clone())
         });
@@ -67,19 +61,15 @@ const ON_OVERVIEW: usize = 8;
 #[component]
 pub fn Newest(data: JobData) -> impl IntoView {
     let texts = t();
-    let rows = newest(data);
+    let found = children(data, || 1, ON_OVERVIEW);
     let all = move || data.job.with(|j| paths::job_tab(&j.namespace, &j.id, "children"));
-    let none = Memo::new(move |_| rows.with(Vec::is_empty));
+    let none = Memo::new(move |_| found.with(|f| f.rows.is_empty()));
     let content = move || {
-        if none.get() {
-            view! { <p class="body t2">{texts.no_children}</p> }.into_any()
-        } else {
-            table(rows, ON_OVERVIEW)
-        }
+        if none.get() { view! { <p class="body t2">{texts.no_children}</p> }.into_any() } else { table(found) }
     };
     view! {
         <Transition fallback=|| ()>
-            {panel(texts.children, view! { <span class="t3">{move || rows.with(Vec::len)}</span> }, view! { <a class="link t12" href=all>{texts.all}</a> }, content)}
+            {panel(texts.children, view! { <span class="t3">{move || found.with(|f| f.found)}</span> }, view! { <a class="link t12" href=all>{texts.all}</a> }, content)}
         </Transition>
     }
 }
@@ -87,11 +77,13 @@ pub fn Newest(data: JobData) -> impl IntoView {
 #[component]
 pub fn Children(data: JobData) -> impl IntoView {
     let texts = t();
-    let rows = newest(data);
-    let none = Memo::new(move |_| rows.with(Vec::is_empty));
+    let page = place::page();
+    let found = children(data, move || page.get(), PER_PAGE);
+    let none = Memo::new(move |_| found.with(|f| f.rows.is_empty()));
     let content = move || {
-        if none.get() { blank("jobs", texts.no_children, texts.no_children_text, ()) } else { table(rows, 500) }
+        if none.get() { blank("jobs", texts.no_children, texts.no_children_text, ()) } else { table(found) }
     };
-    let count = move || fill(texts.n_children, &[&rows.with(Vec::len).to_string()]);
-    view! { <div class="pad"><Transition fallback=|| ()>{panel(texts.children, view! { <span class="t3">{count}</span> }, (), content)}</Transition></div> }
+    let total = Signal::derive(move || found.with(|f| f.found));
+    let count = move || fill(texts.n_children, &[&total.get().to_string()]);
+    view! { <div class="pad"><Transition fallback=|| ()>{panel(texts.children, view! { <span class="t3">{count}</span> }, (), view! { {content}<Pager count=total/> })}</Transition></div> }
 }

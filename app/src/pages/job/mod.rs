@@ -7,8 +7,7 @@ pub mod overview;
 mod versions;
 
 use leptos::prelude::*;
-use leptos_meta::Title;
-use leptos_router::hooks::{use_navigate, use_params_map, use_query_map};
+use leptos_router::hooks::use_navigate;
 use tarpan_api::wire::{AllocListStub, Deployment, Evaluation};
 
 use super::tables::{AllocTable, Columns, EvalRow, eval_table, newest_first};
@@ -17,8 +16,11 @@ use crate::lang::{Texts, t};
 use crate::live::Topic;
 use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::{self, Pager};
+use crate::parts::title::Title;
 use crate::parts::{blank, crumbs, icon, panel, pill, tabs};
 use crate::paths::{self, v1_job};
+use crate::place;
 use crate::rows::Counts;
 use crate::shapes::{Job, ServiceInstance};
 use crate::status::{Badge, Kind};
@@ -32,21 +34,22 @@ pub struct JobData {
     pub deployments: Signal<Vec<Deployment>>,
 }
 
+/// The most allocations, evaluations and deployments of a job that its page reads: those that go on, then the newest.
+pub const MOST_READ: usize = 300;
+pub const NEWEST: [&str; 3] = ["/allocations?per_page=300", "/evaluations?per_page=300", "/deployments?per_page=300"];
+
 #[component]
 pub fn JobPage() -> impl IntoView {
-    let (params, query) = (use_params_map(), use_query_map());
-    let key = Memo::new(move |_| {
-        let asked = params.with(|p| p.get("job").unwrap_or_default());
-        paths::job_of(&asked, query.with(|q| q.get("namespace")))
-    });
+    let (asked, query) = (place::after("/ui/jobs/"), place::query());
+    let key = Memo::new(move |_| paths::job_of(&asked.get(), query.with(|q| q.get("namespace"))));
     let namespace = Memo::new(move |_| key.get().0);
     let id = Memo::new(move |_| key.get().1);
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
     let path = move |rest: &'static str| move || v1_job(&namespace.get(), &id.get(), rest);
     let job: Read<Job> = read(path(""), &[Topic::Job]);
-    let allocs: Read<Vec<AllocListStub>> = read(path("/allocations"), &[Topic::Allocation, Topic::Job]);
-    let evals: Read<Vec<Evaluation>> = read(path("/evaluations"), &[Topic::Evaluation, Topic::Job]);
-    let deployments: Read<Vec<Deployment>> = read(path("/deployments"), &[Topic::Deployment, Topic::Job]);
+    let allocs: Read<Vec<AllocListStub>> = read(path(NEWEST[0]), &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Vec<Evaluation>> = read(path(NEWEST[1]), &[Topic::Evaluation, Topic::Job]);
+    let deployments: Read<Vec<Deployment>> = read(path(NEWEST[2]), &[Topic::Deployment, Topic::Job]);
     view! {
         <Title text=move || id.get()/>
         <main id="main" class="page page-job">
@@ -82,7 +85,11 @@ pub fn job_badge(t: &Texts, job: &Job, allocs: &[AllocListStub], deployments: &[
         _ if active.is_some() => Badge::new(Kind::Canary, t.deploying),
         "pending" => Badge::new(Kind::Pending, t.pending),
         _ if counts.running == 0 && counts.starting > 0 => Badge::new(Kind::Pending, t.starting),
-        _ if job.type_ == "service" && (counts.running as i64) < job.groups.iter().map(|g| g.count).sum() => {
+        // Of a larger job not all are known here.
+        _ if job.type_ == "service"
+            && allocs.len() < MOST_READ
+            && (counts.running as i64) < job.groups.iter().map(|g| g.count).sum() =>
+        {
             Badge::new(Kind::Degraded, t.degraded)
         }
         _ => Badge::new(Kind::Running, t.running),
@@ -267,15 +274,17 @@ fn Allocations(data: JobData) -> impl IntoView {
 #[component]
 fn Evaluations(data: JobData) -> impl IntoView {
     let texts = t();
-    let table = move || eval_table(data.evals.get().into_iter().map(EvalRow::from).collect(), false);
-    view! { <div class="pad">{panel(texts.evaluations, view! { <span class="t3">{move || data.evals.with(Vec::len)}</span> }, (), table)}</div> }
+    let (shown, count) = (pager::shown(data.evals), Signal::derive(move || data.evals.with(Vec::len)));
+    let table = move || eval_table(shown.get().into_iter().map(EvalRow::from).collect(), false);
+    view! { <div class="pad">{panel(texts.evaluations, view! { <span class="t3">{move || data.evals.with(Vec::len)}</span> }, (), view! { {table}<Pager count=count/> })}</div> }
 }
 
 #[component]
 fn Deployments(data: JobData) -> impl IntoView {
     let texts = t();
+    let (shown, count) = (pager::shown(data.deployments), Signal::derive(move || data.deployments.with(Vec::len)));
     let rows = move || {
-        let mut all = data.deployments.get();
+        let mut all = shown.get();
         all.sort_by_key(|d| std::cmp::Reverse((d.job_version, d.create_index)));
         let line = |d: Deployment| {
             let sum = |get: fn(&tarpan_api::wire::DeploymentState) -> i64| d.task_groups.values().map(get).sum::<i64>();
@@ -303,7 +312,7 @@ fn Deployments(data: JobData) -> impl IntoView {
             <tbody>{rows}</tbody>
         </table>
     };
-    view! { <div class="pad">{panel(texts.deployments, (), (), table)}</div> }
+    view! { <div class="pad">{panel(texts.deployments, (), (), view! { {table}<Pager count=count/> })}</div> }
 }
 
 #[component]

@@ -10,6 +10,7 @@ use crate::pages::{actions, read};
 use crate::parts::dialog::AskButton;
 use crate::parts::diff::diff_view;
 use crate::parts::loaded::{Loaded, Read};
+use crate::parts::pager::{self, Pager};
 use crate::parts::panel;
 use crate::paths::v1_job;
 use crate::shapes;
@@ -22,13 +23,16 @@ pub fn Versions(data: JobData) -> impl IntoView {
 }
 
 fn list(data: JobData, found: Signal<shapes::Versions>) -> AnyView {
+    let all = Memo::new(move |_| {
+        let shapes::Versions { versions, diffs } = found.get();
+        versions.into_iter().zip(diffs.into_iter().chain(std::iter::repeat(None))).collect::<Vec<_>>()
+    });
+    let (shown, count) = (pager::shown(all.into()), Signal::derive(move || all.with(Vec::len)));
     let panels = move || {
         let current = data.job.with(|j| j.version);
-        let shapes::Versions { versions, diffs } = found.get();
-        let diffs = diffs.into_iter().chain(std::iter::repeat(None));
-        versions.into_iter().zip(diffs).map(|(job, diff)| version(job, diff, current)).collect_view()
+        shown.get().into_iter().map(|(job, diff)| version(job, diff, current)).collect_view()
     };
-    view! { <div class="stack stack-4">{panels}</div> }.into_any()
+    view! { <div class="stack stack-4">{panels}</div><Pager count=count/> }.into_any()
 }
 
 fn version(job: shapes::Job, diff: Option<tarpan_api::wire::JobDiff>, current: u64) -> AnyView {

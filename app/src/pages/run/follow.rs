@@ -7,7 +7,7 @@ use crate::format::short;
 use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::pages::job::overview::{deployment, why_not_running};
-use crate::pages::job::{JobData, blocked_eval, job_badge};
+use crate::pages::job::{JobData, NEWEST, blocked_eval, job_badge};
 use crate::pages::tables::{AllocTable, Columns, newest_first};
 use crate::pages::{or_default, read};
 use crate::parts::loaded::Read;
@@ -25,9 +25,9 @@ pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
         move || v1_job(&namespace, &id, rest)
     };
     let job: Read<Job> = read(path(""), &[Topic::Job]);
-    let allocs: Read<Vec<AllocListStub>> = read(path("/allocations"), &[Topic::Allocation, Topic::Job]);
-    let evals: Read<Vec<Evaluation>> = read(path("/evaluations"), &[Topic::Evaluation]);
-    let deployments: Read<Vec<Deployment>> = read(path("/deployments"), &[Topic::Deployment]);
+    let allocs: Read<Vec<AllocListStub>> = read(path(NEWEST[0]), &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Vec<Evaluation>> = read(path(NEWEST[1]), &[Topic::Evaluation]);
+    let deployments: Read<Vec<Deployment>> = read(path(NEWEST[2]), &[Topic::Deployment]);
     let content = move || {
         let found = or_default(allocs);
         let allocs = Memo::new(move |_| newest_first(found.get()));

@@ -116,10 +116,18 @@ pub struct NodeStubOptions {
 pub struct NodeStub<'a> {
     row: &'a Node,
     options: NodeStubOptions,
+    usage: Option<wire::NodeUse>,
 }
 
 pub fn node_stub(row: &Node, options: NodeStubOptions) -> NodeStub<'_> {
-    NodeStub { row, options }
+    NodeStub { row, options, usage: None }
+}
+
+impl NodeStub<'_> {
+    /// With what is taken of the node.
+    pub fn with_usage(self, usage: wire::NodeUse) -> Self {
+        NodeStub { usage: Some(usage), ..self }
+    }
 }
 
 impl Serialize for NodeStub<'_> {
@@ -150,6 +158,8 @@ impl Serialize for NodeStub<'_> {
             last_drain: Option<wire::DrainMetadata>,
             create_index: u64,
             modify_index: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            usage: Option<wire::NodeUse>,
         }
         let row = self.row;
         let attribute = |name: &str| row.attributes.get(name).map_or("", |v| &**v);
@@ -173,6 +183,7 @@ impl Serialize for NodeStub<'_> {
             last_drain: row.last_drain.as_ref().map(drain_metadata),
             create_index: row.create_index,
             modify_index: row.modify_index,
+            usage: self.usage,
         }
         .serialize(s)
     }

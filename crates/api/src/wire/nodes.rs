@@ -132,6 +132,22 @@ pub struct NodeListStub {
     pub create_index: u64,
     #[serde(rename = "ModifyIndex", deserialize_with = "null_default")]
     pub modify_index: u64,
+    /// Ours; only where `usage=true` asks for it.
+    #[serde(rename = "Usage", skip_serializing_if = "is_default")]
+    pub usage: Option<NodeUse>,
+}
+
+/// What allocations that are not over take of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeUse {
+    pub allocs: u64,
+    /// MHz.
+    pub cpu: i64,
+    #[serde(rename = "MemoryMB")]
+    pub memory_mb: i64,
+    #[serde(rename = "DiskMB")]
+    pub disk_mb: i64,
 }
 
 /// `NodeEvent` on the wire.

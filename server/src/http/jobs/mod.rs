@@ -4,6 +4,7 @@ mod actions;
 mod admission;
 mod annotate;
 mod list;
+mod overview;
 mod parse;
 mod placements;
 mod plan;
@@ -16,6 +17,7 @@ mod versions;
 use super::table::{Route, route};
 
 pub use list::list_of;
+pub use overview::is_child;
 
 const READ: super::caller::Capability = super::caller::Capability::Namespace(&["read-job"]);
 
@@ -23,6 +25,7 @@ pub const ROUTES: &[Route] = &[
     route!(GET, "/v1/jobs", Namespace(&["list-jobs"]), Server, list::list),
     route!(PUT, "/v1/jobs", Namespace(&["submit-job", "register-job"]), Leader, register::register),
     route!(PUT, "/v1/jobs/parse", Namespace(&["parse-job", "submit-job"]), Server, parse::parse),
+    route!(GET, "/v1/jobs/overview", Namespace(&["list-jobs"]), Server, overview::get),
     route!(GET_POST, "/v1/jobs/statuses", READ, Server, statuses::statuses),
     route!(PUT, "/v1/validate/job", READ, Server, parse::validate),
     route!(GET, "/v1/job/*job/allocations", READ, Server, read::allocations),

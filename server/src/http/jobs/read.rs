@@ -3,8 +3,8 @@
 use serde_json::json;
 use tarpan_api::convert;
 use tarpan_api::convert::StubOptions;
-use tarpan_model::Job;
 use tarpan_model::ids::NamespacedId;
+use tarpan_model::{EvalStatus, Job};
 use tarpan_state::{State, Table};
 
 use super::list;
@@ -24,6 +24,14 @@ pub async fn job(cx: Context) -> Outcome {
     read.found(read.state.job(&key).map(|job| &**job), "job not found")
 }
 
+/// At most `most` rows: what still goes on before what is over, then the newest. Ours, where `per_page` asks for it; 0: all.
+fn newest<T>(rows: &mut Vec<T>, most: usize, rank: impl Fn(&T) -> (bool, u64)) {
+    if most > 0 && rows.len() > most {
+        rows.sort_by_key(|row| std::cmp::Reverse(rank(row)));
+        rows.truncate(most);
+    }
+}
+
 /// `GET /v1/job/:id/allocations`: those of this incarnation of the job, of all with `all`. Oldest first.
 pub async fn allocations(cx: Context) -> Outcome {
     let key = cx.job_key();
@@ -35,6 +43,7 @@ pub async fn allocations(cx: Context) -> Outcome {
         .allocs_by_job(&key)
         .filter(|row| all || incarnation.is_none_or(|index| row.job_create_index == index))
         .collect();
+    newest(&mut rows, cx.std.per_page, |row| (!row.terminal(), row.create_index));
     rows.sort_by_key(|row| (row.create_index, row.id));
     let stubs: Vec<_> = rows.into_iter().map(|row| convert::alloc_stub(row, StubOptions::default())).collect();
     read.json(&stubs)
@@ -45,6 +54,7 @@ pub async fn evaluations(cx: Context) -> Outcome {
     let key = cx.job_key();
     let read = cx.read(&[Watch::EvalsOfJob(key.clone())], |s| s.table_index(Table::Evals)).await?;
     let mut rows: Vec<_> = read.state.evals_by_job(&key).collect();
+    newest(&mut rows, cx.std.per_page, |row| (row.status == EvalStatus::Blocked, row.create_index));
     rows.sort_by_key(|row| std::cmp::Reverse((row.create_index, row.id)));
     let evals: Vec<_> = rows.into_iter().map(|row| convert::evaluation(row)).collect();
     read.json(&evals)
@@ -61,6 +71,7 @@ pub async fn deployments(cx: Context) -> Outcome {
         .deployments_by_job(&key)
         .filter(|row| all || incarnation.is_none_or(|index| row.job_create_index == index))
         .collect();
+    newest(&mut rows, cx.std.per_page, |row| (row.active(), row.create_index));
     rows.sort_by_key(|row| std::cmp::Reverse(row.create_index));
     let deployments: Vec<_> = rows.into_iter().map(|row| convert::deployment(row)).collect();
     read.json(&deployments)

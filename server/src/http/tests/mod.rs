@@ -3,6 +3,7 @@
 mod errors;
 mod jobs;
 mod nodes;
+mod overview;
 mod reading;
 mod stream;
 

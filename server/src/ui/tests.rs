@@ -1,0 +1,197 @@
+//! Pages as they leave the server, over a small cluster made up in `tarpan_app::fixtures`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Map, Value};
+
+use super::*;
+
+/// What somebody calls things who wants to be markup.
+const HOSTILE: &str = "</title></script><x-pwn onfocus=alert(1)>\"'><!--]]>{{7*7}}\u{202e}\u{2028}&lt;";
+/// As it would stand in a page that took it for markup or for a part of an attribute.
+const RAW: [&str; 3] = ["<x-pwn", "alert(1)>\"", "alert(1)>\\\"'><"];
+
+/// Fields whose values something reads: left as they are.
+const READ: [&str; 24] = [
+    "ID",
+    "NodeID",
+    "AllocID",
+    "PreviousEval",
+    "DeploymentID",
+    "PlacedCanaries",
+    "Running",
+    "Status",
+    "ClientStatus",
+    "DesiredStatus",
+    "Type",
+    "Kind",
+    "State",
+    "Timestamp",
+    "StartedAt",
+    "TriggeredBy",
+    "SchedulingEligibility",
+    "Fails",
+    "Namespace",
+    "TaskGroup",
+    "Format",
+    "HealthCheck",
+    "Payload",
+    "Change",
+];
+/// Objects whose names strangers choose.
+const NAMED: [&str; 7] = [
+    "Meta",
+    "Attributes",
+    "HostVolumes",
+    "NodesAvailable",
+    "ConstraintFiltered",
+    "QueuedAllocations",
+    "DimensionExhausted",
+];
+
+/// The same answer with hostile text in everything that people name.
+fn hostile(name: &str, value: Value) -> Value {
+    match value {
+        Value::String(text) if !READ.contains(&name) => Value::String(text + HOSTILE),
+        Value::Array(items) => items.into_iter().map(|item| hostile(name, item)).collect(),
+        Value::Object(fields) => {
+            let own = |field: String| if NAMED.contains(&name) { field + HOSTILE } else { field };
+            let field = |(field, value): (String, Value)| {
+                let value = hostile(&field, value);
+                (own(field), value)
+            };
+            Value::Object(fields.into_iter().map(field).collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}
+
+/// `/v1` of the made-up cluster.
+fn cluster(hostile_names: bool) -> Router {
+    Router::new().fallback(move |request: Request| async move {
+        let (status, text) = tarpan_app::fixtures::answer(&request.uri().to_string());
+        let text = match serde_json::from_str::<Value>(&text) {
+            Ok(value) if hostile_names => hostile("", value).to_string(),
+            Err(_) if hostile_names => text + HOSTILE,
+            _ => text,
+        };
+        (StatusCode::from_u16(status).expect("a status"), text)
+    })
+}
+
+async fn get(ui: Router, path: &str) -> (StatusCode, String) {
+    let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
+    let (parts, body) = ui.oneshot(request).await.expect("the router never fails").into_parts();
+    let body = axum::body::to_bytes(body, MAX_PAGE).await.expect("a whole body");
+    (parts.status, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+const ID: &str = "-1111-4222-8333-444455556666";
+
+/// Every page and every tab, with whether it shows what people named.
+fn pages() -> Vec<String> {
+    let mut all: Vec<String> =
+        ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "topology"]
+            .map(|page| format!("/ui/{page}"))
+            .into();
+    let tabs =
+        ["definition", "versions", "children", "dispatch", "deployments", "evaluations", "allocations", "services"];
+    for job in ["pytechco-web", "pytechco-employee", "pytechco-setup"] {
+        all.push(format!("/ui/jobs/{job}"));
+        all.extend(tabs.map(|tab| format!("/ui/jobs/{job}?tab={tab}")));
+    }
+    for tab in ["", "?tab=logs", "?tab=placement", "?tab=events"] {
+        all.push(format!("/ui/allocations/b1f07c2e{ID}{tab}"));
+    }
+    for tab in ["", "?tab=allocations", "?tab=attributes", "?tab=events"] {
+        all.push(format!("/ui/clients/5e0d1a90{ID}{tab}"));
+    }
+    all.push(format!("/ui/evaluations/9ab2e6d1{ID}"));
+    all
+}
+
+/// What is wrong with a page that should show hostile names as text.
+fn faults(status: StatusCode, html: &str) -> Vec<String> {
+    let around =
+        |at: usize| html.chars().skip(html[..at].chars().count().saturating_sub(80)).take(200).collect::<String>();
+    let mut found: Vec<String> = RAW.iter().filter_map(|raw| html.find(raw)).map(around).collect();
+    if status != StatusCode::OK {
+        found.push(format!("{status}: {}", html.find("class=\"blank\"").map_or_else(String::new, around)));
+    }
+    if !html.contains("&lt;x-pwn") {
+        found.push("nothing hostile is shown".to_owned());
+    }
+    if html.matches("<title>").count() != 1 {
+        found.push("not one title".to_owned());
+    }
+    found
+}
+
+#[tokio::test]
+async fn no_name_becomes_markup() {
+    let ui = router(cluster(true));
+    let mut wrong = Vec::new();
+    for path in pages() {
+        let (status, html) = get(ui.clone(), &path).await;
+        wrong.extend(faults(status, &html).into_iter().map(|fault| format!("{path}: {fault}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn no_address_becomes_markup() {
+    let hostile = "%3C/title%3E%3C/script%3E%3Cx-pwn%20onfocus=alert(1)%3E%22'%3E%3C!--";
+    let ui = router(cluster(false));
+    for path in ["/ui/nothing/", "/ui/jobs/", "/ui/allocations/", "/ui/clients/", "/ui/evaluations/"] {
+        let (status, html) = get(ui.clone(), &format!("{path}{hostile}")).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(RAW.iter().all(|raw| !html.contains(raw)), "{path}: {html}");
+    }
+    for query in ["q", "status", "namespace", "page", "sort", "view", "tab", "task", "job", "template"] {
+        for path in ["/ui/jobs", "/ui/jobs/pytechco-web", "/ui/run", "/ui/evaluations"] {
+            let (_, html) = get(ui.clone(), &format!("{path}?{query}={hostile}")).await;
+            assert!(RAW.iter().all(|raw| !html.contains(raw)), "{path}?{query}: {html}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_decoded_once() {
+    let v1 = Router::new().fallback(|request: Request| async move {
+        (StatusCode::NOT_FOUND, format!("asked for {}", request.uri().path()))
+    });
+    let (_, html) = get(router(v1), "/ui/jobs/p%2520q").await;
+    assert!(html.contains("asked for /v1/job/p%2520q"), "{html}");
+}
+
+#[tokio::test]
+async fn pages_take_turns() {
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let v1 = cluster(false).layer(middleware::from_fn(move |request: Request, next: Next| {
+        let mut wait = wait.clone();
+        async move {
+            INSIDE.fetch_add(1, Ordering::SeqCst);
+            wait.wait_for(|go| *go).await.expect("the test goes on");
+            next.run(request).await
+        }
+    }));
+    let limits = Limits { working: 1, pages: 2, time: Duration::from_millis(400) };
+    let ui = router_within(v1, limits);
+    // Both wait for what they show, and hold up nobody's work.
+    let held = [tokio::spawn(get(ui.clone(), "/ui/servers")), tokio::spawn(get(ui.clone(), "/ui/clients"))];
+    while INSIDE.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let (status, text) = get(ui.clone(), "/ui/servers").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(text, "too many pages are asked for at once; try again in a moment\n");
+    for page in held {
+        let (status, text) = page.await.expect("an answer");
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, "what the page shows did not come in time; try again in a moment\n");
+    }
+    go.send_replace(true);
+    let pages = tokio::join!(get(ui.clone(), "/ui/servers"), get(ui.clone(), "/ui/clients"));
+    assert_eq!((pages.0.0, pages.1.0), (StatusCode::OK, StatusCode::OK), "and goes on");
+}
