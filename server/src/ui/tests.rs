@@ -88,7 +88,7 @@ async fn get(ui: Router, path: &str) -> (StatusCode, String) {
 
 const ID: &str = "-1111-4222-8333-444455556666";
 
-/// Every page and every tab, with whether it shows what people named.
+/// Every page and every tab.
 fn pages() -> Vec<String> {
     let mut all: Vec<String> =
         ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "topology"]
@@ -152,6 +152,51 @@ async fn no_address_becomes_markup() {
             let (_, html) = get(ui.clone(), &format!("{path}?{query}={hostile}")).await;
             assert!(RAW.iter().all(|raw| !html.contains(raw)), "{path}?{query}: {html}");
         }
+    }
+}
+
+/// The made-up cluster, with `many` of what the list at `path` has, and more to come.
+fn crowd(path: &'static str, many: usize) -> Router {
+    cluster(false).layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        let crowded = request.uri().path() == path;
+        let (mut parts, body) = next.run(request).await.into_parts();
+        if !crowded {
+            return Response::from_parts(parts, body);
+        }
+        let body = axum::body::to_bytes(body, MAX_PAGE).await.expect("a body");
+        let list: Vec<Value> = serde_json::from_slice(&body).expect("a list");
+        let one = |n: usize| {
+            let mut row = list[0].clone();
+            row["ID"] = format!("{n:08}{ID}").into();
+            row
+        };
+        parts.headers.insert("x-nomad-nexttoken", HeaderValue::from_static("7.a&b"));
+        parts.headers.remove(header::CONTENT_LENGTH);
+        let rows: Vec<Value> = (0..many).map(one).collect();
+        Response::from_parts(parts, Body::from(serde_json::to_vec(&rows).expect("JSON")))
+    }))
+}
+
+#[tokio::test]
+async fn lists_are_a_page_of_rows() {
+    let rows = |html: &str| html.matches("<tr").count() - html.matches("<thead").count();
+    for (list, page) in [
+        ("/v1/job/pytechco-web/allocations", "/ui/jobs/pytechco-web?tab=allocations"),
+        ("/v1/job/pytechco-web/evaluations", "/ui/jobs/pytechco-web?tab=evaluations"),
+        ("/v1/job/pytechco-web/deployments", "/ui/jobs/pytechco-web?tab=deployments"),
+    ] {
+        let ui = router(crowd(list, 250));
+        let (_, html) = get(ui.clone(), page).await;
+        let next = format!("{}&amp;page=2\"", page);
+        assert!(rows(&html) == 100 && html.contains(&next) && html.contains("1–100 of 250"), "{page}: {}", rows(&html));
+        let (_, html) = get(ui, &format!("{page}&page=3")).await;
+        assert!(rows(&html) == 50 && html.contains("201–250 of 250"), "{page}: {}", rows(&html));
+    }
+    for (list, page) in
+        [("/v1/evaluations", "/ui/evaluations"), ("/v1/nodes", "/ui/clients"), ("/v1/nodes", "/ui/topology")]
+    {
+        let (_, html) = get(router(crowd(list, 100)), page).await;
+        assert!(html.contains(&format!("href=\"{page}?next=7.a%26b\"")), "{page}");
     }
 }
 
