@@ -190,10 +190,10 @@ test('pages that are live', async ({ page, context, request }) => {
   // From the list to the job, and the palette.
   await page.getByRole('navigation', { name: 'Main', exact: true }).getByRole('link', { name: /^Jobs/ }).click();
   await page.getByRole('table', { name: 'Jobs' }).getByRole('link').filter({ hasText: 'onerror' }).first().click();
-  await expect(page.getByRole('heading', { level: 1 })).toContainText('hostile');
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('onerror=pwn()');
   expect(await foreign(page)).toEqual([]);
   await page.keyboard.press('Control+k');
-  await page.getByRole('combobox').fill('hostile');
+  await page.getByRole('combobox').fill('onerror');
   await expect(page.getByRole('option').first()).toBeVisible();
   expect(await foreign(page)).toEqual([]);
   expect(ran, 'what ran').toEqual([]);
