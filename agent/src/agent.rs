@@ -1,5 +1,7 @@
 //! The agent of one node: a cheap handle on everything it runs.
 
+#![allow(clippy::disallowed_methods, reason = "the agent's own data_dir")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -100,6 +102,7 @@ impl Agent {
             runners: RwLock::default(),
             dynamic_meta: Mutex::new(dynamic_meta),
             downloads: tokio::sync::Semaphore::new(DOWNLOADS),
+            files: crate::ground::Threads::default(),
             options,
         });
         let host = Arc::new(NodeHost { context: context.clone(), router: crate::http::router(context.clone()) });

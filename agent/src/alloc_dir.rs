@@ -2,20 +2,43 @@
 //!
 //! `<alloc_dir>/<alloc id>/alloc/{data,logs,tmp}` and `<task>/{local,secrets,private,tmp}`: `reference/semantics.md` 17.7.
 
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use tarpan_model::{AllocId, name};
 
 use crate::driver::TaskDirs;
+use crate::ground::{self, Attr, Dir};
+
+/// Where the rotated logs are, below an allocation's directory.
+pub const LOGS: &str = "alloc/logs";
 
 /// Why a directory could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("creating {path}")]
-pub struct DirError {
-    path: PathBuf,
-    #[source]
-    source: std::io::Error,
+pub enum DirError {
+    /// The task's name can't be that of a directory.
+    #[error("{0}")]
+    Name(String),
+    #[error("preparing {path}")]
+    Make {
+        path: PathBuf,
+        #[source]
+        source: ground::Error,
+    },
+}
+
+/// Who must be able to enter a task's secrets besides the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reader {
+    /// A process of the agent's own user.
+    #[default]
+    Agent,
+    User {
+        uid: u32,
+        gid: u32,
+    },
+    /// A container. Which user its image runs as, and what that user is called outside, only the engine knows: the door
+    /// is then the directory around, which nobody but the agent and the engine passes.
+    Container,
 }
 
 /// The paths of one allocation.
@@ -50,54 +73,75 @@ impl AllocDir {
         }
     }
 
+    fn failed(&self, name: &str) -> impl FnOnce(ground::Error) -> DirError + use<> {
+        let path = self.root.join(name);
+        move |source| DirError::Make { path, source }
+    }
+
+    /// The agent's own directory of allocations, and the name of this one in it.
+    fn place(&self) -> Result<(Dir, &Path), ground::Error> {
+        let (parent, name) = (self.root.parent(), self.root.file_name());
+        Ok((Dir::trusted(parent.unwrap_or(Path::new("/")))?, Path::new(name.unwrap_or_default())))
+    }
+
     /// Makes what all tasks share. Doing it again changes nothing.
     pub fn create(&self) -> Result<(), DirError> {
-        make(&self.root, 0o755)?;
-        for dir in ["alloc", "alloc/data", "alloc/logs", "alloc/tmp"] {
-            make(&self.root.join(dir), 0o777)?;
+        let root = self.place().and_then(|(parent, name)| parent.make_dir(name, Attr::mode(0o755)));
+        let root = root.map_err(self.failed(""))?;
+        for dir in ["alloc", "alloc/data", LOGS, "alloc/tmp"] {
+            root.renew_dir(Path::new(dir), Attr::mode(0o777)).map_err(self.failed(dir))?;
         }
         Ok(())
     }
 
+    /// The directories of a task that the agent's own user runs.
     pub fn create_task(&self, task: &str) -> Result<TaskDirs, DirError> {
+        self.create_task_for(task, Reader::Agent)
+    }
+
+    /// The directories of a task. Nobody else than it and the agent comes to its secrets.
+    pub fn create_task_for(&self, task: &str, reader: Reader) -> Result<TaskDirs, DirError> {
         let dirs = self.task(task);
         if let Err(wrong) = name::part(task) {
             let text = format!("the task name {} {wrong}", name::quoted(task));
-            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, text);
-            return Err(DirError { path: dirs.task, source });
+            return Err(DirError::Name(text));
         }
-        make(&dirs.task, 0o777)?;
-        make(&dirs.local, 0o777)?;
-        make(&dirs.secrets, 0o777)?;
-        make(&dirs.task.join("private"), 0o777)?;
-        make(&dirs.task.join("tmp"), 0o1777)?;
+        let (around, secrets) = match reader {
+            Reader::Agent => (Attr::mode(0o777), Attr::mode(0o700)),
+            Reader::User { uid, gid } => (Attr::mode(0o777), Attr::mode(0o700).owned(uid, gid)),
+            Reader::Container => (Attr::mode(0o700), Attr::mode(0o777)),
+        };
+        let root = Dir::trusted(&self.root).map_err(self.failed(""))?;
+        let own = root.renew_dir(Path::new(task), around).map_err(self.failed(task))?;
+        for (name, attr) in
+            [("local", Attr::mode(0o777)), ("secrets", secrets), ("private", secrets), ("tmp", Attr::mode(0o1777))]
+        {
+            own.renew_dir(Path::new(name), attr).map_err(self.failed(&format!("{task}/{name}")))?;
+        }
         Ok(dirs)
     }
 
     /// Ends mounts below it and removes everything.
-    pub fn destroy(&self) -> std::io::Result<()> {
-        unmount_below(&self.root);
-        match std::fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    pub fn destroy(&self) -> Result<(), ground::Error> {
+        match Dir::trusted(&self.root) {
+            Ok(root) => root.unmount_below(),
+            Err(error) if error.not_found() => return Ok(()),
+            Err(error) => return Err(error),
         }
+        let (parent, name) = self.place()?;
+        parent.remove_tree(name)
     }
 }
 
-fn make(path: &Path, mode: u32) -> Result<(), DirError> {
-    let failed = |source| DirError { path: path.to_owned(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)
-}
-
-/// Takes away mounts that a crash may have left, deepest first: removing a directory must never reach into them.
-fn unmount_below(root: &Path) {
-    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let mut points: Vec<PathBuf> =
-        mounts.lines().filter_map(|l| l.split(' ').nth(1)).map(PathBuf::from).filter(|p| p.starts_with(root)).collect();
-    points.sort_by_key(|p| std::cmp::Reverse(p.components().count()));
-    for point in points {
-        let _ = nix::mount::umount2(&point, nix::mount::MntFlags::MNT_DETACH);
+/// The directory of the rotated logs below an allocation's, made anew where something else stands in its place.
+pub(crate) fn logs_dir(alloc: &Dir) -> Result<Dir, ground::Error> {
+    match alloc.dir(Path::new(LOGS)) {
+        Ok(dir) => Ok(dir),
+        Err(error) if error.not_found() || error.is_odd() => {
+            alloc.renew_dir(Path::new("alloc"), Attr::mode(0o777))?;
+            alloc.renew_dir(Path::new(LOGS), Attr::mode(0o777))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -107,7 +151,7 @@ fn unmount_below(root: &Path) {
 pub struct Escapes;
 
 /// `path` below `root`, as text: a leading `/` means the root, `..` may not climb above it. Symbolic links are not looked
-/// at: use [`resolve`] where the file exists.
+/// at: [`crate::ground`] does that where it opens.
 pub fn below(root: &Path, path: &str) -> Result<PathBuf, Escapes> {
     let mut inside = PathBuf::new();
     for part in Path::new(path).components() {
@@ -120,33 +164,9 @@ pub fn below(root: &Path, path: &str) -> Result<PathBuf, Escapes> {
     Ok(root.join(inside))
 }
 
-/// Like [`below`], and what is there must lie below `root` after links are followed.
-pub fn resolve(root: &Path, path: &str) -> Result<PathBuf, Escapes> {
-    let joined = below(root, path)?;
-    confined(root, &joined).map(|()| joined)
-}
-
-/// The deepest part of `path` that exists, links followed, lies below `root`.
-pub fn confined(root: &Path, path: &Path) -> Result<(), Escapes> {
-    let Ok(root) = root.canonicalize() else { return Ok(()) };
-    let mut existing = path;
-    loop {
-        if let Ok(real) = existing.canonicalize() {
-            return if real.starts_with(&root) { Ok(()) } else { Err(Escapes) };
-        }
-        // A link that leads nowhere now may lead anywhere later.
-        if existing.symlink_metadata().is_ok_and(|m| m.file_type().is_symlink()) {
-            return Err(Escapes);
-        }
-        match existing.parent() {
-            Some(parent) => existing = parent,
-            None => return Ok(()),
-        }
-    }
-}
-
-/// The same as [`destination`], by its text alone and from the allocation's directory on: to be opened below
-/// [`TaskDirs::open`], which looks at what is really there.
+/// Where a template or an artifact goes, from the allocation's directory on: below the task's own. A path as the task sees
+/// it (`/local/x`, `/alloc/x`, `/secrets/x`) is taken as such; `${NOMAD_ALLOC_DIR}` and friends that name the node's own
+/// directories too. By its text alone: it is opened below [`TaskDirs::open`], which looks at what is really there.
 pub fn inside(dirs: &TaskDirs, path: &str) -> Result<PathBuf, Escapes> {
     let as_path = Path::new(path);
     let relative = |dir: &Path, path: &Path| {
@@ -160,20 +180,6 @@ pub fn inside(dirs: &TaskDirs, path: &str) -> Result<PathBuf, Escapes> {
         Ok(inside) => relative(&dirs.shared, inside),
         Err(_) => relative(&dirs.task, as_path),
     }
-}
-
-/// Where a template or an artifact goes: below the task's directory. A path as the task sees it (`/local/x`, `/alloc/x`,
-/// `/secrets/x`) is taken as such; `${NOMAD_ALLOC_DIR}` and friends that name the node's own directories too.
-pub fn destination(dirs: &TaskDirs, path: &str) -> Result<PathBuf, Escapes> {
-    let as_path = Path::new(path);
-    if let Ok(inside) = as_path.strip_prefix(&dirs.alloc) {
-        return resolve(&dirs.alloc, &inside.to_string_lossy());
-    }
-    let shared = as_path.strip_prefix("/alloc").or_else(|_| as_path.strip_prefix("../alloc"));
-    if let Ok(inside) = shared {
-        return resolve(&dirs.shared, &inside.to_string_lossy());
-    }
-    resolve(&dirs.task, path)
 }
 
 #[cfg(test)]
@@ -190,14 +196,69 @@ mod tests {
         }
     }
 
+    fn mode(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        path.symlink_metadata().expect("there").permissions().mode() & 0o7777
+    }
+
     #[test]
-    fn links_are_followed_before_they_are_trusted() {
-        let dir = tempfile::tempdir().expect("a directory");
-        std::os::unix::fs::symlink("/etc", dir.path().join("out")).expect("linked");
-        std::os::unix::fs::symlink("/nowhere", dir.path().join("dangling")).expect("linked");
-        assert_eq!(resolve(dir.path(), "out/passwd"), Err(Escapes));
-        assert_eq!(resolve(dir.path(), "dangling"), Err(Escapes));
-        assert!(resolve(dir.path(), "new/file").is_ok());
+    fn secrets_are_the_tasks_alone() {
+        use std::os::unix::fs::MetadataExt;
+        let base = tempfile::tempdir().expect("a directory");
+        let dir = AllocDir::new(base.path(), AllocId(uuid::Uuid::from_u128(7)));
+        dir.create().expect("made");
+        let user = dir.create_task_for("a", Reader::User { uid: 4711, gid: 12 }).expect("made");
+        assert_eq!(mode(&user.secrets), 0o700);
+        if nix::unistd::geteuid().is_root() {
+            let meta = user.secrets.metadata().expect("there");
+            assert_eq!((meta.uid(), meta.gid()), (4711, 12));
+        }
+        let container = dir.create_task_for("b", Reader::Container).expect("made");
+        assert_eq!((mode(&container.task), mode(&container.secrets)), (0o700, 0o777));
+    }
+
+    #[test]
+    fn links_in_place_of_directories_change_nothing_on_the_host() {
+        let (base, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let dir = AllocDir::new(base.path(), AllocId(uuid::Uuid::from_u128(7)));
+        dir.create().expect("made");
+        dir.create_task("web").expect("made");
+        let before = mode(host.path());
+        let all = ["alloc/tmp", "alloc/logs", "web/tmp", "web/secrets", "web/local"];
+        for name in all {
+            std::fs::remove_dir(dir.root.join(name)).expect("removed");
+            std::os::unix::fs::symlink(host.path(), dir.root.join(name)).expect("linked");
+        }
+        dir.create().expect("again");
+        dir.create_task("web").expect("again");
+        assert_eq!(mode(host.path()), before);
+        for name in all {
+            assert!(dir.root.join(name).symlink_metadata().expect("there").is_dir(), "{name}");
+        }
+        std::os::unix::fs::symlink(host.path(), dir.root.join("web/local/out")).expect("linked");
+        std::fs::write(host.path().join("kept"), "x").expect("written");
+        dir.destroy().expect("removed");
+        assert!(!dir.root.exists() && host.path().join("kept").exists());
+    }
+
+    /// Needs root and a kernel that lets it mount.
+    #[test]
+    fn mounts_are_not_reached_into() {
+        let (base, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let base_path = base.path().canonicalize().expect("there");
+        let dir = AllocDir::new(&base_path, AllocId(uuid::Uuid::from_u128(7)));
+        dir.create().expect("made");
+        std::fs::write(host.path().join("kept"), "x").expect("written");
+        let point = dir.root.join("alloc/a mount");
+        std::fs::create_dir(&point).expect("made");
+        let none: Option<&str> = None;
+        if nix::mount::mount(Some(host.path()), &point, none, nix::mount::MsFlags::MS_BIND, none).is_err() {
+            eprintln!("skipped: mounting is not permitted here");
+            return;
+        }
+        assert!(point.join("kept").exists());
+        dir.destroy().expect("removed");
+        assert!(!dir.root.exists() && host.path().join("kept").exists());
     }
 
     #[test]
@@ -205,7 +266,6 @@ mod tests {
         let base = tempfile::tempdir().expect("a directory");
         let dir = AllocDir::new(base.path(), AllocId(uuid::Uuid::from_u128(7)));
         dir.create().expect("made");
-        let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o7777;
         let before = (mode(base.path()), mode(&dir.root));
         for name in ["..", ".", "../other", "/etc", "a/b", "a\0b", ""] {
             assert!(dir.task(name).task.parent() == Some(&dir.root), "{name:?}");
@@ -224,6 +284,7 @@ mod tests {
         dir.create().expect("made");
         let task = dir.create_task("web").expect("made");
         assert!(task.local.is_dir() && task.secrets.is_dir() && dir.logs().is_dir());
+        assert_eq!((mode(&task.secrets), mode(&task.task), mode(&dir.shared().join("tmp"))), (0o700, 0o777, 0o777));
         for (path, expected) in
             [("local/x", "web/local/x"), ("/alloc/data/x", "alloc/data/x"), ("/secrets/../x", "web/x")]
         {
@@ -231,9 +292,6 @@ mod tests {
         }
         assert_eq!(inside(&task, &task.secrets.join("k").to_string_lossy()), Ok(PathBuf::from("web/secrets/k")));
         assert_eq!(inside(&task, "../other/secrets"), Err(Escapes));
-        assert_eq!(destination(&task, "local/x"), Ok(task.local.join("x")));
-        assert_eq!(destination(&task, "/alloc/data/x"), Ok(dir.shared().join("data/x")));
-        assert_eq!(destination(&task, &task.secrets.join("k").to_string_lossy()), Ok(task.secrets.join("k")));
         dir.destroy().expect("removed");
         assert!(!dir.root.exists());
     }

@@ -2,6 +2,8 @@
 //!
 //! Without root or without a hierarchy there are none; tasks then run unlimited and without usage figures.
 
+#![allow(clippy::disallowed_methods, reason = "files of the kernel below /sys and /proc")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -30,6 +30,8 @@ pub struct Context {
     pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,
     /// Artifacts that are fetched at the same time.
     pub downloads: tokio::sync::Semaphore,
+    /// Where files of allocations are read for callers.
+    pub files: crate::ground::Threads,
 }
 
 impl Context {

@@ -2,6 +2,8 @@
 //!
 //! Reads `/proc`, `/sys` and a few system calls; nothing here waits on a network.
 
+#![allow(clippy::disallowed_methods, reason = "files of the kernel and of the operator")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

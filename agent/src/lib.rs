@@ -4,6 +4,8 @@
 //! its orders into runners ([`runner`]), and answers the node's own `/v1/client` routes ([`http`]).
 //! What a runner decides is in pure cores (`step(event, now) -> effects`); what it does is in the shells around them.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and look at their own directories"))]
+
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;

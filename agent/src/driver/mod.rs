@@ -102,10 +102,10 @@ pub struct Mount {
     pub propagation: String,
 }
 
-/// Where a driver that writes logs itself puts them.
+/// Where a driver that writes logs itself puts them: [`crate::alloc_dir::LOGS`] below the allocation's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogTarget {
-    pub dir: PathBuf,
+    pub alloc: PathBuf,
     pub max_files: u64,
     pub max_bytes: u64,
 }

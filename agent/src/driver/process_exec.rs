@@ -1,5 +1,7 @@
 //! A further command beside a task that is a plain process: with its environment, directory and user.
 
+#![allow(clippy::disallowed_methods, reason = "files of the kernel below /proc")]
+
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Stdio;

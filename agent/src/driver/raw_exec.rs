@@ -10,9 +10,11 @@ use serde_json::Value;
 use tarpan_model::node::DriverInfo;
 
 use super::{
-    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Notices, TaskRequest, TaskUsage, lenient,
+    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Notices, TaskDirs, TaskRequest, TaskUsage,
+    lenient,
 };
 use crate::cgroup::{Cgroup, Limits};
+use crate::ground;
 use crate::supervisor::{Logs, Process, Spec, User};
 
 /// `plugin "raw_exec"` of the agent's configuration.
@@ -62,7 +64,7 @@ impl RawExec {
         let command = config.command.clone().filter(|c| !c.is_empty());
         let command =
             command.ok_or_else(|| DriverError::Config("failed to parse config: command is required".to_owned()))?;
-        let path = find_command(&command, &request.dirs.task)?;
+        let path = find_command(&command, &request.dirs)?;
         let user = user(&request.user)?;
         self.check_user(user.as_ref())?;
         let cgroup = match overridden(&config) {
@@ -82,7 +84,7 @@ impl RawExec {
             work_dir: work_dir(config.work_dir.as_deref(), &request.dirs.task)?,
             user,
             logs: request.logs.map(|l| Logs {
-                dir: l.dir,
+                alloc: l.alloc,
                 task: request.task.clone(),
                 max_files: l.max_files,
                 max_bytes: l.max_bytes,
@@ -212,6 +214,7 @@ impl Handle for RawExecTask {
         })
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
     fn destroy(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.process.kill_group();
@@ -249,6 +252,7 @@ impl Handle for RawExecTask {
 }
 
 /// Figures of the main process alone, where there is no control group.
+#[allow(clippy::disallowed_methods, reason = "a file of the kernel")]
 fn process_usage(pid: u32) -> Option<TaskUsage> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
@@ -267,15 +271,14 @@ fn process_usage(pid: u32) -> Option<TaskUsage> {
 }
 
 /// Where the command is: `local/`, then the task's directory, then as an absolute path, then the node's `PATH`.
-pub(super) fn find_command(command: &str, task_dir: &Path) -> Result<PathBuf, DriverError> {
-    let inside = [task_dir.join("local").join(command), task_dir.join(command)];
-    if let Some(found) = inside.into_iter().find(|p| !command.starts_with('/') && p.is_file()) {
-        use std::os::unix::fs::PermissionsExt;
-        // A downloaded program may have come without its permission bits.
-        if let Ok(meta) = found.metadata() {
-            let mode = meta.permissions().mode();
-            let _ = std::fs::set_permissions(&found, std::fs::Permissions::from_mode(mode | 0o111));
-        }
+#[allow(
+    clippy::disallowed_methods,
+    reason = "looks whether the node has the program; it is run as the task, by its path"
+)]
+pub(super) fn find_command(command: &str, dirs: &TaskDirs) -> Result<PathBuf, DriverError> {
+    if !command.starts_with('/')
+        && let Some(found) = own_command(command, dirs)
+    {
         return Ok(found);
     }
     let path = Path::new(command);
@@ -293,6 +296,24 @@ pub(super) fn find_command(command: &str, task_dir: &Path) -> Result<PathBuf, Dr
     found.ok_or_else(|| DriverError::start(format!("exec: {command:?}: executable file not found in $PATH"), false))
 }
 
+/// A program in the task's own directories. It is named as the job names it, also where that is a link: programs look at
+/// the name they are called by. What a link leads to outside is run as the task, like anything else, but not touched.
+fn own_command(command: &str, dirs: &TaskDirs) -> Option<PathBuf> {
+    let alloc = dirs.open().ok()?;
+    let inside = |path: PathBuf| {
+        match alloc.find(path.strip_prefix(&dirs.alloc).ok()?) {
+            Ok(found) if found.meta().is_file() => {
+                // A downloaded program may have come without its permission bits.
+                let _ = found.permit(0o111);
+                Some(path)
+            }
+            Err(ground::Error::Escapes) => Some(path),
+            _ => None,
+        }
+    };
+    inside(dirs.local.join(command)).or_else(|| inside(dirs.task.join(command)))
+}
+
 fn work_dir(asked: Option<&str>, task_dir: &Path) -> Result<PathBuf, DriverError> {
     match asked.filter(|d| !d.is_empty()) {
         None => Ok(task_dir.to_owned()),
@@ -302,7 +323,7 @@ fn work_dir(asked: Option<&str>, task_dir: &Path) -> Result<PathBuf, DriverError
 }
 
 /// Ids of a user by name, number, or `user:group`; empty: nobody in particular.
-pub(super) fn user(name: &str) -> Result<Option<User>, DriverError> {
+pub(crate) fn user(name: &str) -> Result<Option<User>, DriverError> {
     if name.is_empty() {
         return Ok(None);
     }
@@ -360,6 +381,33 @@ mod tests {
         ] {
             assert_eq!(matches(glob, text), expected, "{glob} {text}");
         }
+    }
+
+    #[test]
+    fn a_program_gets_its_permission_bits_and_nothing_else_does() {
+        use std::os::unix::fs::PermissionsExt;
+        let (base, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let alloc = crate::alloc_dir::AllocDir { root: base.path().join("alloc-1") };
+        alloc.create().expect("made");
+        let dirs = alloc.create_task("t").expect("made");
+        let victim = host.path().join("victim");
+        for file in [&victim, &dirs.local.join("tool"), &dirs.task.join("other")] {
+            std::fs::write(file, "#!/bin/sh\n").expect("written");
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640)).expect("set");
+        }
+        std::os::unix::fs::symlink("tool", dirs.local.join("inside")).expect("linked");
+        std::os::unix::fs::symlink(&victim, dirs.local.join("outside")).expect("linked");
+        for (command, expected) in [
+            ("tool", dirs.local.join("tool")),
+            ("inside", dirs.local.join("inside")),
+            ("outside", dirs.local.join("outside")),
+            ("other", dirs.task.join("other")),
+            ("local/tool", dirs.task.join("local/tool")),
+        ] {
+            assert_eq!(find_command(command, &dirs).expect(command), expected);
+        }
+        let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o7777;
+        assert_eq!((mode(&dirs.local.join("tool")), mode(&victim)), (0o751, 0o640));
     }
 
     #[test]

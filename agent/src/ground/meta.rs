@@ -39,6 +39,11 @@ impl Meta {
         rustix::fs::fstat(fd).map(Meta)
     }
 
+    /// Of a file that is open already.
+    pub fn of_file(file: &std::fs::File) -> std::io::Result<Meta> {
+        Ok(Meta::of(file)?)
+    }
+
     pub fn kind(&self) -> Kind {
         match FileType::from_raw_mode(self.0.st_mode) {
             FileType::RegularFile => Kind::File,

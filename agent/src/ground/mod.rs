@@ -71,6 +71,16 @@ impl Error {
         matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
+    /// Something stands in the way that is neither a regular file of its own nor a directory.
+    pub fn is_odd(&self) -> bool {
+        match self {
+            Error::Kind { .. } | Error::Link { .. } | Error::SeveralNames { .. } | Error::IsADirectory { .. } => true,
+            Error::NotADirectory { .. } => true,
+            Error::Escapes | Error::Links { .. } | Error::Entries { .. } | Error::TooLarge { .. } => false,
+            Error::Name { .. } | Error::Io { .. } => false,
+        }
+    }
+
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Error + use<> {
         let path = path.to_owned();
         move |errno| Error::Io { doing, path, source: errno.into() }
@@ -144,7 +154,7 @@ impl Dir {
         &self.path
     }
 
-    fn meta(&self) -> Result<Meta, Error> {
+    pub fn meta(&self) -> Result<Meta, Error> {
         Meta::of(&self.fd).map_err(Error::io("looking at", &self.path))
     }
 

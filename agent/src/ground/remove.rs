@@ -1,8 +1,9 @@
 //! Removing whole trees that a task made, as deep and as wide as it liked.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -23,7 +24,7 @@ impl Dir {
     pub fn remove_tree(&self, path: &Path) -> Result<(), Error> {
         let mut names = super::names(path)?;
         let name = names.pop().ok_or_else(|| Error::Name { path: path.to_owned() })?;
-        let parent = match self.dir(&names.iter().collect::<std::path::PathBuf>()) {
+        let parent = match self.dir(&names.iter().collect::<PathBuf>()) {
             Err(error) if error.not_found() => return Ok(()),
             found => found?,
         };
@@ -34,6 +35,50 @@ impl Dir {
         }
         Ok(())
     }
+}
+
+impl Dir {
+    /// Takes away mounts that a crash may have left below here, deepest first: removing a tree must never reach into them.
+    #[allow(clippy::disallowed_methods, reason = "by the name of a handle of our own")]
+    pub fn unmount_below(&self) {
+        let mut points = mount_points();
+        points.retain(|p| p != self.path() && p.starts_with(self.path()));
+        points.sort_by_key(|p| std::cmp::Reverse(p.components().count()));
+        for point in points {
+            let Ok(inside) = point.strip_prefix(self.path()) else { continue };
+            // By the handle: on the way to the mount a link may have appeared.
+            if let Ok(found) = self.find_plain(inside) {
+                let own = format!("/proc/self/fd/{}", found.as_raw_fd());
+                let _ = nix::mount::umount2(own.as_str(), nix::mount::MntFlags::MNT_DETACH);
+            }
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a file of the kernel, which no task writes")]
+fn mount_points() -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.lines().filter_map(|line| Some(unescaped(line.split(' ').nth(1)?))).collect()
+}
+
+/// A path as the kernel lists mounts: blanks and the like are written as `\040`.
+fn unescaped(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
+        match (first, octal) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 struct Removal<'a> {

@@ -124,6 +124,12 @@ impl Found {
     }
 }
 
+impl AsRawFd for Found {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.handle.as_raw_fd()
+    }
+}
+
 impl Dir {
     /// Finds what `path` names below here. Links are followed as long as they stay below.
     pub fn find(&self, path: &Path) -> Result<Found, Error> {

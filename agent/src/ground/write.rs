@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Dir, Error, Meta, walk};
+use super::{Dir, Error, Kind, Meta, walk};
 
 /// Permissions and owner of what is made. An owner is only set by root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,18 @@ impl Dir {
         let made = parent.make(&name)?;
         made.0.set(attr)?;
         Ok(made.0)
+    }
+
+    /// Like [`Dir::make_dir`]; a link, a pipe or the like that has the name goes away for it. A file stays: it may hold
+    /// something.
+    pub fn renew_dir(&self, path: &Path, attr: Attr) -> Result<Dir, Error> {
+        match self.make_dir(path, attr) {
+            Err(Error::Link { .. }) => {}
+            Err(Error::NotADirectory { kind, .. }) if kind != Kind::File => {}
+            done => return done,
+        }
+        self.remove_file(path)?;
+        self.make_dir(path, attr)
     }
 
     /// A directory below; those of the way that are missing are made with these permissions, the others stay as they are.

@@ -3,6 +3,8 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use crate::ground::{self, Busy};
+
 #[derive(Debug)]
 pub struct Error {
     pub status: StatusCode,
@@ -24,6 +26,25 @@ impl Error {
 
     pub fn internal(text: impl Into<String>) -> Error {
         Error::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    }
+
+    /// There is no thread for file work, and there was none for as long as one waits.
+    pub fn busy(busy: Busy) -> Error {
+        Error::new(StatusCode::SERVICE_UNAVAILABLE, busy.to_string())
+    }
+
+    /// What was not opened below an allocation's directory.
+    pub fn ground(path: &str, error: ground::Error) -> Error {
+        match error {
+            ground::Error::Escapes => Error::bad(error.to_string()),
+            ground::Error::IsADirectory { .. } => Error::bad(format!("file {path:?} is a directory")),
+            ground::Error::Kind { kind, .. } => {
+                Error::bad(format!("file {path:?} is {kind}: only regular files and directories are read"))
+            }
+            ground::Error::NotADirectory { .. } => Error::internal(format!("reading {path:?}: Not a directory")),
+            ground::Error::Io { source, .. } => Error::file(path, &source),
+            other => Error::bad(format!("reading {path:?}: {other}")),
+        }
     }
 
     /// A file that can't be read: what is not there is 404.

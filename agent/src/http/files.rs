@@ -1,21 +1,25 @@
 //! Files of an allocation's directory: list, look at, read, follow.
+//!
+//! The directory is the task's. Everything is found and opened through [`crate::ground`], on its threads; a stream that waits
+//! for news holds neither a thread nor a file.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
+use bytes::Bytes;
 use serde::Deserialize;
 use tarpan_api::wire::AllocFileInfo;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::error::Error;
 use super::logs::flag;
 use super::stream::{self, FRAME_BYTES, Sink};
-use crate::alloc_dir::resolve;
 use crate::context::Context;
+use crate::ground::{Dir, Found, Kind, Meta, Threads};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -27,53 +31,89 @@ pub struct Asked {
     origin: String,
 }
 
-/// The file on the node; secrets and private directories are nobody's business.
-fn locate(context: &Context, alloc: &str, path: &str) -> Result<PathBuf, Error> {
-    let runner = super::alloc::find(context, alloc)?;
-    let root = &runner.dir.root;
-    let found = resolve(root, path).map_err(|e| Error::bad(e.to_string()))?;
-    let real = found.canonicalize().unwrap_or_else(|_| found.clone());
-    let root = root.canonicalize().unwrap_or_else(|_| root.clone());
-    let inside: Vec<String> =
-        real.strip_prefix(&root).into_iter().flatten().map(|p| p.to_string_lossy().into_owned()).collect();
-    match inside.get(1).map(String::as_str) {
-        Some("secrets") if inside[0] != "alloc" => Err(prohibited("secret", path)),
-        Some("private") if inside[0] != "alloc" => Err(prohibited("private", path)),
-        _ => Ok(found),
+/// A path below an allocation's directory, as it was asked for.
+#[derive(Clone)]
+struct Place {
+    root: PathBuf,
+    path: String,
+}
+
+impl Place {
+    fn of(context: &Context, alloc: &str, path: String) -> Result<Place, Error> {
+        let runner = super::alloc::find(context, alloc)?;
+        Ok(Place { root: runner.dir.root.clone(), path })
+    }
+
+    /// What is there, held; secrets and private directories are nobody's business.
+    fn find(&self) -> Result<Found, Error> {
+        let failed = |e| Error::ground(&self.path, e);
+        // What is asked for by its name is refused whether it is there or not.
+        let asked: PathBuf = crate::ground::names(FilePath::new(&self.path)).map_err(failed)?.iter().collect();
+        self.check(&asked)?;
+        let found = Dir::trusted(&self.root).and_then(|root| root.find(&asked)).map_err(failed)?;
+        self.check(found.real())?;
+        Ok(found)
+    }
+
+    fn check(&self, path: &FilePath) -> Result<(), Error> {
+        let mut names = path.iter();
+        match (names.next().and_then(|n| n.to_str()), names.next().and_then(|n| n.to_str())) {
+            (Some("alloc"), _) => Ok(()),
+            (_, Some("secrets")) => Err(self.prohibited("secret")),
+            (_, Some("private")) => Err(self.prohibited("private")),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&self) -> Result<File, Error> {
+        self.find()?.file().map_err(|e| Error::ground(&self.path, e))
+    }
+
+    fn prohibited(&self, kind: &str) -> Error {
+        Error::new(http::StatusCode::FORBIDDEN, format!("Reading {kind} file prohibited: {}", self.path))
+    }
+
+    fn failed(&self) -> impl Fn(std::io::Error) -> Error {
+        |error| Error::file(&self.path, &error)
     }
 }
 
-fn prohibited(kind: &str, path: &str) -> Error {
-    Error::new(http::StatusCode::FORBIDDEN, format!("Reading {kind} file prohibited: {path}"))
+/// File work of a request, on a thread where it may block.
+async fn on_thread<T: Send + 'static>(
+    threads: &Threads,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    threads.run(work).await.map_err(Error::busy)?
 }
 
-fn info(path: &std::path::Path) -> std::io::Result<AllocFileInfo> {
-    let meta = path.symlink_metadata()?;
-    let modified = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
-    let nanos = tarpan_model::UnixNanos(modified.map_or(0, |d| d.as_nanos() as i64));
-    Ok(AllocFileInfo {
-        name: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+fn info(name: String, meta: &Meta, content_type: String) -> AllocFileInfo {
+    AllocFileInfo {
+        name,
         is_dir: meta.is_dir(),
-        size: meta.len() as i64,
-        file_mode: mode_text(&meta),
-        mod_time: tarpan_api::Timestamp(nanos),
-        content_type: if meta.is_file() { content_type(path) } else { String::new() },
-    })
+        size: i64::try_from(meta.len()).unwrap_or(i64::MAX),
+        file_mode: mode_text(meta),
+        mod_time: tarpan_api::Timestamp(tarpan_model::UnixNanos(meta.modified_ns())),
+        content_type,
+    }
 }
 
-/// As Go prints modes: `drwxrwxrwx`, `-rw-r--r--`, `dtrwxrwxrwx`.
-fn mode_text(meta: &std::fs::Metadata) -> String {
-    let mode = meta.permissions().mode();
+/// As Go prints modes: `drwxrwxrwx`, `-rw-r--r--`, `dtrwxrwxrwx`, `prw-r--r--`.
+fn mode_text(meta: &Meta) -> String {
+    let (mode, kind) = (meta.mode(), meta.kind());
     let mut text = String::new();
-    for (is, letter) in [
-        (meta.is_dir(), 'd'),
-        (meta.file_type().is_symlink(), 'L'),
-        (mode & 0o4000 != 0, 'u'),
-        (mode & 0o2000 != 0, 'g'),
-        (mode & 0o1000 != 0, 't'),
+    for (is, letters) in [
+        (kind == Kind::Dir, "d"),
+        (kind == Kind::Link, "L"),
+        (matches!(kind, Kind::BlockDevice | Kind::CharDevice), "D"),
+        (kind == Kind::Pipe, "p"),
+        (kind == Kind::Socket, "S"),
+        (mode & 0o4000 != 0, "u"),
+        (mode & 0o2000 != 0, "g"),
+        (kind == Kind::CharDevice, "c"),
+        (mode & 0o1000 != 0, "t"),
     ] {
         if is {
-            text.push(letter);
+            text.push_str(letters);
         }
     }
     if text.is_empty() {
@@ -86,13 +126,20 @@ fn mode_text(meta: &std::fs::Metadata) -> String {
 }
 
 /// By the first bytes: text, or anything.
-fn content_type(path: &std::path::Path) -> String {
-    use std::io::Read;
-    let mut head = [0u8; 512];
-    let length = std::fs::File::open(path).and_then(|mut f| f.read(&mut head)).unwrap_or(0);
-    match std::str::from_utf8(&head[..length]).is_ok_and(|t| !t.contains('\0')) {
+fn content_type(file: &mut File) -> String {
+    let mut head = Vec::new();
+    let _ = file.take(512).read_to_end(&mut head);
+    match std::str::from_utf8(&head).is_ok_and(|t| !t.contains('\0')) {
         true => "text/plain; charset=utf-8".to_owned(),
         false => "application/octet-stream".to_owned(),
+    }
+}
+
+fn content_type_of(found: &Found) -> String {
+    match found.meta().kind() {
+        // One that can't be opened has no bytes to go by.
+        Kind::File => found.file().map_or_else(|_| "application/octet-stream".to_owned(), |mut f| content_type(&mut f)),
+        _ => String::new(),
     }
 }
 
@@ -101,12 +148,26 @@ pub async fn list(
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<AllocFileInfo>>, Error> {
-    let path = asked.path.unwrap_or_else(|| "/".to_owned());
-    let dir = locate(&context, &alloc, &path)?;
-    let entries = std::fs::read_dir(&dir).map_err(|e| Error::file(&path, &e))?;
-    let mut files: Vec<AllocFileInfo> = entries.flatten().filter_map(|e| info(&e.path()).ok()).collect();
+    let place = Place::of(&context, &alloc, asked.path.unwrap_or_else(|| "/".to_owned()))?;
+    on_thread(&context.files, move || entries(&place)).await.map(Json)
+}
+
+fn entries(place: &Place) -> Result<Vec<AllocFileInfo>, Error> {
+    let failed = |e| Error::ground(&place.path, e);
+    let dir = place.find()?.into_dir().map_err(failed)?;
+    let one = |name: std::ffi::OsString| {
+        let shown = name.to_string_lossy().into_owned();
+        let meta = dir.entry(&name).ok()?;
+        let kind = match meta.kind() {
+            // Looked at through the handle; a link that takes its place meanwhile is not followed.
+            Kind::File => dir.find_plain(FilePath::new(&name)).map_or_else(|_| String::new(), |f| content_type_of(&f)),
+            _ => String::new(),
+        };
+        Some(info(shown, &meta, kind))
+    };
+    let mut files: Vec<AllocFileInfo> = dir.names().map_err(failed)?.into_iter().filter_map(one).collect();
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Json(files))
+    Ok(files)
 }
 
 fn required(asked: &Asked) -> Result<String, Error> {
@@ -118,9 +179,21 @@ pub async fn stat(
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<AllocFileInfo>, Error> {
-    let path = required(&asked)?;
-    let file = locate(&context, &alloc, &path)?;
-    info(&file).map(Json).map_err(|e| Error::file(&path, &e))
+    let place = Place::of(&context, &alloc, required(&asked)?)?;
+    on_thread(&context.files, move || look(&place)).await.map(Json)
+}
+
+fn look(place: &Place) -> Result<AllocFileInfo, Error> {
+    let found = place.find()?;
+    let name = match crate::ground::names(FilePath::new(&place.path)) {
+        Ok(names) if !names.is_empty() => names[names.len() - 1].to_string_lossy().into_owned(),
+        // The allocation's directory itself.
+        _ => place.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    Ok(match found.link() {
+        Some(link) => info(name, link, String::new()),
+        None => info(name, found.meta(), content_type_of(&found)),
+    })
 }
 
 pub async fn cat(
@@ -128,8 +201,8 @@ pub async fn cat(
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
-    let path = required(&asked)?;
-    raw(&context, &alloc, &path, 0, None).await
+    let place = Place::of(&context, &alloc, required(&asked)?)?;
+    raw(context, place, 0, None).await
 }
 
 pub async fn read_at(
@@ -141,24 +214,37 @@ pub async fn read_at(
     let offset = asked.offset.ok_or_else(|| Error::bad("must specify offset as integer"))?;
     let offset = u64::try_from(offset).map_err(|_| Error::bad("offset must not be negative"))?;
     let limit = asked.limit.and_then(|l| u64::try_from(l).ok());
-    raw(&context, &alloc, &path, offset, limit).await
+    raw(context.clone(), Place::of(&context, &alloc, path)?, offset, limit).await
 }
 
 /// Bytes of a file, as something that no browser runs.
-async fn raw(context: &Context, alloc: &str, path: &str, offset: u64, limit: Option<u64>) -> Result<Response, Error> {
-    let real = locate(context, alloc, path)?;
-    if real.is_dir() {
-        return Err(Error::bad(format!("file {path:?} is a directory")));
-    }
-    let mut file = tokio::fs::File::open(&real).await.map_err(|e| Error::file(path, &e))?;
-    file.seek(std::io::SeekFrom::Start(offset)).await.map_err(|e| Error::file(path, &e))?;
-    let reader = tokio_util::io::ReaderStream::new(file.take(limit.unwrap_or(u64::MAX)));
+async fn raw(context: Arc<Context>, place: Place, offset: u64, limit: Option<u64>) -> Result<Response, Error> {
+    let (file, content_type) = on_thread(&context.files, move || {
+        let mut file = place.file()?;
+        let content_type = content_type(&mut file);
+        file.seek(SeekFrom::Start(offset)).map_err(place.failed())?;
+        Ok((file, content_type))
+    })
+    .await?;
+    let rest = limit.unwrap_or(u64::MAX);
+    let pieces = futures::stream::try_unfold((context, file, rest), |(context, file, rest)| async move {
+        let (file, bytes) = context.files.run(move || piece(file, rest)).await.map_err(std::io::Error::other)??;
+        let rest = rest - bytes.len() as u64;
+        Ok::<_, std::io::Error>((!bytes.is_empty()).then_some((Bytes::from(bytes), (context, file, rest))))
+    });
     let headers = [
-        ("content-type", content_type(&real)),
+        ("content-type", content_type),
         ("x-content-type-options", "nosniff".to_owned()),
         ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox".to_owned()),
     ];
-    Ok((headers, Body::from_stream(reader)).into_response())
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// The next bytes of a file, at most a frame and at most `rest`.
+fn piece(mut file: File, rest: u64) -> std::io::Result<(File, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    (&mut file).take(rest.min(FRAME_BYTES as u64)).read_to_end(&mut bytes)?;
+    Ok((file, bytes))
 }
 
 pub async fn stream(
@@ -173,38 +259,36 @@ pub async fn stream(
         _ => return Err(Error::bad("origin must be start or end")),
     };
     let follow = flag(asked.follow.as_deref(), true)?;
-    let file = locate(&context, &alloc, &path)?;
-    let meta = file.metadata().map_err(|e| Error::file(&path, &e))?;
-    if meta.is_dir() {
-        return Err(Error::bad(format!("file {path:?} is a directory")));
-    }
+    let place = Place::of(&context, &alloc, path)?;
+    let opened = place.clone();
+    let size = on_thread(&context.files, move || opened.file()?.metadata().map(|m| m.len()).map_err(opened.failed()));
+    let size = size.await?;
     let offset = asked.offset.unwrap_or(0).max(0) as u64;
-    let start = if from_end { meta.len().saturating_sub(offset) } else { offset };
-    Ok(stream::response(false, move |sink| send(file, path, start, follow, sink)))
+    let start = if from_end { size.saturating_sub(offset) } else { offset };
+    Ok(stream::response(false, move |sink| send(context, place, start, follow, sink)))
 }
 
-async fn send(real: PathBuf, shown: String, mut offset: u64, follow: bool, mut sink: Sink) {
-    let mut buffer = vec![0u8; FRAME_BYTES];
+async fn send(context: Arc<Context>, place: Place, mut offset: u64, follow: bool, mut sink: Sink) {
     loop {
-        let size = match tokio::fs::metadata(&real).await {
-            Ok(meta) => meta.len(),
-            Err(_) => {
-                sink.event(&shown, offset, "file deleted").await;
+        let (again, from) = (place.clone(), offset);
+        let alive = match context.files.run(move || news(&again, from)).await {
+            // Every thread is busy: whoever follows waits.
+            Err(_) if follow => sink.idle().await,
+            Err(_) => false,
+            Ok(News::Gone) => {
+                sink.event(&place.path, offset, "file deleted").await;
                 return;
             }
-        };
-        if size < offset {
-            offset = 0;
-            if !sink.event(&shown, offset, "file truncated").await {
-                return;
+            Ok(News::Truncated) => {
+                offset = 0;
+                sink.event(&place.path, offset, "file truncated").await
             }
-        }
-        let read = read_some(&real, offset, &mut buffer).await.unwrap_or(0);
-        offset += read as u64;
-        let alive = match read {
-            0 if follow => sink.idle().await,
-            0 => false,
-            n => sink.data(&shown, offset, &buffer[..n]).await,
+            Ok(News::Bytes(bytes)) if bytes.is_empty() && follow => sink.idle().await,
+            Ok(News::Bytes(bytes)) if bytes.is_empty() => false,
+            Ok(News::Bytes(bytes)) => {
+                offset += bytes.len() as u64;
+                sink.data(&place.path, offset, &bytes).await
+            }
         };
         if !alive {
             return;
@@ -212,8 +296,137 @@ async fn send(real: PathBuf, shown: String, mut offset: u64, follow: bool, mut s
     }
 }
 
-async fn read_some(path: &std::path::Path, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut file = tokio::fs::File::open(path).await?;
-    file.seek(std::io::SeekFrom::Start(offset)).await?;
-    file.read(buffer).await
+/// What a followed file has after a position.
+enum News {
+    Gone,
+    Truncated,
+    Bytes(Vec<u8>),
+}
+
+fn news(place: &Place, offset: u64) -> News {
+    let Ok(mut file) = place.file() else { return News::Gone };
+    match file.metadata() {
+        Ok(meta) if meta.len() < offset => return News::Truncated,
+        Ok(_) => {}
+        Err(_) => return News::Gone,
+    }
+    let read = file.seek(SeekFrom::Start(offset)).and_then(|_| piece(file, u64::MAX));
+    News::Bytes(read.map(|(_, bytes)| bytes).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Alloc {
+        base: tempfile::TempDir,
+    }
+
+    impl Alloc {
+        fn new() -> Alloc {
+            let base = tempfile::tempdir().expect("a directory");
+            for dir in ["a/web/local/release-1", "a/web/secrets", "a/alloc/logs", "host"] {
+                std::fs::create_dir_all(base.path().join(dir)).expect("made");
+            }
+            for (file, text) in
+                [("a/web/local/release-1/f", "mine"), ("a/web/secrets/k", "key"), ("host/f", "the host's")]
+            {
+                std::fs::write(base.path().join(file), text).expect("written");
+            }
+            Alloc { base }
+        }
+
+        fn at(&self, path: &str) -> PathBuf {
+            self.base.path().join(path)
+        }
+
+        fn place(&self, path: &str) -> Place {
+            Place { root: self.at("a"), path: path.to_owned() }
+        }
+    }
+
+    /// Answers of reading, looking and listing: the text, or the status with its sentence.
+    fn read(place: &Place) -> Result<String, (u16, String)> {
+        let mut text = String::new();
+        let mut file = place.file().map_err(|e| (e.status.as_u16(), e.text))?;
+        file.read_to_string(&mut text).expect("text");
+        Ok(text)
+    }
+
+    #[test]
+    fn links_lead_where_they_lead() {
+        let alloc = Alloc::new();
+        symlink("release-1", alloc.at("a/web/local/current")).expect("linked");
+        symlink("../secrets/k", alloc.at("a/web/local/key")).expect("linked");
+        symlink("../secrets", alloc.at("a/web/local/keys")).expect("linked");
+        symlink(alloc.at("host/f"), alloc.at("a/web/local/out")).expect("linked");
+        assert_eq!(read(&alloc.place("web/local/current/f")), Ok("mine".to_owned()));
+        let refused = |kind: &str, path: &str| (403, format!("Reading {kind} file prohibited: {path}"));
+        for path in ["web/secrets/k", "/web/secrets/k", "web/local/key", "web/local/keys/k", "web/local/../secrets/k"] {
+            assert_eq!(read(&alloc.place(path)), Err(refused("secret", path)), "{path}");
+            assert!(look(&alloc.place(path)).is_err(), "{path}");
+        }
+        assert!(entries(&alloc.place("web/local/keys")).is_err());
+        for path in ["web/local/out", "../host/f"] {
+            assert_eq!(read(&alloc.place(path)), Err((400, "Path escapes the alloc directory".to_owned())));
+        }
+        assert_eq!(
+            read(&alloc.place("no/such")),
+            Err((404, "file \"no/such\" not found: no such file or directory".to_owned()))
+        );
+        assert_eq!(read(&alloc.place("web/local")), Err((400, "file \"web/local\" is a directory".to_owned())));
+        assert_eq!(look(&alloc.place("web/local/current")).expect("there").file_mode, "Lrwxrwxrwx");
+        assert!(look(&alloc.place("web/local/current/f")).expect("there").content_type.starts_with("text/plain"));
+    }
+
+    #[test]
+    fn pipes_and_devices_are_shown_and_not_read() {
+        let alloc = Alloc::new();
+        nix::unistd::mkfifo(&alloc.at("a/alloc/logs/pipe"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let sentence = "file \"alloc/logs/pipe\" is a named pipe: only regular files and directories are read";
+        assert_eq!(read(&alloc.place("alloc/logs/pipe")), Err((400, sentence.to_owned())));
+        let listed = entries(&alloc.place("alloc/logs")).expect("listed");
+        assert_eq!((listed[0].name.as_str(), listed[0].file_mode.as_str()), ("pipe", "prwx------"));
+        assert!(matches!(news(&alloc.place("alloc/logs/pipe"), 0), News::Gone));
+        let device = nix::sys::stat::makedev(1, 5);
+        let kind = nix::sys::stat::SFlag::S_IFCHR;
+        if nix::sys::stat::mknod(&alloc.at("a/alloc/zero"), kind, nix::sys::stat::Mode::S_IRWXU, device).is_ok() {
+            let sentence = "file \"alloc/zero\" is a character device: only regular files and directories are read";
+            assert_eq!(read(&alloc.place("alloc/zero")), Err((400, sentence.to_owned())));
+            assert_eq!(look(&alloc.place("alloc/zero")).expect("there").file_mode, "Dcrwx------");
+        }
+    }
+
+    /// The way to a file turns into a link to the host's, and into one to the task's secrets, while it is asked for.
+    #[test]
+    fn no_race_shows_what_is_not_the_callers() {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let alloc = Alloc::new();
+        std::fs::write(alloc.at("a/web/secrets/f"), "secret").expect("written");
+        symlink(alloc.at("host"), alloc.at("a/web/local/host")).expect("linked");
+        symlink("../secrets", alloc.at("a/web/local/inside")).expect("linked");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let swap = |bait: &str| {
+            let (one, other) = (alloc.at("a/web/local/release-1"), alloc.at(bait));
+            renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).expect("swapped");
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    for bait in ["a/web/local/host", "a/web/local/inside"] {
+                        swap(bait);
+                        swap(bait);
+                    }
+                }
+            });
+            let place = alloc.place("web/local/release-1/f");
+            for _ in 0..4000 {
+                assert!(read(&place).map_or(true, |text| text == "mine"));
+                assert!(look(&place).map_or(true, |info| info.size == 4));
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
 }

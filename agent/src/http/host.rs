@@ -1,5 +1,7 @@
 //! The node itself: usage, metadata, collection of everything that has ended.
 
+#![allow(clippy::disallowed_methods, reason = "files of the kernel below /proc")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

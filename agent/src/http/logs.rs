@@ -1,8 +1,9 @@
 //! A task's output, over its rotated files: from any offset, from either end, followed without a gap.
 
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -10,8 +11,10 @@ use serde::Deserialize;
 
 use super::error::Error;
 use super::stream::{self, FRAME_BYTES, Sink};
+use crate::alloc_dir::LOGS;
 use crate::context::Context;
-use crate::supervisor::log_indexes;
+use crate::ground::{Dir, Found, Meta, Threads};
+use crate::supervisor::{log_file_name, log_indexes};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -61,25 +64,34 @@ pub async fn logs(
         return Err(Error::bad(format!("logs are disabled for task {:?}", asked.task)));
     }
     let base = format!("{}.{}", asked.task, asked.kind);
-    let mut reader = Reader::new(runner.dir.logs(), base);
-    if !follow && reader.indexes().is_empty() {
+    let (root, from) = (runner.dir.root.clone(), asked.offset.unwrap_or(0).max(0) as u64);
+    let opened = context.files.run(move || {
+        let mut reader = Reader::new(root, base);
+        let empty = reader.indexes().is_empty();
+        reader.seek(from, from_end);
+        (reader, empty)
+    });
+    let (reader, empty) = opened.await.map_err(Error::busy)?;
+    if !follow && empty {
         let started = runner.report().and_then(|r| r.tasks.get(&*asked.task).map(|t| !t.started_at.is_zero()));
         if started != Some(true) {
             return Err(Error::not_found(format!("task {:?} not started yet. No logs available", asked.task)));
         }
     }
-    reader.seek(asked.offset.unwrap_or(0).max(0) as u64, from_end);
-    Ok(stream::response(plain, move |sink| send(reader, sink, follow)))
+    Ok(stream::response(plain, move |sink| send(context, reader, sink, follow)))
 }
 
-async fn send(mut reader: Reader, mut sink: Sink, follow: bool) {
-    let mut buffer = vec![0u8; FRAME_BYTES];
+async fn send(context: Arc<Context>, reader: Reader, mut sink: Sink, follow: bool) {
+    let reader = Arc::new(Mutex::new(reader));
     loop {
-        let alive = match reader.read(&mut buffer) {
-            Step::Data { length, file, offset } => sink.data(&file, offset, &buffer[..length]).await,
-            Step::Moved => true,
-            Step::End if follow => sink.idle().await,
-            Step::End => false,
+        let alive = match step(&context.files, &reader).await {
+            Some(Step::Data { bytes, file, offset }) => sink.data(&file, offset, &bytes).await,
+            Some(Step::Moved) => true,
+            Some(Step::End) if follow => sink.idle().await,
+            Some(Step::End) => false,
+            // Every thread is busy: whoever follows waits, and what is not a whole answer must not look like one.
+            None if follow => sink.idle().await,
+            None => false,
         };
         if !alive {
             return;
@@ -87,9 +99,15 @@ async fn send(mut reader: Reader, mut sink: Sink, follow: bool) {
     }
 }
 
+/// A look at the files on a thread of its own; `None` when there is none. Nothing is held between two looks.
+async fn step(threads: &Threads, reader: &Arc<Mutex<Reader>>) -> Option<Step> {
+    let reader = reader.clone();
+    threads.run(move || reader.lock().expect("no panic while held").read(FRAME_BYTES)).await.ok()
+}
+
 enum Step {
     Data {
-        length: usize,
+        bytes: Vec<u8>,
         file: String,
         offset: u64,
     },
@@ -99,29 +117,37 @@ enum Step {
     End,
 }
 
-/// Reads `<dir>/<base>.N`, N ascending.
+/// Reads `<base>.N` of an allocation's logs, N ascending. The directory is the task's: what is no regular file there is
+/// passed over.
 struct Reader {
-    dir: PathBuf,
+    /// The allocation's directory.
+    root: PathBuf,
     base: String,
     index: u64,
     offset: u64,
-    file: Option<std::fs::File>,
+    file: Option<File>,
 }
 
 impl Reader {
-    fn new(dir: PathBuf, base: String) -> Reader {
-        Reader { dir, base, index: 0, offset: 0, file: None }
+    fn new(root: PathBuf, base: String) -> Reader {
+        Reader { root, base, index: 0, offset: 0, file: None }
     }
 
     fn indexes(&self) -> Vec<u64> {
-        log_indexes(&self.dir, &self.base).unwrap_or_default()
+        let dir = Dir::trusted(&self.root).and_then(|root| root.dir(FilePath::new(LOGS)));
+        dir.and_then(|dir| log_indexes(&dir, &self.base)).unwrap_or_default()
+    }
+
+    fn find(&self, index: u64) -> Option<Found> {
+        let path = FilePath::new(LOGS).join(log_file_name(&self.base, index));
+        Dir::trusted(&self.root).ok()?.find_plain(&path).ok().filter(|found| found.meta().is_file())
     }
 
     /// Goes to `offset` bytes after the oldest byte that is kept, or before the newest.
     fn seek(&mut self, offset: u64, from_end: bool) {
-        let size = |i: &u64| std::fs::metadata(self.dir.join(format!("{}.{i}", self.base))).map_or(0, |m| m.len());
+        let size = |i: &u64| self.find(*i).map_or(0, |found| found.meta().len());
         let files: Vec<(u64, u64)> = self.indexes().iter().map(|i| (*i, size(i))).collect();
-        let total: u64 = files.iter().map(|(_, size)| size).sum();
+        let total = files.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
         let mut left = if from_end { total.saturating_sub(offset) } else { offset.min(total) };
         self.index = files.first().map_or(0, |(i, _)| *i);
         for (index, size) in files {
@@ -134,39 +160,62 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Step {
+    /// The next bytes, at most `most`.
+    fn read(&mut self, most: usize) -> Step {
         // Whether there is a later file must be known before the read: what the writer added to this one before it
         // moved on is then surely in the read that follows.
-        let next = self.indexes().into_iter().find(|i| *i > self.index);
+        let next = self.next();
         if self.file.is_none() {
             self.file = self.open();
         }
-        let length = match &mut self.file {
-            Some(file) => file.read(buffer).unwrap_or(0),
-            None => 0,
-        };
-        if length > 0 {
-            self.offset += length as u64;
-            return Step::Data {
-                length,
-                file: format!("alloc/logs/{}.{}", self.base, self.index),
-                offset: self.offset,
-            };
+        let mut bytes = Vec::new();
+        if let Some(file) = &mut self.file {
+            let _ = file.take(most as u64).read_to_end(&mut bytes);
+        }
+        if !bytes.is_empty() {
+            self.offset += bytes.len() as u64;
+            let file = format!("{LOGS}/{}.{}", self.base, self.index);
+            return Step::Data { bytes, file, offset: self.offset };
         }
         match next {
             Some(next) => {
                 (self.index, self.offset, self.file) = (next, 0, None);
                 Step::Moved
             }
+            None if self.replaced() => {
+                (self.offset, self.file) = (0, None);
+                Step::Moved
+            }
             None => Step::End,
         }
     }
 
-    fn open(&self) -> Option<std::fs::File> {
-        let mut file = std::fs::File::open(self.dir.join(format!("{}.{}", self.base, self.index))).ok()?;
+    /// The number after this one. A list of the directory is only needed when this one has gone away.
+    fn next(&self) -> Option<u64> {
+        let direct = self.index.checked_add(1)?;
+        if self.find(direct).is_some() {
+            return Some(direct);
+        }
+        match self.file.as_ref().is_some_and(has_a_name) {
+            true => None,
+            false => self.indexes().into_iter().find(|i| *i > self.index && self.find(*i).is_some()),
+        }
+    }
+
+    /// The file was removed, and there is another one under its name.
+    fn replaced(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !has_a_name(file)) && self.find(self.index).is_some()
+    }
+
+    fn open(&self) -> Option<File> {
+        let mut file = self.find(self.index)?.file().ok()?;
         file.seek(SeekFrom::Start(self.offset)).ok()?;
         Some(file)
     }
+}
+
+fn has_a_name(file: &File) -> bool {
+    Meta::of_file(file).is_ok_and(|meta| meta.links() > 0)
 }
 
 #[cfg(test)]
@@ -175,11 +224,10 @@ mod tests {
     use crate::supervisor::Rotator;
 
     fn read_all(reader: &mut Reader) -> String {
-        let mut buffer = [0u8; 7];
         let mut all = Vec::new();
         loop {
-            match reader.read(&mut buffer) {
-                Step::Data { length, .. } => all.extend_from_slice(&buffer[..length]),
+            match reader.read(7) {
+                Step::Data { bytes, .. } => all.extend_from_slice(&bytes),
                 Step::Moved => {}
                 Step::End => return String::from_utf8(all).expect("text"),
             }
@@ -189,7 +237,7 @@ mod tests {
     #[test]
     fn following_over_rotations_loses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut log = Rotator::open(dir.path(), "t.stdout", 100, 16).expect("writable");
+        let mut log = Rotator::open(Dir::trusted(dir.path()).expect("there"), "t.stdout", 100, 16).expect("writable");
         let mut reader = Reader::new(dir.path().to_owned(), "t.stdout".to_owned());
         let (mut written, mut read) = (String::new(), String::new());
         for i in 0..200 {
@@ -207,7 +255,7 @@ mod tests {
     #[test]
     fn offsets_count_over_files_from_both_ends() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut log = Rotator::open(dir.path(), "t.stdout", 100, 5).expect("writable");
+        let mut log = Rotator::open(Dir::trusted(dir.path()).expect("there"), "t.stdout", 100, 5).expect("writable");
         log.write(b"aaaa\nbbbb\ncccc\n").expect("written");
         for (offset, from_end, expected) in [
             (0, false, "aaaa\nbbbb\ncccc\n"),
@@ -220,5 +268,27 @@ mod tests {
             reader.seek(offset, from_end);
             assert_eq!(read_all(&mut reader), expected, "{offset} {from_end}");
         }
+    }
+
+    /// Pipes, links and removed files under the names of logs: nothing is waited for, nothing of the host is read, and the
+    /// reader goes on where the writer does.
+    #[test]
+    fn what_a_task_puts_in_place_of_its_log_is_not_read() {
+        let (dir, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        std::fs::write(host.path().join("secret"), "the host's").expect("written");
+        let at = |i: u64| dir.path().join(LOGS).join(format!("t.stdout.{i}"));
+        std::fs::create_dir_all(dir.path().join(LOGS)).expect("made");
+        let mut reader = Reader::new(dir.path().to_owned(), "t.stdout".to_owned());
+        nix::unistd::mkfifo(&at(0), nix::sys::stat::Mode::S_IRWXU).expect("made");
+        assert_eq!(read_all(&mut reader), "");
+        std::fs::write(at(1), "one\n").expect("written");
+        assert_eq!(read_all(&mut reader), "one\n");
+        std::fs::remove_file(at(1)).expect("removed");
+        std::os::unix::fs::symlink(host.path().join("secret"), at(1)).expect("linked");
+        std::os::unix::fs::symlink(host.path().join("secret"), at(2)).expect("linked");
+        assert_eq!(read_all(&mut reader), "");
+        std::fs::remove_file(at(1)).expect("removed");
+        std::fs::write(at(1), "anew\n").expect("written");
+        assert_eq!(read_all(&mut reader), "anew\n");
     }
 }

@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use super::event;
 use super::shell::Message;
 use super::task::{Input, StartFailure};
-use crate::alloc_dir::{AllocDir, resolve};
+use crate::alloc_dir::{AllocDir, Reader, below};
 use crate::context::Context;
 use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskDirs, TaskRequest};
 use crate::env::{SeenDirs, Source, TaskEnv, host_env};
+use crate::ground::{self, Attr, Dir};
 use crate::{artifact, template};
 
 /// One preparation.
@@ -55,9 +56,11 @@ async fn prepare(request: Request) -> Result<Prepared, StartFailure> {
     if first {
         request.notice(event::setup("Building Task Directory"));
     }
-    let dirs = request.dir.create_task(request.task.name()).map_err(|e| unrecoverable(&crate::chain(&e)))?;
     let env = environment(&request.context, &request.alloc, &request.dir, &request.task, &BTreeMap::new());
     services(&request, &env)?;
+    let reader = secrets_reader(isolation(&request.context, &request.task), &request.task, &env);
+    let made = request.dir.create_task_for(request.task.name(), reader);
+    let dirs = made.map_err(|e| unrecoverable(&crate::chain(&e)))?;
     if first {
         payload(&request, &dirs)?;
         artifacts(&request, &dirs, &env).await?;
@@ -94,9 +97,23 @@ fn payload(request: &Request, dirs: &TaskDirs) -> Result<(), StartFailure> {
     let (Some(file), Some(payload)) = (file, payload) else { return Ok(()) };
     let failed = |text: String| unrecoverable(&format!("writing the dispatch payload to {file}: {text}"));
     let bytes = base64::engine::general_purpose::STANDARD.decode(payload).map_err(|e| failed(e.to_string()))?;
-    let path = resolve(&dirs.local, &file).map_err(|e| failed(e.to_string()))?;
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, bytes));
-    written.map_err(|e| failed(e.to_string()))
+    let path = below(&dirs.local, &file).map_err(|e| failed(e.to_string()))?;
+    let path = path.strip_prefix(&dirs.alloc).map_err(|e| failed(e.to_string()))?;
+    let written = dirs.open().and_then(|alloc| {
+        alloc.make_dirs(path.parent().unwrap_or(path), Attr::mode(0o755))?;
+        alloc.replace(path, &bytes, Attr::mode(0o644))
+    });
+    written.map_err(|e| failed(crate::chain(&e)))
+}
+
+/// Who must be able to read the task's secrets. A user that this node does not know is the driver's to refuse.
+fn secrets_reader(isolation: Isolation, task: &Task, env: &TaskEnv) -> Reader {
+    let name = env.text(task.user.as_deref().unwrap_or_default());
+    match (isolation, crate::driver::raw_exec::user(&name)) {
+        (Isolation::Image, _) => Reader::Container,
+        (Isolation::None | Isolation::Chroot, Ok(Some(user))) => Reader::User { uid: user.uid, gid: user.gid },
+        (Isolation::None | Isolation::Chroot, _) => Reader::Agent,
+    }
 }
 
 async fn artifacts(request: &Request, dirs: &TaskDirs, env: &TaskEnv) -> Result<(), StartFailure> {
@@ -236,7 +253,7 @@ fn logs(task: &Task, dir: &AllocDir) -> Option<LogTarget> {
     let config = task.log_config.clone().unwrap_or_default();
     let disabled = config.disabled == Some(true) || config.enabled == Some(false);
     (!disabled).then(|| LogTarget {
-        dir: dir.logs(),
+        alloc: dir.root.clone(),
         max_files: config.max_files.unwrap_or(10).max(1) as u64,
         max_bytes: (config.max_file_size_mb.unwrap_or(10).max(1) as u64) << 20,
     })
@@ -298,16 +315,49 @@ fn mounts(
 
 /// Moves what a sticky disk keeps from an ended allocation of this node. A failure only leaves the new one empty.
 pub(super) fn move_data(old: &AllocDir, new: &AllocDir, alloc: &Allocation) {
-    let mut pairs = vec![(old.shared().join("data"), new.shared().join("data"))];
-    for task in alloc.group().map(|g| g.tasks()).unwrap_or_default() {
-        let (from, to) = (old.task(task.name()), new.task(task.name()));
-        let _ = std::fs::create_dir_all(&to.task);
-        pairs.push((from.local, to.local));
-    }
-    for (from, to) in pairs {
-        let _ = std::fs::remove_dir(&to);
-        if let Err(error) = std::fs::rename(&from, &to) {
-            tracing::warn!(alloc_id = %alloc.id, "moving {} of the previous allocation: {error}", from.display());
+    let mut kept = vec![("alloc", "data")];
+    let names = alloc.group().map(|g| g.tasks()).unwrap_or_default().iter().map(|task| task.name());
+    kept.extend(names.filter(|task| name::part(task).is_ok()).map(|task| (task, "local")));
+    for (parent, name) in kept {
+        if let Err(error) = move_one(old, new, Path::new(parent), name) {
+            let text = crate::chain(&error);
+            tracing::warn!(alloc_id = %alloc.id, "moving {parent}/{name} of the previous allocation: {text}");
         }
+    }
+}
+
+/// Moves one directory, and only a directory: the task of the old allocation may have put anything in its place.
+fn move_one(old: &AllocDir, new: &AllocDir, parent: &Path, name: &str) -> Result<(), ground::Error> {
+    let (from, to) = (Dir::trusted(&old.root)?.dir(parent)?, Dir::trusted(&new.root)?);
+    let to = to.make_dirs(parent, Attr::mode(0o777))?;
+    from.dir(Path::new(name))?;
+    to.remove_dir(Path::new(name))?;
+    from.rename(name.as_ref(), &to, name.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sticky_disk_keeps_moves_and_links_do_not() {
+        let (base, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        std::fs::write(host.path().join("kept"), "x").expect("written");
+        let dirs = ["old", "new"].map(|name| AllocDir { root: base.path().join(name) });
+        for dir in &dirs {
+            dir.create().expect("made");
+        }
+        let [old, new] = dirs;
+        old.create_task("web").expect("made");
+        std::fs::write(old.shared().join("data/f"), "data").expect("written");
+        std::fs::remove_dir(old.task("web").local).expect("removed");
+        std::os::unix::fs::symlink(host.path(), old.task("web").local).expect("linked");
+        let task = crate::test_support::task("web", "raw_exec", serde_json::json!({}));
+        let job = Arc::new(crate::test_support::job("j", "service", vec![task]));
+        move_data(&old, &new, &crate::test_support::place(&job, 0));
+        assert_eq!(std::fs::read_to_string(new.shared().join("data/f")).expect("moved"), "data");
+        assert!(new.task("web").local.symlink_metadata().is_err(), "the link stays where it is");
+        assert!(new.create_task("web").expect("made").local.is_dir());
+        assert!(host.path().join("kept").exists());
     }
 }

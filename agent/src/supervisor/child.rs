@@ -1,5 +1,7 @@
 //! What the supervisor process does. One thread, no async runtime, small buffers: it lives as long as its task.
 
+#![allow(clippy::disallowed_methods, reason = "the run's own directory, and files of the kernel")]
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Exit, Greeting, Logs, Pids, Rotator, Spec, exit_file, pid_file, start_time, write_whole};
+use crate::ground::Dir;
 
 /// How long output is still read after the task and its group are dead: descendants that escaped may hold the pipes.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -125,8 +128,10 @@ fn start_error(spec: &Spec, error: &std::io::Error) -> String {
 }
 
 fn rotator(logs: &Logs, kind: &str) -> Result<Rotator, String> {
-    Rotator::open(&logs.dir, &format!("{}.{kind}", logs.task), logs.max_files, logs.max_bytes)
-        .map_err(|e| format!("opening the log files in {}: {e}", logs.dir.display()))
+    let opened = Dir::trusted(&logs.alloc)
+        .map_err(std::io::Error::from)
+        .and_then(|alloc| Rotator::open(alloc, &format!("{}.{kind}", logs.task), logs.max_files, logs.max_bytes));
+    opened.map_err(|e| format!("opening the log files of {}: {e}", logs.alloc.display()))
 }
 
 fn pipe() -> std::io::Result<(File, OwnedFd)> {

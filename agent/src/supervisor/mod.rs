@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use process::{AttachError, Process, SpawnError};
-pub use rotate::{Rotator, indexes as log_indexes};
+pub use rotate::{Rotator, file_name as log_file_name, indexes as log_indexes};
 
 /// The hidden first argument.
 pub(crate) const ARGUMENT: &str = "__task-supervisor";
@@ -58,10 +58,11 @@ pub struct User {
     pub groups: Vec<u32>,
 }
 
-/// Where output goes: `<dir>/<task>.stdout.N` and `<dir>/<task>.stderr.N`.
+/// Where output goes: `<alloc>/alloc/logs/<task>.stdout.N` and `<task>.stderr.N`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Logs {
-    pub dir: PathBuf,
+    /// The allocation's directory.
+    pub alloc: PathBuf,
     pub task: String,
     pub max_files: u64,
     pub max_bytes: u64,
@@ -113,6 +114,7 @@ fn exit_file(run_dir: &Path) -> PathBuf {
 /// Start time of a process in clock ticks since boot; `None` when there is no such process or it is a zombie.
 ///
 /// Source: field 22 of `/proc/PID/stat`; the name before it may hold blanks and brackets, so counting starts after the last `)`.
+#[allow(clippy::disallowed_methods, reason = "a file of the kernel")]
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let rest = &text[text.rfind(')')? + 1..];
@@ -124,6 +126,7 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Writes a file so that readers see it whole or not at all.
+#[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let tmp = path.with_extension("tmp");
     std::fs::write(&tmp, bytes)?;

@@ -10,7 +10,7 @@ use futures::StreamExt;
 
 use super::config::{PluginConfig, TaskConfig};
 use super::text;
-use crate::alloc_dir::resolve;
+use crate::alloc_dir::below;
 use crate::driver::{DriverError, Notices, TaskRequest};
 
 /// How long a pull may take where nobody says otherwise.
@@ -97,9 +97,11 @@ async fn inspect(engine: &Docker, reference: &Reference) -> Result<Option<String
 async fn load(engine: &Docker, file: &str, request: &TaskRequest) -> Result<(), DriverError> {
     let failed =
         |why: String, recoverable| DriverError::start(format!("Failed to load image {file:?}: {why}"), recoverable);
-    let path = resolve(&request.dirs.local, file).map_err(|e| failed(e.to_string(), false))?;
-    let opened = tokio::fs::File::open(&path).await.map_err(|e| failed(e.to_string(), false))?;
-    let stream = tokio_util::io::ReaderStream::new(opened);
+    let path = below(&request.dirs.local, file).map_err(|e| failed(e.to_string(), false))?;
+    let inside = path.strip_prefix(&request.dirs.alloc).unwrap_or(&path).to_owned();
+    let opened = request.dirs.open().and_then(|alloc| alloc.read(&inside));
+    let opened = opened.map_err(|e| failed(crate::chain(&e), false))?;
+    let stream = tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(opened));
     let options = ImportImageOptions { quiet: true, ..Default::default() };
     let mut answers = std::pin::pin!(engine.import_image_stream(options, stream, None));
     while let Some(answer) = answers.next().await {
@@ -161,6 +163,7 @@ async fn pull(
 }
 
 /// From the task's `auth` block, else from the operator's client configuration.
+#[allow(clippy::disallowed_methods, reason = "a file that the operator named")]
 fn credentials(plugin: &PluginConfig, config: &TaskConfig, reference: &Reference) -> Option<DockerCredentials> {
     let auth = &config.auth;
     if auth.username.as_ref().is_some_and(|u| !u.is_empty()) {

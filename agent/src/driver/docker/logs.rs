@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::UnixNanos;
 
 use crate::driver::LogTarget;
+use crate::ground::Dir;
 use crate::supervisor::Rotator;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,7 @@ pub(super) struct Copier {
 
 impl Copier {
     /// `resume`: go on where an earlier agent was.
+    #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
     pub fn open(target: &LogTarget, task: &str, run_dir: &Path, resume: bool) -> std::io::Result<Copier> {
         std::fs::create_dir_all(run_dir)?;
         let path = run_dir.join("log-mark.json");
@@ -41,11 +43,11 @@ impl Copier {
             false => Mark::default(),
         };
         let open = |kind: &str, at: (u64, u64)| {
-            let base = format!("{task}.{kind}");
+            let (alloc, base) = (Dir::trusted(&target.alloc)?, format!("{task}.{kind}"));
             if resume && mark.last > 0 {
-                Rotator::cut_back(&target.dir, &base, at.0, at.1)?;
+                Rotator::cut_back(&alloc, &base, at.0, at.1)?;
             }
-            Rotator::open(&target.dir, &base, target.max_files, target.max_bytes)
+            Rotator::open(alloc, &base, target.max_files, target.max_bytes)
         };
         Ok(Copier { stdout: open("stdout", mark.stdout)?, stderr: open("stderr", mark.stderr)?, mark, path })
     }
@@ -108,6 +110,7 @@ impl Copier {
         }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
     fn write_mark(&mut self) {
         (self.mark.stdout, self.mark.stderr) = (self.stdout.position(), self.stderr.position());
         let bytes = serde_json::to_vec(&self.mark).expect("numbers serialise");
@@ -130,6 +133,27 @@ fn stamped(piece: &[u8]) -> (Option<i64>, &[u8]) {
 mod tests {
     use super::*;
 
+    /// An agent that comes back used to cut whatever a link in place of the log led to.
+    #[test]
+    fn a_restart_cuts_no_file_of_the_host() {
+        let (dir, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let victim = host.path().join("victim");
+        std::fs::write(&victim, "x".repeat(100)).expect("written");
+        let target = LogTarget { alloc: dir.path().to_owned(), max_files: 3, max_bytes: 1 << 20 };
+        let run = dir.path().join("run");
+        let mut first = Copier::open(&target, "t", &run, false).expect("opens");
+        first.take(out("2026-11-21T10:00:00.000000001Z a\n"), false);
+        first.write_mark();
+        drop(first);
+        let log = dir.path().join("alloc/logs/t.stdout.0");
+        std::fs::remove_file(&log).expect("removed");
+        std::os::unix::fs::symlink(&victim, &log).expect("linked");
+        let mut second = Copier::open(&target, "t", &run, true).expect("opens");
+        second.take(out("2026-11-21T10:00:00.000000002Z b\n"), false);
+        assert_eq!(std::fs::read(&victim).expect("there").len(), 100);
+        assert!(std::fs::read_to_string(&log).expect("a file again").ends_with("\nb\n"));
+    }
+
     fn out(text: &str) -> LogOutput {
         LogOutput::StdOut { message: Bytes::copy_from_slice(text.as_bytes()) }
     }
@@ -137,7 +161,7 @@ mod tests {
     #[test]
     fn after_a_crash_lines_come_once() {
         let dir = tempfile::tempdir().expect("a directory");
-        let target = LogTarget { dir: dir.path().to_owned(), max_files: 3, max_bytes: 1 << 20 };
+        let target = LogTarget { alloc: dir.path().to_owned(), max_files: 3, max_bytes: 1 << 20 };
         let run = dir.path().join("run");
         let lines =
             ["2026-11-21T10:00:00.000000001Z a\n", "2026-11-21T10:00:00.000000002Z b\n", "2026-11-21T10:00:01Z c\n"];
@@ -151,6 +175,6 @@ mod tests {
         for line in lines {
             second.take(out(line), false);
         }
-        assert_eq!(std::fs::read_to_string(dir.path().join("t.stdout.0")).expect("there"), "a\nb\nc\n");
+        assert_eq!(std::fs::read_to_string(dir.path().join("alloc/logs/t.stdout.0")).expect("there"), "a\nb\nc\n");
     }
 }

@@ -45,6 +45,7 @@ impl DockerDriver {
     }
 
     /// The engine, connected where it was not; the API version is negotiated.
+    #[allow(clippy::disallowed_methods, reason = "looks whether the engine's socket is there")]
     async fn engine(&self) -> Result<Docker, DriverError> {
         let mut engine = self.engine.lock().await;
         if let Some(engine) = &*engine {

@@ -71,7 +71,7 @@ impl Place {
             dns: None,
             dirs,
             mounts: Vec::new(),
-            logs: Some(LogTarget { dir: alloc.logs(), max_files: 3, max_bytes: 1 << 20 }),
+            logs: Some(LogTarget { alloc: alloc.root.clone(), max_files: 3, max_bytes: 1 << 20 }),
             run_dir: dir.path().join("run"),
             cgroup_parent: String::new(),
             labels: BTreeMap::new(),
