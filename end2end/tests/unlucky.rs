@@ -14,11 +14,18 @@ use tarpan_end2end::{Agent, Lab, eventually};
 const SLEEPER: &str = r#"
 job "NAME" {
   group "g" {
+    ephemeral_disk {
+      size = 10
+    }
     task "t" {
       driver = "raw_exec"
       config {
         command = "/bin/sh"
         args    = ["-c", "echo files $(ulimit -Sn); while true; do sleep 1; done"]
+      }
+      logs {
+        max_files     = 2
+        max_file_size = 2
       }
       resources {
         cpu    = 10

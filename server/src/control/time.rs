@@ -26,7 +26,7 @@ impl Control {
             }
             if (apart.0 - said.0).abs() > SECOND && said.0.abs() < apart.0.abs() {
                 tracing::warn!(
-                    "the wall clock is {apart} ahead of the time that this server measured: it was set, or the machine or \
+                    "the wall clock differs by {apart} from the time that this server measured: it was set, or the machine or \
                      this process stood still. Deadlines go by measured time, which follows when none is outstanding"
                 );
                 said = apart;

@@ -2,11 +2,14 @@
 //!
 //! Raft waits for the disk once an entry, so commands that arrive while one is written share the next.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use openraft::error::{ClientWriteError, RaftError};
 use tarpan_state::{Envelope, Reply};
 use tokio::sync::{mpsc, oneshot};
 
+use super::room::Room;
 use super::types::{Commands, Raft};
 use crate::server::ProposeError;
 
@@ -16,6 +19,8 @@ const MAX_COMMANDS: usize = 512;
 const MAX_BYTES: usize = 1 << 20;
 /// Proposals that may wait: callers beyond it wait to be let in.
 const QUEUE: usize = 4096;
+/// How long a command that was handed in waits while there is no room on the disk, before its sender is told.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why an entry was not written by this server.
 #[derive(Clone, Debug)]
@@ -35,26 +40,36 @@ struct Proposal {
 
 /// Where commands are handed in.
 #[derive(Clone)]
-pub struct Batcher(mpsc::Sender<Proposal>);
+pub struct Batcher {
+    proposals: mpsc::Sender<Proposal>,
+    room: Room,
+}
 
 impl Batcher {
-    pub fn start(raft: Raft) -> Batcher {
+    pub fn start(raft: Raft, room: Room) -> Batcher {
         let (sender, proposals) = mpsc::channel(QUEUE);
         tokio::spawn(run(raft, proposals));
-        Batcher(sender)
+        Batcher { proposals: sender, room }
     }
 
     /// Hands a command in, in the order of calls.
     pub async fn enqueue(&self, envelope: Envelope, encoded: Bytes) -> Ticket {
         let (answer, answered) = oneshot::channel();
         // When nobody takes it, `answer` is dropped with it and the ticket says so.
-        let _ = self.0.send(Proposal { envelope, encoded, answer }).await;
+        let _ = self.proposals.send(Proposal { envelope, encoded, answer }).await;
         Ticket(answered)
     }
 
-    /// The index and reply of a command, once it is committed and applied.
+    /// The index and reply of a command, once it is committed and applied. Refused while there is no room on the disk.
     pub async fn write(&self, envelope: Envelope, encoded: Bytes) -> Written {
-        self.enqueue(envelope, encoded).await.answer().await
+        let no_room = |why| Err(NotWritten::Failed(ProposeError::NoRoom(why)));
+        if let Some(why) = self.room.lacking() {
+            return no_room(why);
+        }
+        tokio::select! {
+            written = async { self.enqueue(envelope, encoded).await.answer().await } => written,
+            why = self.room.lacking_for(ROOM_PATIENCE) => no_room(why),
+        }
     }
 }
 

@@ -48,8 +48,6 @@ use crate::server::{ProposeError, StartError};
 const MAX_COMMAND: usize = 64 << 20;
 /// How long a command looks for a leader.
 const LEADER_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a command that was handed in waits while there is no room on the disk, before its sender is told.
-const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 /// Entries between snapshots, and entries kept behind the last one for slow followers.
 const SNAPSHOT_EVERY: u64 = 8192;
 const LOG_KEPT: u64 = 1024;
@@ -107,7 +105,7 @@ impl Consensus {
         let config = config().map_err(|e| StartError::Raft(e.into()))?;
         let raft = Raft::new(id, Arc::new(config), network::Network, store.clone(), machine).await;
         let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
-        let batcher = Batcher::start(raft.clone());
+        let batcher = Batcher::start(raft.clone(), room.clone());
         tokio::spawn(look_for_room(room.clone()));
         let options = options.clone();
         let consensus = Consensus { raft, id, me, options, store, batcher, room, _temporary: temporary };
@@ -154,22 +152,15 @@ impl Consensus {
         if encoded.len() > MAX_COMMAND {
             return Err(ProposeError::TooLarge { size: encoded.len(), limit: MAX_COMMAND });
         }
-        if let Some(why) = self.room.lacking() {
-            return Err(ProposeError::NoRoom(why));
-        }
-        tokio::select! {
-            done = self.commit(envelope, encoded) => done,
-            why = self.room.lacking_for(ROOM_PATIENCE) => Err(ProposeError::NoRoom(why)),
-        }
-    }
-
-    async fn commit(&self, envelope: Envelope, encoded: Bytes) -> Result<(u64, Reply), ProposeError> {
         let deadline = Instant::now() + LEADER_PATIENCE;
         loop {
             let leadership = self.leadership();
             if leadership.leader.is_some() && !leadership.me {
                 match service::forward(&self.raft, encoded.clone()).await {
                     Ok(done) => return Ok(done),
+                    Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+                        return Err(ProposeError::NoRoom(status.message().into()));
+                    }
                     Err(error) => tracing::debug!(%error, "carrying a command to the leader"),
                 }
             } else if leadership.me {
@@ -206,7 +197,7 @@ impl Consensus {
     /// Waits for another look at who leads; says so when `deadline` has come.
     async fn leader_changed(&self, deadline: Instant) -> Result<(), ProposeError> {
         if Instant::now() >= deadline {
-            return Err(ProposeError::NoLeader);
+            return Err(self.room.lacking().map_or(ProposeError::NoLeader, ProposeError::NoRoom));
         }
         let mut metrics = self.raft.server_metrics();
         metrics.borrow_and_update();

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::batch::{Batcher, NotWritten};
 use super::network::{self, SnapshotHead, message, read};
 use super::types::{Raft, ServerId, Snapshot};
+use crate::server::ProposeError;
 
 /// Answers other servers.
 #[derive(Clone)]
@@ -84,6 +85,7 @@ impl RaftRpc for RaftService {
         match self.batcher.write(envelope, encoded).await {
             Ok(done) => Ok(Response::new(message(&done))),
             Err(NotWritten::NotLeader) => Err(Status::failed_precondition("not the leader")),
+            Err(NotWritten::Failed(ProposeError::NoRoom(why))) => Err(Status::resource_exhausted(&*why)),
             Err(NotWritten::Failed(error)) => Err(Status::internal(error.to_string())),
         }
     }

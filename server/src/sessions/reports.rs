@@ -47,6 +47,8 @@ impl Reports {
 async fn run(published: Arc<Published>, consensus: Arc<Consensus>, mut reports: mpsc::Receiver<Report>) {
     let mut last = Instant::now() - TICK;
     while let Some(first) = reports.recv().await {
+        // Refused reports would come again at once, from every agent.
+        consensus.room().await;
         tokio::time::sleep_until(last + TICK).await;
         last = Instant::now();
         let (mut updates, mut written) = (first.updates, vec![first.written]);
