@@ -98,7 +98,7 @@ fn row(state: &State, job: &Job) -> JobRow {
             let children = s.children.unwrap_or_default();
             [children.pending, children.running, children.dead]
         }),
-        wanted: job.groups().iter().map(|group| group.count() as u64).sum(),
+        wanted: job.groups().iter().map(|group| group.count()).sum(),
         canaries,
         deploying: deployment.is_some(),
         needs_promotion: deployment.is_some_and(|d| d.requires_promotion()),
