@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the agent's own data_dir")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -16,14 +16,17 @@ use crate::options::Options;
 use crate::runner::Runner;
 use crate::session::outbox::Batching;
 use crate::session::{self, Host, Orders, Outbox, Session};
-use crate::store::Store;
+use crate::store::{Identity, Opened, Record, Store};
 
 /// How often drivers are looked at again.
-const DRIVER_CHECK: Duration = Duration::from_secs(30);
+const DRIVER_CHECK: Duration = Duration::from_secs(10);
 /// How long the first look at all drivers may take before the node registers without the slow ones.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// Artifacts fetched at the same time by one agent.
 const DOWNLOADS: usize = 8;
+
+/// What was wrong with the agent's own state at its start; not there when nothing was.
+const STATE_ATTRIBUTE: &str = "unique.agent.state_damage";
 
 /// Why an agent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +37,8 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("opening the state in {path}: is another agent running on this data directory?")]
-    State {
-        path: PathBuf,
-        #[source]
-        source: sled::Error,
-    },
+    #[error("the state of this agent can't be used")]
+    State(#[from] crate::store::OpenError),
     #[error("network interface {0:?} was not found on this machine")]
     NoInterface(String),
     #[error("the configuration of plugin {name:?} is not understood")]
@@ -72,19 +71,27 @@ impl Agent {
         }
         let state_dir = state_dir.canonicalize().unwrap_or(state_dir);
         let alloc_root = alloc_root.canonicalize().unwrap_or(alloc_root);
-        let (id, secret) =
-            (identity(&state_dir, "client-id", options.dev)?, identity(&state_dir, "secret-id", options.dev)?);
-        let store = match options.dev {
-            true => Store::none(),
-            false => {
-                let path = state_dir.join("state");
-                Store::open(&path).map_err(|source| StartError::State { path, source })?
-            }
+        let Opened { store, mut records, mut damage } = match options.dev {
+            true => Opened { store: Store::none(), records: Vec::new(), damage: Vec::new() },
+            false => Store::open(&state_dir.join("state"))?,
         };
+        if !options.dev && damage.is_empty() && store.identity().is_none() && state_dir.join("client-id").exists() {
+            damage.push(format!(
+                "the state of this agent in {} is empty although this node ran before: what runs is found by looking at the machine",
+                state_dir.display()
+            ));
+        }
+        let Identity { id, secret } = crate::identity::of_node(&state_dir, options.dev, &store, &mut damage)?;
         let id = NodeId(id);
         let mut node = crate::fingerprint::node(&options, id, secret)?;
         let dynamic_meta = store.node_meta();
         apply_meta(&mut node, &dynamic_meta);
+        for sentence in &damage {
+            tracing::error!("{sentence}");
+        }
+        if !damage.is_empty() {
+            node.attributes.insert(Arc::from(STATE_ATTRIBUTE), Arc::from(damage.join("; ")));
+        }
         let drivers = drivers(&options)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
@@ -94,6 +101,9 @@ impl Agent {
             outbox: outbox.clone(),
             store,
             drivers,
+            found: Mutex::default(),
+            contacted: watch::Sender::new(false),
+            execs: Arc::default(),
             session: OnceLock::new(),
             alloc_root,
             state_dir,
@@ -111,11 +121,16 @@ impl Agent {
             version: context.options.version.clone(),
             max_backoff: Duration::from_secs(if context.options.dev { 1 } else { 5 }),
         };
-        restore(&context);
+        if !context.options.dev {
+            let found = crate::found::look(&context.drivers, &context.place(), &mut records).await;
+            *context.found.lock().expect("no panic while held") = found;
+        }
+        restore(&context, records);
         let session = Session::start(config, host, outbox, stopped.clone());
         let _ = context.session.set(session.clone());
         tokio::spawn(watch_drivers(context.clone(), stopped.clone()));
-        tokio::spawn(crate::gc::run(context.clone(), stopped));
+        tokio::spawn(crate::gc::run(context.clone(), stopped.clone()));
+        tokio::spawn(crate::found::sweep(context.clone(), stopped));
         Ok(Agent { inner: Arc::new(Inner { id, context, session, stop }) })
     }
 
@@ -157,24 +172,6 @@ impl Agent {
         self.inner.stop.send_replace(true);
         context.store.flush().await;
     }
-}
-
-/// The id in a file of the state directory, made where there is none. A dev agent is a new node every time.
-fn identity(dir: &Path, name: &str, dev: bool) -> Result<uuid::Uuid, StartError> {
-    let path = dir.join(name);
-    let known = std::fs::read_to_string(&path).ok().and_then(|t| uuid::Uuid::parse_str(t.trim()).ok());
-    if let Some(id) = known.filter(|_| !dev) {
-        return Ok(id);
-    }
-    let id = uuid::Uuid::new_v4();
-    if !dev {
-        use std::io::Write;
-        use std::os::unix::fs::OpenOptionsExt;
-        let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let written = file.and_then(|mut f| f.write_all(id.to_string().as_bytes()).and_then(|()| f.sync_all()));
-        written.map_err(|source| StartError::Directory { path, source })?;
-    }
-    Ok(id)
 }
 
 /// Metadata set through the API wins over the configuration's; `None` takes a key away.
@@ -265,8 +262,8 @@ async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>
 }
 
 /// Takes up what an earlier agent left in the store.
-fn restore(context: &Arc<Context>) {
-    for record in context.store.load() {
+fn restore(context: &Arc<Context>, records: Vec<Record>) {
+    for record in records {
         let id = record.alloc.id;
         let runner = Runner::restore(context.clone(), record);
         context.runners.write().expect("no panic while held").insert(id, runner);
@@ -285,7 +282,11 @@ impl Host for NodeHost {
     }
 
     fn have(&self) -> Vec<(AllocId, u64)> {
-        self.context.all_runners().iter().map(|r| (r.id, r.alloc().alloc_modify_index)).collect()
+        let runners = self.context.all_runners();
+        let found = self.context.found.lock().expect("no panic while held");
+        // Index 0: what was found without a record is older than any row, so the servers send theirs or say "forget".
+        let found = found.keys().map(|id| (*id, 0));
+        runners.iter().map(|r| (r.id, r.alloc().alloc_modify_index)).chain(found).collect()
     }
 
     fn orders(&self, orders: Orders) {
@@ -296,13 +297,23 @@ impl Host for NodeHost {
                 None => {
                     let id = alloc.id;
                     tracing::debug!(alloc_id = %id, job_id = %alloc.job_id, "a new allocation");
-                    let runner = Runner::start(self.context.clone(), alloc);
+                    let found = self.context.found.lock().expect("no panic while held").remove(&id);
+                    let runner = match found {
+                        None => Runner::start(self.context.clone(), alloc),
+                        Some(traces) => {
+                            let record = crate::found::record(&self.context, alloc, traces);
+                            Runner::restore(self.context.clone(), record)
+                        }
+                    };
                     self.context.runners.write().expect("no panic while held").insert(id, runner);
                 }
             }
         }
         for id in orders.forget {
             tokio::spawn(crate::gc::collect(self.context.clone(), id));
+        }
+        if orders.complete {
+            self.context.contacted.send_replace(true);
         }
     }
 

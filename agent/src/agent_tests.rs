@@ -34,26 +34,27 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What the test's server has heard, and whom it can tell something.
 #[derive(Default)]
-struct Heard {
-    node: Option<Node>,
-    updates: Vec<(Instant, AllocUpdate)>,
+pub(crate) struct Heard {
+    pub(crate) node: Option<Node>,
+    pub(crate) have: Vec<(uuid::Uuid, u64)>,
+    pub(crate) updates: Vec<(Instant, AllocUpdate)>,
     services: BTreeMap<String, ServiceRegistration>,
-    down: Option<mpsc::Sender<Result<FromServer, Status>>>,
+    pub(crate) down: Option<mpsc::Sender<Result<FromServer, Status>>>,
     sessions: usize,
     bulk: Vec<u8>,
     status: u32,
 }
 
 #[derive(Clone)]
-struct Fake {
-    heard: Arc<Mutex<Heard>>,
+pub(crate) struct Fake {
+    pub(crate) heard: Arc<Mutex<Heard>>,
     acknowledge: Arc<std::sync::atomic::AtomicBool>,
     instances: watch::Sender<Vec<ServiceRegistration>>,
     address: String,
 }
 
 impl Fake {
-    async fn start() -> Fake {
+    pub(crate) async fn start() -> Fake {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         let fake = Fake {
@@ -68,12 +69,12 @@ impl Fake {
         fake
     }
 
-    async fn tell(&self, body: from_server::Body) {
+    pub(crate) async fn tell(&self, body: from_server::Body) {
         let down = self.until("a session", |h| h.down.clone()).await;
         let _ = down.send(Ok(FromServer { body: Some(body) })).await;
     }
 
-    async fn order(&self, alloc: &Allocation) {
+    pub(crate) async fn order(&self, alloc: &Allocation) {
         let orders = Orders {
             allocs: tarpan_rpc::pack(&vec![alloc]).into(),
             jobs: tarpan_rpc::pack(&vec![&*alloc.job]).into(),
@@ -83,7 +84,7 @@ impl Fake {
     }
 
     /// Waits until what was heard gives a value.
-    async fn until<T>(&self, what: &str, f: impl Fn(&Heard) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, f: impl Fn(&Heard) -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
             if let Some(value) = f(&self.heard.lock().expect("held")) {
@@ -94,7 +95,7 @@ impl Fake {
         }
     }
 
-    async fn status(&self, alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
+    pub(crate) async fn status(&self, alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
         let id = alloc.id;
         let found = |h: &Heard| {
             h.updates
@@ -124,6 +125,7 @@ impl Agents for Fake {
                     Some(from_agent::Body::Hello(hello)) => {
                         let mut heard = fake.heard.lock().expect("held");
                         heard.node = tarpan_rpc::unpack(&hello.node).ok();
+                        heard.have = have(&hello);
                         heard.down = Some(down.clone());
                         heard.sessions += 1;
                         Some(from_server::Body::Welcome(Welcome {
@@ -191,20 +193,25 @@ impl Agents for Fake {
     }
 }
 
+fn have(hello: &tarpan_rpc::agent::Hello) -> Vec<(uuid::Uuid, u64)> {
+    let id = |bytes: &[u8]| uuid::Uuid::from_slice(bytes).expect("16 bytes");
+    hello.have.iter().map(|v| (id(&v.alloc_id), v.alloc_modify_index)).collect()
+}
+
 /// An agent's data directory. What still runs from it ends with it, also when a test fails halfway.
-struct Home(tempfile::TempDir);
+pub(crate) struct Home(tempfile::TempDir);
 
 impl Home {
-    fn new() -> Home {
+    pub(crate) fn new() -> Home {
         Home(tempfile::tempdir().expect("a directory"))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// `pid.json` of every run that the directory knows.
-    fn runs(&self) -> Vec<PathBuf> {
+    pub(crate) fn runs(&self) -> Vec<PathBuf> {
         let inside = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
         inside(self.path().join("client/tasks")).flat_map(inside).map(|run| run.join("pid.json")).collect()
     }
@@ -222,7 +229,7 @@ impl Drop for Home {
     }
 }
 
-fn options(fake: &Fake, dir: &Path) -> Options {
+pub(crate) fn options(fake: &Fake, dir: &Path) -> Options {
     Options {
         servers: vec![fake.address.clone()],
         data_dir: dir.to_owned(),
@@ -234,15 +241,15 @@ fn options(fake: &Fake, dir: &Path) -> Options {
     }
 }
 
-fn script(name: &str, text: &str) -> tarpan_model::Task {
+pub(crate) fn script(name: &str, text: &str) -> tarpan_model::Task {
     task(name, "raw_exec", json!({"command": "/bin/sh", "args": ["-c", text]}))
 }
 
-fn alloc_of(job: Job) -> Allocation {
+pub(crate) fn alloc_of(job: Job) -> Allocation {
     place(&Arc::new(job), 0)
 }
 
-async fn get(agent: &Agent, path: &str) -> (u16, String) {
+pub(crate) async fn get(agent: &Agent, path: &str) -> (u16, String) {
     let request = http::Request::get(path).body(Body::empty()).expect("a request");
     let response = agent.router().oneshot(request).await.expect("infallible");
     let status = response.status().as_u16();
@@ -250,11 +257,11 @@ async fn get(agent: &Agent, path: &str) -> (u16, String) {
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-async fn stdout(agent: &Agent, alloc: &Allocation, task: &str) -> String {
+pub(crate) async fn stdout(agent: &Agent, alloc: &Allocation, task: &str) -> String {
     get(agent, &format!("/v1/client/fs/logs/{}?task={task}&type=stdout&plain=true", alloc.id)).await.1
 }
 
-fn stopped(alloc: &Allocation) -> Allocation {
+pub(crate) fn stopped(alloc: &Allocation) -> Allocation {
     Allocation {
         desired_status: DesiredStatus::Stop,
         alloc_modify_index: alloc.alloc_modify_index + 1,

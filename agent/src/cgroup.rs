@@ -77,6 +77,25 @@ impl Cgroup {
         (!cgroup.dirs.is_empty()).then_some(cgroup)
     }
 
+    /// The groups that [`Cgroup::create`] made before under this name, as far as they are still there.
+    pub fn existing(parent: &str, name: &str) -> Option<Cgroup> {
+        let dirs: Vec<PathBuf> = match version() {
+            Version::Off => return None,
+            Version::V1 => {
+                let hierarchies = V1.iter().filter_map(|c| Path::new(ROOT).join(c).canonicalize().ok());
+                let mut dirs: Vec<PathBuf> = hierarchies.map(|h| h.join(parent.trim_matches('/')).join(name)).collect();
+                dirs.dedup();
+                dirs
+            }
+            Version::V2 => {
+                let share = Path::new(ROOT).join(parent.trim_matches('/')).join("share.slice");
+                vec![share.join(format!("{name}.scope"))]
+            }
+        };
+        let dirs: Vec<PathBuf> = dirs.into_iter().filter(|dir| dir.is_dir()).collect();
+        (!dirs.is_empty()).then_some(Cgroup { dirs })
+    }
+
     fn file(&self, name: &str) -> Option<String> {
         self.dirs.iter().find_map(|dir| std::fs::read_to_string(dir.join(name)).ok())
     }

@@ -18,6 +18,9 @@ use crate::services;
 /// Bytes of an answer that are kept as a check's output.
 const OUTPUT: usize = 3 << 10;
 
+/// More than this between the passed and the measured time of a check: the agent was stopped while it ran.
+const PAUSED: Duration = Duration::from_secs(1);
+
 type Results = Arc<Mutex<BTreeMap<String, CheckQueryResult>>>;
 type Tell = Arc<dyn Fn(Checks) + Send + Sync>;
 type Restart = Arc<dyn Fn(Option<&str>, &str) + Send + Sync>;
@@ -96,7 +99,7 @@ fn result(check: &Check, status: &str, output: &str, code: i64) -> CheckQueryRes
         status: status.to_owned(),
         status_code: code,
         output: output.to_owned(),
-        timestamp: crate::now().secs(),
+        timestamp: crate::wall().secs(),
         group: check.group.clone(),
         task: check.task.clone().unwrap_or_default(),
         service: check.service.clone(),
@@ -111,21 +114,27 @@ async fn watch(check: Check, results: Results, tell: Tell, restart: Restart) {
         .user_agent("tarpan")
         .build()
         .unwrap_or_default();
-    let started = tokio::time::Instant::now();
+    let mut since = crate::now();
     let mut unhealthy = 0u64;
     tokio::time::sleep(check.interval / 2).await;
     loop {
+        let (begun, measured) = (tokio::time::Instant::now(), crate::now());
         let (ok, code, output) = run(&check, &client).await;
+        // The agent did not run meanwhile: what it saw of the answer says nothing about the task.
+        if !ok && begun.elapsed() > crate::now().since(measured).to_std() + PAUSED {
+            continue;
+        }
         let one = result(&check, if ok { "success" } else { "failure" }, &output, code);
         results.lock().expect("no panic while held").insert(check.id.clone(), one);
         tell(summary(&results));
         unhealthy = if ok { 0 } else { unhealthy + 1 };
         if let Some((limit, grace)) = check.restart
-            && started.elapsed() > grace
+            && crate::now().since(since).to_std() > grace
             && unhealthy >= limit
         {
             restart(check.task.as_deref(), &check.name);
-            return;
+            // The new run is watched like the first, its grace included.
+            (unhealthy, since) = (0, crate::now());
         }
         tokio::time::sleep(check.interval).await;
     }
@@ -240,5 +249,43 @@ fn one(
         interval: interval.max(Duration::from_millis(100)),
         timeout: timeout.max(Duration::from_millis(100)),
         restart: restart.map(|r| (r.limit.unwrap_or(0) as u64, length(r.grace, 1))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_failing_run_is_restarted() {
+        // A port that is bound and not listened on refuses, and nobody else can take it.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let check = Check {
+            id: "c".to_owned(),
+            service: "s".to_owned(),
+            name: "n".to_owned(),
+            task: Some("t".to_owned()),
+            group: "g".to_owned(),
+            readiness: false,
+            kind: "tcp".to_owned(),
+            target: socket.local_addr().expect("bound").to_string(),
+            method: String::new(),
+            url: String::new(),
+            headers: Vec::new(),
+            body: String::new(),
+            insecure: false,
+            interval: Duration::from_millis(20),
+            timeout: Duration::from_secs(1),
+            restart: Some((2, Duration::from_millis(10))),
+        };
+        let (told, mut restarts) = tokio::sync::mpsc::unbounded_channel();
+        let restart: Restart = Arc::new(move |task: Option<&str>, _: &str| drop(told.send(task.map(str::to_owned))));
+        let watching = tokio::spawn(watch(check, Results::default(), Arc::new(|_| {}), restart));
+        for _ in 0..3 {
+            let told = tokio::time::timeout(Duration::from_secs(20), restarts.recv()).await;
+            assert_eq!(told.expect("in time"), Some(Some("t".to_owned())));
+        }
+        watching.abort();
     }
 }

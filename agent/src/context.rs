@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tarpan_model::{AllocId, Node};
+use tokio::sync::watch;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Place};
 use crate::options::Options;
 use crate::runner::Runner;
 use crate::session::{Outbox, Session};
@@ -27,6 +28,11 @@ pub struct Context {
     pub http: OnceLock<reqwest::Client>,
     pub node: RwLock<Arc<Node>>,
     pub runners: RwLock<BTreeMap<AllocId, Arc<Runner>>>,
+    /// What was found at the start of allocations that no record knows, until the servers have spoken.
+    pub found: Mutex<crate::found::Found>,
+    /// The servers have told once what this node should have.
+    pub contacted: watch::Sender<bool>,
+    pub execs: Arc<crate::execs::Execs>,
     pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,
     /// Artifacts that are fetched at the same time.
     pub downloads: tokio::sync::Semaphore,
@@ -35,6 +41,14 @@ pub struct Context {
 }
 
 impl Context {
+    pub fn place(&self) -> Place {
+        Place {
+            alloc_root: self.alloc_root.clone(),
+            tasks: self.state_dir.join("tasks"),
+            cgroup_parent: self.cgroup_parent.clone(),
+        }
+    }
+
     pub fn node(&self) -> Arc<Node> {
         self.node.read().expect("no panic while held").clone()
     }

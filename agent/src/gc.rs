@@ -50,12 +50,19 @@ fn pressure(context: &Context) -> Option<&'static str> {
 }
 
 /// Ends an allocation if need be, and removes everything of it.
-#[allow(clippy::disallowed_methods, reason = "the directory of the allocation's runs, which no task sees")]
 pub async fn collect(context: Arc<Context>, id: AllocId) {
-    let Some(runner) = context.runner(id) else { return };
+    let Some(runner) = context.runner(id) else { return crate::found::forget(&context, id).await };
     runner.destroy();
     runner.wait_finished().await;
     runner.leave();
+    remove_files(&context, id).await;
+    context.store.remove(id);
+    context.runners.write().expect("no panic while held").remove(&id);
+}
+
+/// Directories of an allocation of which nothing runs any more.
+#[allow(clippy::disallowed_methods, reason = "the directory of the allocation's runs, which no task sees")]
+pub(crate) async fn remove_files(context: &Context, id: AllocId) {
     let dir = AllocDir::new(&context.alloc_root, id);
     let runs = context.state_dir.join("tasks").join(id.to_string());
     let removed = tokio::task::spawn_blocking(move || {
@@ -65,8 +72,6 @@ pub async fn collect(context: Arc<Context>, id: AllocId) {
     if let Ok(Err(error)) = removed.await {
         tracing::warn!(alloc_id = %id, "removing the directory of an allocation: {error}");
     }
-    context.store.remove(id);
-    context.runners.write().expect("no panic while held").remove(&id);
 }
 
 /// Everything that has ended, at once.

@@ -13,16 +13,24 @@ pub mod alloc_dir;
 pub mod artifact;
 pub mod cgroup;
 pub mod checks;
+mod clock;
 mod context;
+mod crash;
+#[cfg(test)]
+mod crash_tests;
 pub mod descriptors;
 pub mod driver;
 pub mod env;
+mod execs;
 mod fingerprint;
 mod forward;
+mod found;
 mod gc;
 pub mod ground;
 mod http;
+mod identity;
 pub mod options;
+mod relay;
 pub mod runner;
 mod services;
 pub mod session;
@@ -38,11 +46,7 @@ pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
 
-/// The clock, in the form that rows carry.
-pub(crate) fn now() -> tarpan_model::UnixNanos {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    tarpan_model::UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
-}
+pub(crate) use clock::{now, wall};
 
 /// An error with its causes, as one sentence.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

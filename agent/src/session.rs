@@ -23,6 +23,8 @@ pub use outbox::Outbox;
 
 /// How long a server has to answer a connection or the greeting.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How often a silent connection is tried, and how long the answer may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Waits between tries grow from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A whole node's orders at once: a thousand allocations with large jobs stay below it.
@@ -361,6 +363,10 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
+        // A server whose machine is gone says nothing: who reads a log or types into a task must not wait for it for ever.
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
         .tcp_keepalive(Some(Duration::from_secs(30))))
 }
 

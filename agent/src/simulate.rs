@@ -141,7 +141,7 @@ impl Host for SimulatedNode {
 
 /// What a real runner would report once every task runs, or has ended.
 fn update(alloc: &Allocation, status: ClientStatus) -> AllocUpdate {
-    let now = crate::now();
+    let now = crate::wall();
     let running = status == ClientStatus::Running;
     let stamp = |mut event: tarpan_model::TaskEvent| {
         event.time = now;

@@ -4,9 +4,11 @@
 //! agent, and [`Driver::recover`] finds the same task again after the agent was restarted.
 
 pub mod docker;
+pub mod mark;
 pub mod mock;
 mod process_exec;
 pub mod raw_exec;
+mod session;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use tarpan_model::node::DriverInfo;
 use tarpan_model::resources::{PortMapping, TaskResources};
 use tarpan_model::{AllocId, SortedMap};
 
+pub use self::mark::{Mark, Place, Trace};
 use crate::ground::{self, Dir};
 pub use crate::supervisor::Exit;
 
@@ -204,7 +207,7 @@ pub enum ExecInput {
     Resize { height: u16, width: u16 },
 }
 
-/// A command that runs in a task.
+/// A command that runs in a task. When it is dropped, the command and everything in its session ends.
 pub trait Execution: Send {
     /// The next output; `None` after [`ExecOutput::Exited`].
     fn output(&mut self) -> BoxFuture<'_, Option<ExecOutput>>;
@@ -226,6 +229,16 @@ pub trait Driver: Send + Sync {
     fn fingerprint(&self) -> BoxFuture<'_, DriverInfo>;
     fn start(&self, request: TaskRequest, notices: Notices) -> BoxFuture<'_, Result<Arc<dyn Handle>, DriverError>>;
     fn recover<'a>(&'a self, saved: &'a Value) -> BoxFuture<'a, Result<Arc<dyn Handle>, DriverError>>;
+    /// The task that this start has brought about, also when nobody heard of it; `None`: it runs not, and will not run.
+    fn find<'a>(&'a self, mark: &'a Mark) -> BoxFuture<'a, Result<Option<Arc<dyn Handle>>, DriverError>> {
+        let _ = mark;
+        Box::pin(async { Ok(None) })
+    }
+    /// Every start of this agent that the machine shows traces of, whatever the agent remembers. Never somebody else's.
+    fn survey<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Trace>, DriverError>> {
+        let _ = place;
+        Box::pin(async { Ok(Vec::new()) })
+    }
     /// Removes what a start that was given up may have left.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {
         let _ = request;
@@ -333,11 +346,11 @@ pub fn healthy(name: &str, attributes: &[(&str, String)]) -> DriverInfo {
         detected: true,
         healthy: true,
         health_description: "Healthy".to_owned(),
-        update_time: crate::now(),
+        update_time: crate::wall(),
     }
 }
 
 /// Not there: why, in a sentence.
 pub fn undetected(reason: &str) -> DriverInfo {
-    DriverInfo { health_description: reason.to_owned(), update_time: crate::now(), ..DriverInfo::default() }
+    DriverInfo { health_description: reason.to_owned(), update_time: crate::wall(), ..DriverInfo::default() }
 }

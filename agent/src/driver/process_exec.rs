@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use bytes::Bytes;
@@ -32,8 +33,8 @@ impl Execution for ProcessExec {
     }
 }
 
-/// Starts the command as the process `pid` would.
-pub(super) fn begin(pid: u32, request: ExecRequest) -> Result<Box<dyn Execution>, DriverError> {
+/// Starts the command as the process `pid` would, in these control groups: what it leaves running ends with the task.
+pub(super) fn begin(pid: u32, cgroups: &[PathBuf], request: ExecRequest) -> Result<Box<dyn Execution>, DriverError> {
     let failed = |what: &str, e: std::io::Error| DriverError::Other(format!("{what}: {e}"));
     let (program, args) =
         request.command.split_first().ok_or_else(|| DriverError::Other("no command was given".to_owned()))?;
@@ -43,9 +44,13 @@ pub(super) fn begin(pid: u32, request: ExecRequest) -> Result<Box<dyn Execution>
     crate::descriptors::give_back(command.as_std_mut());
     let (output, receiver) = mpsc::channel(QUEUE);
     let (input, inputs) = mpsc::channel(QUEUE);
-    match request.tty {
-        true => with_terminal(command, output, inputs).map_err(|e| failed("running the command", e))?,
-        false => with_pipes(command, output, inputs).map_err(|e| failed("running the command", e))?,
+    let begun = match request.tty {
+        true => with_terminal(command, output, inputs),
+        false => with_pipes(command, output, inputs),
+    };
+    let child = begun.map_err(|e| failed("running the command", e))?;
+    for dir in cgroups {
+        let _ = std::fs::write(dir.join("cgroup.procs"), child.to_string());
     }
     Ok(Box::new(ProcessExec { output: receiver, input }))
 }
@@ -53,7 +58,7 @@ pub(super) fn begin(pid: u32, request: ExecRequest) -> Result<Box<dyn Execution>
 /// Environment, directory, user and group of a running process.
 fn like(command: &mut Command, pid: u32) -> std::io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
-    let proc = std::path::PathBuf::from(format!("/proc/{pid}"));
+    let proc = PathBuf::from(format!("/proc/{pid}"));
     command.env_clear();
     for pair in std::fs::read(proc.join("environ"))?.split(|b| *b == 0) {
         if let Some(at) = pair.iter().position(|b| *b == b'=') {
@@ -78,21 +83,32 @@ fn with_pipes(
     mut command: Command,
     output: mpsc::Sender<ExecOutput>,
     inputs: mpsc::Receiver<ExecInput>,
-) -> std::io::Result<()> {
+) -> std::io::Result<u32> {
+    // SAFETY: only an async-signal-safe call: a session of its own, so that everything of the command can be ended.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            Ok(())
+        });
+    }
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stdout)));
     let stderr = child.stderr.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stderr)));
     let stdin = child.stdin.take();
     let feeding = tokio::spawn(feed(stdin, inputs, |_, _| {}));
+    let pid = child.id().unwrap_or_default();
     tokio::spawn(async move {
         let code = end(&mut child, &output).await;
-        for copying in [stdout, stderr].into_iter().flatten() {
-            let _ = copying.await;
+        // What the command left behind may go on writing: as long as somebody reads, that is fine.
+        let rest = futures::future::join_all([stdout, stderr].into_iter().flatten());
+        tokio::select! {
+            _ = rest => {}
+            () = output.closed() => super::session::end(pid.cast_signed()).await,
         }
         feeding.abort();
         let _ = output.send(ExecOutput::Exited(code)).await;
     });
-    Ok(())
+    Ok(pid)
 }
 
 /// The command gets a terminal of its own; everything it says comes as stdout.
@@ -100,7 +116,7 @@ fn with_terminal(
     mut command: Command,
     output: mpsc::Sender<ExecOutput>,
     inputs: mpsc::Receiver<ExecInput>,
-) -> std::io::Result<()> {
+) -> std::io::Result<u32> {
     let pty = nix::pty::openpty(None, None)?;
     let slave = |fd: &OwnedFd| fd.as_fd().try_clone_to_owned().map(Stdio::from);
     command.stdin(slave(&pty.slave)?).stdout(slave(&pty.slave)?).stderr(slave(&pty.slave)?);
@@ -125,22 +141,25 @@ fn with_terminal(
         // SAFETY: sets the size of our own terminal.
         unsafe { libc::ioctl(size.as_raw_fd(), libc::TIOCSWINSZ, &window) };
     }));
+    let pid = child.id().unwrap_or_default();
     tokio::spawn(async move {
         let code = end(&mut child, &output).await;
         feeding.abort();
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), copying).await;
         let _ = output.send(ExecOutput::Exited(code)).await;
     });
-    Ok(())
+    Ok(pid)
 }
 
-/// Waits for the command; when nobody listens any more it is killed.
+/// Waits for the command; when nobody listens any more, it and everything in its session ends.
 async fn end(child: &mut tokio::process::Child, output: &mpsc::Sender<ExecOutput>) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     let status = tokio::select! {
         status = child.wait() => status,
         () = output.closed() => {
-            let _ = child.start_kill();
+            if let Some(pid) = child.id() {
+                super::session::end(pid.cast_signed()).await;
+            }
             child.wait().await
         }
     };
@@ -180,7 +199,7 @@ mod tests {
 
     async fn run(tty: bool, script: &str, stdin: &str) -> (String, i32) {
         let request = ExecRequest { command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(), tty };
-        let mut execution = begin(std::process::id(), request).expect("starts");
+        let mut execution = begin(std::process::id(), &[], request).expect("starts");
         let input = execution.input();
         input.send(ExecInput::Resize { height: 33, width: 99 }).await.expect("taken");
         input.send(ExecInput::Stdin(Bytes::copy_from_slice(stdin.as_bytes()))).await.expect("taken");
@@ -202,5 +221,25 @@ mod tests {
         let (text, code) = run(true, "sleep 0.2; stty size; exit 4", "").await;
         assert!(text.contains("33 99"), "{text}");
         assert_eq!(code, 4);
+    }
+
+    /// A caller that leaves takes along the command, its children, and those that don't care for a hang-up.
+    #[tokio::test]
+    async fn who_leaves_ends_everything() {
+        for tty in [false, true] {
+            let script = "trap '' HUP; sleep 300 & sleep 300 & echo ready $$; wait";
+            let request = ExecRequest { command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(), tty };
+            let mut execution = begin(std::process::id(), &[], request).expect("starts");
+            let Some(ExecOutput::Stdout(text)) = execution.output().await else { panic!("it says that it is ready") };
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            let sid: i32 = text.strip_prefix("ready ").and_then(|pid| pid.parse().ok()).expect("its pid");
+            assert_eq!(super::super::session::members(sid).len(), 3);
+            drop(execution);
+            let begun = std::time::Instant::now();
+            while !super::super::session::members(sid).is_empty() {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(20), "something is left");
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
     }
 }

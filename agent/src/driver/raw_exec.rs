@@ -10,8 +10,8 @@ use serde_json::Value;
 use tarpan_model::node::DriverInfo;
 
 use super::{
-    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Notices, TaskDirs, TaskRequest, TaskUsage,
-    lenient,
+    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Mark, Notices, Place, TaskDirs, TaskRequest,
+    TaskUsage, Trace, lenient,
 };
 use crate::cgroup::{Cgroup, Limits};
 use crate::ground;
@@ -70,7 +70,7 @@ impl RawExec {
         let cgroup = match overridden(&config) {
             Some(dirs) => Some(Cgroup { dirs }),
             None => {
-                let name = format!("{}.{}", request.alloc_id, request.task);
+                let name = cgroup_name(request.alloc_id, &request.task);
                 Cgroup::create(&request.cgroup_parent, &name, &Limits::of(&request.resources))
             }
         };
@@ -100,6 +100,8 @@ impl RawExec {
                 if let Some(cgroup) = cgroup {
                     cgroup.remove().await;
                 }
+                #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
+                let _ = std::fs::remove_dir_all(&request.run_dir);
                 Err(DriverError::start(crate::chain(&error), false))
             }
         }
@@ -160,14 +162,43 @@ impl Driver for RawExec {
         })
     }
 
-    /// A start that was given up: the supervisor may have got to its task meanwhile.
+    fn find<'a>(&'a self, mark: &'a Mark) -> BoxFuture<'a, Result<Option<Arc<dyn Handle>>, DriverError>> {
+        Box::pin(async {
+            let found = Process::find(&mark.run_dir).await.map_err(|e| DriverError::Other(crate::chain(&e)))?;
+            let Some(process) = found else { return Ok(None) };
+            let cgroup = Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task));
+            let saved = Saved { run_dir: mark.run_dir.clone(), cgroup };
+            Ok(Some(Arc::new(RawExecTask { process, saved }) as Arc<dyn Handle>))
+        })
+    }
+
+    fn survey<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Trace>, DriverError>> {
+        Box::pin(async {
+            let tasks = place.tasks.clone();
+            let runs = tokio::task::spawn_blocking(move || crate::supervisor::runs(&tasks)).await;
+            let runs = runs.map_err(|e| DriverError::Other(format!("looking at the machine's processes: {e}")))?;
+            // Other drivers have directories of runs as well: ours are those that a supervisor wrote to.
+            let ours = runs.iter().filter(|dir| crate::supervisor::is_run(dir));
+            let trace = |dir: &PathBuf| {
+                let running = crate::supervisor::is_running(dir);
+                Some(Trace { mark: place.mark("raw_exec", dir)?, running })
+            };
+            Ok(ours.filter_map(trace).collect())
+        })
+    }
+
+    /// A start that was given up: the supervisor may have got to its task meanwhile, or be about to.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {
         Box::pin(async {
-            if let Ok(process) = Process::attach(&request.run_dir) {
+            if let Ok(Some(process)) = Process::find(&request.run_dir).await {
                 process.kill_group();
             }
         })
     }
+}
+
+fn cgroup_name(alloc: tarpan_model::AllocId, task: &str) -> String {
+    format!("{alloc}.{task}")
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -221,13 +252,16 @@ impl Handle for RawExecTask {
             if let Some(cgroup) = &self.saved.cgroup {
                 cgroup.remove().await;
             }
+            // Else it would write the exit into a directory that was just removed.
+            let _ = tokio::time::timeout(Duration::from_secs(5), self.process.supervisor_gone()).await;
             let _ = std::fs::remove_dir_all(&self.saved.run_dir);
         })
     }
 
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
         let pid = self.process.pid();
-        Box::pin(async move { super::process_exec::begin(pid, request) })
+        let cgroups = self.saved.cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
+        Box::pin(async move { super::process_exec::begin(pid, &cgroups, request) })
     }
 
     fn usage(&self) -> BoxFuture<'_, Option<TaskUsage>> {

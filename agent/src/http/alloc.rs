@@ -51,7 +51,7 @@ pub async fn stats(
         async move { (name, usage(key, &*handle, core_mhz).await) }
     };
     let all = futures::future::join_all(handles.into_iter().map(one)).await;
-    let timestamp = crate::now().0;
+    let timestamp = crate::wall().0;
     let mut sum = ResourceUsage { memory_stats: Some(MemoryStats::default()), cpu_stats: Some(CpuStats::default()) };
     let mut tasks = BTreeMap::new();
     for (name, usage) in all {

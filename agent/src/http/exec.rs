@@ -3,6 +3,7 @@
 //! Through the session a server has ended the WebSocket already: each message is one JSON frame, both ways.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -22,10 +23,16 @@ use super::error::Error;
 use super::logs::flag;
 use crate::context::Context;
 use crate::driver::{ExecInput, ExecOutput, ExecRequest, Execution};
+use crate::execs::Slot;
 use crate::session::bulk::Input;
 
 /// Frames on their way.
 const QUEUE: usize = 16;
+/// How often a silent caller is asked whether it is there, and how long it may say nothing at all.
+const PING: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(45);
+/// How long a caller may take to read one frame, or to begin.
+const READ: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -61,14 +68,17 @@ pub async fn exec(
         return Err(Error::not_found(format!("task {name:?} is not running")));
     };
     let request = ExecRequest { command, tty: flag(asked.tty.as_deref(), false)? };
+    let full = |text| Error::new(http::StatusCode::TOO_MANY_REQUESTS, text);
+    let slot = context.execs.take(runner.id).map_err(full)?;
     if let Some(Extension(input)) = session {
         let execution = handle.exec(request).await.map_err(|e| Error::internal(e.to_string()))?;
-        return Ok(over_session(execution, input));
+        return Ok(over_session(execution, input, slot));
     }
     let handshake = flag(asked.ws_handshake.as_deref(), false)?;
     match upgrade {
         Err(_) => Err(Error::bad("exec needs a WebSocket")),
         Ok(upgrade) => Ok(upgrade.on_upgrade(move |socket| async move {
+            let _slot = slot;
             match handle.exec(request).await {
                 Ok(execution) => over_socket(execution, socket, handshake).await,
                 Err(error) => close(socket, &error.to_string()).await,
@@ -77,12 +87,13 @@ pub async fn exec(
     }
 }
 
-fn over_session(execution: Box<dyn Execution>, input: Input) -> Response {
+fn over_session(execution: Box<dyn Execution>, input: Input, slot: Slot) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(QUEUE);
     let frames = input.take();
     tokio::spawn(async move {
+        let _slot = slot;
         let stdin = execution.input();
-        tokio::spawn(async move {
+        let feeding = tokio::spawn(async move {
             let Some(mut frames) = frames else { return };
             while let Some(frame) = frames.recv().await {
                 if let Some(input) = parse(&frame) {
@@ -90,40 +101,72 @@ fn over_session(execution: Box<dyn Execution>, input: Input) -> Response {
                 }
             }
         });
-        pump(execution, |frame| {
+        // The stream of the answer is dropped when the asker left or the session broke.
+        let gone = sender.clone();
+        let send = |frame: String| {
             let sender = sender.clone();
             async move { sender.send(Ok(Bytes::from(frame))).await.is_ok() }
-        })
-        .await;
+        };
+        pump(execution, send, async move { gone.closed().await }).await;
+        feeding.abort();
     });
     Body::from_stream(ReceiverStream::new(receiver)).into_response()
 }
 
 async fn over_socket(execution: Box<dyn Execution>, mut socket: WebSocket, handshake: bool) {
     use futures::{SinkExt, StreamExt};
-    if handshake && !matches!(socket.recv().await, Some(Ok(Message::Text(_)))) {
+    if handshake && !matches!(tokio::time::timeout(READ, socket.recv()).await, Ok(Some(Ok(Message::Text(_))))) {
         return;
     }
-    let (sink, mut frames) = socket.split();
+    let (sink, frames) = socket.split();
     let sink = Arc::new(tokio::sync::Mutex::new(sink));
     let stdin = execution.input();
-    let reading = tokio::spawn(async move {
-        while let Some(Ok(message)) = frames.next().await {
-            if let Message::Text(text) = message
-                && let Some(input) = parse(text.as_bytes())
-            {
-                let _ = stdin.send(input).await;
+    // Ends with the caller, whether it says so, breaks off, or is not heard of any more.
+    let mut reading = tokio::spawn(crate::relay::relay(inputs(frames), stdin));
+    let pings = sink.clone();
+    let pinging = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PING).await;
+            if !put(&pings, Message::Ping(Bytes::new())).await {
+                return;
             }
         }
-        let _ = stdin.send(ExecInput::CloseStdin).await;
     });
-    pump(execution, |frame| {
+    let send = |frame: String| {
         let sink = sink.clone();
-        async move { sink.lock().await.send(Message::Text(frame.into())).await.is_ok() }
-    })
-    .await;
+        async move { put(&sink, Message::Text(frame.into())).await }
+    };
+    pump(execution, send, async { drop((&mut reading).await) }).await;
     reading.abort();
-    let _ = sink.lock().await.close().await;
+    pinging.abort();
+    let _ = tokio::time::timeout(READ, async { sink.lock().await.close().await }).await;
+}
+
+type Sink = Arc<tokio::sync::Mutex<futures::stream::SplitSink<WebSocket, Message>>>;
+
+/// Whether the caller took it in time.
+async fn put(sink: &Sink, message: Message) -> bool {
+    use futures::SinkExt;
+    let sent = async { sink.lock().await.send(message).await };
+    matches!(tokio::time::timeout(READ, sent).await, Ok(Ok(())))
+}
+
+/// What the caller types; ends when it leaves or has said nothing for too long, not even to a ping.
+fn inputs(frames: futures::stream::SplitStream<WebSocket>) -> impl futures::Stream<Item = ExecInput> {
+    use futures::StreamExt;
+    futures::stream::unfold(frames, |mut frames| async move {
+        loop {
+            match tokio::time::timeout(SILENCE, frames.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    if let Some(input) = parse(text.as_bytes()) {
+                        return Some((input, frames));
+                    }
+                }
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) | Err(_) => return None,
+                Ok(Some(Ok(_))) => {}
+            }
+        }
+    })
 }
 
 async fn close(mut socket: WebSocket, reason: &str) {
@@ -131,9 +174,19 @@ async fn close(mut socket: WebSocket, reason: &str) {
     let _ = socket.send(Message::Close(Some(frame))).await;
 }
 
-/// Frames of everything that comes out, until the command has ended or the reader is gone.
-async fn pump<F: Future<Output = bool>>(mut execution: Box<dyn Execution>, send: impl Fn(String) -> F) {
-    while let Some(output) = execution.output().await {
+/// Frames of everything that comes out, until the command has ended or the reader is `gone`: then the command ends too.
+async fn pump<F: Future<Output = bool>>(
+    mut execution: Box<dyn Execution>,
+    send: impl Fn(String) -> F,
+    gone: impl Future<Output = ()>,
+) {
+    let mut gone = std::pin::pin!(gone);
+    loop {
+        let output = tokio::select! {
+            output = execution.output() => output,
+            () = &mut gone => return,
+        };
+        let Some(output) = output else { return };
         let frames = match output {
             ExecOutput::Stdout(bytes) => vec![json!({"stdout": {"data": STANDARD.encode(bytes)}})],
             ExecOutput::Stderr(bytes) => vec![json!({"stderr": {"data": STANDARD.encode(bytes)}})],

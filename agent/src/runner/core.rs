@@ -155,6 +155,11 @@ impl AllocCore {
         }
     }
 
+    /// How far the time of day is from `now`, for what is written down.
+    pub fn set_offset(&mut self, offset: Dur) {
+        self.tasks.iter_mut().for_each(|t| t.offset = offset);
+    }
+
     pub fn tasks(&self) -> &[TaskCore] {
         &self.tasks
     }
@@ -461,7 +466,7 @@ impl AllocCore {
         let state = |t: &TaskCore| {
             let mut state = t.state.clone();
             if terminal && t.dead() && state.finished_at.is_zero() {
-                state.finished_at = now;
+                state.finished_at = now + t.offset;
             }
             (t.settings.name.clone(), state)
         };

@@ -127,7 +127,8 @@ impl Watch {
             return;
         }
         let newest = watched.iter().map(|t| t.state.started_at).max().unwrap_or(UnixNanos::ZERO);
-        if self.tasks_since.is_none() || newest > self.newest_start {
+        // Not "later": these are times of day, and somebody may have set the clock back.
+        if self.tasks_since.is_none() || newest != self.newest_start {
             self.tasks_since = Some(now);
             self.newest_start = newest;
         }

@@ -5,7 +5,9 @@ pub mod event;
 pub mod health;
 mod prepare;
 pub mod restart;
+mod restore;
 mod shell;
+mod start;
 pub mod task;
 
 pub use shell::Runner;

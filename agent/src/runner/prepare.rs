@@ -249,7 +249,7 @@ pub(super) fn task_request(
     })
 }
 
-fn logs(task: &Task, dir: &AllocDir) -> Option<LogTarget> {
+pub(super) fn logs(task: &Task, dir: &AllocDir) -> Option<LogTarget> {
     let config = task.log_config.clone().unwrap_or_default();
     let disabled = config.disabled == Some(true) || config.enabled == Some(false);
     (!disabled).then(|| LogTarget {

@@ -17,10 +17,10 @@ use super::event;
 use super::health::Rules;
 use super::prepare::{self, Prepared};
 use super::restart::Policy;
-use super::task::{self, Hook, Settings, StartFailure};
+use super::task::{self, Hook, Settings};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
-use crate::driver::{DriverError, Handle, TaskRequest};
+use crate::driver::{Exit, Handle, Mark, TaskRequest};
 use crate::services;
 use crate::store::{Record, TaskRecord};
 use crate::template;
@@ -30,7 +30,11 @@ pub(super) enum Message {
     Core(Input),
     Task(usize, task::Input),
     Prepared(usize, Box<Prepared>),
-    Started(usize, Arc<dyn Handle>, String),
+    Started(usize, Arc<dyn Handle>),
+    /// A start is over; its traces are still there.
+    Ended(usize, Arc<dyn Handle>, Exit),
+    /// The servers were heard of: a task that could not be found again may run anew.
+    Contacted(usize),
     Template(usize, template::Change),
     Update(Box<Allocation>),
     Restart {
@@ -57,34 +61,37 @@ pub struct Runner {
 
 pub(super) struct Shared {
     alloc: RwLock<Arc<Allocation>>,
-    handles: Mutex<BTreeMap<String, Arc<dyn Handle>>>,
+    pub(super) handles: Mutex<BTreeMap<String, Arc<dyn Handle>>>,
     report: RwLock<Option<Report>>,
     checks: RwLock<Option<crate::checks::Checker>>,
     /// Every task is dead and everything given back.
     finished: watch::Sender<bool>,
     pub(super) ended_at: Mutex<UnixNanos>,
+    /// The starts that are under way or run, by task.
+    pub(super) marks: Mutex<BTreeMap<String, String>>,
 }
 
 impl Runner {
     /// Runs a new allocation.
     pub fn start(context: Arc<Context>, alloc: Allocation) -> Arc<Runner> {
-        let now = crate::now();
-        let core = AllocCore::new(plan(&context, &alloc, now), now);
-        Runner::spawn(context, alloc, core, None)
+        let (now, born) = (crate::now(), born(&alloc));
+        let core = AllocCore::new(plan(&context, &alloc, born), now);
+        Runner::spawn(context, alloc, core, born, None)
     }
 
     /// Takes up an allocation of an earlier agent.
     pub fn restore(context: Arc<Context>, record: Record) -> Arc<Runner> {
-        let now = crate::now();
-        let plan = plan(&context, &record.alloc, now);
+        let (now, born) = (crate::now(), born(&record.alloc));
+        let plan = plan(&context, &record.alloc, born);
         let core = AllocCore::restored(plan, &record.states, record.healthy, now);
-        Runner::spawn(context, record.alloc, core, Some(record.handles))
+        Runner::spawn(context, record.alloc, core, born, Some(record.handles))
     }
 
     fn spawn(
         context: Arc<Context>,
         alloc: Allocation,
         core: AllocCore,
+        born: UnixNanos,
         restored: Option<BTreeMap<String, TaskRecord>>,
     ) -> Arc<Runner> {
         let (messages, receiver) = mpsc::unbounded_channel();
@@ -98,12 +105,14 @@ impl Runner {
             checks: RwLock::new(None),
             finished: watch::Sender::new(false),
             ended_at: Mutex::new(UnixNanos::ZERO),
+            marks: Mutex::default(),
         });
         let names: Vec<String> = core.tasks().iter().map(|t| t.settings.name.to_string()).collect();
         let shell = Shell {
             tasks: names.into_iter().map(|name| TaskShell { name, ..TaskShell::default() }).collect(),
             context,
             core,
+            born,
             alloc,
             dir: dir.clone(),
             messages: messages.clone(),
@@ -145,6 +154,11 @@ impl Runner {
         let _ = self.shared.finished.subscribe().wait_for(|f| *f).await;
     }
 
+    /// Whether this start of a task is the current one: the driver's traces of any other are left over.
+    pub fn runs(&self, mark: &Mark) -> bool {
+        self.shared.marks.lock().expect("no panic while held").get(&mark.task) == Some(&mark.id)
+    }
+
     pub fn ended_at(&self) -> UnixNanos {
         *self.shared.ended_at.lock().expect("no panic while held")
     }
@@ -178,8 +192,17 @@ impl Runner {
     }
 }
 
+/// When the allocation was made, in measured time: looked up once, so that a clock that is set later shortens no life.
+fn born(alloc: &Allocation) -> UnixNanos {
+    let now = crate::now();
+    match alloc.create_time.is_zero() {
+        true => now,
+        false => now - Dur(crate::wall().since(alloc.create_time).0.max(0)),
+    }
+}
+
 /// What the core must know, from the allocation's job.
-fn plan(context: &Context, alloc: &Allocation, now: UnixNanos) -> Plan {
+fn plan(context: &Context, alloc: &Allocation, born: UnixNanos) -> Plan {
     let Some(group) = alloc.group() else {
         return Plan { tasks: Vec::new(), group_shutdown_delay: Dur::ZERO, health: None, run_until: None, seed: 0 };
     };
@@ -195,39 +218,39 @@ fn plan(context: &Context, alloc: &Allocation, now: UnixNanos) -> Plan {
             policy: Policy::of(&alloc.job, group, task, hook),
         }
     };
-    let created = if alloc.create_time.is_zero() { now } else { alloc.create_time };
     Plan {
         tasks: group.tasks().iter().map(settings).collect(),
         group_shutdown_delay: group.shutdown_delay.unwrap_or(Dur::ZERO),
         health: Rules::of(alloc, &alloc.job, group),
-        run_until: group.max_run_duration.filter(|d| d.0 > 0).map(|d| created + d),
+        run_until: group.max_run_duration.filter(|d| d.0 > 0).map(|d| born + d),
         seed: alloc.id.0.as_u128() as u64,
     }
 }
 
 /// One task's part of the shell.
 #[derive(Default)]
-struct TaskShell {
-    name: String,
+pub(super) struct TaskShell {
+    pub(super) name: String,
     /// What is under way for a start.
-    work: Option<JoinHandle<()>>,
-    request: Arc<Mutex<Option<TaskRequest>>>,
+    pub(super) work: Option<JoinHandle<()>>,
+    pub(super) request: Arc<Mutex<Option<TaskRequest>>>,
     templates: Option<template::Watcher>,
-    template_env: BTreeMap<String, String>,
-    handle: Option<Arc<dyn Handle>>,
-    record: TaskRecord,
-    waiter: Option<JoinHandle<()>>,
+    pub(super) template_env: BTreeMap<String, String>,
+    pub(super) handle: Option<Arc<dyn Handle>>,
+    pub(super) record: TaskRecord,
+    pub(super) waiter: Option<JoinHandle<()>>,
     services: Vec<String>,
 }
 
-struct Shell {
-    context: Arc<Context>,
-    core: AllocCore,
-    alloc: Arc<Allocation>,
-    dir: AllocDir,
-    tasks: Vec<TaskShell>,
-    messages: mpsc::UnboundedSender<Message>,
-    shared: Arc<Shared>,
+pub(super) struct Shell {
+    pub(super) context: Arc<Context>,
+    pub(super) core: AllocCore,
+    born: UnixNanos,
+    pub(super) alloc: Arc<Allocation>,
+    pub(super) dir: AllocDir,
+    pub(super) tasks: Vec<TaskShell>,
+    pub(super) messages: mpsc::UnboundedSender<Message>,
+    pub(super) shared: Arc<Shared>,
     last: Option<Report>,
     group_services: Vec<String>,
 }
@@ -278,7 +301,7 @@ impl Shell {
     }
 
     /// Group-level preparation; ends in `Ready` or `NotReady`.
-    fn prerun(&mut self) {
+    pub(super) fn prerun(&mut self) {
         if self.core.tasks().is_empty() {
             return self.send(Input::NotReady(format!("the job has no group {:?}", &*self.alloc.task_group)));
         }
@@ -311,53 +334,10 @@ impl Shell {
         let _ = self.messages.send(Message::Core(input));
     }
 
-    /// Finds the tasks of an earlier agent again.
-    async fn resume(&mut self, mut records: BTreeMap<String, TaskRecord>) {
-        for index in 0..self.tasks.len() {
-            let Some(record) = records.remove(&self.tasks[index].name) else { continue };
-            self.tasks[index].record = record.clone();
-            if self.core.tasks()[index].dead() || record.driver.is_empty() {
-                continue;
-            }
-            match self.recover(&record).await {
-                Ok(handle) => self.recovered(index, handle).await,
-                Err(error) => {
-                    tracing::warn!(alloc_id = %self.alloc.id, task = self.tasks[index].name, "a task was not found again: {error}");
-                    let notice = task::Input::Notice(event::failed_restore(
-                        "failed to restore task; will not run until server is contacted",
-                    ));
-                    self.step(Input::Task(index, notice)).await;
-                }
-            }
-        }
-        // One that had ended already must not register anything again.
-        self.step(Input::Tick).await;
-        if self.alloc.server_terminal() {
-            self.step(Input::Stop { no_shutdown_delay: false }).await;
-        }
-        match self.core.finished() {
-            true => {}
-            false => self.prerun(),
-        }
-    }
-
-    async fn recover(&self, record: &TaskRecord) -> Result<Arc<dyn Handle>, DriverError> {
-        let driver = self.context.drivers.get(&record.driver);
-        let driver = driver.ok_or_else(|| DriverError::Other(format!("there is no driver {:?}", record.driver)))?;
-        driver.recover(&record.handle).await
-    }
-
-    async fn recovered(&mut self, index: usize, handle: Arc<dyn Handle>) {
-        self.hold(index, handle.clone());
-        self.step(Input::Task(index, task::Input::Recovered)).await;
-        self.watch_exit(index, handle);
-        // Templates are watched again; what is on disk already counts as rendered.
-        self.prepare(index, true);
-    }
-
-    fn hold(&mut self, index: usize, handle: Arc<dyn Handle>) {
+    pub(super) fn hold(&mut self, index: usize, handle: Arc<dyn Handle>) {
         let task = &mut self.tasks[index];
         task.record.handle = handle.save();
+        task.record.adopted = false;
         self.shared.handles.lock().expect("no panic while held").insert(task.name.clone(), handle.clone());
         task.handle = Some(handle);
     }
@@ -366,17 +346,15 @@ impl Shell {
         match message {
             Message::Core(input) => self.step(input).await,
             Message::Task(index, input) => {
-                if matches!(input, task::Input::Exited(_)) {
-                    let task = &mut self.tasks[index];
-                    task.handle = None;
-                    task.record.handle = serde_json::Value::Null;
-                    task.record.driver = String::new();
-                    self.shared.handles.lock().expect("no panic while held").remove(&task.name);
+                if matches!(input, task::Input::Exited(_) | task::Input::StartFailed(_) | task::Input::Canceled) {
+                    self.let_go(index);
                 }
                 self.step(Input::Task(index, input)).await;
             }
             Message::Prepared(index, prepared) => self.prepared(index, *prepared).await,
-            Message::Started(index, handle, driver) => self.started(index, handle, driver).await,
+            Message::Started(index, handle) => self.started(index, handle).await,
+            Message::Ended(index, handle, exit) => self.ended(index, handle, exit),
+            Message::Contacted(index) => self.contacted(index).await,
             Message::Template(index, change) => self.template_changed(index, change).await,
             Message::Update(alloc) => {
                 self.adopt(*alloc).await;
@@ -394,7 +372,8 @@ impl Shell {
     }
 
     /// One step of the core, with everything that follows.
-    async fn step(&mut self, input: Input) {
+    pub(super) async fn step(&mut self, input: Input) {
+        self.core.set_offset(crate::clock::offset());
         let effects = self.core.step(input, crate::now());
         let started = effects.iter().any(|e| matches!(e, Effect::Task(_, task::Effect::RegisterServices)));
         for effect in effects {
@@ -425,11 +404,11 @@ impl Shell {
         }
     }
 
-    fn task(&self, index: usize) -> Option<Task> {
+    pub(super) fn task(&self, index: usize) -> Option<Task> {
         self.alloc.group().and_then(|g| g.task(&self.tasks[index].name)).cloned()
     }
 
-    fn prepare(&mut self, index: usize, running: bool) {
+    pub(super) fn prepare(&mut self, index: usize, running: bool) {
         let Some(task) = self.task(index) else { return };
         let render_again = self.core.tasks()[index].settings.policy.render_templates;
         let shell = &mut self.tasks[index];
@@ -458,85 +437,6 @@ impl Shell {
             shell.template_env = env;
         }
         self.step(Input::Task(index, task::Input::Prepared)).await;
-    }
-
-    fn launch(&mut self, index: usize) {
-        let Some(task) = self.task(index) else { return };
-        let shell = &mut self.tasks[index];
-        let driver = self.context.drivers.get(task.driver()).cloned();
-        let Some(driver) = driver else {
-            let event =
-                event::driver_failure(&format!("failed to initialize task: driver {:?} not found", task.driver()));
-            let failure = task::Input::StartFailed(StartFailure { event, recoverable: true });
-            let _ = self.messages.send(Message::Task(index, failure));
-            return;
-        };
-        let request =
-            prepare::task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, &shell.template_env);
-        let request = match request {
-            Ok(request) => request,
-            Err(sentence) => {
-                let failure = StartFailure { event: event::setup_failure(&sentence), recoverable: false };
-                let _ = self.messages.send(Message::Task(index, task::Input::StartFailed(failure)));
-                return;
-            }
-        };
-        *shell.request.lock().expect("no panic while held") = Some(request.clone());
-        let messages = self.messages.clone();
-        let notices = {
-            let messages = messages.clone();
-            Arc::new(move |text: String| {
-                let _ = messages.send(Message::Task(index, task::Input::Notice(event::driver_message(&text))));
-            })
-        };
-        shell.work = Some(tokio::spawn(async move {
-            let message = match driver.start(request, notices).await {
-                Ok(handle) => Message::Started(index, handle, driver.name().to_owned()),
-                Err(error) => Message::Task(index, task::Input::StartFailed(start_failure(&error))),
-            };
-            let _ = messages.send(message);
-        }));
-    }
-
-    async fn started(&mut self, index: usize, handle: Arc<dyn Handle>, driver: String) {
-        self.tasks[index].record.driver = driver;
-        self.hold(index, handle.clone());
-        self.step(Input::Task(index, task::Input::Started)).await;
-        if self.core.tasks()[index].running() {
-            self.watch_exit(index, handle);
-        } else {
-            // It was canceled meanwhile.
-            self.tasks[index].handle = None;
-            tokio::spawn(async move { handle.destroy().await });
-        }
-    }
-
-    /// Tells the core of the task's end, after everything of this start is gone: the next one must not meet it.
-    fn watch_exit(&mut self, index: usize, handle: Arc<dyn Handle>) {
-        let messages = self.messages.clone();
-        self.tasks[index].waiter = Some(tokio::spawn(async move {
-            let exit = handle.wait().await;
-            handle.destroy().await;
-            let _ = messages.send(Message::Task(index, task::Input::Exited(exit)));
-        }));
-    }
-
-    fn cancel(&mut self, index: usize) {
-        let shell = &mut self.tasks[index];
-        let work = shell.work.take();
-        let request = shell.request.lock().expect("no panic while held").take();
-        let driver = request.as_ref().and(self.task(index)).and_then(|t| self.context.drivers.get(t.driver()).cloned());
-        let messages = self.messages.clone();
-        tokio::spawn(async move {
-            if let Some(work) = work {
-                work.abort();
-                let _ = work.await;
-            }
-            if let (Some(driver), Some(request)) = (driver, request) {
-                driver.clean_up(&request).await;
-            }
-            let _ = messages.send(Message::Task(index, task::Input::Canceled));
-        });
     }
 
     fn stop(&mut self, index: usize, grace: Dur) {
@@ -638,8 +538,7 @@ impl Shell {
             self.context.store.put(&self.record(), false).await;
             return;
         }
-        let now = crate::now();
-        let plan = Box::new(plan(&self.context, &self.alloc, now));
+        let plan = Box::new(plan(&self.context, &self.alloc, self.born));
         let new_deployment = old.deployment_id != self.alloc.deployment_id;
         self.step(Input::Update { plan, new_deployment }).await;
         if self.alloc.server_terminal() {
@@ -750,7 +649,7 @@ impl Shell {
             healthy: report.healthy,
             health_of: report.healthy.map(|_| self.alloc.deployment_id.unwrap_or_default()),
             network_status: None,
-            modify_time: now,
+            modify_time: now + crate::clock::offset(),
         };
         self.context.outbox.report(update, urgent);
         *self.shared.report.write().expect("no panic while held") = Some(report.clone());
@@ -758,7 +657,7 @@ impl Shell {
         self.context.store.put(&self.record(), durable).await;
     }
 
-    fn record(&self) -> Record {
+    pub(super) fn record(&self) -> Record {
         let handles = self.tasks.iter().map(|t| (t.name.clone(), t.record.clone())).collect();
         let (states, healthy) = match &self.last {
             Some(report) => (report.tasks.clone(), report.healthy),
@@ -785,15 +684,5 @@ impl Shell {
                 work.abort();
             }
         }
-    }
-}
-
-fn start_failure(error: &DriverError) -> StartFailure {
-    match error {
-        DriverError::Config(text) => StartFailure { event: event::failed_validation(text), recoverable: false },
-        DriverError::Start { message, recoverable } => {
-            StartFailure { event: event::driver_failure(message), recoverable: *recoverable }
-        }
-        DriverError::Other(text) => StartFailure { event: event::driver_failure(text), recoverable: true },
     }
 }

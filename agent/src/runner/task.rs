@@ -87,6 +87,13 @@ pub enum Input {
     Fail(TaskEvent),
     /// Some time has passed.
     Tick,
+    /// A start that an earlier agent began and nobody heard of: it runs.
+    Found,
+    /// It does not start before [`Input::Release`] or [`Input::Exited`]. `lost`: it could not be found again.
+    Hold {
+        lost: bool,
+    },
+    Release,
     /// The task of an earlier agent runs on; it was found again.
     Recovered,
 }
@@ -148,6 +155,9 @@ pub struct TaskCore {
     /// An asked-for restart that waits for the exit; `true`: it counts as a failure.
     restart: Option<bool>,
     ever_started: bool,
+    held: bool,
+    /// From measured time to the time of day, which states and events carry.
+    pub offset: Dur,
 }
 
 impl TaskCore {
@@ -161,6 +171,8 @@ impl TaskCore {
             killed: false,
             restart: None,
             ever_started: false,
+            held: false,
+            offset: Dur::ZERO,
         };
         core.emit(event::received(), now);
         core
@@ -171,7 +183,17 @@ impl TaskCore {
         let phase = if state.state == TaskStateKind::Dead { Phase::Dead } else { Phase::Gate };
         let tracker = Tracker::new(settings.policy.clone());
         let ever_started = !state.started_at.is_zero();
-        TaskCore { settings, state, phase, tracker, killed: false, restart: None, ever_started }
+        TaskCore {
+            settings,
+            state,
+            phase,
+            tracker,
+            killed: false,
+            restart: None,
+            ever_started,
+            held: false,
+            offset: Dur::ZERO,
+        }
     }
 
     pub fn dead(&self) -> bool {
@@ -183,8 +205,13 @@ impl TaskCore {
         self.dead() && !self.state.failed
     }
 
+    /// Its turn may come.
     pub fn waiting(&self) -> bool {
-        self.phase == Phase::Gate
+        self.phase == Phase::Gate && !self.held
+    }
+
+    pub fn held(&self) -> bool {
+        self.phase == Phase::Gate && self.held
     }
 
     pub fn running(&self) -> bool {
@@ -206,7 +233,7 @@ impl TaskCore {
     }
 
     pub fn emit(&mut self, mut event: TaskEvent, now: UnixNanos) {
-        event.time = now;
+        event.time = now + self.offset;
         if event.fails_task {
             self.state.failed = true;
         }
@@ -223,7 +250,19 @@ impl TaskCore {
                 self.emit(event, now);
                 Vec::new()
             }
-            Input::Open if self.phase == Phase::Gate => self.prepare(),
+            Input::Open if self.waiting() => self.prepare(),
+            Input::Hold { lost } => {
+                self.held = true;
+                if lost {
+                    self.state.state = TaskStateKind::Pending;
+                }
+                Vec::new()
+            }
+            Input::Release => {
+                self.held = false;
+                Vec::new()
+            }
+            Input::Found if self.phase == Phase::Gate => self.started(now),
             Input::Prepared if self.phase == Phase::Preparing => {
                 self.phase = Phase::Starting;
                 vec![Effect::Start]
@@ -257,6 +296,7 @@ impl TaskCore {
             Input::Open
             | Input::Prepared
             | Input::Started
+            | Input::Found
             | Input::Recovered
             | Input::StartFailed(_)
             | Input::Canceled
@@ -273,7 +313,7 @@ impl TaskCore {
         self.phase = Phase::Running;
         self.ever_started = true;
         self.state.state = TaskStateKind::Running;
-        self.state.started_at = now;
+        self.state.started_at = now + self.offset;
         self.emit(event::started(), now);
         vec![Effect::RegisterServices]
     }
@@ -292,9 +332,11 @@ impl TaskCore {
     }
 
     fn exited(&mut self, exit: &Exit, now: UnixNanos, chance: f64) -> Vec<Effect> {
-        if !matches!(self.phase, Phase::Running | Phase::Stopping | Phase::Delaying { .. }) {
+        // At the gate: it ended under an earlier agent, which wrote that down and no more.
+        if !matches!(self.phase, Phase::Running | Phase::Stopping | Phase::Delaying { .. } | Phase::Gate) {
             return Vec::new();
         }
+        self.held = false;
         self.emit(event::terminated(exit), now);
         if self.killed {
             self.emit(event::killed(""), now);
@@ -323,7 +365,7 @@ impl TaskCore {
     fn back_off(&mut self, delay: Dur, reason: &str, now: UnixNanos) -> Vec<Effect> {
         self.state.state = TaskStateKind::Pending;
         self.state.restarts += 1;
-        self.state.last_restart = now;
+        self.state.last_restart = now + self.offset;
         self.emit(event::restarting(delay, reason), now);
         if delay.0 <= 0 {
             return self.prepare();
@@ -341,7 +383,7 @@ impl TaskCore {
         if let Some(event) = kill.event {
             self.emit(event, now);
         }
-        if self.ever_started || !self.waiting() {
+        if self.ever_started || self.phase != Phase::Gate {
             self.emit(event::killing(self.settings.kill_timeout, &kill.reason), now);
         }
         match self.phase {
@@ -375,7 +417,7 @@ impl TaskCore {
         self.phase = Phase::Dead;
         self.state.state = TaskStateKind::Dead;
         if self.ever_started && self.state.finished_at.is_zero() {
-            self.state.finished_at = now;
+            self.state.finished_at = now + self.offset;
         }
         vec![Effect::Ended]
     }
@@ -502,6 +544,33 @@ mod tests {
             play(core(2, true, 0), vec![Input::Open, Input::Prepared, failure(true)]),
             "Prepare Start | pending | Received, Driver Failure, Restarting"
         );
+    }
+
+    /// An agent that comes back: a task is found, known to have ended, or waits, and none starts beside another.
+    #[test]
+    fn lives_after_a_crash() {
+        use Input::{Found, Hold, Open, Prepared, Release, Started};
+        let restored =
+            |state| TaskCore::restored(core(2, true, 0).settings, TaskState { state, ..TaskState::default() });
+        let (pending, running) = (TaskStateKind::Pending, TaskStateKind::Running);
+        for (what, state, inputs, expected) in [
+            ("nobody heard of its start", pending, vec![Found, Open], "RegisterServices | running | Started"),
+            (
+                "it is lost, and waits for the servers",
+                running,
+                vec![Hold { lost: true }, Open, Release, Open, Prepared, Started],
+                "Prepare Start RegisterServices | running | Started",
+            ),
+            ("it is lost, and waits still", running, vec![Hold { lost: true }, Open], " | pending | "),
+            (
+                "its end was written down",
+                running,
+                vec![Hold { lost: false }, Open, exit(0), Open],
+                "DeregisterServices | pending | Terminated, Restarting",
+            ),
+        ] {
+            assert_eq!(play(restored(state), inputs), expected, "{what}");
+        }
     }
 
     #[test]

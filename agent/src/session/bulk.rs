@@ -79,7 +79,7 @@ impl Bulk {
         };
         let _ = up.send(part(bulk_up::Body::Open(first))).await;
         let mut client = super::client(self.channel.clone());
-        let mut down = client
+        let down = client
             .bulk(ReceiverStream::new(stream))
             .await
             .map_err(|status| (502, format!("opening a stream to the server: {}", status.message())))?
@@ -91,15 +91,17 @@ impl Bulk {
             };
             send_answer(response, &up).await;
         };
-        let listen = async move {
+        let data = futures::stream::unfold(down, |mut down| async move {
             while let Ok(Some(message)) = down.message().await {
                 match message.body {
-                    Some(bulk_down::Body::Data(data)) => drop(input.send(data).await),
+                    Some(bulk_down::Body::Data(data)) => return Some((data, down)),
                     Some(bulk_down::Body::Closed(true)) => break,
                     _ => {}
                 }
             }
-        };
+            None
+        });
+        let listen = crate::relay::relay(data, input);
         // Whichever side is done ends the other: a reader that went away must not keep a log followed. An answer that was
         // sent is let go only when the server has read it: dropping the stream at once would cut off its end.
         let mut listen = std::pin::pin!(listen);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::claim::{self, Claim};
 use super::{Exit, Greeting, Logs, Pids, Rotator, Spec, exit_file, pid_file, start_time, write_whole};
 use crate::ground::Dir;
 
@@ -30,9 +31,20 @@ pub(super) fn run() -> ! {
         Err(error) => fail(&format!("the task's description did not arrive: {error}")),
     };
     drop(text);
+    let me = Claim::Supervisor { pid: std::process::id(), start: start_time(std::process::id()).unwrap_or(0) };
+    match claim::take(&spec.run_dir, me) {
+        Ok(true) => {}
+        Ok(false) => fail("the start was given up meanwhile"),
+        Err(error) => fail(&format!("writing to {}: {error}", spec.run_dir.display())),
+    }
     let (mut child, pipes) = match start(&spec) {
         Ok(started) => started,
-        Err(message) => fail(&message),
+        Err(message) => {
+            // Whoever looks later finds how it went, also when the agent that asked is gone.
+            let exit = Exit { code: -1, error: Some(message.clone()), ..Exit::default() };
+            let _ = write_whole(&exit_file(&spec.run_dir), &serde_json::to_vec(&exit).expect("an exit serialises"));
+            fail(&message)
+        }
     };
     let pids = Pids {
         supervisor: std::process::id(),
@@ -40,9 +52,10 @@ pub(super) fn run() -> ! {
         task: child.id(),
         task_start: start_time(child.id()).unwrap_or(0),
     };
-    let _ = write_whole(&pid_file(&spec.run_dir), &serde_json::to_vec(&pids).expect("numbers serialise"));
     greet(&Greeting::Running(pids));
     let exit = watch(&spec, &mut child, pipes);
+    // The directory may have been taken away meanwhile; how the task ended is still wanted.
+    let _ = std::fs::create_dir_all(&spec.run_dir);
     let _ = write_whole(&exit_file(&spec.run_dir), &serde_json::to_vec(&exit).expect("an exit serialises"));
     std::process::exit(0)
 }
@@ -149,6 +162,8 @@ fn pipe() -> std::io::Result<(File, OwnedFd)> {
 
 /// What the forked child does before it becomes the task.
 struct Setup {
+    run_dir: PathBuf,
+    supervisor: Pids,
     cgroups: Vec<PathBuf>,
     user: Option<super::User>,
     oom_score_adj: i32,
@@ -158,7 +173,15 @@ struct Setup {
 
 impl Setup {
     fn new(spec: &Spec) -> Setup {
+        let pid = std::process::id();
         Setup {
+            run_dir: spec.run_dir.clone(),
+            supervisor: Pids {
+                supervisor: pid,
+                supervisor_start: start_time(pid).unwrap_or(0),
+                task: 0,
+                task_start: 0,
+            },
             cgroups: spec.cgroups.clone(),
             user: spec.user.clone(),
             oom_score_adj: spec.oom_score_adj,
@@ -170,6 +193,7 @@ impl Setup {
     fn apply(&self) -> std::io::Result<()> {
         // What this process keeps blocked for itself must reach the task.
         nix::sys::signal::SigSet::empty().thread_set_mask()?;
+        self.die_with_supervisor(true)?;
         for dir in &self.cgroups {
             std::fs::write(dir.join("cgroup.procs"), "0")?;
         }
@@ -185,6 +209,8 @@ impl Setup {
         }
         // A session of its own: signals to the group reach the task's children and nobody else.
         nix::unistd::setsid()?;
+        self.write_pids()?;
+        self.die_with_supervisor(false)?;
         if let Some(user) = &self.user {
             let groups: Vec<nix::unistd::Gid> = user.groups.iter().map(|g| nix::unistd::Gid::from_raw(*g)).collect();
             nix::unistd::setgroups(&groups)?;
@@ -192,6 +218,28 @@ impl Setup {
             nix::unistd::setuid(nix::unistd::Uid::from_raw(user.uid))?;
         }
         Ok(())
+    }
+}
+
+impl Setup {
+    /// Until its pids are written down nobody would find this process without its supervisor.
+    fn die_with_supervisor(&self, on: bool) -> std::io::Result<()> {
+        let signal = if on { libc::SIGKILL } else { 0 };
+        // SAFETY: sets a property of our own process.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        match nix::unistd::getppid().as_raw() == self.supervisor.supervisor.cast_signed() {
+            true => Ok(()),
+            false => Err(std::io::Error::other("the task supervisor ended")),
+        }
+    }
+
+    /// Before the program runs: a program that runs is always found.
+    fn write_pids(&self) -> std::io::Result<()> {
+        let task = std::process::id();
+        let pids = Pids { task, task_start: start_time(task).unwrap_or(0), ..self.supervisor };
+        write_whole(&pid_file(&self.run_dir), &serde_json::to_vec(&pids)?)
     }
 }
 

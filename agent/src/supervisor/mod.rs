@@ -1,12 +1,15 @@
 //! The task supervisor: a tiny process a task that outlives the agent.
 //!
 //! It is this same binary with a hidden argument, branched off before arguments are parsed and before any thread exists.
-//! It owns the task's stdout and stderr and writes the rotated log files, so the agent's death blocks nobody; it writes
-//! `pid.json` when the task runs and `exit.json` when it ended. The agent's side of it is [`Process`].
+//! It owns the task's stdout and stderr and writes the rotated log files, so the agent's death blocks nobody. `pid.json` is
+//! there before the task's program runs, and `exit.json` when it ended. The agent's side of it is [`Process`]. Its second
+//! argument is the directory of the run: by it a later agent finds it even when that directory is gone.
 
 mod child;
+mod claim;
 mod process;
 mod rotate;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use process::{AttachError, Process, SpawnError};
 pub use rotate::{Rotator, file_name as log_file_name, indexes as log_indexes};
+pub(crate) use survey::runs;
 
 /// The hidden first argument.
 pub(crate) const ARGUMENT: &str = "__task-supervisor";
@@ -109,6 +113,24 @@ fn pid_file(run_dir: &Path) -> PathBuf {
 
 fn exit_file(run_dir: &Path) -> PathBuf {
     run_dir.join("exit.json")
+}
+
+/// Whether a supervisor was ever asked to run something in this directory.
+#[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
+pub(crate) fn is_run(run_dir: &Path) -> bool {
+    [pid_file(run_dir), exit_file(run_dir), run_dir.join("claim.json")].iter().any(|file| file.exists())
+}
+
+/// Whether the task of a run lives, or its supervisor, which may be about to start it.
+#[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
+pub(crate) fn is_running(run_dir: &Path) -> bool {
+    let lives = |pid: u32, start: u64| start_time(pid) == Some(start);
+    let pids = std::fs::read(pid_file(run_dir)).ok().and_then(|text| serde_json::from_slice::<Pids>(&text).ok());
+    let starting = match claim::read(run_dir) {
+        Some(claim::Claim::Supervisor { pid, start }) => lives(pid, start),
+        _ => false,
+    };
+    starting || pids.is_some_and(|p| lives(p.task, p.task_start) || lives(p.supervisor, p.supervisor_start))
 }
 
 /// Start time of a process in clock ticks since boot; `None` when there is no such process or it is a zombie.

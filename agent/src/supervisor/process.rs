@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
+use super::claim::{self, Claim};
 use super::{ARGUMENT, Exit, Greeting, Pids, Spec, exit_file, pid_file, pidfd, start_time};
 
 /// How long a supervisor has to say that its task runs.
@@ -71,6 +72,7 @@ impl Process {
         // Nothing here needs `pre_exec`, so the child is made without copying the agent's page tables.
         let mut child = tokio::process::Command::new("/proc/self/exe")
             .arg(ARGUMENT)
+            .arg(&run_dir)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -80,9 +82,11 @@ impl Process {
             .map_err(SpawnError::Supervisor)?;
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
+        crate::crash::point("supervisor-started");
         let text = serde_json::to_vec(spec).expect("a spec serialises");
         stdin.write_all(&text).await.map_err(SpawnError::Supervisor)?;
         drop(stdin);
+        crate::crash::point("supervisor-told");
         let greeting = tokio::time::timeout(GREETING, greeting(stdout)).await.unwrap_or(Err(SpawnError::Silent));
         // Reaps it when it ends; its own end is watched by pidfd like that of a supervisor found again.
         tokio::spawn(async move { child.wait().await });
@@ -101,6 +105,35 @@ impl Process {
         })?;
         let pids = serde_json::from_slice(&text).map_err(|error| AttachError::Read { path, source: error.into() })?;
         Ok(Process::from_pids(run_dir.to_owned(), pids))
+    }
+
+    /// The task that a start in `run_dir` has brought about. `None`: there is none, and none will come of that start.
+    pub async fn find(run_dir: &Path) -> Result<Option<Process>, AttachError> {
+        let failed = |source| AttachError::Read { path: run_dir.to_owned(), source };
+        // The directory is made before the supervisor: without it there was none.
+        if !run_dir.is_dir() || claim::take(run_dir, Claim::Void).map_err(failed)? {
+            return match pid_file(run_dir).exists() {
+                true => Process::attach(run_dir).map(Some),
+                false => Ok(None),
+            };
+        }
+        let Some(Claim::Supervisor { pid, start }) = claim::read(run_dir) else { return Ok(None) };
+        let begun = std::time::Instant::now();
+        loop {
+            // Looked at before the file: a supervisor that ends right now has written it before.
+            let alive = start_time(pid) == Some(start);
+            if pid_file(run_dir).exists() {
+                return Process::attach(run_dir).map(Some);
+            }
+            if !alive {
+                return Ok(None);
+            }
+            if begun.elapsed() > GREETING {
+                // SAFETY: the supervisor, seen alive with its start time just now. Its child dies with it until it is written down.
+                unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn from_pids(run_dir: PathBuf, pids: Pids) -> Process {
@@ -136,6 +169,13 @@ impl Process {
             error: Some("the task ended while its supervisor was gone: its exit code is unknown".to_owned()),
             ..Exit::default()
         })
+    }
+
+    /// Waits until the supervisor has ended too: it writes nothing into its run any more.
+    pub async fn supervisor_gone(&self) {
+        if let Some(fd) = &self.inner.supervisor {
+            let _ = fd.readable().await;
+        }
     }
 
     fn read_exit(&self) -> Option<Exit> {
@@ -263,6 +303,46 @@ mod tests {
         again.kill_group();
         assert_eq!(again.wait().await.code, -1);
         assert!(Process::attach(&dir.path().join("nothing")).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_start_that_was_given_up_never_happens() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let spec = spec(dir.path(), "echo ran >> ran; exec sleep 60");
+        assert!(Process::find(&spec.run_dir).await.expect("looked").is_none(), "nothing was begun");
+        std::fs::create_dir_all(&spec.run_dir).expect("made");
+        assert!(Process::find(&spec.run_dir).await.expect("looked").is_none());
+        // A supervisor of the dead agent that comes late.
+        let error = Process::spawn(&spec).await.err().expect("refused");
+        assert_eq!(error.to_string(), "the start was given up meanwhile");
+        assert!(!dir.path().join("ran").exists());
+    }
+
+    #[tokio::test]
+    async fn a_start_that_nobody_waited_for_is_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let spec = spec(dir.path(), "exec sleep 60");
+        let first = Process::spawn(&spec).await.expect("starts");
+        let found = Process::find(&spec.run_dir).await.expect("looked").expect("it runs");
+        assert_eq!(found.pid(), first.pid());
+        // Also when all that was written down is gone: the supervisor itself says where it belongs.
+        std::fs::remove_dir_all(&spec.run_dir).expect("removed");
+        assert!(super::super::runs(dir.path()).contains(&spec.run_dir));
+        let found = Process::attach(&spec.run_dir).expect("written again");
+        assert_eq!(found.pid(), first.pid());
+        found.signal(libc::SIGTERM).expect("sent");
+        assert_eq!(found.wait().await.code, 143);
+    }
+
+    #[tokio::test]
+    async fn a_start_that_failed_is_known_to_have_failed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let missing = Spec { command: PathBuf::from("/does/not/exist"), ..spec(dir.path(), "") };
+        Process::spawn(&missing).await.err().expect("must fail");
+        if let Some(found) = Process::find(&missing.run_dir).await.expect("looked") {
+            assert!(!found.alive());
+            assert!(found.wait().await.error.is_some_and(|e| e.contains("no such file or directory")));
+        }
     }
 
     #[tokio::test]

@@ -254,7 +254,7 @@ fn title(whole: &str) -> String {
 
 /// Without arguments the time in RFC 3339; `"unix"` gives seconds. Other layouts of Go are not known here.
 fn timestamp(args: &[Value]) -> Result {
-    let now = crate::now();
+    let now = crate::wall();
     match args.first().map(ToString::to_string).as_deref() {
         None => Ok(text(tarpan_model::time::rfc3339(tarpan_model::UnixNanos::from_secs(now.secs())))),
         Some("unix") => Ok(text(now.secs().to_string())),

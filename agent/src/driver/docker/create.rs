@@ -10,8 +10,8 @@ use bollard::models::{
     MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesUlimits,
 };
 
-use super::ALLOC_LABEL;
 use super::config::{MountBlock, PluginConfig, TaskConfig};
+use super::{ALLOC_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
 use crate::driver::raw_exec::matches;
 use crate::driver::{DriverError, TaskRequest};
@@ -138,6 +138,7 @@ fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> 
         }
     }
     labels.insert(ALLOC_LABEL.to_owned(), request.alloc_id.to_string());
+    labels.insert(RUN_LABEL.to_owned(), request.id.clone());
     labels
 }
 
@@ -191,7 +192,7 @@ fn host_config(
         pid_mode: config.pid_mode.clone(),
         uts_mode: config.uts_mode.clone(),
         userns_mode: config.userns_mode.clone(),
-        log_config: Some(logging(plugin, config)),
+        log_config: Some(logging(plugin, config, request)),
         oom_score_adj: config.oom_score_adj.or(Some(plugin.oom_score_adj).filter(|s| *s != 0)),
         pids_limit: pids(plugin, config)?,
         privileged: Some(privileged),
@@ -243,18 +244,21 @@ fn device(device: &super::config::Device) -> DeviceMapping {
     }
 }
 
-/// Without a wish of the task or the operator the engine keeps little: the rotated files are ours.
-fn logging(plugin: &PluginConfig, config: &TaskConfig) -> HostConfigLogConfig {
+/// Without a wish of the task or the operator the engine keeps in two files what our rotated files keep: when a task writes
+/// faster than we copy, what we have not read yet must still be there. Written as JSON, lines take up to twice their size.
+fn logging(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> HostConfigLogConfig {
     let chosen = [&config.logging, &plugin.logging].into_iter().find(|l| l.kind.is_some() || !l.config.is_empty());
     match chosen {
         Some(logging) => HostConfigLogConfig {
             typ: Some(logging.kind.clone().unwrap_or_else(|| "json-file".to_owned())),
             config: map(&logging.config),
         },
-        None => HostConfigLogConfig {
-            typ: Some("json-file".to_owned()),
-            config: Some([("max-file", "2"), ("max-size", "2m")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
-        },
+        None => {
+            let ours = request.logs.as_ref().map_or(0, |l| l.max_files.saturating_mul(l.max_bytes));
+            let size = format!("{}k", ours.max(2 << 20).div_ceil(1024));
+            let config = [("max-file".to_owned(), "2".to_owned()), ("max-size".to_owned(), size)];
+            HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config.into()) }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A further command in a container.
 
+#![allow(clippy::disallowed_methods, reason = "files of the kernel below /proc")]
+
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
@@ -14,9 +16,13 @@ use crate::driver::{DriverError, ExecInput, ExecOutput, ExecRequest, Execution};
 
 type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
+/// Tells a command of ours from whatever process has its number: the engine may be another machine's.
+const MARK: &str = "TARPAN_EXEC";
+
 struct ContainerExec {
     engine: Docker,
     id: String,
+    mark: String,
     output: Option<Output>,
     input: mpsc::Sender<ExecInput>,
 }
@@ -28,7 +34,9 @@ pub(super) async fn begin(
     request: ExecRequest,
 ) -> Result<Box<dyn Execution>, DriverError> {
     let failed = |e: bollard::errors::Error| DriverError::Other(format!("running the command: {}", text(&e)));
+    let mark = format!("{MARK}={}", uuid::Uuid::new_v4());
     let options = CreateExecOptions {
+        env: Some(vec![mark.clone()]),
         cmd: Some(request.command.clone()),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
@@ -60,7 +68,32 @@ pub(super) async fn begin(
             }
         }
     });
-    Ok(Box::new(ContainerExec { engine: engine.clone(), id, output: Some(output), input: sender }))
+    Ok(Box::new(ContainerExec { engine: engine.clone(), id, mark, output: Some(output), input: sender }))
+}
+
+impl Drop for ContainerExec {
+    fn drop(&mut self) {
+        // Without an end it was left: the engine has no call that ends a command, so its processes are.
+        if self.output.is_some() {
+            tokio::spawn(end(self.engine.clone(), self.id.clone(), std::mem::take(&mut self.mark)));
+        }
+    }
+}
+
+async fn end(engine: Docker, id: String, mark: String) {
+    let found = engine.inspect_exec(&id).await.ok().filter(|e| e.running != Some(false));
+    let Some(pid) = found.and_then(|e| i32::try_from(e.pid?).ok()).filter(|pid| *pid > 1) else { return };
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    if !environment.split(|b| *b == 0).any(|pair| pair == mark.as_bytes()) {
+        tracing::warn!(pid, "a command in a container can't be ended: its processes are not visible from here");
+        return;
+    }
+    match crate::driver::session::session(pid) {
+        // The engine starts every command as the leader of a session.
+        Some(sid) if sid == pid => crate::driver::session::end(pid).await,
+        // SAFETY: its environment was read just now.
+        _ => drop(unsafe { libc::kill(pid, libc::SIGKILL) }),
+    }
 }
 
 impl Execution for ContainerExec {

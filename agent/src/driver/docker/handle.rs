@@ -195,7 +195,11 @@ impl Handle for Container {
 
 /// The container's address in the engine's network; empty where it has none.
 pub(super) async fn address(engine: &Docker, id: &str) -> String {
-    let found = engine.inspect_container(id, None::<InspectContainerOptions>).await.ok();
-    let networks = found.and_then(|c| c.network_settings?.networks).unwrap_or_default();
+    let found = engine.inspect_container(id, None::<InspectContainerOptions>).await;
+    found.map(address_of).unwrap_or_default()
+}
+
+pub(super) fn address_of(found: ContainerInspectResponse) -> String {
+    let networks = found.network_settings.and_then(|s| s.networks).unwrap_or_default();
     networks.into_values().find_map(|n| n.ip_address.filter(|ip| !ip.is_empty())).unwrap_or_default()
 }

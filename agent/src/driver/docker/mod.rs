@@ -8,6 +8,7 @@ mod allow;
 mod config;
 mod create;
 mod exec;
+mod found;
 mod handle;
 mod image;
 mod logs;
@@ -24,24 +25,28 @@ use tarpan_model::SortedMap;
 use tarpan_model::node::DriverInfo;
 use tokio::sync::Mutex;
 
-use super::{Driver, DriverError, Handle, Isolation, Notices, TaskRequest};
+use super::{Driver, DriverError, Handle, Isolation, Mark, Notices, Place, TaskRequest, Trace};
 pub use config::PluginConfig;
 use config::TaskConfig;
 use handle::{Container, Saved};
 
 /// Label that every container of ours carries.
 const ALLOC_LABEL: &str = "com.hashicorp.nomad.alloc_id";
+/// Label that says which start of its task made a container.
+const RUN_LABEL: &str = "tarpan.run";
 /// How long the engine has to answer the fingerprint.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct DockerDriver {
     plugin: PluginConfig,
     engine: Mutex<Option<Docker>>,
+    /// It has answered once: from then on its absence is an illness.
+    seen: std::sync::atomic::AtomicBool,
 }
 
 impl DockerDriver {
     pub fn new(plugin: PluginConfig) -> DockerDriver {
-        DockerDriver { plugin, engine: Mutex::default() }
+        DockerDriver { plugin, engine: Mutex::default(), seen: false.into() }
     }
 
     /// The engine, connected where it was not; the API version is negotiated.
@@ -102,6 +107,7 @@ impl DockerDriver {
         let body = create::body(&self.plugin, &config, &request, &image)?;
         let name = create::name(&request);
         let id = self.create(&engine, &name, body, &request).await?;
+        crate::crash::point("container-created");
         let started = tokio::time::Instant::now();
         if let Err(error) = engine.start_container(&id, None).await {
             remove(&engine, &id).await;
@@ -199,13 +205,18 @@ impl Driver for DockerDriver {
 
     fn fingerprint(&self) -> BoxFuture<'_, DriverInfo> {
         Box::pin(async {
-            match self.look().await {
-                Ok(info) => info,
+            // One limit for all that is asked: a daemon that hangs in the middle is as ill as one that is gone.
+            let silent = |_| Err(DriverError::Other("the Docker daemon does not answer".to_owned()));
+            match tokio::time::timeout(PATIENCE * 2, self.look()).await.unwrap_or_else(silent) {
+                Ok(info) => {
+                    self.seen.store(true, std::sync::atomic::Ordering::Relaxed);
+                    info
+                }
                 Err(error) => {
                     // Connect anew next time: the daemon may have been replaced by another version.
-                    let known = self.engine.lock().await.take().is_some();
+                    self.engine.lock().await.take();
                     let mut info = super::undetected(&error.to_string());
-                    if known {
+                    if self.seen.load(std::sync::atomic::Ordering::Relaxed) {
                         info.detected = true;
                         info.attributes = SortedMap::from([(Arc::from("driver.docker"), Arc::from("1"))]);
                     }
@@ -228,6 +239,14 @@ impl Driver for DockerDriver {
             found.map_err(|e| DriverError::Other(format!("the container is gone: {}", text(&e))))?;
             Ok(Arc::new(Container::new(engine, saved, true)) as Arc<dyn Handle>)
         })
+    }
+
+    fn find<'a>(&'a self, mark: &'a Mark) -> BoxFuture<'a, Result<Option<Arc<dyn Handle>>, DriverError>> {
+        Box::pin(self.container_of(mark))
+    }
+
+    fn survey<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Trace>, DriverError>> {
+        Box::pin(self.containers_of(place))
     }
 
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {

@@ -290,3 +290,100 @@ fn references() {
         assert_eq!((reference.repository.as_str(), reference.tag.as_str(), reference.digest), expected, "{image}");
     }
 }
+
+fn spot(place: &Place) -> crate::driver::Place {
+    crate::driver::Place {
+        alloc_root: place.alloc.root.parent().expect("below the root").to_owned(),
+        tasks: place._dir.path().join("tasks"),
+        cgroup_parent: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_nobody_heard_of_is_found() {
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("exec sleep 60"));
+    let mark = Mark::of("docker", &place.request);
+    assert!(place.driver.find(&mark).await.expect("looked").is_none());
+    let handle = place.start().await.expect("starts");
+    let found = place.driver.find(&mark).await.expect("looked").expect("it runs");
+    assert_eq!(found.save()["container"], handle.save()["container"]);
+    // Another start of the same task is another matter.
+    let other = Mark { id: format!("{}x", mark.id), ..mark.clone() };
+    assert!(place.driver.find(&other).await.expect("looked").is_none());
+
+    let of_us = place.driver.survey(&spot(&place)).await.expect("looked");
+    assert_eq!(of_us.iter().map(|t| (&*t.mark.id, t.running)).collect::<Vec<_>>(), [(&*mark.id, true)]);
+    let elsewhere = crate::driver::Place { alloc_root: "/elsewhere".into(), ..spot(&place) };
+    assert!(place.driver.survey(&elsewhere).await.expect("looked").is_empty(), "other agents have theirs");
+    handle.stop("SIGKILL", Duration::from_secs(5)).await.expect("stopped");
+    handle.wait().await;
+    // Stopped and not removed: a later agent sees what is left, and removes it.
+    let left = place.driver.survey(&spot(&place)).await.expect("looked");
+    assert_eq!(left.iter().map(|t| t.running).collect::<Vec<_>>(), [false]);
+    found.destroy().await;
+    assert!(place.driver.survey(&spot(&place)).await.expect("looked").is_empty());
+}
+
+#[tokio::test]
+async fn a_container_that_was_only_created_is_started_once() {
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("echo ran >> /local/ran; exit 7"));
+    let config: TaskConfig = crate::driver::decode(&place.request.config).expect("readable");
+    let body = create::body(&place.driver.plugin, &config, &place.request, IMAGE).expect("a body");
+    let engine = place.driver.engine().await.expect("connected");
+    place.driver.create(&engine, &create::name(&place.request), body, &place.request).await.expect("created");
+    let found = place.driver.find(&Mark::of("docker", &place.request)).await.expect("looked").expect("started");
+    assert_eq!(found.wait().await.code, 7);
+    found.destroy().await;
+    let ran = std::fs::read_to_string(place.request.dirs.local.join("ran")).expect("it ran");
+    assert_eq!(ran, "ran\n");
+}
+
+#[tokio::test]
+async fn a_command_that_was_left_ends_with_its_children() {
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("exec sleep 60"));
+    let handle = place.start().await.expect("starts");
+    let seconds = 400_000 + std::process::id() % 100_000;
+    let left = || {
+        let out = Command::new("pgrep").args(["-f", &format!("^sleep {seconds}")]).output().expect("pgrep runs");
+        String::from_utf8_lossy(&out.stdout).lines().count()
+    };
+    for tty in [false, true] {
+        let script = format!("trap '' HUP; sleep {seconds} & sleep {seconds} & echo ready; wait");
+        let request = crate::driver::ExecRequest { command: ["sh", "-c", &script].map(str::to_owned).to_vec(), tty };
+        let mut execution = handle.exec(request).await.expect("runs");
+        execution.output().await.expect("it says that it is ready");
+        assert_eq!(left(), 2);
+        drop(execution);
+        let begun = std::time::Instant::now();
+        while left() > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "something is left (tty: {tty})");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    handle.destroy().await;
+}
+
+#[tokio::test]
+async fn a_flood_leaves_what_rotation_keeps() {
+    if !engine_there() {
+        return;
+    }
+    let place = Place::new(sh("exec seq 1 2000000"));
+    assert_eq!(place.run().await.code, 0);
+    let read = |n| std::fs::read_to_string(place.alloc.root.join(format!("alloc/logs/web.stdout.{n}"))).ok();
+    let text: String = (0..1000).filter_map(read).collect();
+    let lines: Vec<u64> = text.lines().map(|l| l.parse().expect("a number")).collect();
+    assert_eq!(lines.last(), Some(&2_000_000));
+    assert!(text.len() > 2 << 20, "{} bytes of at most 3 MiB are kept", text.len());
+    let gap = lines.windows(2).find(|pair| pair[1] != pair[0] + 1);
+    assert_eq!(gap, None, "what is kept has a gap");
+}

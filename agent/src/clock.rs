@@ -1,0 +1,72 @@
+//! The agent's two clocks.
+//!
+//! [`now`] measures: it goes on evenly whatever is done to the machine's time of day, and it stands still while this process
+//! does not run (stopped by a signal, a suspended machine). All waiting, deadlines and ages go by it, so that neither a
+//! jump of the clock nor a pause of the agent kills or restarts a healthy task. [`wall`] is the time of day, for what people
+//! and other machines read. Both begin equal.
+
+use std::sync::{Mutex, OnceLock};
+use std::time::{Instant, SystemTime};
+
+use tarpan_model::steady::{BEAT, GAP, Steady};
+use tarpan_model::{Dur, UnixNanos};
+
+struct Clock {
+    begun: Instant,
+    steady: Mutex<Steady>,
+}
+
+impl Clock {
+    fn get() -> &'static Clock {
+        static CLOCK: OnceLock<Clock> = OnceLock::new();
+        static TICKING: OnceLock<()> = OnceLock::new();
+        let clock =
+            CLOCK.get_or_init(|| Clock { begun: Instant::now(), steady: Mutex::new(Steady::new(wall(), Dur::ZERO)) });
+        TICKING.get_or_init(|| {
+            // A thread of its own: the runtime's timers may be late for reasons that are no pause.
+            let ticking = std::thread::Builder::new().name("clock".to_owned()).spawn(move || {
+                loop {
+                    std::thread::sleep(BEAT.to_std());
+                    clock.now();
+                }
+            });
+            if let Err(error) = ticking {
+                tracing::error!("pauses of this agent will not be noticed: {error}");
+            }
+        });
+        clock
+    }
+
+    fn now(&self) -> UnixNanos {
+        let mut steady = self.steady.lock().expect("no panic while held");
+        steady.read(wall(), Dur::from(self.begun.elapsed()))
+    }
+}
+
+/// For everything that is measured.
+pub(crate) fn now() -> UnixNanos {
+    Clock::get().now()
+}
+
+/// The time of day.
+pub(crate) fn wall() -> UnixNanos {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// What has to be added to a measured time to write it down; 0 until somebody sets the machine's clock or the agent pauses.
+pub(crate) fn offset() -> Dur {
+    let offset = wall().0 - now().0;
+    // Clocks that are kept right by small steps: readers compare these times with each other.
+    if offset.abs() < GAP.0 { Dur::ZERO } else { Dur(offset) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_clocks_begin_equal() {
+        assert_eq!(offset(), Dur::ZERO);
+    }
+}

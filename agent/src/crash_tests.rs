@@ -1,0 +1,272 @@
+//! An agent that comes back after any kind of death: every task runs once, and none is left behind.
+//!
+//! What the dead agent left is made by hand: the record as it was on disk, and the processes as they were. So each moment
+//! of a start and of an end is met without luck.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tarpan_model::alloc::{TaskStateKind, TaskStates};
+use tarpan_model::{Allocation, ClientStatus, TaskState};
+use tarpan_rpc::agent::{Orders, from_server};
+
+use crate::Agent;
+use crate::agent_tests::{Fake, Home, alloc_of, options, script, stopped};
+use crate::driver::{Exit, Mark};
+use crate::store::{Record, Store, TaskRecord};
+use crate::supervisor::{Process, Spec};
+use crate::test_support::job;
+
+const SUFFIX: &str = "0badcafe";
+
+/// A job that writes a line for every time it runs.
+struct Witness {
+    file: PathBuf,
+    alloc: Allocation,
+    script: String,
+}
+
+impl Witness {
+    fn new(home: &Home, type_: &str, then: &str) -> Witness {
+        let file = home.path().join("ran");
+        let script_text = format!("echo ran >> {}; {then}", file.display());
+        let alloc = alloc_of(job("witness", type_, vec![script("t", &script_text)]));
+        Witness { file, alloc, script: script_text }
+    }
+
+    fn runs(&self) -> usize {
+        std::fs::read_to_string(&self.file).unwrap_or_default().lines().count()
+    }
+
+    async fn ran(&self, times: usize) {
+        wait("the task to run", || self.runs() >= times).await;
+        assert_eq!(self.runs(), times);
+    }
+
+    fn mark(&self, home: &Home) -> Mark {
+        let id = self.alloc.id;
+        Mark {
+            driver: "raw_exec".to_owned(),
+            alloc_id: id,
+            task: "t".to_owned(),
+            id: format!("{id}/t/{SUFFIX}"),
+            run_dir: state_dir(home).join("tasks").join(id.to_string()).join(format!("t-{SUFFIX}")),
+            logs: None,
+            cgroup_parent: String::new(),
+        }
+    }
+
+    fn spec(&self, home: &Home) -> Spec {
+        Spec {
+            run_dir: self.mark(home).run_dir,
+            command: PathBuf::from("/bin/sh"),
+            args: vec!["-c".to_owned(), self.script.clone()],
+            work_dir: home.path().to_owned(),
+            ..Spec::default()
+        }
+    }
+
+    /// The start happens, and nobody hears of it.
+    async fn start(&self, home: &Home) -> Process {
+        std::fs::create_dir_all(self.mark(home).run_dir).expect("made");
+        Process::spawn(&self.spec(home)).await.expect("starts")
+    }
+
+    async fn leave(&self, home: &Home, state: TaskStateKind, task: TaskRecord) {
+        let state = TaskState { state, ..TaskState::default() };
+        let states: TaskStates = [("t".into(), state)].into_iter().collect();
+        let handles = BTreeMap::from([("t".to_owned(), task)]);
+        let record = Record { alloc: self.alloc.clone(), states, healthy: None, handles };
+        let store = Store::open(&state_dir(home).join("state")).expect("opens").store;
+        store.put(&record, true).await;
+    }
+}
+
+fn state_dir(home: &Home) -> PathBuf {
+    let dir = home.path().join("client");
+    std::fs::create_dir_all(&dir).expect("made");
+    dir.canonicalize().expect("there")
+}
+
+async fn wait(what: &str, f: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !f() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn begun(mark: Mark) -> TaskRecord {
+    TaskRecord { driver: "raw_exec".to_owned(), prepared: true, mark: Some(mark), ..TaskRecord::default() }
+}
+
+fn gone(process: &Process) -> bool {
+    !process.alive()
+}
+
+async fn agent(fake: &Fake, dir: &Path) -> Agent {
+    let begun = Instant::now();
+    loop {
+        match Agent::start(options(fake, dir)).await {
+            Ok(agent) => return agent,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn complete(fake: &Fake) {
+    fake.tell(from_server::Body::Orders(Orders { complete: true, ..Orders::default() })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_was_only_written_down_happens_once() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "service", "exec sleep 60");
+    witness.leave(&home, TaskStateKind::Pending, begun(witness.mark(&home))).await;
+    let agent = agent(&fake, home.path()).await;
+    fake.status(&witness.alloc, ClientStatus::Running).await;
+    witness.ran(1).await;
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_nobody_heard_of_is_taken_up() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "service", "exec sleep 60");
+    let process = witness.start(&home).await;
+    witness.leave(&home, TaskStateKind::Pending, begun(witness.mark(&home))).await;
+    let agent = agent(&fake, home.path()).await;
+    let update = fake.status(&witness.alloc, ClientStatus::Running).await;
+    let kinds: Vec<&str> = update.task_states["t"].events.iter().map(|e| &*e.kind).collect();
+    assert_eq!(kinds, ["Started"]);
+    witness.ran(1).await;
+    fake.order(&stopped(&witness.alloc)).await;
+    fake.status(&witness.alloc, ClientStatus::Complete).await;
+    assert!(gone(&process));
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_ended_while_the_agent_was_dead_has_ended() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "batch", "exit 0");
+    assert!(witness.start(&home).await.wait().await.success());
+    witness.leave(&home, TaskStateKind::Pending, begun(witness.mark(&home))).await;
+    let agent = agent(&fake, home.path()).await;
+    fake.status(&witness.alloc, ClientStatus::Complete).await;
+    witness.ran(1).await;
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_was_written_down_needs_no_traces() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "batch", "exit 0");
+    let task =
+        TaskRecord { exit: Some(Exit::default()), handle: json!({"run_dir": "/gone"}), ..begun(witness.mark(&home)) };
+    witness.leave(&home, TaskStateKind::Running, task).await;
+    let agent = agent(&fake, home.path()).await;
+    fake.status(&witness.alloc, ClientStatus::Complete).await;
+    assert_eq!(witness.runs(), 0, "it had run");
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_can_not_be_found_again_waits_for_the_servers() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "service", "exec sleep 60");
+    let task =
+        TaskRecord { driver: "raw_exec".to_owned(), handle: json!({"run_dir": "/gone"}), ..TaskRecord::default() };
+    witness.leave(&home, TaskStateKind::Running, task).await;
+    let agent = agent(&fake, home.path()).await;
+    let update = fake.status(&witness.alloc, ClientStatus::Pending).await;
+    let last = update.task_states["t"].events.last().expect("told").clone();
+    assert_eq!(&*last.message, "failed to restore task; will not run until server is contacted");
+    // It does what it says.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(witness.runs(), 0);
+    complete(&fake).await;
+    fake.status(&witness.alloc, ClientStatus::Running).await;
+    witness.ran(1).await;
+    agent.shutdown().await;
+}
+
+/// The server's row of an allocation that runs, as a new session brings it.
+fn as_known(alloc: &Allocation) -> Allocation {
+    let state = TaskState { state: TaskStateKind::Running, ..TaskState::default() };
+    Allocation {
+        client_status: ClientStatus::Running,
+        task_states: [("t".into(), state)].into_iter().collect::<TaskStates>().into(),
+        alloc_modify_index: alloc.alloc_modify_index + 1,
+        ..alloc.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_store_costs_no_task() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "service", "exec sleep 60");
+    let first = agent(&fake, home.path()).await;
+    fake.order(&witness.alloc).await;
+    fake.status(&witness.alloc, ClientStatus::Running).await;
+    witness.ran(1).await;
+    let node = first.node_id();
+    first.shutdown().await;
+    drop(first);
+    // Everything that the agent knew is gone, also where its runs are.
+    let state = state_dir(&home);
+    wait("the store to be closed", || Store::open(&state.join("state")).is_ok()).await;
+    for gone in ["state", "tasks"] {
+        std::fs::remove_dir_all(state.join(gone)).expect("removed");
+    }
+    fake.heard.lock().expect("held").updates.clear();
+    fake.heard.lock().expect("held").have.clear();
+
+    let second = agent(&fake, home.path()).await;
+    assert_eq!(second.node_id(), node);
+    // It says that it has found something, older than whatever the servers know.
+    let damage = second.node().attributes.get("unique.agent.state_damage").map(ToString::to_string);
+    assert!(damage.is_some_and(|d| d.contains("is empty although this node ran before")));
+    let have = fake.until("the second session", |h| Some(h.have.clone()).filter(|h| !h.is_empty())).await;
+    assert_eq!(have, [(witness.alloc.id.0, 0)]);
+    fake.order(&as_known(&witness.alloc)).await;
+    let update = fake.status(&witness.alloc, ClientStatus::Running).await;
+    let told = update.task_states["t"].events.iter().map(|e| e.message.to_string()).collect::<Vec<_>>();
+    assert!(told.iter().any(|m| m.contains("found running after this node had lost")), "{told:?}");
+    witness.ran(1).await;
+    fake.order(&Allocation { alloc_modify_index: 9, ..stopped(&witness.alloc) }).await;
+    fake.status(&witness.alloc, ClientStatus::Complete).await;
+    assert_eq!(witness.runs(), 1);
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_knows_is_ended_when_the_servers_say_so() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let witness = Witness::new(&home, "service", "exec sleep 60");
+    let process = witness.start(&home).await;
+    let agent = agent(&fake, home.path()).await;
+    fake.until("the session", |h| h.down.clone().map(drop)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!gone(&process), "nothing is decided yet");
+    let forget = Orders { forget: vec![witness.alloc.id.0.as_bytes().to_vec().into()], ..Orders::default() };
+    fake.tell(from_server::Body::Orders(forget)).await;
+    wait("the process to end", || gone(&process)).await;
+    wait("its directory to go", || !witness.mark(&home).run_dir.exists()).await;
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_said_on_the_node() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    std::fs::create_dir_all(state_dir(&home).join("state")).expect("made");
+    std::fs::write(state_dir(&home).join("state/conf"), b"no configuration").expect("written");
+    let agent = agent(&fake, home.path()).await;
+    let node = fake.until("the node", |h| h.node.clone()).await;
+    let told = node.attributes.get("unique.agent.state_damage").map(ToString::to_string).unwrap_or_default();
+    assert!(told.contains("state.damaged-"), "{told}");
+    agent.shutdown().await;
+}

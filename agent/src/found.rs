@@ -1,0 +1,239 @@
+//! What an agent finds on its machine, beside what it remembers: looked at before anything is started.
+//!
+//! A start that a record knows is its runner's. Others are adopted where the record wants that task to run, and ended where
+//! it does not. Allocations that no record knows wait here until the servers have spoken: their row adopts what runs, and
+//! "forget" ends it. So a lost store costs no running task, and no task runs twice.
+
+#![allow(clippy::disallowed_methods, reason = "the agent's own directory of runs")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tarpan_model::alloc::TaskStateKind;
+use tarpan_model::{AllocId, Allocation};
+
+use crate::context::Context;
+use crate::driver::mark::remove;
+use crate::driver::{Driver, Mark, Place, Trace};
+use crate::store::{Record, TaskRecord};
+
+/// How long a driver may look.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often what ended and was not removed is looked for.
+const SWEEP: Duration = Duration::from_secs(120);
+
+type Drivers = BTreeMap<String, Arc<dyn Driver>>;
+
+/// Starts by allocation that no record knows.
+pub type Found = BTreeMap<AllocId, Vec<Trace>>;
+
+async fn survey(drivers: &Drivers, place: &Place) -> Vec<Trace> {
+    let one = |driver: Arc<dyn Driver>| async move {
+        match tokio::time::timeout(PATIENCE, driver.survey(place)).await {
+            Ok(Ok(traces)) => traces,
+            Ok(Err(error)) => {
+                tracing::debug!(driver = driver.name(), "looking for what runs: {error}");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!(driver = driver.name(), "looking for what runs: it does not answer");
+                Vec::new()
+            }
+        }
+    };
+    futures::future::join_all(drivers.values().cloned().map(one)).await.into_iter().flatten().collect()
+}
+
+/// Looks at the machine, settles what belongs to known allocations, and gives the rest.
+pub async fn look(drivers: &Drivers, place: &Place, records: &mut [Record]) -> Found {
+    let traces = survey(drivers, place).await;
+    let (known, mut unknown) = (sort(traces, records), directories(place));
+    for (id, trace) in known.unknown {
+        unknown.entry(id).or_default().push(trace);
+    }
+    unknown.retain(|id, _| !records.iter().any(|r| r.alloc.id == *id));
+    for mark in known.over {
+        tracing::warn!(alloc_id = %mark.alloc_id, task = mark.task, driver = mark.driver, "a run that is over is removed");
+        if let Some(driver) = drivers.get(&mark.driver) {
+            remove(driver, &mark).await;
+        }
+    }
+    for (id, traces) in &unknown {
+        let running: Vec<&str> = traces.iter().filter(|t| t.running).map(|t| &*t.mark.task).collect();
+        if !running.is_empty() {
+            tracing::warn!(alloc_id = %id, tasks = ?running, "tasks run of an allocation that this agent has no record of: the servers are asked");
+        }
+    }
+    unknown
+}
+
+/// Allocations with a directory of runs. It may be empty: then only files are left of them.
+fn directories(place: &Place) -> Found {
+    let entries = std::fs::read_dir(&place.tasks).into_iter().flatten().flatten();
+    let ids = entries.filter_map(|e| uuid::Uuid::parse_str(e.file_name().to_str()?).ok());
+    ids.map(|id| (AllocId(id), Vec::new())).collect()
+}
+
+#[derive(Debug, Default)]
+struct Sorted {
+    over: Vec<Mark>,
+    unknown: Vec<(AllocId, Trace)>,
+}
+
+/// Tells a record's own starts from others; what a record lost is put into it. Touches records only.
+fn sort(traces: Vec<Trace>, records: &mut [Record]) -> Sorted {
+    let mut sorted = Sorted::default();
+    let mut strangers = Vec::new();
+    let mut present = std::collections::BTreeSet::new();
+    for trace in traces {
+        let id = trace.mark.alloc_id;
+        let Some(record) = records.iter().find(|r| r.alloc.id == id) else {
+            sorted.unknown.push((id, trace));
+            continue;
+        };
+        match record.handles.get(&trace.mark.task).is_some_and(|task| owns(task, &trace.mark)) {
+            true => drop(present.insert((id, trace.mark.task))),
+            false => strangers.push(trace),
+        }
+    }
+    for Trace { mark, running } in strangers {
+        let record = records.iter_mut().find(|r| r.alloc.id == mark.alloc_id).expect("found above");
+        let state = record.states.get(&*mark.task).map(|s| s.state);
+        let task = record.handles.entry(mark.task.clone()).or_default();
+        let wanted = state == Some(TaskStateKind::Running) || task.mark.is_some();
+        let taken = task.exit.is_some() || !present.insert((mark.alloc_id, mark.task.clone()));
+        if running && wanted && !taken {
+            *task = adopted(mark);
+        } else {
+            sorted.over.push(mark);
+        }
+    }
+    sorted
+}
+
+fn owns(task: &TaskRecord, mark: &Mark) -> bool {
+    let by_handle = || task.handle["run_dir"].as_str().is_some_and(|dir| mark.run_dir.as_os_str() == dir);
+    task.mark.as_ref().is_some_and(|own| own.id == mark.id) || by_handle()
+}
+
+fn adopted(mark: Mark) -> TaskRecord {
+    TaskRecord { driver: mark.driver.clone(), prepared: true, mark: Some(mark), adopted: true, ..TaskRecord::default() }
+}
+
+/// What the lost record of an allocation must have said, by its row and by what was found of it.
+pub fn record(context: &Context, alloc: Allocation, traces: Vec<Trace>) -> Record {
+    let mut handles: BTreeMap<String, TaskRecord> = BTreeMap::new();
+    // What runs wins over what has ended.
+    let (running, ended): (Vec<Trace>, Vec<Trace>) = traces.into_iter().partition(|t| t.running);
+    for Trace { mark, .. } in running.into_iter().chain(ended) {
+        let dead = alloc.task_states.get(&*mark.task).is_some_and(|s| s.state == TaskStateKind::Dead);
+        if !dead && !handles.contains_key(&mark.task) {
+            handles.insert(mark.task.clone(), adopted(mark));
+        } else if let Some(driver) = context.drivers.get(&mark.driver).cloned() {
+            tokio::spawn(async move { remove(&driver, &mark).await });
+        }
+    }
+    let healthy = alloc.deployment_status.and_then(|d| d.healthy);
+    let states = (*alloc.task_states).clone();
+    Record { alloc, states, healthy, handles }
+}
+
+/// The servers know nothing of it: what was found is ended and removed.
+pub async fn forget(context: &Arc<Context>, id: AllocId) {
+    let found = context.found.lock().expect("no panic while held").remove(&id);
+    let Some(traces) = found else { return };
+    tracing::warn!(alloc_id = %id, "the servers know nothing of an allocation that was found on this node: it is removed");
+    for trace in traces {
+        if let Some(driver) = context.drivers.get(&trace.mark.driver) {
+            remove(driver, &trace.mark).await;
+        }
+    }
+    crate::gc::remove_files(context, id).await;
+}
+
+/// Now and then removes what has ended and was left behind: an agent or an engine may have died over the removal.
+pub async fn sweep(context: Arc<Context>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        sweep_once(&context).await;
+    }
+}
+
+pub(crate) async fn sweep_once(context: &Arc<Context>) {
+    for trace in survey(&context.drivers, &context.place()).await.into_iter().filter(|t| !t.running) {
+        let mark = trace.mark;
+        let waits = context.found.lock().expect("no panic while held").contains_key(&mark.alloc_id);
+        let current = context.runner(mark.alloc_id).is_some_and(|r| r.runs(&mark));
+        if !waits
+            && !current
+            && let Some(driver) = context.drivers.get(&mark.driver)
+        {
+            tracing::info!(alloc_id = %mark.alloc_id, task = mark.task, "removing what is left of a run that ended");
+            remove(driver, &mark).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tarpan_model::TaskState;
+
+    use super::*;
+
+    fn trace(alloc: AllocId, suffix: &str, running: bool) -> Trace {
+        let id = format!("{alloc}/web/{suffix}");
+        let run_dir = PathBuf::from(format!("/tasks/{alloc}/web-{suffix}"));
+        let driver = "raw_exec".to_owned();
+        let mark = Mark {
+            driver,
+            alloc_id: alloc,
+            task: "web".to_owned(),
+            id,
+            run_dir,
+            logs: None,
+            cgroup_parent: String::new(),
+        };
+        Trace { mark, running }
+    }
+
+    fn record(state: TaskStateKind, own: Option<&str>) -> Record {
+        let alloc = crate::test_support::alloc("web");
+        let mark = own.map(|suffix| trace(alloc.id, suffix, true).mark);
+        let handles = BTreeMap::from([("web".to_owned(), TaskRecord { mark, ..TaskRecord::default() })]);
+        let states = [(Arc::from("web"), TaskState { state, ..TaskState::default() })].into_iter().collect();
+        Record { alloc, states, healthy: None, handles }
+    }
+
+    /// What a record says, what the machine shows, and what becomes of it: the run that the record then holds, and what is removed.
+    #[test]
+    fn runs_are_told_apart() {
+        use TaskStateKind::{Dead, Pending, Running};
+        for (what, state, own, seen, holds, removed) in [
+            ("its own run", Running, Some("a"), vec![("a", true)], Some("a"), vec![]),
+            ("its own run and an older one", Running, Some("b"), vec![("a", false), ("b", true)], Some("b"), vec!["a"]),
+            ("a run that the record lost", Running, Some("a"), vec![("b", true)], Some("b"), vec![]),
+            ("a run of a dead task", Dead, None, vec![("a", true)], None, vec!["a"]),
+            ("the rest of a run before a restart", Pending, None, vec![("a", false)], None, vec!["a"]),
+            ("two that run, one is its own", Running, Some("a"), vec![("b", true), ("a", true)], Some("a"), vec!["b"]),
+        ] {
+            let mut records = [record(state, own)];
+            let id = records[0].alloc.id;
+            let seen = seen.into_iter().map(|(suffix, running)| trace(id, suffix, running)).collect();
+            let sorted = sort(seen, &mut records);
+            let suffix = |mark: &Mark| mark.id.rsplit('/').next().expect("three parts").to_owned();
+            let held = records[0].handles["web"].mark.as_ref().map(suffix);
+            let over: Vec<String> = sorted.over.iter().map(suffix).collect();
+            assert_eq!((held.as_deref(), over), (holds, removed.into_iter().map(str::to_owned).collect()), "{what}");
+            assert!(sorted.unknown.is_empty());
+        }
+        let stranger = AllocId(uuid::Uuid::from_u128(9));
+        let sorted = sort(vec![trace(stranger, "a", true)], &mut []);
+        assert_eq!(sorted.unknown.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [stranger]);
+    }
+}

@@ -1,0 +1,151 @@
+//! The shell's part that takes up what an earlier agent left: each task of its record is found, known to have ended, known
+//! never to have started, or waits for the servers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::core::Input;
+use super::prepare;
+use super::shell::{Message, Shell};
+use super::{event, task};
+use crate::driver::mark::remove;
+use crate::driver::{DriverError, Exit, Handle};
+use crate::store::TaskRecord;
+
+/// What became of a start.
+enum Fate {
+    Runs(Arc<dyn Handle>),
+    /// It runs, and nobody has said so yet.
+    Unheard(Arc<dyn Handle>),
+    /// How it ended was written down; its traces may be there.
+    Ended(Option<Arc<dyn Handle>>, Exit),
+    Never,
+}
+
+impl Shell {
+    /// Finds the tasks of an earlier agent again.
+    pub(super) async fn resume(&mut self, mut records: BTreeMap<String, TaskRecord>) {
+        for index in 0..self.tasks.len() {
+            let Some(record) = records.remove(&self.tasks[index].name) else { continue };
+            self.tasks[index].record = record.clone();
+            if record.driver.is_empty() {
+                continue;
+            }
+            if self.core.tasks()[index].dead() {
+                self.leave_behind(index);
+            } else {
+                self.take_up(index, true).await;
+            }
+        }
+        // One that had ended already must not register anything again.
+        self.step(Input::Tick).await;
+        if self.alloc.server_terminal() {
+            self.step(Input::Stop { no_shutdown_delay: false }).await;
+        }
+        match self.core.finished() {
+            true => {}
+            false => self.prerun(),
+        }
+    }
+
+    async fn take_up(&mut self, index: usize, hold: bool) {
+        self.complete_mark(index);
+        let record = self.tasks[index].record.clone();
+        match self.fate(&record).await {
+            Ok(Fate::Runs(handle)) => self.recovered(index, handle, task::Input::Recovered).await,
+            Ok(Fate::Unheard(handle)) => {
+                if record.adopted {
+                    let text = "found running after this node had lost what it knew of it: it runs on";
+                    self.step(Input::Task(index, task::Input::Notice(event::hook_message(text)))).await;
+                }
+                self.recovered(index, handle, task::Input::Found).await;
+            }
+            Ok(Fate::Ended(handle, exit)) => {
+                self.step(Input::Task(index, task::Input::Hold { lost: false })).await;
+                let messages = self.messages.clone();
+                tokio::spawn(async move {
+                    if let Some(handle) = handle {
+                        handle.destroy().await;
+                    }
+                    let _ = messages.send(Message::Task(index, task::Input::Exited(exit)));
+                });
+            }
+            Ok(Fate::Never) => self.let_go(index),
+            Err(error) => self.not_found(index, hold, &error).await,
+        }
+    }
+
+    async fn fate(&self, record: &TaskRecord) -> Result<Fate, DriverError> {
+        let driver = self.context.drivers.get(&record.driver);
+        let driver = driver.ok_or_else(|| DriverError::Other(format!("there is no driver {:?}", record.driver)))?;
+        let known = !record.handle.is_null();
+        if let Some(exit) = &record.exit {
+            let handle = match known {
+                true => driver.recover(&record.handle).await.ok(),
+                false => None,
+            };
+            return Ok(Fate::Ended(handle, exit.clone()));
+        }
+        match &record.mark {
+            Some(mark) if !known => Ok(driver.find(mark).await?.map_or(Fate::Never, Fate::Unheard)),
+            _ => driver.recover(&record.handle).await.map(Fate::Runs),
+        }
+    }
+
+    /// A start that was found on the machine does not say where its logs go: the job does.
+    fn complete_mark(&mut self, index: usize) {
+        let Some(task) = self.task(index) else { return };
+        let logs = prepare::logs(&task, &self.dir);
+        let shell = &mut self.tasks[index];
+        if let Some(mark) = &mut shell.record.mark {
+            self.shared.marks.lock().expect("no panic while held").insert(shell.name.clone(), mark.id.clone());
+            if shell.record.adopted {
+                mark.logs = logs;
+            }
+        }
+    }
+
+    /// `first`: the servers have not been heard yet, and by the field's rule a task waits for them.
+    async fn not_found(&mut self, index: usize, first: bool, error: &DriverError) {
+        tracing::warn!(alloc_id = %self.alloc.id, task = self.tasks[index].name, "a task was not found again: {error}");
+        let system = self.alloc.job.job_type() == tarpan_model::JobType::System;
+        if !first || system || self.alloc.server_terminal() {
+            return self.leave_behind(index);
+        }
+        self.step(Input::Task(index, task::Input::Hold { lost: true })).await;
+        let text = "failed to restore task; will not run until server is contacted";
+        self.step(Input::Task(index, task::Input::Notice(event::failed_restore(text)))).await;
+        let (messages, mut contacted) = (self.messages.clone(), self.context.contacted.subscribe());
+        tokio::spawn(async move {
+            if contacted.wait_for(|c| *c).await.is_ok() {
+                let _ = messages.send(Message::Contacted(index));
+            }
+        });
+    }
+
+    /// The servers were heard: the task is looked for once more (an engine may have been late), else it starts anew.
+    pub(super) async fn contacted(&mut self, index: usize) {
+        if !self.core.tasks()[index].held() {
+            return;
+        }
+        self.take_up(index, false).await;
+        self.step(Input::Task(index, task::Input::Release)).await;
+    }
+
+    /// Ends and removes whatever a start has left: nothing of it is wanted.
+    fn leave_behind(&mut self, index: usize) {
+        let record = self.tasks[index].record.clone();
+        self.let_go(index);
+        if let (Some(mark), Some(driver)) = (record.mark, self.context.drivers.get(&record.driver).cloned()) {
+            tokio::spawn(async move { remove(&driver, &mark).await });
+        }
+    }
+
+    async fn recovered(&mut self, index: usize, handle: Arc<dyn Handle>, input: task::Input) {
+        self.hold(index, handle.clone());
+        self.step(Input::Task(index, input)).await;
+        self.watch_exit(index, handle);
+        // Templates are watched again; what is on disk already counts as rendered.
+        self.prepare(index, true);
+    }
+}

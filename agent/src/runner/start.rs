@@ -1,0 +1,134 @@
+//! The shell's part that starts a task and sees it end, so that a crash at any moment starts nothing twice and loses no end.
+//!
+//! Before anything of a start happens its mark is on disk; before the traces of an ended one are removed, its exit is. What
+//! lies between is asked from the driver, which knows a start by its mark.
+
+use std::sync::Arc;
+
+use super::event;
+use super::prepare;
+use super::shell::{Message, Shell};
+use super::task::{self, StartFailure};
+use crate::driver::{DriverError, Exit, Handle, Mark};
+use crate::store::TaskRecord;
+
+impl Shell {
+    pub(super) fn launch(&mut self, index: usize) {
+        let Some(task) = self.task(index) else { return };
+        let fail = |failure| drop(self.messages.send(Message::Task(index, task::Input::StartFailed(failure))));
+        let Some(driver) = self.context.drivers.get(task.driver()).cloned() else {
+            let text = format!("failed to initialize task: driver {:?} not found", task.driver());
+            return fail(StartFailure { event: event::driver_failure(&text), recoverable: true });
+        };
+        let env = &self.tasks[index].template_env;
+        let request = match prepare::task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, env) {
+            Ok(request) => request,
+            Err(sentence) => {
+                return fail(StartFailure { event: event::setup_failure(&sentence), recoverable: false });
+            }
+        };
+        crate::crash::point("unrecorded");
+        self.remember(index, Mark::of(driver.name(), &request));
+        self.context.store.write(&self.record());
+        *self.tasks[index].request.lock().expect("no panic while held") = Some(request.clone());
+        let (messages, store) = (self.messages.clone(), self.context.store.clone());
+        let notices = {
+            let messages = messages.clone();
+            Arc::new(move |text: String| {
+                let _ = messages.send(Message::Task(index, task::Input::Notice(event::driver_message(&text))));
+            })
+        };
+        self.tasks[index].work = Some(tokio::spawn(async move {
+            store.flush().await;
+            crate::crash::point("recorded");
+            let started = driver.start(request, notices).await;
+            crate::crash::point("task-started");
+            let message = match started {
+                Ok(handle) => Message::Started(index, handle),
+                Err(error) => Message::Task(index, task::Input::StartFailed(start_failure(&error))),
+            };
+            let _ = messages.send(message);
+        }));
+    }
+
+    /// A start begins: its mark goes into the record.
+    fn remember(&mut self, index: usize, mark: Mark) {
+        let shell = &mut self.tasks[index];
+        self.shared.marks.lock().expect("no panic while held").insert(shell.name.clone(), mark.id.clone());
+        let (driver, prepared) = (mark.driver.clone(), shell.record.prepared);
+        shell.record = TaskRecord { driver, prepared, mark: Some(mark), ..TaskRecord::default() };
+    }
+
+    /// A start is over.
+    pub(super) fn let_go(&mut self, index: usize) {
+        let task = &mut self.tasks[index];
+        task.handle = None;
+        task.record.forget_run();
+        self.shared.handles.lock().expect("no panic while held").remove(&task.name);
+        self.shared.marks.lock().expect("no panic while held").remove(&task.name);
+    }
+
+    pub(super) async fn started(&mut self, index: usize, handle: Arc<dyn Handle>) {
+        self.hold(index, handle.clone());
+        self.step(super::core::Input::Task(index, task::Input::Started)).await;
+        if self.core.tasks()[index].running() {
+            self.watch_exit(index, handle);
+        } else {
+            // It was canceled meanwhile.
+            self.tasks[index].handle = None;
+            tokio::spawn(async move { handle.destroy().await });
+        }
+    }
+
+    pub(super) fn watch_exit(&mut self, index: usize, handle: Arc<dyn Handle>) {
+        let messages = self.messages.clone();
+        self.tasks[index].waiter = Some(tokio::spawn(async move {
+            let exit = handle.wait().await;
+            crate::crash::point("task-ended");
+            let _ = messages.send(Message::Ended(index, handle, exit));
+        }));
+    }
+
+    /// Writes down how a start ended, removes what is left of it, and only then tells the core: the next start must not
+    /// meet this one.
+    pub(super) fn ended(&mut self, index: usize, handle: Arc<dyn Handle>, exit: Exit) {
+        self.tasks[index].record.exit = Some(exit.clone());
+        self.context.store.write(&self.record());
+        let (messages, store) = (self.messages.clone(), self.context.store.clone());
+        self.tasks[index].waiter = Some(tokio::spawn(async move {
+            store.flush().await;
+            crate::crash::point("exit-recorded");
+            handle.destroy().await;
+            crate::crash::point("task-removed");
+            let _ = messages.send(Message::Task(index, task::Input::Exited(exit)));
+        }));
+    }
+
+    pub(super) fn cancel(&mut self, index: usize) {
+        let shell = &mut self.tasks[index];
+        let work = shell.work.take();
+        let request = shell.request.lock().expect("no panic while held").take();
+        let driver = request.as_ref().and(self.task(index)).and_then(|t| self.context.drivers.get(t.driver()).cloned());
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            if let Some(work) = work {
+                work.abort();
+                let _ = work.await;
+            }
+            if let (Some(driver), Some(request)) = (driver, request) {
+                driver.clean_up(&request).await;
+            }
+            let _ = messages.send(Message::Task(index, task::Input::Canceled));
+        });
+    }
+}
+
+fn start_failure(error: &DriverError) -> StartFailure {
+    match error {
+        DriverError::Config(text) => StartFailure { event: event::failed_validation(text), recoverable: false },
+        DriverError::Start { message, recoverable } => {
+            StartFailure { event: event::driver_failure(message), recoverable: *recoverable }
+        }
+        DriverError::Other(text) => StartFailure { event: event::driver_failure(text), recoverable: true },
+    }
+}
