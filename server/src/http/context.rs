@@ -1,6 +1,7 @@
 //! A request on its way through its handler: who asks, what for, and the state it reads or writes.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, request};
@@ -33,6 +34,8 @@ pub struct Context {
     pub std: Standard,
     pub parts: request::Parts,
     pub body: Bytes,
+    /// The caller has left: long work ends. Set for requests that run on a thread of their own.
+    pub gone: Arc<AtomicBool>,
 }
 
 /// How long a request that needs a leader waits for one.

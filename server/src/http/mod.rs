@@ -17,6 +17,7 @@ mod evals;
 mod events;
 mod exec;
 mod filter;
+mod heavy;
 mod jobs;
 mod json_syntax;
 mod local;
@@ -50,6 +51,7 @@ pub use local::Local;
 use self::caller::Caller;
 use self::context::Context;
 use self::error::ApiError;
+use self::heavy::Heavy;
 use self::params::{Pairs, Standard};
 use self::table::{Found, Route, Table, Where};
 use crate::Server;
@@ -82,7 +84,7 @@ pub fn router(server: Server) -> Router {
 
 /// The API of this server in an agent that knows more: its node and its configuration.
 pub fn router_for(server: Server, local: Local) -> Router {
-    let api = Arc::new(Api { server, local: Arc::new(local), table: Table::new(routes()) });
+    let api = Arc::new(Api { server, local: Arc::new(local), table: Table::new(routes()), heavy: Heavy::default() });
     Router::new()
         .fallback(move |request: Request| {
             let api = api.clone();
@@ -98,6 +100,7 @@ struct Api {
     server: Server,
     local: Arc<Local>,
     table: Table,
+    heavy: Heavy,
 }
 
 impl Api {
@@ -139,7 +142,11 @@ impl Api {
             .await
             .map_err(|e| ApiError::bad_request(format!("reading the request's body: {e}")))?;
         let (server, local) = (self.server.clone(), self.local.clone());
-        (route.handler)(Context { server, local, caller, path, query, std, parts, body }).await
+        let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default() };
+        match heavy::is_heavy(route, &cx) {
+            true => self.heavy.run(route.handler, cx).await,
+            false => (route.handler)(cx).await,
+        }
     }
 }
 

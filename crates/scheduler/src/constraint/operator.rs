@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::target::Target;
 use super::version::{SemverRange, VersionRange};
@@ -28,6 +28,14 @@ pub enum Operator {
     Unknown,
 }
 
+/// Bytes that one compiled pattern may take: some 10 ms of compiling. Jobs come from strangers, and planning waits for this.
+const PATTERN_SIZE: usize = 1 << 20;
+
+/// A pattern that is none, or too large a one, matches nothing.
+fn bounded(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE).build().ok()
+}
+
 impl Operator {
     pub fn parse(operand: &str, right: &Target) -> Operator {
         let literal = match right {
@@ -43,7 +51,7 @@ impl Operator {
             ">=" => Operator::Order(&[Ordering::Greater, Ordering::Equal]),
             "is_set" => Operator::IsSet,
             "is_not_set" => Operator::IsNotSet,
-            "regexp" => Operator::Regexp(Regex::new(literal).ok()),
+            "regexp" => Operator::Regexp(bounded(literal)),
             "version" => Operator::Version(VersionRange::parse(literal)),
             "semver" => Operator::Semver(SemverRange::parse(literal)),
             "set_contains" | "set_contains_all" => Operator::ContainsAll,

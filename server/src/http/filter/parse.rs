@@ -1,6 +1,6 @@
 //! Text to expression: a recursive descent over a handful of tokens.
 
-use regex::Regex;
+use regex::RegexBuilder;
 
 use super::{Expr, Test};
 
@@ -16,9 +16,16 @@ pub struct ParseError {
 
 /// Brackets and `not`s inside each other.
 const MAX_DEPTH: usize = 64;
+/// Bytes that one compiled pattern may take: some milliseconds of compiling.
+const PATTERN_SIZE: usize = 256 << 10;
+/// A filter comes in a query; more than this of it nobody writes.
+const MAX_LENGTH: usize = 16 << 10;
 
 pub(super) fn expression(text: &str) -> Result<Expr, ParseError> {
     let mut reader = Reader { text, at: 0, depth: 0 };
+    if text.len() > MAX_LENGTH {
+        return Err(reader.error(format!("a filter may have {MAX_LENGTH} bytes; this one has {}", text.len())));
+    }
     let expr = reader.or()?;
     reader.blanks();
     if reader.at < text.len() {
@@ -145,7 +152,10 @@ impl Reader<'_> {
         }
         if self.word("matches") {
             let pattern = self.operand()?.text;
-            let regex = Regex::new(&pattern)
+            let regex = RegexBuilder::new(&pattern)
+                .size_limit(PATTERN_SIZE)
+                .dfa_size_limit(PATTERN_SIZE)
+                .build()
                 .map_err(|e| self.error(format!("failed to compile regular expression {pattern:?}: {e}")))?;
             return Ok(negated(not, Expr::Match { selector: left.parts, test: Test::Matches(regex) }));
         }

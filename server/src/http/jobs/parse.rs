@@ -19,7 +19,7 @@ pub async fn parse(cx: Context) -> Outcome {
     if !request.variables.is_empty() {
         variables.files.push(VarFile { name: "input.hcl".to_owned(), text: request.variables });
     }
-    let input = Input { variables: &variables, ..Input::new("input.hcl", &request.job_hcl) };
+    let input = Input { variables: &variables, stop: Some(&cx.gone), ..Input::new("input.hcl", &request.job_hcl) };
     let parsed = tarpan_jobspec::parse(&input);
     let errors: Vec<String> = parsed.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
     let Some(mut job) = parsed.job.filter(|_| errors.is_empty()) else {

@@ -1,5 +1,6 @@
 //! The API of a real server in this process, asked through its router.
 
+mod costs;
 mod errors;
 mod jobs;
 mod nodes;
