@@ -1,5 +1,7 @@
 //! A terminal in a task: a WebSocket here, a stream of frames to and from the node behind it.
 
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::IntoResponse;
@@ -11,6 +13,14 @@ use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
 use crate::NodeResponse;
+
+/// How often a caller is asked whether it is there, and how long it may say nothing at all.
+const PING: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(45);
+/// How long a caller may take to read one message, or to begin.
+const READ: Duration = Duration::from_secs(60);
+/// How long the command may leave what was typed unread.
+const UNREAD: Duration = Duration::from_secs(600);
 
 /// `GET /v1/client/allocation/:id/exec`: text messages of JSON both ways, see the reference's "Exec websocket".
 pub async fn exec(mut cx: Context) -> Outcome {
@@ -38,7 +48,8 @@ pub async fn exec(mut cx: Context) -> Outcome {
 
 /// The first message of a browser names the version and carries its token.
 async fn greeted(socket: &mut WebSocket) -> bool {
-    let Some(Ok(Message::Text(text))) = socket.recv().await else { return false };
+    let first = tokio::time::timeout(READ, socket.recv()).await;
+    let Ok(Some(Ok(Message::Text(text)))) = first else { return false };
     serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|v| v["version"] == 1)
 }
 
@@ -58,33 +69,52 @@ async fn refuse(mut socket: WebSocket, status: u16, why: String) {
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
 }
 
-/// Frames of the node become messages, messages become frames for the node. Ends when either side does.
+/// Frames of the node become messages, messages become frames for the node. Ends when either side does; a caller that
+/// breaks off without a word is missed when it answers no ping. The node ends the command when this ends.
 async fn relay(socket: WebSocket, answer: NodeResponse) {
     let (mut to_caller, mut from_caller) = socket.split();
     let NodeResponse { mut body, send, .. } = answer;
     let mut frames = Frames::default();
+    let mut ping = tokio::time::interval(PING);
+    let mut heard = tokio::time::Instant::now();
     loop {
         tokio::select! {
             part = body.next() => {
                 let Some(Ok(part)) = part else { break };
                 for frame in frames.of(&part) {
-                    if to_caller.send(Message::Text(frame.into())).await.is_err() {
+                    if !put(&mut to_caller, Message::Text(frame.into())).await {
                         return;
                     }
                 }
             }
-            message = from_caller.next() => match message {
-                Some(Ok(Message::Text(text))) => {
-                    if send.send(Bytes::copy_from_slice(text.as_bytes())).await.is_err() {
-                        break;
+            message = from_caller.next() => {
+                heard = tokio::time::Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => {
+                        let frame = Bytes::copy_from_slice(text.as_bytes());
+                        match tokio::time::timeout(UNREAD, send.send(frame)).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(_)) => break,
+                            Err(_) => return,
+                        }
                     }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(_)) => {}
                 }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
-            },
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > SILENCE || !put(&mut to_caller, Message::Ping(Bytes::new())).await {
+                    return;
+                }
+            }
         }
     }
-    let _ = to_caller.send(Message::Close(None)).await;
+    put(&mut to_caller, Message::Close(None)).await;
+}
+
+/// Whether the caller took it in time.
+async fn put(to_caller: &mut futures::stream::SplitSink<WebSocket, Message>, message: Message) -> bool {
+    matches!(tokio::time::timeout(READ, to_caller.send(message)).await, Ok(Ok(())))
 }
 
 /// Cuts a stream of JSON objects into its objects, however its bytes arrive.

@@ -144,7 +144,9 @@ async fn carry_up(
             return;
         }
     }
-    let _ = down.send(Ok(BulkDown { body: Some(bulk_down::Body::Closed(true)) })).await;
+    // A node that reads nothing more learns it from the end of the stream.
+    let closed = down.send(Ok(BulkDown { body: Some(bulk_down::Body::Closed(true)) }));
+    let _ = tokio::time::timeout(Duration::from_secs(5), closed).await;
     // The agent ends the stream when it has read that.
     let _ = tokio::time::timeout(Duration::from_secs(5), async { while let Ok(Some(_)) = up.message().await {} }).await;
 }
