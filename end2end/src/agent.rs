@@ -45,7 +45,7 @@ impl Agent {
         let ptc_dir = lab.ptc.parent().context("ptc lies in a folder")?;
         let path = format!("{}:{}", ptc_dir.display(), std::env::var("PATH").unwrap_or_default());
         let args: Vec<String> = std::iter::once("agent").chain(args.iter().copied()).map(str::to_owned).collect();
-        let child = spawn(&lab.bin, &args, &path, &log)?;
+        let child = spawn(&lab.bin, &args, &path, &log, &[])?;
         let addr = format!("http://127.0.0.1:{http_port}");
         let mut agent = Agent { bin: lab.bin.clone(), dir: lab.path().to_owned(), args, path, child, log, addr };
         agent.wait_until_up()?;
@@ -187,8 +187,19 @@ impl Agent {
 
     /// The same command line again, after [`Agent::kill9`] or [`Agent::stop`].
     pub fn start_again(&mut self) -> Result<()> {
-        self.child = spawn(&self.bin, &self.args, &self.path, &self.log)?;
+        self.start_again_with(&[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_again_with(&mut self, env: &[(&str, &str)]) -> Result<()> {
+        self.child = spawn(&self.bin, &self.args, &self.path, &self.log, env)?;
         self.wait_until_up()
+    }
+
+    /// Waits until the agent has died by itself.
+    pub fn wait_dead(&mut self) -> Result<()> {
+        eventually("the agent to die", Duration::from_secs(60), || Ok(self.child.try_wait()?.map(|_| ())))
+            .with_context(|| self.log_tail())
     }
 
     /// SIGINT, then at most 20 s for an orderly end.
@@ -213,12 +224,13 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(bin: &Path, args: &[String], path: &str, log: &Path) -> Result<Child> {
+fn spawn(bin: &Path, args: &[String], path: &str, log: &Path, env: &[(&str, &str)]) -> Result<Child> {
     let log =
         File::options().create(true).append(true).open(log).with_context(|| format!("opening {}", log.display()))?;
     Command::new(bin)
         .args(args)
         .env("PATH", path)
+        .envs(env.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

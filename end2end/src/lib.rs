@@ -9,6 +9,7 @@ pub mod demo;
 pub mod docker;
 pub mod files;
 pub mod lab;
+pub mod pair;
 
 pub use agent::{Agent, Output};
 pub use lab::{Lab, eventually};

@@ -1,0 +1,188 @@
+//! Kills at random moments, of the server and of the client, under writers and starting tasks: nothing that was acknowledged is
+//! lost, no task runs twice, none is left behind.
+//!
+//! A short form; `TARPAN_LONG=1` gives 20 kills, 8 writers and 50 tasks. `TARPAN_SEED` repeats a run's choices (not the
+//! machine's timing); the seed is printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tarpan_end2end::pair::server_and_client;
+use tarpan_end2end::{Agent, Lab, eventually};
+
+struct Size {
+    kills: u64,
+    writers: usize,
+    tasks: u64,
+}
+
+fn size() -> Size {
+    match std::env::var("TARPAN_LONG").is_ok_and(|v| v == "1") {
+        true => Size { kills: 20, writers: 8, tasks: 50 },
+        false => Size { kills: 4, writers: 3, tasks: 12 },
+    }
+}
+
+/// A small generator (xorshift): choices of a test, nothing more.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Random {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
+        let seed = std::env::var("TARPAN_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(now);
+        println!("TARPAN_SEED={seed}");
+        Random(seed | 1)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// A job of tasks that say once that they run, and then stay.
+fn job(id: &str, count: u64, mark: &str, file: &Path) -> serde_json::Value {
+    let script = format!(": {mark}; echo $NOMAD_ALLOC_ID $$ >> {}; while :; do sleep 1; done", file.display());
+    json!({"Job": {"ID": id, "Name": id, "Type": "service", "Datacenters": ["*"], "TaskGroups": [{
+        "Name": "g", "Count": count, "Tasks": [{
+            "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/sh", "args": ["-c", script]},
+            "Resources": {"CPU": 20, "MemoryMB": 10}
+        }]
+    }]}})
+}
+
+fn put(addr: &str, path: &str, body: &serde_json::Value) -> Result<()> {
+    ureq::put(format!("{addr}{path}")).send_json(body).with_context(|| format!("PUT {path}"))?;
+    Ok(())
+}
+
+/// Registers small jobs one after the other until told to stop, and notes each that was acknowledged.
+fn write(addr: &str, writer: usize, stop: &AtomicBool, acknowledged: &Mutex<BTreeSet<String>>) {
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let id = format!("w{writer}-{n}");
+        let mut job = job(&id, 0, "none", Path::new("/dev/null"));
+        job["Job"]["ParameterizedJob"] = json!({});
+        job["Job"]["Type"] = json!("batch");
+        // An error says nothing about whether it was written: the same one is tried again.
+        if put(addr, "/v1/jobs", &job).is_ok() {
+            acknowledged.lock().expect("no panic while held").insert(id);
+            n += 1;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Living tasks by their mark: pid to allocation.
+fn alive(mark: &str) -> BTreeMap<i32, String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let of = |pid: i32| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
+        // Its shell, not the `sleep` that it waits for.
+        String::from_utf8_lossy(&read("cmdline")?).contains(mark).then_some(())?;
+        let environment = String::from_utf8_lossy(&read("environ")?).into_owned();
+        let id = environment.split('\0').find_map(|pair| pair.strip_prefix("NOMAD_ALLOC_ID="))?.to_owned();
+        Some((pid, id))
+    };
+    pids.filter_map(of).collect()
+}
+
+/// Allocations that the servers take for running.
+fn running(server: &Agent, jobs: u64) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for n in 0..jobs {
+        for alloc in server.allocs(&format!("tasks-{n}"))? {
+            if alloc["ClientStatus"] == "running" && alloc["DesiredStatus"] == "run" {
+                ids.insert(alloc["ID"].as_str().context("an id")?.to_owned());
+            }
+        }
+    }
+    Ok(ids)
+}
+
+/// What is wrong now; `None`: nothing is.
+fn wrong(server: &Agent, size: &Size, mark: &str, file: &Path) -> Result<Option<String>> {
+    let running = running(server, size.kills)?;
+    if running.len() as u64 != size.tasks {
+        return Ok(Some(format!("{} of {} tasks run", running.len(), size.tasks)));
+    }
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut starts: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in text.lines() {
+        *starts.entry(line.split(' ').next().unwrap_or_default()).or_default() += 1;
+    }
+    if let Some((id, times)) = starts.iter().find(|(_, times)| **times != 1) {
+        return Ok(Some(format!("allocation {id} started {times} times")));
+    }
+    let alive = alive(mark);
+    let of_alive: BTreeSet<String> = alive.values().cloned().collect();
+    Ok((of_alive != running || alive.len() != running.len())
+        .then(|| format!("{} processes live of {} allocations that run", alive.len(), running.len())))
+}
+
+#[test]
+#[ignore = "joins the ordinary run when it has passed once on the built binary"]
+fn nothing_is_lost_doubled_or_orphaned() -> Result<()> {
+    let (size, lab) = (size(), Lab::new()?);
+    let mut random = Random::seeded();
+    let (mut server, mut client) = server_and_client(&lab)?;
+    let mark = format!("kills-{}", std::process::id());
+    let file = lab.path().join("started");
+    let (stop, acknowledged) = (AtomicBool::new(false), Mutex::default());
+    let addr = server.addr.clone();
+    std::thread::scope(|threads| {
+        for writer in 0..size.writers {
+            let (addr, stop, acknowledged) = (&addr, &stop, &acknowledged);
+            threads.spawn(move || write(addr, writer, stop, acknowledged));
+        }
+        let result = kill_away(&size, &mut random, &mut server, &mut client, &mark, &file);
+        stop.store(true, Ordering::Relaxed);
+        result
+    })?;
+    eventually("every task to run, once", Duration::from_secs(120), || match wrong(&server, &size, &mark, &file)? {
+        None => Ok(Some(())),
+        Some(what) => anyhow::bail!("{what}"),
+    })
+    .with_context(|| format!("{}\n{}", server.log_tail(), client.log_tail()))?;
+    let jobs = server.get("/v1/jobs?prefix=w")?;
+    let known: BTreeSet<&str> = jobs.as_array().into_iter().flatten().filter_map(|j| j["ID"].as_str()).collect();
+    let acknowledged = acknowledged.into_inner().expect("no panic while held");
+    let lost: Vec<&String> = acknowledged.iter().filter(|id| !known.contains(id.as_str())).collect();
+    ensure!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    println!("{} acknowledged writes, {} tasks", acknowledged.len(), size.tasks);
+    for n in 0..size.kills {
+        server.ok(&["job", "stop", "-detach", "-purge", &format!("tasks-{n}")])?;
+    }
+    eventually("every task to end", Duration::from_secs(60), || Ok(alive(&mark).is_empty().then_some(())))
+        .with_context(|| client.log_tail())
+}
+
+/// Each kill meets tasks that are starting.
+fn kill_away(
+    size: &Size,
+    random: &mut Random,
+    server: &mut Agent,
+    client: &mut Agent,
+    mark: &str,
+    file: &Path,
+) -> Result<()> {
+    for n in 0..size.kills {
+        let count = size.tasks / size.kills + u64::from(n < size.tasks % size.kills);
+        let job = job(&format!("tasks-{n}"), count, mark, file);
+        eventually("the job to be taken", Duration::from_secs(30), || put(&server.addr, "/v1/jobs", &job).map(Some))?;
+        std::thread::sleep(Duration::from_millis(random.below(700)));
+        let victim = if random.below(2) == 0 { &mut *server } else { &mut *client };
+        victim.kill9()?;
+        std::thread::sleep(Duration::from_millis(random.below(300)));
+        victim.start_again()?;
+    }
+    Ok(())
+}
