@@ -17,6 +17,9 @@ use tarpan_rpc::agent::{self as rpc, from_agent, from_server};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 pub use outbox::Outbox;
@@ -32,7 +35,29 @@ const MESSAGE_BYTES: usize = 64 << 20;
 /// Messages on their way up: the stream itself pushes back, so few are enough.
 const UP: usize = 64;
 
-pub type Client = AgentsClient<Channel>;
+pub type Client = AgentsClient<InterceptedService<Channel, Credentials>>;
+
+/// Says with each call which node asks.
+#[derive(Clone)]
+pub struct Credentials {
+    node: MetadataValue<Ascii>,
+    secret: MetadataValue<Ascii>,
+}
+
+impl Credentials {
+    fn of(node: &Node) -> Credentials {
+        let text = |id: String| id.parse().expect("ids are plain text");
+        Credentials { node: text(node.id.to_string()), secret: text(node.secret_id.to_string()) }
+    }
+}
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert(tarpan_rpc::NODE_HEADER, self.node.clone());
+        request.metadata_mut().insert(tarpan_rpc::SECRET_HEADER, self.secret.clone());
+        Ok(request)
+    }
+}
 
 /// New and changed allocations, each with its job linked.
 #[derive(Debug, Default)]
@@ -79,6 +104,7 @@ pub struct Config {
 pub struct Session {
     pub outbox: Arc<Outbox>,
     channel: watch::Receiver<Option<Channel>>,
+    credentials: Credentials,
     servers: Arc<Mutex<Vec<String>>>,
 }
 
@@ -87,7 +113,8 @@ impl Session {
     pub fn start(config: Config, host: Arc<dyn Host>, outbox: Arc<Outbox>, stop: watch::Receiver<bool>) -> Session {
         let (sender, channel) = watch::channel(None);
         let servers = Arc::new(Mutex::new(config.servers.clone()));
-        let session = Session { outbox: outbox.clone(), channel, servers: servers.clone() };
+        let credentials = Credentials::of(&host.node());
+        let session = Session { outbox: outbox.clone(), channel, credentials, servers: servers.clone() };
         let runner = Runner { config, host, outbox, servers, channel: sender, jobs: Jobs::default(), server: 0 };
         tokio::spawn(async move {
             let mut stop = stop;
@@ -105,7 +132,7 @@ impl Session {
         let mut channel = self.channel.clone();
         loop {
             if let Some(channel) = channel.borrow_and_update().clone() {
-                return client(channel);
+                return client(channel, self.credentials.clone());
             }
             if channel.changed().await.is_err() {
                 // The session ended for good: nobody waits any more but those who end as well.
@@ -116,7 +143,7 @@ impl Session {
 
     /// Like [`Session::client`], but `None` where there is no connection now.
     pub fn connected_client(&self) -> Option<Client> {
-        self.channel.borrow().clone().map(client)
+        self.channel.borrow().clone().map(|channel| client(channel, self.credentials.clone()))
     }
 
     pub fn servers(&self) -> Vec<String> {
@@ -124,8 +151,9 @@ impl Session {
     }
 }
 
-fn client(channel: Channel) -> Client {
-    AgentsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
+fn client(channel: Channel, credentials: Credentials) -> Client {
+    let client = AgentsClient::with_interceptor(channel, credentials);
+    client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
 }
 
 /// Job versions that a session has sent: rows refer to them.
@@ -278,7 +306,7 @@ impl Runner {
             version: self.config.version.clone(),
         };
         let _ = up.send(message(from_agent::Body::Hello(hello))).await;
-        let mut caller = client(channel.clone());
+        let mut caller = client(channel.clone(), Credentials::of(&node));
         let mut down = match tokio::time::timeout(CONNECT, caller.session(ReceiverStream::new(stream))).await {
             Err(_) => return Err(Ended::Silent),
             Ok(Err(status)) => return Err(Ended::Status(status.message().to_owned())),
@@ -286,7 +314,7 @@ impl Runner {
         };
         let mut line = Line {
             up,
-            bulk: bulk::Bulk::new(endpoint, node.id, node.secret_id),
+            bulk: bulk::Bulk::new(endpoint, &node),
             ttl: Duration::from_secs(10),
             next_heartbeat: Instant::now() + CONNECT,
             unanswered: 0,

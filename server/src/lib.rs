@@ -6,6 +6,7 @@
 
 mod clock;
 mod control;
+mod guests;
 mod options;
 mod publish;
 mod raft;
@@ -13,6 +14,7 @@ mod server;
 mod sessions;
 
 pub mod descriptors;
+pub mod doors;
 pub mod events;
 pub mod http;
 pub mod node_request;

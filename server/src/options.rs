@@ -36,6 +36,11 @@ pub struct Options {
     pub job_gc_threshold: Duration,
     pub deployment_gc_threshold: Duration,
     pub node_gc_threshold: Duration,
+    /// RPC connections that one client address may hold, and all together; 0: any number.
+    pub rpc_max_conns_per_client: usize,
+    pub rpc_max_conns: usize,
+    /// How long an RPC connection may take to begin.
+    pub rpc_handshake_timeout: Duration,
     /// Events kept for subscribers that resume.
     pub event_buffer_size: usize,
     /// Allocations that one job may ask for; 0: no bound.
@@ -66,6 +71,9 @@ impl Default for Options {
             job_gc_threshold: 4 * HOUR,
             deployment_gc_threshold: HOUR,
             node_gc_threshold: 24 * HOUR,
+            rpc_max_conns_per_client: 0,
+            rpc_max_conns: 0,
+            rpc_handshake_timeout: Duration::from_secs(5),
             event_buffer_size: 16_384,
             job_max_count: 50_000,
             job_max_source_size: 1_000_000,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tarpan_control::broker::BrokerStats;
 use tarpan_model::{Dur, NodeId, UnixNanos};
@@ -10,12 +11,13 @@ use tarpan_state::{Command, Reply, State};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::control::Control;
 use crate::descriptors;
+use crate::doors::Doors;
 use crate::events::EventFeed;
+use crate::guests;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
@@ -25,6 +27,11 @@ use crate::watch::Watch;
 
 /// Calls an agent may have open at a time: each blocking query that it forwards is one.
 const MAX_STREAMS: u32 = 16_384;
+/// Headers of one call, in bytes: an agent sends an id and a secret.
+const MAX_HEADERS: u32 = 16 << 10;
+/// How often a connection is asked whether it still is one, and how long it may take to say so. A suspended agent is gone after
+/// that; it connects again when it goes on.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(30));
 
 /// A running server; clones are the same one.
 #[derive(Clone)]
@@ -113,11 +120,15 @@ impl Server {
         tokio::spawn(control.clone().run(stop.subscribe(), kick));
         let mut stopping = stop.subscribe();
         let routes = tonic::transport::Server::builder()
-            .tcp_nodelay(true)
             .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_keepalive_interval(Some(PING.0))
+            .http2_keepalive_timeout(Some(PING.1))
             .add_service(AgentService::new(self.clone()).into_server())
             .add_service(consensus.service().into_server());
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let options = &self.0.options;
+        let doors = Doors::new(options.rpc_max_conns_per_client, options.rpc_max_conns);
+        let incoming = guests::incoming(listener, doors, options.rpc_handshake_timeout);
         tokio::spawn(async move {
             let stopped = async {
                 let _ = stopping.wait_for(|s| *s).await;

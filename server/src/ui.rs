@@ -276,8 +276,6 @@ impl InProcess {
     fn call(&self, request: http::Request<Bytes>) -> impl Future<Output = Response> + Send + use<> {
         let mut request = request.map(Body::from);
         request.headers_mut().extend(self.credentials.clone());
-        // Changes that a page makes while it renders come from the page itself.
-        request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
         let v1 = self.v1.clone();
         async move { v1.oneshot(request).await.into_response() }
     }

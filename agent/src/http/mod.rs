@@ -16,12 +16,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{MethodFilter, get, on};
 use tarpan_model::AllocId;
 use tower::ServiceExt;
 
 use crate::context::Context;
 use crate::session::Session;
+
+/// What the field answers by any of these. The listener's gate knows that they act by GET too.
+const ACT: MethodFilter = MethodFilter::GET.or(CHANGE);
+const CHANGE: MethodFilter = MethodFilter::PUT.or(MethodFilter::POST);
 
 /// Every route of the node.
 pub fn router(context: Arc<Context>) -> Router {
@@ -34,11 +38,11 @@ pub fn router(context: Arc<Context>) -> Router {
         .route("/v1/client/fs/logs/{alloc}", get(logs::logs))
         .route("/v1/client/allocation/{alloc}/stats", get(alloc::stats))
         .route("/v1/client/allocation/{alloc}/checks", get(alloc::checks))
-        .route("/v1/client/allocation/{alloc}/restart", any(alloc::restart))
-        .route("/v1/client/allocation/{alloc}/signal", any(alloc::signal))
-        .route("/v1/client/allocation/{alloc}/gc", any(alloc::gc))
+        .route("/v1/client/allocation/{alloc}/restart", on(ACT, alloc::restart))
+        .route("/v1/client/allocation/{alloc}/signal", on(CHANGE, alloc::signal))
+        .route("/v1/client/allocation/{alloc}/gc", on(ACT, alloc::gc))
         .route("/v1/client/allocation/{alloc}/exec", get(exec::exec))
-        .route("/v1/client/gc", any(host::gc))
+        .route("/v1/client/gc", on(ACT, host::gc))
         .route("/v1/client/stats", get(host::stats))
         .route("/v1/client/metadata", get(host::metadata).post(host::set_metadata))
         .with_state(context)

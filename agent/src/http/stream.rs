@@ -90,6 +90,11 @@ where
     tokio::spawn(write(Sink { sender, plain, last: tokio::time::Instant::now() }));
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(receiver)));
     let kind = if plain { "text/plain; charset=utf-8" } else { "application/json" };
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    // A task's own bytes: a browser that is shown them runs nothing of them.
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, http::HeaderValue::from_static("nosniff"));
+    headers
+        .insert(http::header::CONTENT_SECURITY_POLICY, http::HeaderValue::from_static("default-src 'none'; sandbox"));
     response
 }

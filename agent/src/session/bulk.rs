@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
-use tarpan_model::NodeId;
+use tarpan_model::{Node, NodeId};
 use tarpan_rpc::agent::{self as rpc, bulk_down, bulk_up, from_agent};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
-use super::message;
+use super::{Credentials, message};
 
 /// Parts of an answer on their way: small, so that a slow reader slows the source down.
 const UP: usize = 8;
@@ -40,13 +40,15 @@ impl Input {
 #[derive(Clone)]
 pub(super) struct Bulk {
     channel: Channel,
+    credentials: Credentials,
     node_id: NodeId,
     secret: uuid::Uuid,
 }
 
 impl Bulk {
-    pub(super) fn new(endpoint: Endpoint, node_id: NodeId, secret: uuid::Uuid) -> Bulk {
-        Bulk { channel: endpoint.connect_lazy(), node_id, secret }
+    pub(super) fn new(endpoint: Endpoint, node: &Node) -> Bulk {
+        let credentials = Credentials::of(node);
+        Bulk { channel: endpoint.connect_lazy(), credentials, node_id: node.id, secret: node.secret_id }
     }
 
     /// Runs the request in the background. What can't even be begun is told over the session.
@@ -78,7 +80,7 @@ impl Bulk {
             node_secret: self.secret.as_bytes().to_vec().into(),
         };
         let _ = up.send(part(bulk_up::Body::Open(first))).await;
-        let mut client = super::client(self.channel.clone());
+        let mut client = super::client(self.channel.clone(), self.credentials.clone());
         let down = client
             .bulk(ReceiverStream::new(stream))
             .await

@@ -37,6 +37,8 @@ pub struct AgentConfig {
     pub limits: LimitsConfig,
     pub plugin: BTreeMap<String, PluginConfig>,
     pub http_api_response_headers: BTreeMap<String, String>,
+    /// Names, beside the agent's own, that requests may be sent to; `*.corp.example` for all below one.
+    pub http_allowed_hosts: Vec<String>,
     /// Set by `-dev`, by no file.
     #[serde(skip)]
     pub dev: bool,
@@ -66,6 +68,7 @@ impl Default for AgentConfig {
             limits: LimitsConfig::default(),
             plugin: BTreeMap::new(),
             http_api_response_headers: BTreeMap::new(),
+            http_allowed_hosts: Vec::new(),
             dev: false,
         }
     }
@@ -318,12 +321,30 @@ impl Default for UiConfig {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct LimitsConfig {
+    /// Connections that one client address may hold; 0: any number.
+    pub http_max_conns_per_client: usize,
+    pub rpc_max_conns_per_client: usize,
+    /// How long a connection may take to say what it wants.
+    pub rpc_handshake_timeout: Dur,
     pub log_rotate_duration: Option<Dur>,
     pub log_rotate_bytes: Option<u64>,
     pub log_rotate_max_files: Option<u64>,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        LimitsConfig {
+            http_max_conns_per_client: 100,
+            rpc_max_conns_per_client: 100,
+            rpc_handshake_timeout: Dur::from_secs(5),
+            log_rotate_duration: None,
+            log_rotate_bytes: None,
+            log_rotate_max_files: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

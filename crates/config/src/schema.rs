@@ -113,6 +113,8 @@ pub static AGENT: Block = Block(&[
     (B(&EVENTLOG), IDLE, "eventlog"),
     (B(&REPORTING), IDLE, "reporting"),
     (Map, Read, "http_api_response_headers"),
+    // Not the field's: names, beside its own, that requests to this agent may be sent to.
+    (List, Read, "http_allowed_hosts"),
     (Labelled(&PLUGIN), Read, "plugin"),
     (Free, guard("enforce policies on jobs"), "sentinel"),
     (Free, guard("write who did what to an audit log"), "audit"),
@@ -325,16 +327,8 @@ static TELEMETRY: Block = Block(&[
 /// The log rotation keys stand here in older guides; they mean the same as at top level.
 static LIMITS: Block = Block(&[
     (Duration, given(&["5s"]), "https_handshake_timeout"),
-    (
-        Duration,
-        Guard { off: &["5s", "0"], would: "end connections that do not introduce themselves" },
-        "rpc_handshake_timeout",
-    ),
-    (
-        Int,
-        Guard { off: &["100", "0"], would: "bound how many connections one address may hold" },
-        "http_max_conns_per_client rpc_max_conns_per_client",
-    ),
+    (Duration, Read, "rpc_handshake_timeout"),
+    (Int, Read, "http_max_conns_per_client rpc_max_conns_per_client"),
     (Int, Read, "log_rotate_bytes log_rotate_max_files"),
     (Duration, Read, "log_rotate_duration"),
 ]);

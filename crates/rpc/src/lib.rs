@@ -19,6 +19,11 @@ pub mod server {
     tonic::include_proto!("tarpan.server.v1");
 }
 
+/// Metadata of `Agents.Bulk`, `WatchService` and `Http`: the id of the node that asks, as text.
+pub const NODE_HEADER: &str = "tarpan-node";
+/// The node's secret, which only it and the servers know.
+pub const SECRET_HEADER: &str = "tarpan-node-secret";
+
 /// Bytes of a message that are not what they should be.
 #[derive(Debug, thiserror::Error)]
 #[error("decoding a {what} from the wire")]

@@ -23,11 +23,11 @@ pub const ROUTES: &[Route] = &[
     route!(GET, "/v1/client/fs/logs/:alloc", Namespace(&["read-logs", "read-fs"]), Node, of_alloc),
     route!(GET, "/v1/client/allocation/:alloc/stats", Namespace(&["read-job"]), Node, of_alloc),
     route!(GET, "/v1/client/allocation/:alloc/checks", Namespace(&["read-job"]), Node, of_alloc),
-    route!(GET, "/v1/client/allocation/:alloc/exec", Namespace(&["alloc-exec"]), Node, super::exec::exec),
-    route!(ANY, "/v1/client/allocation/:alloc/restart", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
-    route!(ANY, "/v1/client/allocation/:alloc/gc", Namespace(&["submit-job", "gc-allocation"]), Node, of_alloc),
+    route!(acting GET, "/v1/client/allocation/:alloc/exec", Namespace(&["alloc-exec"]), Node, super::exec::exec),
+    route!(acting ANY, "/v1/client/allocation/:alloc/restart", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
+    route!(acting ANY, "/v1/client/allocation/:alloc/gc", Namespace(&["submit-job", "gc-allocation"]), Node, of_alloc),
     route!(PUT, "/v1/client/allocation/:alloc/signal", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
-    route!(ANY, "/v1/client/gc", Node(Write), Node, of_node),
+    route!(acting ANY, "/v1/client/gc", Node(Write), Node, of_node),
     route!(GET, "/v1/client/stats", Node(Read), Node, of_node),
     route!(GET, "/v1/client/metadata", Node(Read), Node, of_node),
     route!(POST_ONLY, "/v1/client/metadata", Node(Write), Node, of_node),
@@ -113,10 +113,51 @@ fn response(answer: NodeResponse) -> Response<Body> {
     response
 }
 
+/// What a node answers are a task's own bytes, and a node is trusted with no more than its tasks: whatever it says of them, no
+/// browser runs them.
 fn passed(mut headers: HeaderMap) -> HeaderMap {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
+    headers.remove(header::SET_COOKIE);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let kind = headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?"));
+    if kind.is_some_and(|kind| !is_harmless(kind)) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     headers
+}
+
+/// A type that nothing is done with but show it.
+fn is_harmless(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    ["text/plain", "application/json", "application/octet-stream"].iter().any(|k| kind.eq_ignore_ascii_case(k))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_runs_nowhere() {
+        for (said, shown) in [
+            ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+            ("application/json", "application/json"),
+            ("text/html", "application/octet-stream"),
+            ("image/svg+xml", "application/octet-stream"),
+            ("text/javascript", "application/octet-stream"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(said));
+            headers.insert(header::SET_COOKIE, HeaderValue::from_static("a=b"));
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src *"));
+            let headers = passed(headers);
+            assert_eq!(headers[header::CONTENT_TYPE], shown, "{said}");
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert_eq!(headers[header::CONTENT_SECURITY_POLICY], "default-src 'none'; sandbox");
+            assert!(!headers.contains_key(header::SET_COOKIE));
+        }
+    }
 }

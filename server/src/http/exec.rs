@@ -26,7 +26,6 @@ const UNREAD: Duration = Duration::from_secs(600);
 pub async fn exec(mut cx: Context) -> Outcome {
     let node = node_of_alloc(&cx)?;
     let handshake = cx.query.flag("ws_handshake")?;
-    super::events::check_origin(cx.headers())?;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(ApiError::bad_request)?;
     Ok(upgrade
         .on_upgrade(move |mut socket| async move {

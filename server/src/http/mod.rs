@@ -17,11 +17,13 @@ mod evals;
 mod events;
 mod exec;
 mod filter;
+pub mod gate;
 mod heavy;
 mod jobs;
 mod json_syntax;
 mod local;
 mod lookup;
+pub mod names;
 mod namespaces;
 mod nodes;
 mod operator;
@@ -33,6 +35,7 @@ mod search;
 mod services;
 pub mod table;
 mod unsupported;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +57,7 @@ use self::error::ApiError;
 use self::heavy::Heavy;
 use self::params::{Pairs, Standard};
 use self::table::{Found, Route, Table, Where};
+use self::upload::{Upload, Uploads};
 use crate::Server;
 
 /// Every row of `/v1`. Special paths stand before general ones.
@@ -84,7 +88,9 @@ pub fn router(server: Server) -> Router {
 
 /// The API of this server in an agent that knows more: its node and its configuration.
 pub fn router_for(server: Server, local: Local) -> Router {
-    let api = Arc::new(Api { server, local: Arc::new(local), table: Table::new(routes()), heavy: Heavy::default() });
+    let local = Arc::new(local);
+    let (table, heavy, uploads) = (Table::new(routes()), Heavy::default(), Uploads::default());
+    let api = Arc::new(Api { server, local, table, heavy, uploads });
     Router::new()
         .fallback(move |request: Request| {
             let api = api.clone();
@@ -93,14 +99,12 @@ pub fn router_for(server: Server, local: Local) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(WholeAndLong))
 }
 
-/// Largest body taken, in bytes.
-const MAX_BODY: usize = 32 << 20;
-
 struct Api {
     server: Server,
     local: Arc<Local>,
     table: Table,
     heavy: Heavy,
+    uploads: Uploads,
 }
 
 impl Api {
@@ -124,7 +128,6 @@ impl Api {
             Found::WrongMethod => return Err(ApiError::invalid_method()),
             Found::Unknown => return Err(ApiError::not_found("")),
         };
-        refuse_other_sites(&request)?;
         let query = Pairs::parse(request.uri().query().unwrap_or_default());
         let std = match route.answered {
             Where::Stream => Standard::read(&query.without("index"))?,
@@ -138,25 +141,18 @@ impl Api {
             return Err(ApiError::forbidden("Permission denied"));
         }
         let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, MAX_BODY)
-            .await
-            .map_err(|e| ApiError::bad_request(format!("reading the request's body: {e}")))?;
-        let (server, local) = (self.server.clone(), self.local.clone());
+        // A body is read where a row may have use for one.
+        let upload = match route.methods {
+            [Method::GET] => Upload::none(),
+            _ => self.uploads.read(body).await?,
+        };
+        let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
         let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default() };
         match heavy::is_heavy(route, &cx) {
             true => self.heavy.run(route.handler, cx).await,
             false => (route.handler)(cx).await,
         }
     }
-}
-
-/// A page of another site must not change anything here with the browser of whoever looks at it.
-///
-/// Browsers say where a request comes from; tools do not send this header.
-fn refuse_other_sites(request: &Request) -> Result<(), ApiError> {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let foreign = request.headers().get("sec-fetch-site").is_some_and(|site| site.as_bytes() == b"cross-site");
-    if foreign && !reads { Err(ApiError::forbidden("pages of other sites may only read")) } else { Ok(()) }
 }
 
 /// People who come to the address itself want the pages.

@@ -36,6 +36,8 @@ pub struct Route {
     pub path: &'static str,
     pub needs: Capability,
     pub answered: Where,
+    /// Does something even when it is asked by GET: no page of another site may ask for that.
+    pub acts: bool,
     pub handler: Handler,
 }
 
@@ -47,14 +49,18 @@ pub const DELETE: &[Method] = &[Method::DELETE];
 pub const GET_POST: &[Method] = &[Method::GET, Method::POST];
 pub const ANY: &[Method] = &[Method::GET, Method::PUT, Method::POST];
 
-/// A row: `route!(GET, "/v1/jobs", Namespace(&["list-jobs"]), Server, list::list)`.
+/// A row: `route!(GET, "/v1/jobs", Namespace(&["list-jobs"]), Server, list::list)`. `acting GET` acts even by GET.
 macro_rules! route {
+    (acting $methods:ident, $($rest:tt)+) => {
+        $crate::http::table::Route { acts: true, ..$crate::http::table::route!($methods, $($rest)+) }
+    };
     ($methods:ident, $path:literal, $needs:expr, $answered:ident, $($handler:tt)+) => {
         $crate::http::table::Route {
             methods: $crate::http::table::$methods,
             path: $path,
             needs: { #[allow(unused_imports)] use $crate::http::caller::{Access::*, Capability::*}; $needs },
             answered: $crate::http::table::Where::$answered,
+            acts: false,
             handler: |context| Box::pin($($handler)+(context)),
         }
     };
@@ -118,18 +124,24 @@ impl Table {
 
     /// `path` as it came, still encoded.
     pub fn find(&self, method: &Method, path: &str) -> Found {
+        let Some((entry, captures)) = self.entry(path) else { return Found::Unknown };
+        match entry.routes.iter().find(|r| r.methods.contains(method)) {
+            Some(route) => Found::Route(route, captures),
+            None => Found::WrongMethod,
+        }
+    }
+
+    /// Does `path` act whatever it is asked by?
+    pub fn acts(&self, path: &str) -> bool {
+        self.entry(path).is_some_and(|(entry, _)| entry.routes.iter().any(|r| r.acts))
+    }
+
+    fn entry(&self, path: &str) -> Option<(&Entry, Captures)> {
         let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
         let given: Vec<&str> = decoded.trim_start_matches('/').split('/').collect();
         let bucket = bucket_of(given.iter().copied());
-        for entry in self.entries.get(bucket).into_iter().flatten() {
-            let Some(captures) = capture(&entry.segments, &given) else { continue };
-            let allowed = |r: &&&'static Route| r.methods.contains(method);
-            return match entry.routes.iter().find(allowed) {
-                Some(route) => Found::Route(route, Captures(captures)),
-                None => Found::WrongMethod,
-            };
-        }
-        Found::Unknown
+        let mut entries = self.entries.get(bucket).into_iter().flatten();
+        entries.find_map(|entry| Some((entry, Captures(capture(&entry.segments, &given)?))))
     }
 }
 
@@ -179,7 +191,14 @@ mod tests {
     fn table() -> Table {
         fn row(methods: &'static [Method], path: &'static str) -> &'static Route {
             let handler: Handler = |_| unreachable!("only looked up");
-            Box::leak(Box::new(Route { methods, path, needs: Capability::Open, answered: Where::Server, handler }))
+            Box::leak(Box::new(Route {
+                methods,
+                path,
+                needs: Capability::Open,
+                answered: Where::Server,
+                acts: false,
+                handler,
+            }))
         }
         Table::new([
             row(GET, "/v1/jobs"),

@@ -284,7 +284,7 @@ impl Consensus {
     }
 
     pub fn service(&self) -> RaftService {
-        RaftService::new(self.raft.clone(), self.batcher.clone())
+        RaftService::new(self.raft.clone(), self.batcher.clone(), self.id)
     }
 
     /// Stops raft and flushes the store.

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::batch::{Batcher, NotWritten};
 use super::network::{self, SnapshotHead, message, read};
 use super::types::{Raft, ServerId, Snapshot};
+use crate::guests::GuestInfo;
 use crate::server::ProposeError;
 
 /// Answers other servers.
@@ -19,11 +20,36 @@ use crate::server::ProposeError;
 pub(crate) struct RaftService {
     raft: Raft,
     batcher: Batcher,
+    me: ServerId,
 }
 
 impl RaftService {
-    pub fn new(raft: Raft, batcher: Batcher) -> RaftService {
-        RaftService { raft, batcher }
+    pub fn new(raft: Raft, batcher: Batcher, me: ServerId) -> RaftService {
+        RaftService { raft, batcher, me }
+    }
+
+    /// The caller sits at the address of another server of this cluster. That is all that can be known without certificates.
+    async fn peer<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let guest = GuestInfo::of(request).ok_or_else(|| Status::internal("a call without a connection"))?;
+        if guest.was_a_server() {
+            return Ok(());
+        }
+        for address in self.others() {
+            let resolved = tokio::net::lookup_host(&address).await;
+            if resolved.is_ok_and(|mut all| all.any(|a| a.ip().to_canonical() == guest.from)) {
+                guest.is_a_server();
+                return Ok(());
+            }
+        }
+        Err(Status::permission_denied(format!("{} is not the address of another server of this cluster", guest.from)))
+    }
+
+    /// `host:port` of every other server of the cluster.
+    fn others(&self) -> Vec<String> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        let nodes = metrics.membership_config.membership().nodes();
+        nodes.filter(|(id, _)| **id != self.me).map(|(_, node)| node.rpc_addr.clone()).collect()
     }
 
     pub fn into_server(self) -> RaftServer<RaftService> {
@@ -54,18 +80,21 @@ fn bad(error: impl std::fmt::Display) -> Status {
 #[tonic::async_trait]
 impl RaftRpc for RaftService {
     async fn append_entries(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {
+        self.peer(&request).await?;
         let rpc = read(request.get_ref()).map_err(bad)?;
         let result: Result<_, RaftError<ServerId>> = self.raft.append_entries(rpc).await;
         Ok(Response::new(message(&result)))
     }
 
     async fn vote(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {
+        self.peer(&request).await?;
         let rpc = read(request.get_ref()).map_err(bad)?;
         let result: Result<_, RaftError<ServerId>> = self.raft.vote(rpc).await;
         Ok(Response::new(message(&result)))
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<RaftBytes>>) -> Result<Response<RaftBytes>, Status> {
+        self.peer(&request).await?;
         let mut parts = request.into_inner();
         let head = parts.message().await?.ok_or_else(|| bad("an empty snapshot"))?;
         let head: SnapshotHead = read(&head).map_err(bad)?;
@@ -80,6 +109,7 @@ impl RaftRpc for RaftService {
     }
 
     async fn propose(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {
+        self.peer(&request).await?;
         let encoded = request.into_inner().data;
         let envelope: Envelope = tarpan_rpc::unpack(&encoded).map_err(bad)?;
         match self.batcher.write(envelope, encoded).await {

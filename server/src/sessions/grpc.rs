@@ -18,7 +18,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tower::ServiceExt;
 
-use super::{Down, bulk, session};
+use super::{Down, bulk, register, session};
+use crate::guests::GuestInfo;
 use crate::server::Server;
 use crate::watch::Watch;
 
@@ -39,19 +40,44 @@ impl AgentService {
         AgentService { server, router }
     }
 
+    /// The caller is the agent of a node that has introduced itself: it knows the node's secret.
+    fn known_node<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let id = |name| {
+            let text = request.metadata().get(name).and_then(|v| v.to_str().ok());
+            text.and_then(|t| t.parse::<uuid::Uuid>().ok())
+        };
+        let (Some(node), Some(secret)) = (id(tarpan_rpc::NODE_HEADER), id(tarpan_rpc::SECRET_HEADER)) else {
+            return Err(Status::unauthenticated("only the agents of registered nodes may ask this"));
+        };
+        register::check_caller(&self.server.state(), tarpan_model::NodeId(node), secret)?;
+        if let Some(guest) = GuestInfo::of(request) {
+            guest.is_known();
+        }
+        Ok(())
+    }
+
     pub fn into_server(self) -> AgentsServer<AgentService> {
         AgentsServer::new(self).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
     }
 }
 
-/// What waits for an agent, as the stream of its session.
-pub(crate) struct Downs(mpsc::Receiver<Down>);
+/// What waits for an agent, as the stream of its session. The first message is the welcome: the agent has made itself known.
+pub(crate) struct Downs {
+    waiting: mpsc::Receiver<Down>,
+    guest: Option<GuestInfo>,
+}
 
 impl Stream for Downs {
     type Item = Result<FromServer, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|down| down.map(|down| *down))
+        let next = self.waiting.poll_recv(cx).map(|down| down.map(|down| *down));
+        if let Poll::Ready(Some(Ok(_))) = &next
+            && let Some(guest) = self.guest.take()
+        {
+            guest.is_known();
+        }
+        next
     }
 }
 
@@ -66,11 +92,13 @@ impl Agents for AgentService {
 
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
         let (down, receiver) = mpsc::channel(session::DOWN_QUEUE);
+        let guest = GuestInfo::of(&request);
         tokio::spawn(session::run(self.server.clone(), request.into_inner(), down));
-        Ok(Response::new(Downs(receiver)))
+        Ok(Response::new(Downs { waiting: receiver, guest }))
     }
 
     async fn bulk(&self, request: Request<Streaming<BulkUp>>) -> Result<Response<Self::BulkStream>, Status> {
+        self.known_node(&request)?;
         let (down, receiver) = mpsc::channel(CHUNKS);
         let (server, up) = (self.server.clone(), request.into_inner());
         tokio::spawn(async move {
@@ -85,12 +113,14 @@ impl Agents for AgentService {
         &self,
         request: Request<WatchServiceRequest>,
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        self.known_node(&request)?;
         let (down, receiver) = mpsc::channel(2);
         tokio::spawn(watch_service(self.server.clone(), request.into_inner(), down));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn http(&self, request: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {
+        self.known_node(&request)?;
         let request = into_http(request.into_inner())?;
         let answer = match self.router.clone().oneshot(request).await {
             Ok(answer) => answer,

@@ -37,6 +37,15 @@ fn check_names(node: &Node) -> Result<(), String> {
     wrong.map_or(Ok(()), |(what, text, wrong)| Err(format!("the node's {what} {} {wrong}", name::quoted(text))))
 }
 
+/// Is the caller a node that state knows?
+pub(super) fn check_caller(state: &State, id: NodeId, secret: uuid::Uuid) -> Result<(), Status> {
+    match state.node(id) {
+        Some(known) if known.secret_id == secret && !secret.is_nil() => Ok(()),
+        // One answer for both: strangers are not told which nodes there are.
+        _ => Err(Status::permission_denied("no node with this id and secret")),
+    }
+}
+
 /// Writes the node, unless state already holds it just so.
 pub(super) async fn register(server: &Server, mut node: Node) -> Result<(), Status> {
     if node.id.is_nil() || node.name.is_empty() || node.datacenter.is_empty() || node.secret_id.is_nil() {

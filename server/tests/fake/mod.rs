@@ -207,6 +207,15 @@ fn take(
     updates
 }
 
+/// A call of the agent of `node`.
+pub fn as_node<T>(message: T, node: &Node) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let text = |id: String| id.parse::<tonic::metadata::AsciiMetadataValue>().expect("plain text");
+    request.metadata_mut().insert(tarpan_rpc::NODE_HEADER, text(node.id.to_string()));
+    request.metadata_mut().insert(tarpan_rpc::SECRET_HEADER, text(node.secret_id.to_string()));
+    request
+}
+
 /// Answers a node request with its own method, path and body, then with what comes after it, until that ends.
 async fn echo(mut client: AgentsClient<Channel>, node: Node, open: OpenStream) {
     let request = open.request.expect("a request");
@@ -225,7 +234,8 @@ async fn echo(mut client: AgentsClient<Channel>, node: Node, open: OpenStream) {
     ] {
         let _ = up.send(BulkUp { body: Some(body) }).await;
     }
-    let mut down = client.bulk(ReceiverStream::new(receiver)).await.expect("a stream").into_inner();
+    let stream = as_node(ReceiverStream::new(receiver), &node);
+    let mut down = client.bulk(stream).await.expect("a stream").into_inner();
     let mut up = Some(up);
     while let Ok(Some(message)) = down.message().await {
         let Some(tarpan_rpc::agent::bulk_down::Body::Data(data)) = message.body else { continue };

@@ -1,7 +1,5 @@
 //! Statuses and texts of refusals, as the reference has them.
 
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::json;
 
 use super::{Api, job};
@@ -70,18 +68,6 @@ async fn refusals_say_what_the_field_says() {
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (status, text), "{method} {path}");
         let expected = (!text.is_empty()).then_some("text/plain; charset=utf-8");
         assert_eq!(answer.header("content-type"), expected, "{method} {path}");
-    }
-}
-
-#[tokio::test]
-async fn pages_of_other_sites_may_only_read() {
-    let api = Api::start().await;
-    for (method, site, status) in
-        [("GET", "cross-site", 200), ("PUT", "cross-site", 403), ("PUT", "same-origin", 400), ("PUT", "none", 400)]
-    {
-        let request = Request::builder().method(method).uri("/v1/jobs").header("sec-fetch-site", site);
-        let response = api.raw(request.body(Body::empty()).expect("a request")).await;
-        assert_eq!(response.status().as_u16(), status, "{method} {site}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod costs;
 mod errors;
+mod gate;
 mod jobs;
 mod nodes;
 mod overview;
@@ -59,6 +60,12 @@ impl Api {
         let server = Server::start(options).await.expect("a development server starts");
         let router = super::router(server.clone());
         Api { server, router }
+    }
+
+    /// The same API as a listener shows it.
+    pub fn guarded(self) -> Api {
+        let names = super::names::Names::new(["box".to_owned()], &[]).expect("names");
+        Api { router: super::gate::guard(self.router, names), ..self }
     }
 
     pub async fn raw(&self, request: Request<Body>) -> Response<Body> {

@@ -21,6 +21,21 @@ pub struct Addresses {
     pub rpc_advertise: String,
 }
 
+/// How many connections this process takes in all, by purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub http: usize,
+    pub rpc: usize,
+}
+
+impl Connections {
+    /// Of a process that may have so many files open. The rest is for the store, logs and tasks; agents come before people.
+    pub fn of(files: u64) -> Connections {
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        Connections { http: (files / 2).max(64), rpc: (files - files / 8).max(64) }
+    }
+}
+
 /// Resolves the templates of `bind_addr`, `addresses` and `advertise`. Errors are sentences.
 pub fn addresses(config: &AgentConfig, machine: &Interfaces) -> Result<Addresses, String> {
     let resolve = |text: &str| machine.fill(text).map_err(|e| e.to_string());
@@ -78,7 +93,7 @@ pub fn name(config: &AgentConfig) -> String {
 }
 
 /// What the server role is started with.
-pub fn server_options(config: &AgentConfig, addresses: &Addresses) -> tarpan_server::Options {
+pub fn server_options(config: &AgentConfig, addresses: &Addresses, connections: Connections) -> tarpan_server::Options {
     // Named one by one: a key that nothing reads does not compile here.
     let ServerConfig {
         enabled: _,
@@ -120,6 +135,9 @@ pub fn server_options(config: &AgentConfig, addresses: &Addresses) -> tarpan_ser
         deployment_gc_threshold: deployment_gc_threshold.to_std(),
         node_gc_threshold: node_gc_threshold.to_std(),
         event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
+        rpc_max_conns_per_client: config.limits.rpc_max_conns_per_client,
+        rpc_max_conns: connections.rpc,
+        rpc_handshake_timeout: config.limits.rpc_handshake_timeout.to_std(),
         job_max_count,
         job_max_source_size: parse_size(&job_max_source_size).unwrap_or(default.job_max_source_size),
     }

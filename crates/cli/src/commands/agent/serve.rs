@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
-use axum::serve::ListenerExt as _;
 use tarpan_agent::Agent;
 use tarpan_config::AgentConfig;
 use tarpan_config::sockaddr::Interfaces;
 use tarpan_server::Server;
+use tarpan_server::doors::Doors;
+use tarpan_server::http::gate;
+use tarpan_server::http::names::Names;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::plan;
+use super::listen::listen;
+use super::{names, plan};
 use crate::command::{Fail, Outcome};
 use crate::commands::version;
 
@@ -73,6 +77,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     let machine = Interfaces::of_this_machine();
     let failed = |text: String| Fail::new(format!("Error starting agent: {text}"));
     let mut addresses = plan::addresses(&config, &machine).map_err(failed)?;
+    let connections = plan::Connections::of(open_files());
     let mut sockets = Vec::new();
     for address in &mut addresses.http {
         let socket = TcpListener::bind(*address).await.map_err(|e| failed(taken(*address, &e)))?;
@@ -85,7 +90,11 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
         addresses.http_advertise = plan::addresses(&config, &machine).map_err(failed)?.http_advertise;
     }
     let server = match config.server.enabled {
-        true => Some(Server::start(plan::server_options(&config, &addresses)).await.map_err(|e| failed(chain(&e)))?),
+        true => Some(
+            Server::start(plan::server_options(&config, &addresses, connections))
+                .await
+                .map_err(|e| failed(chain(&e)))?,
+        ),
         false => None,
     };
     if let Some(server) = &server {
@@ -95,6 +104,8 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
         }
         addresses.rpc = server.rpc_addr();
     }
+    let names = names::of_agent(&config, &addresses, &machine).map_err(failed)?;
+    let doors = Doors::new(config.limits.http_max_conns_per_client, connections.http);
     let mut listeners = JoinSet::new();
     let mut sockets = Some(sockets);
     if let Some(server) = &server {
@@ -102,8 +113,8 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
             true => tarpan_server::router(server.clone()),
             false => tarpan_server::http::router(server.clone()),
         };
-        let router = with_headers(router, &config)?;
-        listen(&mut listeners, sockets.take().unwrap_or_default(), router);
+        let app = front(router, names.clone(), &config)?;
+        listen(&mut listeners, sockets.take().unwrap_or_default(), &app, &doors);
     }
     let (data_dir, scratch) = data_dir(&config).map_err(failed)?;
     let agent = match config.client.enabled {
@@ -115,7 +126,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
         false => None,
     };
     if let (Some(agent), Some(sockets)) = (&agent, sockets.take()) {
-        listen(&mut listeners, sockets, with_headers(agent.forward_router(), &config)?);
+        listen(&mut listeners, sockets, &front(agent.forward_router(), names, &config)?, &doors);
     }
     let node_id = agent.as_ref().map(|a| a.node_id().to_string());
     println!("==> Agent configuration:\n");
@@ -159,23 +170,10 @@ fn data_dir(config: &AgentConfig) -> Result<(PathBuf, Option<tempfile::TempDir>)
     Ok((scratch.path().to_owned(), Some(scratch)))
 }
 
-fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, router: Router) {
-    for socket in sockets {
-        let socket = socket.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
-        tasks.spawn(async move {
-            if let Err(error) = axum::serve(socket, service).await {
-                tracing::error!(%error, "the HTTP listener ended");
-            }
-        });
-    }
-}
-
-/// Adds `http_api_response_headers` to every answer.
-fn with_headers(router: Router, config: &AgentConfig) -> Result<Router, Fail> {
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+/// What stands before every route: the gate, and headers of every answer, those of `http_api_response_headers` last.
+fn front(router: Router, names: Names, config: &AgentConfig) -> Result<Router, Fail> {
+    // No browser is to guess that an answer is something else than it says.
+    let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
     for (name, value) in &config.http_api_response_headers {
         let bad = |_| Fail::new(format!("\"http_api_response_headers\": {name:?} is not a header"));
         let value = HeaderValue::from_str(value).map_err(|_| {
@@ -183,11 +181,8 @@ fn with_headers(router: Router, config: &AgentConfig) -> Result<Router, Fail> {
         })?;
         headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(bad)?, value));
     }
-    if headers.is_empty() {
-        return Ok(router);
-    }
     let headers = Arc::new(headers);
-    Ok(router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+    Ok(gate::guard(router, names).layer(axum::middleware::from_fn(move |request: Request, next: Next| {
         let headers = headers.clone();
         async move {
             let mut response = next.run(request).await;
@@ -197,6 +192,11 @@ fn with_headers(router: Router, config: &AgentConfig) -> Result<Router, Fail> {
             response
         }
     })))
+}
+
+/// How many files this process may have open.
+fn open_files() -> u64 {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
 }
 
 /// An error with its causes on one line.

@@ -1,0 +1,482 @@
+//! The HTTP listener of any role: who may come in, how long they may take, and what every answer carries.
+//!
+//! A connection that does not finish a request's head in time is ended, and one that is idle for long. A body has to keep
+//! coming. Answers may take as long as they like: blocking queries, streams and terminals are long.
+//! Start at [`listen`]; the gate that a request passes before anything else is `tarpan_server::http::gate`.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tarpan_server::doors::{self, Doors, Full, Pass};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
+use tower::ServiceExt as _;
+
+/// From a head's first byte to its last; also from a new connection to its first byte.
+const HEAD: Duration = Duration::from_secs(10);
+/// Between the end of an answer and the next request. Longer than clients keep idle connections (Go: 90 s), so that theirs is
+/// the end and no request meets a connection that is just closing.
+const IDLE: Duration = Duration::from_secs(120);
+/// A head with its target; filters and prefixes of queries fit.
+const HEAD_BYTES: usize = 128 << 10;
+/// A body may pause for so long, and take so long before its average is looked at.
+const BODY_PAUSE: Duration = Duration::from_secs(30);
+/// Least bytes a second of a body after that.
+const BODY_RATE: u64 = 4096;
+/// How often a connection's clock is looked at.
+const TICK: Duration = Duration::from_secs(2);
+/// When a silent peer is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Refused connections that are told why, at a time; the others are just closed.
+const TURNED_AWAY: usize = 32;
+
+/// Serves `app` on each socket until the tasks are ended.
+pub fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, app: &Router, doors: &Arc<Doors>) {
+    let away = Arc::new(Semaphore::new(TURNED_AWAY));
+    for socket in sockets {
+        let (app, doors, away) = (app.clone(), doors.clone(), away.clone());
+        tasks.spawn(async move {
+            loop {
+                let (stream, from) = doors::accept(&socket).await;
+                match doors.enter(from.ip()) {
+                    Ok(pass) => drop(tokio::spawn(connection(stream, from, app.clone(), pass))),
+                    Err(full) => turn_away(stream, full, &away),
+                }
+            }
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, from: SocketAddr, app: Router, pass: Pass) {
+    let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    let clock = Arc::new(Clock::new());
+    let line = Line { stream, clock: clock.clone(), _pass: pass };
+    let service = hyper::service::service_fn({
+        let clock = clock.clone();
+        move |request: Request<Incoming>| {
+            let busy = clock.begin();
+            let app = app.clone();
+            async move {
+                let answer = app.oneshot(request.map(|body| Body::new(Paced::new(body)))).await;
+                let answer: Response<Body> = match answer {
+                    Ok(answer) => answer,
+                    Err(never) => match never {},
+                };
+                Ok::<_, Infallible>(answer.map(|body| Held { body, _busy: busy }))
+            }
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The clock knows an idle connection from a half-open one; hyper's timer does not.
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(line), service)
+        .with_upgrades();
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, %from, "an HTTP connection ended");
+        },
+        () = clock.overdue() => tracing::debug!(%from, "an HTTP connection took too long"),
+    }
+}
+
+/// Says why in a sentence, to as many as there are hands for.
+fn turn_away(mut stream: TcpStream, full: Full, hands: &Arc<Semaphore>) {
+    let Ok(hand) = hands.clone().try_acquire_owned() else { return };
+    let (status, text) = match full {
+        Full::Client => (
+            "429 Too Many Requests",
+            "too many connections from this address at a time; limits.http_max_conns_per_client in the agent's configuration says how many it may have\n",
+        ),
+        Full::All => ("503 Service Unavailable", "this agent has no room for another connection now\n"),
+    };
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    );
+    tokio::spawn(async move {
+        let saying = async {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await?;
+            // What was sent meanwhile is read, or the answer would be lost with it.
+            let mut rest = [0; 1024];
+            for _ in 0..64 {
+                if stream.read(&mut rest).await? == 0 {
+                    break;
+                }
+            }
+            Ok::<_, io::Error>(())
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), saying).await;
+        drop(hand);
+    });
+}
+
+/// How long a connection has been waiting for its next request.
+struct Clock(Mutex<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    /// Requests that are being answered.
+    busy: usize,
+    /// When the first byte of the next head came.
+    head: Option<Instant>,
+    /// When the waiting began.
+    since: Instant,
+    /// There was a request before.
+    served: bool,
+}
+
+impl Waiting {
+    fn new(now: Instant) -> Waiting {
+        Waiting { busy: 0, head: None, since: now, served: false }
+    }
+
+    fn begin(&mut self) {
+        (self.busy, self.head, self.served) = (self.busy + 1, None, true);
+    }
+
+    fn end(&mut self, now: Instant) {
+        (self.busy, self.since) = (self.busy - 1, now);
+    }
+
+    fn bytes_came(&mut self, now: Instant) {
+        if self.busy == 0 {
+            self.head.get_or_insert(now);
+        }
+    }
+
+    /// When the connection is to end if nothing happens; `None` while it is being answered.
+    fn deadline(&self) -> Option<Instant> {
+        match (self.busy, self.head, self.served) {
+            (1.., ..) => None,
+            (0, Some(head), _) => Some(head + HEAD),
+            (0, None, false) => Some(self.since + HEAD),
+            (0, None, true) => Some(self.since + IDLE),
+        }
+    }
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock(Mutex::new(Waiting::new(Instant::now())))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.0.lock().expect("no panic while held")
+    }
+
+    fn begin(self: &Arc<Self>) -> Busy {
+        self.lock().begin();
+        Busy(self.clone())
+    }
+
+    /// Comes back when the other side has taken too long.
+    async fn overdue(&self) {
+        loop {
+            let soon = Instant::now() + TICK;
+            let deadline = self.lock().deadline();
+            match deadline {
+                Some(at) if at <= Instant::now() => return,
+                // A head may begin meanwhile, which is waited for less than for a request.
+                Some(at) => tokio::time::sleep_until(at.min(soon)).await,
+                None => tokio::time::sleep_until(soon).await,
+            }
+        }
+    }
+}
+
+/// A request that is being answered, to the last byte.
+struct Busy(Arc<Clock>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.lock().end(Instant::now());
+    }
+}
+
+/// A connection whose clock knows when bytes come. Upgraded ones keep their place too.
+struct Line {
+    stream: TcpStream,
+    clock: Arc<Clock>,
+    _pass: Pass,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.clock.lock().bytes_came(Instant::now());
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// An answer's body; the connection is busy as long as there is one.
+struct Held {
+    body: Body,
+    _busy: Busy,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Why a body is not read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("it came too slowly")]
+struct TooSlow;
+
+/// A request's body that has to keep coming.
+struct Paced<B> {
+    body: B,
+    since: Option<Instant>,
+    received: u64,
+    /// Made when there is something to wait for; most bodies are there with their head.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Paced<B> {
+    fn new(body: B) -> Paced<B> {
+        Paced { body, since: None, received: 0, patience: None }
+    }
+
+    /// When waiting for more is over, if more is waited for from now on.
+    fn until(&self, now: Instant) -> Instant {
+        let earned = Duration::from_secs(self.received / BODY_RATE);
+        (now + BODY_PAUSE).min(self.since.unwrap_or(now) + BODY_PAUSE + earned)
+    }
+}
+
+impl<B> http_body::Body for Paced<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.patience = None;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => {
+                if self.patience.is_none() {
+                    let now = Instant::now();
+                    self.since.get_or_insert(now);
+                    self.patience = Some(Box::pin(tokio::time::sleep_until(self.until(now))));
+                }
+                let patience = self.patience.as_mut().expect("made above");
+                patience.as_mut().poll(cx).map(|()| Some(Err(TooSlow.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Request;
+    use axum::routing::{get, post};
+
+    use super::*;
+
+    /// A listener with little room, and where it listens.
+    async fn start(per_client: usize) -> (JoinSet<()>, SocketAddr) {
+        let app = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/never", get(std::future::pending::<()>))
+            .route("/length", post(length));
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let mut tasks = JoinSet::new();
+        listen(&mut tasks, vec![socket], &app, &Doors::new(per_client, 0));
+        (tasks, address)
+    }
+
+    async fn length(request: Request) -> String {
+        match axum::body::to_bytes(request.into_body(), 1 << 20).await {
+            Ok(bytes) => bytes.len().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    async fn connect(address: SocketAddr, said: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(said.as_bytes()).await.expect("sent");
+        stream
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        let mut part = [0; 4096];
+        loop {
+            match stream.read(&mut part).await {
+                Ok(0) | Err(_) => break,
+                Ok(n) => text.extend_from_slice(&part[..n]),
+            }
+            if text.windows(4).any(|w| w == b"\r\n\r\n") {
+                break;
+            }
+        }
+        String::from_utf8(text).expect("text")
+    }
+
+    /// Sooner than any patience of this module is over.
+    const SOON: Duration = Duration::from_secs(8);
+
+    #[test]
+    fn the_clock_knows_half_open_from_idle() {
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let mut waiting = Waiting::new(begin);
+        assert_eq!(waiting.deadline(), Some(begin + HEAD), "nothing came");
+        waiting.bytes_came(at(3));
+        waiting.bytes_came(at(9));
+        assert_eq!(waiting.deadline(), Some(at(3) + HEAD), "a head is not waited for anew with each byte");
+        waiting.begin();
+        waiting.bytes_came(at(500));
+        assert_eq!(waiting.deadline(), None, "an answer takes as long as it takes");
+        waiting.end(at(1000));
+        assert_eq!(waiting.deadline(), Some(at(1000) + IDLE));
+        waiting.bytes_came(at(1050));
+        assert_eq!(waiting.deadline(), Some(at(1050) + HEAD));
+    }
+
+    #[tokio::test]
+    async fn half_open_connections_are_ended() {
+        let (_tasks, address) = start(0).await;
+        let mut silent = connect(address, "").await;
+        let mut half = connect(address, "GET / HTTP/1.1\r\nHost: a\r\n").await;
+        let mut whole = connect(address, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let begin = std::time::Instant::now();
+        for stream in [&mut silent, &mut half] {
+            let said = tokio::time::timeout(HEAD * 3, answer(stream)).await.expect("ended in time");
+            assert_eq!(said, "");
+        }
+        assert!(begin.elapsed() >= HEAD / 2);
+        assert!(tokio::time::timeout(Duration::from_millis(100), answer(&mut whole)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_client_holds_so_many_connections() {
+        let (_tasks, address) = start(2).await;
+        let mut first = connect(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let _second = connect(address, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(answer(&mut first).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        let mut third = connect(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let said = tokio::time::timeout(SOON, answer(&mut third)).await.expect("told at once");
+        assert!(said.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{said}");
+        drop(first);
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut next = connect(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            if answer(&mut next).await.starts_with("HTTP/1.1 200") {
+                break;
+            }
+            assert!(std::time::Instant::now() < until, "room comes back");
+        }
+    }
+
+    #[tokio::test]
+    async fn heads_are_bounded() {
+        let (_tasks, address) = start(0).await;
+        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "a".repeat(HEAD_BYTES));
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let _ = stream.write_all(long.as_bytes()).await;
+        let said = tokio::time::timeout(SOON, answer(&mut stream)).await.expect("told at once");
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    }
+
+    #[test]
+    fn bodies_have_to_keep_coming() {
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let left = |received: u64, now: u64| {
+            let body = Paced { since: Some(begin), received, ..Paced::new(Body::empty()) };
+            body.until(at(now)).checked_duration_since(at(now)).map_or(0, |d| d.as_secs())
+        };
+        assert_eq!(left(0, 0), BODY_PAUSE.as_secs());
+        assert_eq!(left(1 << 20, 100), BODY_PAUSE.as_secs(), "slow, but it comes");
+        assert_eq!(left(100, 20), BODY_PAUSE.as_secs() - 20, "drop by drop");
+        assert_eq!(left(10 * BODY_RATE, 40), 0, "slower than it may be on average");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stops_is_an_error() {
+        let mut body = Paced::new(Body::from_stream(futures::stream::pending::<io::Result<Bytes>>()));
+        body.patience = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
+        let read = axum::body::to_bytes(Body::new(body), 10).await;
+        assert_eq!(read.expect_err("too slow").to_string(), "it came too slowly");
+    }
+}
