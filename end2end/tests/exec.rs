@@ -43,7 +43,6 @@ fn begin(server: &Agent, alloc: &str, word: &str) -> Result<Child> {
 }
 
 #[test]
-#[ignore = "joins the ordinary run when it has passed once on the built binary"]
 fn a_command_ends_with_its_caller() -> Result<()> {
     let lab = Lab::new()?;
     let (mut server, client) = server_and_client(&lab)?;

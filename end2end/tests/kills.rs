@@ -129,7 +129,6 @@ fn wrong(server: &Agent, size: &Size, mark: &str, file: &Path) -> Result<Option<
 }
 
 #[test]
-#[ignore = "joins the ordinary run when it has passed once on the built binary"]
 fn nothing_is_lost_doubled_or_orphaned() -> Result<()> {
     let (size, lab) = (size(), Lab::new()?);
     let mut random = Random::seeded();

@@ -187,7 +187,6 @@ fn the_company_works_on_while_server_and_agent_are_killed() -> Result<()> {
 
 /// Everything that the client remembers is gone or garbage: what runs goes on, once, and it is said.
 #[test]
-#[ignore = "joins the ordinary run when it has passed once on the built binary"]
 fn a_client_that_lost_its_store_keeps_its_tasks() -> Result<()> {
     let lab = Lab::new()?;
     let (server, mut client) = server_and_client(&lab)?;
@@ -250,7 +249,6 @@ job "JOB" {
 
 /// The client dies at each moment of a task's start and of its end: the task runs once.
 #[test]
-#[ignore = "joins the ordinary run when it has passed once on the built binary"]
 fn a_task_runs_once_whenever_its_agent_dies() -> Result<()> {
     let lab = Lab::new()?;
     let (server, mut client) = server_and_client(&lab)?;
