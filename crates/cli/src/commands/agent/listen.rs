@@ -451,7 +451,7 @@ mod tests {
     #[tokio::test]
     async fn heads_are_bounded() {
         let (_tasks, address) = start(0).await;
-        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "a".repeat(HEAD_BYTES));
+        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "a".repeat(4 * HEAD_BYTES));
         let mut stream = TcpStream::connect(address).await.expect("connects");
         let _ = stream.write_all(long.as_bytes()).await;
         let said = tokio::time::timeout(SOON, answer(&mut stream)).await.expect("told at once");
