@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use tarpan_model::{AllocId, Allocation, Job, Node, NodeId};
+use tarpan_rpc::agent::{Astray, Epoch};
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
+use crate::history::History;
 use crate::options::Options;
 use crate::runner::Runner;
 use crate::session::outbox::Batching;
-use crate::session::{self, Host, Orders, Outbox, Session};
+use crate::session::{self, Host, Orders, Outbox, Seen, Session};
 use crate::store::{Identity, Opened, Record, Store};
 
 /// How often drivers are looked at again.
@@ -99,6 +101,7 @@ impl Agent {
         let context = Arc::new(Context {
             cgroup_parent: crate::fingerprint::cgroup_parent(&options),
             outbox: outbox.clone(),
+            history: History::open(&store),
             store,
             drivers,
             found: Mutex::default(),
@@ -126,6 +129,7 @@ impl Agent {
             *context.found.lock().expect("no panic while held") = found;
         }
         restore(&context, records);
+        context.outbox.hold_back(context.history.seen().astray.into_keys());
         let session = Session::start(config, host, outbox, stopped.clone());
         let _ = context.session.set(session.clone());
         tokio::spawn(watch_drivers(context.clone(), stopped.clone()));
@@ -289,10 +293,48 @@ impl Host for NodeHost {
         runners.iter().map(|r| (r.id, r.alloc().alloc_modify_index)).chain(found).collect()
     }
 
+    fn seen(&self) -> Seen {
+        let seen = self.context.history.seen();
+        let row = |(id, since): (&AllocId, &u64)| {
+            let alloc = self.context.runner(*id)?.alloc();
+            let (namespace, job_id) = (alloc.namespace.to_string(), alloc.job_id.to_string());
+            Some((*id, Astray { since: *since, create_index: alloc.create_index, namespace, job_id }))
+        };
+        let epoch = |(id, start): &(u128, u64)| Epoch { id: id.to_be_bytes().to_vec().into(), start: *start };
+        Seen {
+            index: seen.index,
+            astray: seen.astray.iter().filter_map(row).collect(),
+            epochs: seen.epochs.iter().map(epoch).collect(),
+        }
+    }
+
+    fn told(&self, index: u64, epochs: &[Epoch], forked_at: Option<u64>) {
+        let astray = self.context.history.welcomed(index, epochs, forked_at, self.have().into_iter());
+        self.context.outbox.hold_back(astray.iter().copied());
+        if forked_at.is_none() {
+            return;
+        }
+        let names: Vec<String> = astray.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            allocs = names.join(" "),
+            "the servers' state is another than this node was told of, as after an older copy of it \
+            was put back: these allocations are kept until it knows them or something is decided about their jobs"
+        );
+        // The servers acknowledged earlier reports into a history that is gone.
+        self.context.all_runners().iter().for_each(|runner| runner.report_again());
+    }
+
     fn orders(&self, orders: Orders) {
+        self.context.history.told(&orders.epochs);
         for alloc in orders.allocs {
+            let found = self.context.history.found(alloc.id);
             match self.context.runner(alloc.id) {
-                Some(runner) if runner.alloc().alloc_modify_index < alloc.alloc_modify_index => runner.update(alloc),
+                Some(runner) if found || runner.alloc().alloc_modify_index < alloc.alloc_modify_index => {
+                    runner.update(alloc);
+                    if found {
+                        self.context.outbox.release(runner.id);
+                    }
+                }
                 Some(_) => {}
                 None => {
                     let id = alloc.id;

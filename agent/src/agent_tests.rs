@@ -15,8 +15,8 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Node};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    Ack, BulkDown, BulkUp, FromAgent, FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream, Orders, ServiceSet,
-    WatchServiceRequest, Welcome, bulk_up, from_agent, from_server,
+    Ack, AllocVersion, BulkDown, BulkUp, Epoch, FromAgent, FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream,
+    Orders, ServiceSet, WatchServiceRequest, Welcome, bulk_up, from_agent, from_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -41,6 +41,7 @@ pub(crate) struct Heard {
     services: BTreeMap<String, ServiceRegistration>,
     pub(crate) down: Option<mpsc::Sender<Result<FromServer, Status>>>,
     sessions: usize,
+    inventory: Vec<AllocVersion>,
     bulk: Vec<u8>,
     status: u32,
 }
@@ -48,6 +49,8 @@ pub(crate) struct Heard {
 #[derive(Clone)]
 pub(crate) struct Fake {
     pub(crate) heard: Arc<Mutex<Heard>>,
+    /// Of which state the server says it is.
+    history: Arc<Mutex<Welcome>>,
     acknowledge: Arc<std::sync::atomic::AtomicBool>,
     instances: watch::Sender<Vec<ServiceRegistration>>,
     address: String,
@@ -59,6 +62,7 @@ impl Fake {
         let address = listener.local_addr().expect("bound").to_string();
         let fake = Fake {
             heard: Arc::default(),
+            history: Arc::default(),
             acknowledge: Arc::new(true.into()),
             instances: watch::Sender::new(Vec::new()),
             address,
@@ -132,6 +136,7 @@ impl Agents for Fake {
                             heartbeat_ttl_ms: 1000,
                             servers: Vec::new(),
                             region: "global".to_owned(),
+                            ..fake.history.lock().expect("held").clone()
                         }))
                     }
                     Some(from_agent::Body::Heartbeat(beat)) => Some(from_server::Body::Heartbeat(HeartbeatAck {
@@ -152,6 +157,10 @@ impl Agents for Fake {
                         heard.services.extend(rows.into_iter().map(|r| (r.id.to_string(), r)));
                         services.delete.iter().for_each(|id| drop(heard.services.remove(id)));
                         Some(from_server::Body::Ack(Ack { seq: services.seq }))
+                    }
+                    Some(from_agent::Body::Inventory(inventory)) => {
+                        fake.heard.lock().expect("held").inventory = inventory.have;
+                        None
                     }
                     _ => None,
                 };
@@ -492,5 +501,42 @@ async fn what_was_not_acknowledged_is_told_the_next_session() {
     fake.status(&alloc, ClientStatus::Running).await;
     assert_eq!(fake.heard.lock().expect("held").sessions, 2);
     // A dev agent takes its tasks with it.
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_with_an_older_state_are_told_what_they_do_not_know_and_nothing_ends() {
+    let (fake, dir) = (Fake::start().await, Home::new());
+    let epoch = |id: u8, start| Epoch { id: vec![id; 16].into(), start };
+    let told = |index, epochs, forked_at| Welcome { index, epochs, forked_at, ..Welcome::default() };
+    *fake.history.lock().expect("held") = told(10, vec![epoch(1, 1)], None);
+    let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let at = |index, alloc: Allocation| Allocation { create_index: index, alloc_modify_index: index, ..alloc };
+    let older = at(11, alloc_of(job("older", "service", vec![script("older", "exec sleep 60")])));
+    let newer = at(40, alloc_of(job("newer", "service", vec![script("newer", "exec sleep 60")])));
+    for alloc in [&older, &newer] {
+        fake.order(alloc).await;
+        fake.status(alloc, ClientStatus::Running).await;
+    }
+
+    *fake.history.lock().expect("held") = told(22, vec![epoch(1, 1), epoch(2, 20)], Some(20));
+    fake.heard.lock().expect("held").updates.clear();
+    let down = fake.until("a session", |h| h.down.clone()).await;
+    let _ = down.send(Err(Status::unavailable("the server starts again"))).await;
+    drop(down);
+    let have = fake.until("an inventory", |h| (!h.inventory.is_empty()).then(|| h.inventory.clone())).await;
+    let of = |alloc: &Allocation| have.iter().find(|v| v.alloc_id == alloc.id.0.as_bytes()[..]).expect("held").clone();
+    assert_eq!((of(&older).alloc_modify_index, of(&older).astray), (11, None));
+    let astray = of(&newer).astray.expect("it is astray");
+    assert_eq!((astray.since, astray.create_index, astray.job_id.as_str()), (20, 40, "newer"));
+    assert_eq!(of(&newer).alloc_modify_index, 0, "an index of the other history says nothing");
+
+    // What was reported into the other history is reported again, where there is somebody to know it.
+    fake.status(&older, ClientStatus::Running).await;
+    let silent = |h: &Heard| !h.updates.iter().any(|(_, u)| u.id == newer.id);
+    assert!(silent(&fake.heard.lock().expect("held")), "a report that nobody can place is kept");
+    fake.order(&at(21, newer.clone())).await;
+    let update = fake.status(&newer, ClientStatus::Running).await;
+    assert_eq!(update.task_states["newer"].restarts, 0, "it ran all the while");
     agent.shutdown().await;
 }

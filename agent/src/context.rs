@@ -8,6 +8,7 @@ use tarpan_model::{AllocId, Node};
 use tokio::sync::watch;
 
 use crate::driver::{Driver, Place};
+use crate::history::History;
 use crate::options::Options;
 use crate::runner::Runner;
 use crate::session::{Outbox, Session};
@@ -17,6 +18,7 @@ use crate::store::Store;
 pub struct Context {
     pub options: Options,
     pub store: Store,
+    pub(crate) history: History,
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
     pub outbox: Arc<Outbox>,
     /// Set right after the start: templates watch services over it.

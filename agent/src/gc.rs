@@ -57,6 +57,9 @@ pub async fn collect(context: Arc<Context>, id: AllocId) {
     runner.leave();
     remove_files(&context, id).await;
     context.store.remove(id);
+    if context.history.found(id) {
+        context.outbox.drop_report(id);
+    }
     context.runners.write().expect("no panic while held").remove(&id);
 }
 

@@ -27,6 +27,7 @@ mod forward;
 mod found;
 mod gc;
 pub mod ground;
+mod history;
 mod http;
 mod identity;
 pub mod options;

@@ -66,6 +66,16 @@ pub struct Orders {
     pub forget: Vec<AllocId>,
     /// The servers have told everything there is for this node.
     pub complete: bool,
+    /// The newest epochs of the servers' state, when there is one since the last time.
+    pub epochs: Vec<rpc::Epoch>,
+}
+
+/// What an agent was told by the servers so far: see [`crate::history`].
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub index: u64,
+    pub epochs: Vec<rpc::Epoch>,
+    pub astray: std::collections::BTreeMap<AllocId, rpc::Astray>,
 }
 
 /// Who is behind a session: a real agent, or a simulated node.
@@ -73,6 +83,14 @@ pub trait Host: Send + Sync + 'static {
     fn node(&self) -> Arc<Node>;
     /// Allocations held, with the index each was last told at.
     fn have(&self) -> Vec<(AllocId, u64)>;
+    /// Up to where the servers' state was told, over the host's own death. What keeps nothing has seen nothing.
+    fn seen(&self) -> Seen {
+        Seen::default()
+    }
+    /// The servers go on from this state. `forked_at`: it is not the one that was seen.
+    fn told(&self, index: u64, epochs: &[rpc::Epoch], forked_at: Option<u64>) {
+        let _ = (index, epochs, forked_at);
+    }
     /// Must not block: it starts what takes long.
     fn orders(&self, orders: Orders);
     /// The session is up.
@@ -205,7 +223,7 @@ impl Jobs {
             self.0.clear();
         }
         let forget = orders.forget.iter().filter_map(|id| Some(AllocId(uuid::Uuid::from_slice(id).ok()?))).collect();
-        Ok(Orders { allocs, forget, complete: orders.complete })
+        Ok(Orders { allocs, forget, complete: orders.complete, epochs: orders.epochs.clone() })
     }
 }
 
@@ -294,16 +312,15 @@ impl Runner {
         // The new session sends every job version again that it needs.
         self.jobs = Jobs::default();
         let node = self.host.node();
-        let have = self.host.have().into_iter();
+        let seen = self.host.seen();
+        let have = versions(&*self.host, &seen);
+        let told = have.iter().map(|have| have.alloc_modify_index).max().unwrap_or(0);
         let hello = rpc::Hello {
             node: tarpan_rpc::pack(&*node).into(),
-            have: have
-                .map(|(id, index)| rpc::AllocVersion {
-                    alloc_id: id.0.as_bytes().to_vec().into(),
-                    alloc_modify_index: index,
-                })
-                .collect(),
+            have,
             version: self.config.version.clone(),
+            seen_index: seen.index.max(told),
+            seen_epochs: seen.epochs,
         };
         let _ = up.send(message(from_agent::Body::Hello(hello))).await;
         let mut caller = client(channel.clone(), Credentials::of(&node));
@@ -354,6 +371,14 @@ impl Runner {
                 tracing::info!(servers = ?welcome.servers, "the session is open");
                 line.answered(welcome.heartbeat_ttl_ms);
                 self.learn(welcome.servers);
+                if !welcome.epochs.is_empty() {
+                    self.host.told(welcome.index, &welcome.epochs, welcome.forked_at);
+                }
+                if welcome.forked_at.is_some() {
+                    let have = versions(&*self.host, &self.host.seen());
+                    let inventory = from_agent::Body::Inventory(rpc::Inventory { have });
+                    line.up.try_send(message(inventory)).map_err(|_| Ended::Closed)?;
+                }
                 self.host.welcomed();
                 self.host.alive();
             }
@@ -396,6 +421,16 @@ fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
         .tcp_keepalive(Some(Duration::from_secs(30))))
+}
+
+/// What the host holds. An index of another history would be taken for one of the servers': it is left out.
+fn versions(host: &dyn Host, seen: &Seen) -> Vec<rpc::AllocVersion> {
+    let version = |(id, index): (AllocId, u64)| {
+        let astray = seen.astray.get(&id).cloned();
+        let alloc_modify_index = if astray.is_some() { 0 } else { index };
+        rpc::AllocVersion { alloc_id: id.0.as_bytes().to_vec().into(), alloc_modify_index, astray }
+    };
+    host.have().into_iter().map(version).collect()
 }
 
 fn message(body: from_agent::Body) -> rpc::FromAgent {

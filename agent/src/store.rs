@@ -240,6 +240,18 @@ impl Store {
         }
     }
 
+    /// What this agent has seen of the servers' state.
+    pub(crate) fn seen(&self) -> crate::history::Seen {
+        let bytes = self.0.as_ref().and_then(|t| t.node.get("seen").ok().flatten());
+        bytes.and_then(|b| tarpan_rpc::unpack(&b).ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn put_seen(&self, seen: &crate::history::Seen) {
+        if let Some(trees) = &self.0 {
+            let _ = trees.node.insert("seen", tarpan_rpc::pack(seen));
+        }
+    }
+
     pub async fn flush(&self) {
         if let Some(trees) = &self.0
             && let Err(error) = trees.db.flush_async().await

@@ -6,10 +6,10 @@ use fake::{FakeAgent, running, until};
 use futures::StreamExt;
 use tarpan_model::alloc::ClientStatus;
 use tarpan_model::{Dur, Eligibility, EvalStatus, NamespacedId, NodeStatus};
-use tarpan_rpc::agent::HttpRequest;
 use tarpan_rpc::agent::agents_client::AgentsClient;
+use tarpan_rpc::agent::{self as rpc, HttpRequest, from_agent, from_server};
 use tarpan_server::{NodeRequestError, Server};
-use tarpan_state::State;
+use tarpan_state::{Command, State};
 use tarpan_testkit::{jobs, nodes};
 
 fn key(id: &str) -> NamespacedId {
@@ -165,8 +165,7 @@ async fn a_wrong_secret_is_refused() {
     stranger.http_addr = "stranger".to_owned();
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
     let mut client = AgentsClient::new(channel.connect().await.expect("connects"));
-    let hello =
-        tarpan_rpc::agent::Hello { node: tarpan_rpc::pack(&stranger).into(), have: Vec::new(), version: String::new() };
+    let hello = tarpan_rpc::agent::Hello { node: tarpan_rpc::pack(&stranger).into(), ..Default::default() };
     let hello = tarpan_rpc::agent::FromAgent { body: Some(tarpan_rpc::agent::from_agent::Body::Hello(hello)) };
     let mut down = client.session(tokio_stream::iter([hello])).await.expect("a stream").into_inner();
     let status = down.message().await.expect_err("refused");
@@ -189,5 +188,147 @@ async fn ten_thousand_on_a_hundred_nodes() {
     fake::register(&server, jobs::batch("many", 10_000)).await;
     until(&server, "all are done", |s| count(s, "many", ClientStatus::Complete) == 10_000).await;
     eprintln!("10,000 allocations placed and complete in {:?}", began.elapsed());
+    server.shutdown().await;
+}
+
+/// An agent's session, spoken word by word.
+struct Spoken {
+    up: tokio::sync::mpsc::Sender<rpc::FromAgent>,
+    down: tonic::Streaming<rpc::FromServer>,
+}
+
+impl Spoken {
+    async fn begin(server: &Server, hello: rpc::Hello) -> Spoken {
+        let channel =
+            tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
+        let mut client = AgentsClient::new(channel.connect().await.expect("connects"));
+        let (up, stream) = tokio::sync::mpsc::channel(8);
+        let mut spoken = rpc::Hello { version: "test".to_owned(), ..hello };
+        if spoken.node.is_empty() {
+            spoken.node = tarpan_rpc::pack(&nodes::ready(1)).into();
+        }
+        let _ = up.send(rpc::FromAgent { body: Some(from_agent::Body::Hello(spoken)) }).await;
+        let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
+        let down = client.session(stream).await.expect("a stream").into_inner();
+        Spoken { up, down }
+    }
+
+    async fn say(&self, body: from_agent::Body) {
+        let _ = self.up.send(rpc::FromAgent { body: Some(body) }).await;
+    }
+
+    /// The next message of which `f` makes something.
+    async fn hear<T>(&mut self, f: impl Fn(from_server::Body) -> Option<T>) -> Result<T, tonic::Status> {
+        loop {
+            let message = tokio::time::timeout(fake::PATIENCE, self.down.message()).await.expect("in time")?;
+            let Some(message) = message else { return Err(tonic::Status::cancelled("the session ended")) };
+            if let Some(found) = message.body.and_then(&f) {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn welcome(&mut self) -> Result<rpc::Welcome, tonic::Status> {
+        let welcome = |body| if let from_server::Body::Welcome(w) = body { Some(w) } else { None };
+        self.hear(welcome).await
+    }
+
+    /// What the next complete orders tell it to forget.
+    async fn forgotten(&mut self) -> Vec<bytes::Bytes> {
+        let all = |body| if let from_server::Body::Orders(o) = body { o.complete.then_some(o.forget) } else { None };
+        self.hear(all).await.expect("orders")
+    }
+}
+
+fn held(id: u128, index: u64) -> rpc::AllocVersion {
+    let alloc_id = bytes::Bytes::copy_from_slice(uuid::Uuid::from_u128(id).as_bytes());
+    rpc::AllocVersion { alloc_id, alloc_modify_index: index, astray: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_history_placed_ends_by_a_decision_about_its_job_only() {
+    let server = fake::server(None).await;
+    let foreign = rpc::Epoch { id: bytes::Bytes::copy_from_slice(&[7; 16]), start: 1 };
+    let hello = rpc::Hello {
+        have: vec![held(70, 400), held(71, 500)],
+        seen_index: 500,
+        seen_epochs: vec![foreign],
+        ..rpc::Hello::default()
+    };
+    let mut agent = Spoken::begin(&server, hello).await;
+    let welcome = agent.welcome().await.expect("taken in");
+    assert_eq!(welcome.forked_at, Some(0));
+    assert!(!welcome.epochs.is_empty(), "the agent learns which history this is");
+    assert!(agent.forgotten().await.is_empty(), "nothing was decided");
+    let said = |n: &tarpan_model::Node| n.events.iter().any(|e| e.message.contains("2 allocations that are not in it"));
+    assert!(server.state().node(nodes::id(1)).is_some_and(|n| said(n)));
+
+    let astray = |job: &str| {
+        let (namespace, job_id) = ("default".to_owned(), job.to_owned());
+        Some(rpc::Astray { since: 0, create_index: 300, namespace, job_id })
+    };
+    let have = [(70, "web"), (71, "api")].map(|(id, job)| rpc::AllocVersion { astray: astray(job), ..held(id, 0) });
+    agent.say(from_agent::Body::Inventory(rpc::Inventory { have: have.to_vec() })).await;
+    assert!(agent.forgotten().await.is_empty(), "the jobs are not known here");
+
+    fake::register(&server, jobs::service("web", 1)).await;
+    agent.say(from_agent::Body::Heartbeat(rpc::Heartbeat { seq: 1 })).await;
+    let forget =
+        |body| if let from_server::Body::Orders(o) = body { (!o.forget.is_empty()).then_some(o.forget) } else { None };
+    assert_eq!(agent.hear(forget).await.expect("orders"), [held(70, 0).alloc_id], "its job is decided about anew");
+
+    // A report that can't be placed is not acknowledged.
+    let state = server.state();
+    let alloc = state.allocs_by_job(&key("web")).next().expect("placed");
+    let mut update = tarpan_testkit::allocs::report(alloc, ClientStatus::Running, server.now());
+    update.id = tarpan_model::AllocId(uuid::Uuid::from_u128(71));
+    agent.say(from_agent::Body::Report(rpc::Report { seq: 9, updates: tarpan_rpc::pack(&vec![update]).into() })).await;
+    let ack = |body| if let from_server::Body::Ack(ack) = body { Some(ack.seq) } else { None };
+    assert_eq!(agent.hear(ack).await.expect_err("no acknowledgement").code(), tonic::Code::FailedPrecondition);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_node_loses_what_another_history_placed() {
+    let server = fake::server(None).await;
+    let foreign = rpc::Epoch { id: bytes::Bytes::copy_from_slice(&[7; 16]), start: 1 };
+    let hello =
+        rpc::Hello { have: vec![held(70, 400)], seen_index: 500, seen_epochs: vec![foreign], ..rpc::Hello::default() };
+    let mut agent = Spoken::begin(&server, hello).await;
+    agent.welcome().await.expect("taken in");
+    let (node, now) = (nodes::id(1), server.now());
+    server.propose(Command::DeregisterNode { node, now, evals: Vec::new() }).await.expect("committed");
+    let forget =
+        |body| if let from_server::Body::Orders(o) = body { (!o.forget.is_empty()).then_some(o.forget) } else { None };
+    assert_eq!(agent.hear(forget).await.expect("orders"), [held(70, 0).alloc_id]);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_behind_decides_nothing() {
+    let server = fake::server(None).await;
+    let mut agent = Spoken::begin(&server, rpc::Hello::default()).await;
+    let welcome = agent.welcome().await.expect("taken in");
+    let ahead = |epochs| rpc::Hello {
+        have: vec![held(70, 900)],
+        seen_index: 900,
+        seen_epochs: epochs,
+        ..rpc::Hello::default()
+    };
+    // Of its own history, further than it has come; and one of an earlier release, that names none.
+    for epochs in [welcome.epochs.clone(), Vec::new()] {
+        let refused = Spoken::begin(&server, ahead(epochs)).await.welcome().await.expect_err("it has to wait");
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+    }
+    // What is not there of its own past was removed by a decision.
+    let hello = rpc::Hello {
+        have: vec![held(70, welcome.index)],
+        seen_index: welcome.index,
+        seen_epochs: welcome.epochs,
+        ..rpc::Hello::default()
+    };
+    let mut agent = Spoken::begin(&server, hello).await;
+    assert_eq!(agent.welcome().await.expect("taken in").forked_at, None);
+    assert_eq!(agent.forgotten().await, [held(70, 0).alloc_id]);
     server.shutdown().await;
 }

@@ -47,6 +47,8 @@ pub(super) enum Message {
         signal: String,
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// What was reported so far is not known any more.
+    ReportAgain,
     /// The agent ends; what runs goes on.
     Leave,
 }
@@ -131,6 +133,11 @@ impl Runner {
     /// The servers have news of it.
     pub fn update(&self, alloc: Allocation) {
         let _ = self.messages.send(Message::Update(Box::new(alloc)));
+    }
+
+    /// Tells the servers everything once more, registrations included.
+    pub fn report_again(&self) {
+        let _ = self.messages.send(Message::ReportAgain);
     }
 
     /// Ends everything, poststop tasks included.
@@ -284,6 +291,7 @@ impl Shell {
             match message {
                 Message::Leave => return,
                 Message::Update(alloc) => self.adopt(*alloc).await,
+                Message::ReportAgain => self.report_again().await,
                 Message::Restart { reply, .. } => {
                     drop(reply.send(Err("restart of an alloc that should not run".to_owned())))
                 }
@@ -367,7 +375,22 @@ impl Shell {
                 let result = self.signal(task, &signal).await;
                 let _ = reply.send(result);
             }
+            Message::ReportAgain => self.report_again().await,
             Message::Leave => {}
+        }
+    }
+
+    async fn report_again(&mut self) {
+        self.last = None;
+        self.publish(false).await;
+        if self.core.ending() {
+            return;
+        }
+        self.register_group();
+        for index in 0..self.tasks.len() {
+            if self.core.tasks()[index].running() {
+                self.register(index);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! A changed client status leaves at once; what is only news for readers (events, descriptions) waits up to a second for
 //! company. While reports are unanswered, later ones collect, so a busy node sends fewer and larger ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -42,8 +42,10 @@ enum Sent {
 struct Waiting {
     seq: u64,
     updates: BTreeMap<AllocId, AllocUpdate>,
+    /// The servers do not know these: what is said of them waits until they do.
+    held_back: BTreeSet<AllocId>,
     upsert: BTreeMap<String, ServiceRegistration>,
-    delete: std::collections::BTreeSet<String>,
+    delete: BTreeSet<String>,
     node: Option<Vec<u8>>,
     due: Option<Instant>,
     sent: BTreeMap<u64, Sent>,
@@ -87,6 +89,23 @@ impl Outbox {
                 (slot.healthy, slot.health_of) = (older.healthy, older.health_of);
             }
         });
+    }
+
+    /// Keeps reports of these allocations here.
+    pub fn hold_back(&self, ids: impl IntoIterator<Item = AllocId>) {
+        self.waiting.lock().expect("no panic while held").held_back.extend(ids);
+    }
+
+    /// Nobody will ever want the report that is kept here.
+    pub fn drop_report(&self, id: AllocId) {
+        let mut waiting = self.waiting.lock().expect("no panic while held");
+        waiting.updates.remove(&id);
+        waiting.held_back.remove(&id);
+    }
+
+    /// The servers know the allocation again.
+    pub fn release(&self, id: AllocId) {
+        self.change(Duration::ZERO, |w| w.held_back.retain(|held| *held != id));
     }
 
     pub fn register(&self, services: Vec<ServiceRegistration>) {
@@ -177,7 +196,9 @@ impl Outbox {
             }));
             w.sent.insert(w.seq, Sent::Services { upsert, delete });
         }
-        let updates: Vec<AllocUpdate> = std::mem::take(&mut w.updates).into_values().collect();
+        let (kept, going) = std::mem::take(&mut w.updates).into_iter().partition(|(id, _)| w.held_back.contains(id));
+        w.updates = kept;
+        let updates: Vec<AllocUpdate> = BTreeMap::into_values(going).collect();
         for part in updates.chunks(REPORT_UPDATES) {
             w.seq += 1;
             bodies.push(from_agent::Body::Report(rpc::Report { seq: w.seq, updates: tarpan_rpc::pack(&part).into() }));

@@ -99,6 +99,15 @@ pub fn heartbeat(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdSo
     Some(Command::UpdateNodeStatus { node, status, event, now, evals })
 }
 
+/// Notes on the node that its agent holds allocations of another history than `state`: an older copy of it was put back.
+pub fn astray(state: &State, node: NodeId, allocs: usize, now: UnixNanos) -> Option<Command> {
+    let status = state.node(node)?.status;
+    let text = format!(
+        "The servers' state is not the one this node was told of; {allocs} allocations that are not in it are kept"
+    );
+    Some(Command::UpdateNodeStatus { node, status, event: Some(event("Cluster", &text, now)), now, evals: Vec::new() })
+}
+
 fn next_status(state: &State, row: &Node) -> Option<NodeStatus> {
     let unsynced = || {
         row.last_alloc_update_index <= row.last_missed_heartbeat_index

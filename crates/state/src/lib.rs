@@ -7,6 +7,7 @@
 mod apply;
 pub mod command;
 pub mod event;
+pub mod lineage;
 mod link;
 pub mod query;
 mod share;
@@ -16,6 +17,7 @@ pub mod usage;
 
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};
+pub use lineage::{Epoch, Lineage, Seen, Standing};
 pub use snapshot::RestoreError;
 pub use tables::{
     ChildrenSummary, GroupSummary, JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig,

@@ -18,6 +18,11 @@ impl State {
         self.index
     }
 
+    /// The history that led here.
+    pub fn lineage(&self) -> &crate::lineage::Lineage {
+        &self.lineage
+    }
+
     /// The last raft index that changed `table`; 0 when nothing ever did.
     pub fn table_index(&self, table: Table) -> u64 {
         self.table_indexes.get(&table).copied().unwrap_or(0)

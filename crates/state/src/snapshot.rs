@@ -13,6 +13,7 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
 
 use crate::command::{CommandId, Reply};
+use crate::lineage::Lineage;
 use crate::share::GroupParts;
 use crate::tables::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig, State, Table};
 
@@ -25,6 +26,7 @@ pub struct RestoreError(#[source] rmp_serde::decode::Error);
 #[derive(Serialize)]
 struct Written<'a> {
     index: u64,
+    lineage: &'a Lineage,
     table_indexes: &'a BTreeMap<Table, u64>,
     jobs: Vec<&'a Job>,
     job_versions: Vec<&'a Job>,
@@ -47,6 +49,7 @@ struct Written<'a> {
 #[derive(Default)]
 struct Read {
     index: u64,
+    lineage: Lineage,
     table_indexes: BTreeMap<Table, u64>,
     jobs: Vec<Job>,
     job_versions: Vec<Job>,
@@ -68,6 +71,7 @@ impl State {
     pub fn snapshot(&self) -> Vec<u8> {
         let written = Written {
             index: self.index,
+            lineage: &self.lineage,
             table_indexes: &self.table_indexes,
             jobs: self.jobs.values().map(|r| &**r).collect(),
             job_versions: self.job_versions.values().map(|r| &**r).collect(),
@@ -113,6 +117,7 @@ impl State {
         let read: Read = rmp_serde::from_slice(bytes).map_err(RestoreError)?;
         let mut state = State {
             index: read.index,
+            lineage: Arc::new(read.lineage),
             table_indexes: read.table_indexes,
             scheduler_config: Arc::new(read.scheduler_config),
             ..State::default()

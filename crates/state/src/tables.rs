@@ -34,6 +34,7 @@ pub(crate) type ServiceKey = (Namespace, Arc<str>, Arc<str>);
 pub struct State {
     /// Raft index of the last applied entry.
     pub(crate) index: u64,
+    pub(crate) lineage: Arc<crate::lineage::Lineage>,
     pub(crate) table_indexes: BTreeMap<Table, u64>,
     pub(crate) jobs: OrdMap<NamespacedId, Arc<Job>>,
     /// Newest versions, the current one included.

@@ -71,7 +71,10 @@ impl Machine {
                 self.membership = Membership::new(Some(entry.log_id), membership);
                 self.state.apply(index, &[])
             }
-            EntryPayload::Blank => self.state.apply(index, &[]),
+            EntryPayload::Blank => {
+                self.state.begin_term(index);
+                Vec::new()
+            }
         };
         let events = self.state.take_events();
         self.published.publish(self.state.clone(), events);

@@ -9,6 +9,7 @@ mod orders;
 mod register;
 mod reports;
 mod session;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,8 @@ struct News {
     allocs: BTreeSet<AllocId>,
     /// Look at everything the node should have.
     all: bool,
+    /// The node was purged: a decision about everything it runs.
+    purged: bool,
     /// Ends the session, with what the agent is told.
     end: Option<tonic::Status>,
 }
@@ -126,6 +129,7 @@ impl Sessions {
             held.tell(|news| {
                 news.allocs.extend(named.allocs);
                 if named.gone {
+                    news.purged = true;
                     news.end = Some(tonic::Status::not_found("node not found"));
                 }
             });

@@ -12,6 +12,8 @@ use tarpan_model::{AllocId, Allocation, Job, NodeId};
 use tarpan_rpc::agent::Orders;
 use tarpan_state::State;
 
+use super::standing::{Astray, Have, told};
+
 /// Allocations in one message: it stays well under the 4 MiB that gRPC takes unasked.
 const CHUNK: usize = 500;
 
@@ -19,13 +21,47 @@ const CHUNK: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     allocs: BTreeMap<AllocId, u64>,
+    astray: BTreeMap<AllocId, Astray>,
+    /// Start of the newest epoch that the agent knows.
+    epoch: u64,
     jobs: HashSet<(NamespacedId, u64, u64)>,
 }
 
 impl Sent {
     /// The agent says what it holds.
-    pub fn holds(&mut self, have: impl Iterator<Item = (AllocId, u64)>) {
-        self.allocs = have.collect();
+    pub fn holds(&mut self, have: impl Iterator<Item = Have>) {
+        (self.allocs, self.astray) = Default::default();
+        for have in have {
+            self.allocs.insert(have.id, have.index);
+            self.astray.extend(have.astray.map(|astray| (have.id, astray)));
+        }
+    }
+
+    /// The agent's indexes from `at` on are of another history: they say nothing about rows of this one.
+    pub fn part(&mut self, at: u64) {
+        for (id, index) in &mut self.allocs {
+            if *index >= at || self.astray.contains_key(id) {
+                *index = 0;
+                self.astray.insert(*id, Astray { since: at, of: None });
+            }
+        }
+    }
+
+    /// Allocations that are kept although the state does not know them.
+    pub fn astray(&self, state: &State) -> Vec<AllocId> {
+        self.astray.keys().filter(|id| state.alloc(**id).is_none()).copied().collect()
+    }
+
+    /// The node was purged by a decision: it goes for what astrays it runs, too.
+    pub fn purged(&mut self) -> Option<Orders> {
+        let ids: Vec<AllocId> = std::mem::take(&mut self.astray).into_keys().collect();
+        let forget = ids.iter().map(|id| Bytes::copy_from_slice(id.0.as_bytes())).collect();
+        (!ids.is_empty()).then(|| Orders { forget, ..Orders::default() })
+    }
+
+    /// The agent knows the newest epoch of this state.
+    pub fn told(&mut self, state: &State) {
+        self.epoch = state.lineage().newest().last().map_or(0, |epoch| epoch.start);
     }
 
     /// Everything that the node should have and the agent does not hold.
@@ -47,7 +83,11 @@ impl Sent {
             match state.alloc(id).filter(|a| a.node_id == node) {
                 Some(row) if self.is_news(row) => rows.push(row.clone()),
                 Some(_) => {}
-                None if self.allocs.remove(&id).is_some() => forget.push(Bytes::copy_from_slice(id.0.as_bytes())),
+                None if self.astray.get(&id).is_some_and(|astray| !astray.decided(state)) => {}
+                None if self.allocs.remove(&id).is_some() => {
+                    self.astray.remove(&id);
+                    forget.push(Bytes::copy_from_slice(id.0.as_bytes()));
+                }
                 None => {}
             }
         }
@@ -59,6 +99,12 @@ impl Sent {
                 Some(last) => last.forget = forget,
                 None => orders.push(Orders { forget, ..Orders::default() }),
             }
+        }
+        if let (Some(first), Some(newest)) = (orders.first_mut(), state.lineage().newest().last())
+            && newest.start > self.epoch
+        {
+            self.epoch = newest.start;
+            first.epochs = told(state.lineage().newest());
         }
         orders
     }
@@ -75,6 +121,7 @@ impl Sent {
         let mut jobs: Vec<Arc<Job>> = Vec::new();
         for row in rows {
             self.allocs.insert(row.id, row.alloc_modify_index);
+            self.astray.remove(&row.id);
             let key = (row.job_key(), row.job_version, row.job_create_index);
             if !self.jobs.contains(&key) {
                 let linked = Some(&row.job).filter(|job| job.id.is_some());

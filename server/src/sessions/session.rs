@@ -5,17 +5,16 @@ use std::sync::Arc;
 use tarpan_control::nodes;
 use tarpan_model::alloc::AllocUpdate;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{AllocId, Node, NodeId, NodeStatus};
-use tarpan_rpc::agent::{
-    Ack, AllocVersion, FromAgent, FromServer, HeartbeatAck, Hello, Report, Services, Welcome, from_agent, from_server,
-};
+use tarpan_model::{Node, NodeId, NodeStatus};
+use tarpan_rpc::agent::{Ack, FromAgent, FromServer, HeartbeatAck, Report, Services, Welcome, from_agent, from_server};
 use tarpan_state::Command;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::orders::Sent;
-use super::register::register;
+use super::register::{self, register};
+use super::standing::{self, Have};
 use super::{Down, Held};
 use crate::control::{ids, now};
 use crate::server::Server;
@@ -56,21 +55,34 @@ pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc
 /// The first message: registers the node and answers Welcome and all orders.
 async fn hello(server: &Server, up: &mut Streaming<FromAgent>, down: &mpsc::Sender<Down>) -> Result<Session, Status> {
     let first = up.message().await?.and_then(|m| m.body);
-    let Some(from_agent::Body::Hello(Hello { node, have, .. })) = first else {
+    let Some(from_agent::Body::Hello(hello)) = first else {
         return Err(Status::invalid_argument("a session begins with hello"));
     };
-    let node: Node = unpack(&node)?;
+    let node: Node = unpack(&hello.node)?;
     let (id, secret) = (node.id, node.secret_id);
+    register::check_secret(&server.state(), id, secret)?;
+    let (_, forked_at) = standing::caught_up(server, &standing::seen(&hello)).await?;
     register(server, node).await?;
+    let state = standing::settled(server).await?;
     let held = server.0.sessions.enter(id, down.clone());
     let mut session =
         Session { server: server.clone(), node: id, secret, held, down: down.clone(), sent: Sent::default() };
-    session.sent.holds(versions(&have));
+    session.sent.holds(hello.have.iter().filter_map(Have::of));
+    session.sent.told(&state);
+    if let Some(at) = forked_at {
+        session.sent.part(at);
+        let astray = session.sent.astray(&state).len();
+        tracing::warn!(node_id = %id, astray, index = at, "the agent was told things that this state does not know");
+        standing::note(server, id, astray).await?;
+    }
     let ttl = server.0.control.beat(id);
     let welcome = Welcome {
         heartbeat_ttl_ms: millis(ttl),
         servers: server.rpc_servers(),
         region: server.options().region.clone(),
+        index: state.index(),
+        epochs: standing::told(state.lineage().newest()),
+        forked_at,
     };
     session.send(from_server::Body::Welcome(welcome)).await?;
     session.send_all().await?;
@@ -99,13 +111,16 @@ impl Session {
     /// Something of the node changed.
     async fn look(&mut self) -> Result<(), Status> {
         let news = self.held.take_news();
+        if let Some(orders) = news.purged.then(|| self.sent.purged()).flatten() {
+            self.send(from_server::Body::Orders(orders)).await?;
+        }
         if let Some(status) = news.end {
             return Err(status);
         }
         if news.all {
             return self.send_all().await;
         }
-        let state = self.server.state();
+        let state = standing::settled(&self.server).await?;
         for orders in self.sent.some(&state, self.node, news.allocs) {
             self.send(from_server::Body::Orders(orders)).await?;
         }
@@ -113,7 +128,7 @@ impl Session {
     }
 
     async fn send_all(&mut self) -> Result<(), Status> {
-        let state = self.server.state();
+        let state = standing::settled(&self.server).await?;
         for orders in self.sent.all(&state, self.node) {
             self.send(from_server::Body::Orders(orders)).await?;
         }
@@ -138,7 +153,7 @@ impl Session {
                 register(&self.server, node).await
             }
             from_agent::Body::Inventory(inventory) => {
-                self.sent.holds(versions(&inventory.have));
+                self.sent.holds(inventory.have.iter().filter_map(Have::of));
                 self.send_all().await
             }
             from_agent::Body::StreamFailed(failed) => {
@@ -159,6 +174,9 @@ impl Session {
         {
             self.propose(command).await?;
         }
+        for orders in self.sent.some(&state, self.node, self.sent.astray(&state)) {
+            self.send(from_server::Body::Orders(orders)).await?;
+        }
         let ack = HeartbeatAck { seq, heartbeat_ttl_ms: millis(ttl), servers: self.server.rpc_servers() };
         self.send(from_server::Body::Heartbeat(ack)).await
     }
@@ -167,6 +185,12 @@ impl Session {
     async fn report(&mut self, report: Report) -> Result<(), Status> {
         let mut updates: Vec<AllocUpdate> = unpack(&report.updates)?;
         let state = self.server.state();
+        let astray = self.sent.astray(&state);
+        if updates.iter().any(|u| astray.contains(&u.id)) {
+            let text = "the report is about allocations that this state does not know, though not by a decision";
+            return Err(Status::failed_precondition(text));
+        }
+        // Of the others, what is not there was removed by a decision: the agent is told to forget it.
         updates.retain(|u| state.alloc(u.id).is_some_and(|a| a.node_id == self.node));
         let ack = FromServer { body: Some(from_server::Body::Ack(Ack { seq: report.seq })) };
         if updates.is_empty() {
@@ -211,10 +235,6 @@ fn unpack<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Status> {
         tracing::warn!(%error, source = ?std::error::Error::source(&error), "a message of an agent");
         Status::invalid_argument(error.to_string())
     })
-}
-
-fn versions(have: &[AllocVersion]) -> impl Iterator<Item = (AllocId, u64)> + '_ {
-    have.iter().filter_map(|v| Some((AllocId(Uuid::from_slice(&v.alloc_id).ok()?), v.alloc_modify_index)))
 }
 
 fn millis(ttl: tarpan_model::Dur) -> u64 {

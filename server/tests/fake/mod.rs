@@ -136,7 +136,7 @@ async fn live(
 ) {
     let (up, receiver) = mpsc::channel(64);
     let have = allocs.lock().expect("no panic").values().map(version).collect();
-    let hello = Hello { node: tarpan_rpc::pack(&node).into(), have, version: "test".to_owned() };
+    let hello = Hello { node: tarpan_rpc::pack(&node).into(), have, version: "test".to_owned(), ..Hello::default() };
     send(&up, from_agent::Body::Hello(hello)).await;
     let stream = client.session(ReceiverStream::new(receiver)).await.expect("a session");
     let mut down = stream.into_inner();
@@ -174,6 +174,7 @@ fn version(alloc: &Allocation) -> AllocVersion {
     AllocVersion {
         alloc_id: Bytes::copy_from_slice(alloc.id.0.as_bytes()),
         alloc_modify_index: alloc.alloc_modify_index,
+        astray: None,
     }
 }
 

@@ -34,9 +34,18 @@ impl State {
         batch.iter().map(|envelope| self.apply_once(index, envelope)).collect()
     }
 
+    /// A leader's term begins with this entry, which changes nothing. Its first [`Command::Noop`] names it.
+    pub fn begin_term(&mut self, index: u64) {
+        self.index = index;
+        Arc::make_mut(&mut self.lineage).begin(index);
+    }
+
     fn apply_once(&mut self, index: u64, envelope: &Envelope) -> Reply {
         if let Some(reply) = self.recent.get(&envelope.id) {
             return Reply::clone(reply);
+        }
+        if envelope.command == Command::Noop {
+            Arc::make_mut(&mut self.lineage).name(envelope.id.0, index);
         }
         let reply = run(self, index, &envelope.command).unwrap_or_else(Reply::Refused);
         self.remember(envelope.id, Arc::new(reply.clone()));

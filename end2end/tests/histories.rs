@@ -1,0 +1,108 @@
+//! A server that comes back with an older copy of its data: what it does not know goes on running until somebody decides.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::{Agent, Lab, eventually};
+
+/// A server and a client as two processes, on data directories of the lab.
+fn two_processes(lab: &Lab) -> Result<(Agent, Agent)> {
+    let p = free_ports(6)?;
+    let dir = lab.path().display();
+    let common = |name: &str, ports: &[u16]| {
+        let [http, rpc, serf] = ports else { panic!("three ports") };
+        format!(
+            "name = \"{name}\"\ndata_dir = \"{dir}/{name}\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {http}\n  rpc = {rpc}\n  serf = {serf}\n}}\n"
+        )
+    };
+    let server = common("server", &p[..3]) + "server {\n  enabled = true\n  bootstrap_expect = 1\n}\n";
+    let client = common("client", &p[3..])
+        + &format!("client {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\n", p[1])
+        + "plugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\n";
+    let server = lab.file("server.hcl", &server)?.display().to_string();
+    let client = lab.file("client.hcl", &client)?.display().to_string();
+    let server = Agent::start(lab, "server", p[0], &["-config", &server])?;
+    let client = Agent::start(lab, "client", p[3], &["-config", &client])?;
+    server.wait_nodes(1).with_context(|| client.log_tail())?;
+    Ok((server, client))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().context("running cp")?;
+    ensure!(done.success(), "copying {}: {done}", from.display());
+    Ok(())
+}
+
+/// Runs a job that writes a line into its task directory for ever, and gives its allocation.
+fn run(lab: &Lab, server: &Agent, job: &str) -> Result<String> {
+    let text = format!(
+        "job \"{job}\" {{\n  group \"g\" {{\n    task \"t\" {{\n      driver = \"raw_exec\"\n      config {{\n        command = \"/bin/sh\"\n        args = [\"-c\", \"while true; do echo x >> $NOMAD_TASK_DIR/lines; sleep 0.1; done\"]\n      }}\n      resources {{\n        cpu = 20\n        memory = 20\n      }}\n    }}\n  }}\n}}\n"
+    );
+    let file = lab.file(&format!("{job}.nomad.hcl"), &text)?.display().to_string();
+    server.ok(&["job", "run", "-detach", &file])?;
+    let alloc = server.wait_alloc(job, "running")?;
+    Ok(alloc["ID"].as_str().context("an id")?.to_owned())
+}
+
+/// The allocation's task writes, and has its directory.
+fn goes_on(lab: &Lab, alloc: &str) -> Result<()> {
+    let lines = lab.path().join(format!("client/alloc/{alloc}/t/local/lines"));
+    let length = || std::fs::metadata(&lines).map(|m| m.len()).with_context(|| lines.display().to_string());
+    let before = length()?;
+    eventually(&format!("{alloc} to go on"), Duration::from_secs(20), || Ok((length()? > before).then_some(())))
+}
+
+#[test]
+fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
+    let lab = Lab::new()?;
+    let (mut server, mut client) = two_processes(&lab)?;
+    let old = run(&lab, &server, "old")?;
+    let (data, kept) = (lab.path().join("server"), lab.path().join("copy"));
+    server.stop()?;
+    copy(&data, &kept)?;
+    server.start_again()?;
+    let newer = run(&lab, &server, "newer")?;
+    let other = run(&lab, &server, "other")?;
+
+    server.stop()?;
+    std::fs::remove_dir_all(&data)?;
+    copy(&kept, &data)?;
+    server.start_again()?;
+    let node = eventually("the node to say so", Duration::from_secs(40), || {
+        let nodes = server.get("/v1/nodes")?;
+        let id = nodes[0]["ID"].as_str().context("a node")?.to_owned();
+        let node = server.get(&format!("/v1/node/{id}"))?;
+        let said = node["Events"].as_array().into_iter().flatten();
+        let said = said.filter_map(|e| e["Message"].as_str()).any(|m| m.contains("2 allocations that are not in it"));
+        Ok((said && node["Status"] == "ready").then_some(id))
+    })?;
+    ensure!(server.get("/v1/job/newer").is_err(), "the older copy does not know the job");
+    // The index grows past everything that the agent was told: that alone decides nothing.
+    let last = run(&lab, &server, "filler")?;
+    for alloc in [&old, &newer, &other, &last] {
+        goes_on(&lab, alloc)?;
+    }
+    client.kill9()?;
+    client.start_again()?;
+    server.wait_nodes(1)?;
+    eventually("the session", Duration::from_secs(20), || {
+        Ok(server.get(&format!("/v1/client/stats?node_id={node}")).ok().map(|_| ()))
+    })?;
+    for alloc in [&old, &newer, &other] {
+        goes_on(&lab, alloc)?;
+    }
+    ensure!(server.wait_alloc("old", "running")?["ID"] == old.as_str(), "what both know runs on as it was");
+
+    // Registering the job again is a decision: what ran of it before ends, and nothing else does.
+    let again = run(&lab, &server, "newer")?;
+    let dir = lab.path().join(format!("client/alloc/{newer}"));
+    eventually("the earlier one to end", Duration::from_secs(40), || Ok((!dir.exists()).then_some(())))
+        .with_context(|| client.log_tail())?;
+    for alloc in [&old, &other, &again] {
+        goes_on(&lab, alloc)?;
+    }
+    Ok(())
+}
