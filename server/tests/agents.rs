@@ -247,7 +247,7 @@ fn held(id: u128, index: u64) -> rpc::AllocVersion {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_history_placed_ends_by_a_decision_about_its_job_only() {
-    let server = fake::server(None).await;
+    let server = Server::start(tarpan_server::Options::default()).await.expect("starts");
     let foreign = rpc::Epoch { id: bytes::Bytes::copy_from_slice(&[7; 16]), start: 1 };
     let hello = rpc::Hello {
         have: vec![held(70, 400), held(71, 500)],
@@ -290,7 +290,7 @@ async fn what_another_history_placed_ends_by_a_decision_about_its_job_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purged_node_loses_what_another_history_placed() {
-    let server = fake::server(None).await;
+    let server = Server::start(tarpan_server::Options::default()).await.expect("starts");
     let foreign = rpc::Epoch { id: bytes::Bytes::copy_from_slice(&[7; 16]), start: 1 };
     let hello =
         rpc::Hello { have: vec![held(70, 400)], seen_index: 500, seen_epochs: vec![foreign], ..rpc::Hello::default() };
@@ -306,7 +306,7 @@ async fn a_purged_node_loses_what_another_history_placed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_is_behind_decides_nothing() {
-    let server = fake::server(None).await;
+    let server = Server::start(tarpan_server::Options::default()).await.expect("starts");
     let mut agent = Spoken::begin(&server, rpc::Hello::default()).await;
     let welcome = agent.welcome().await.expect("taken in");
     let ahead = |epochs| rpc::Hello {
@@ -330,5 +330,77 @@ async fn a_state_that_is_behind_decides_nothing() {
     let mut agent = Spoken::begin(&server, hello).await;
     assert_eq!(agent.welcome().await.expect("taken in").forked_at, None);
     assert_eq!(agent.forgotten().await, [held(70, 0).alloc_id]);
+    server.shutdown().await;
+}
+
+fn service_of(alloc: &tarpan_model::Allocation) -> tarpan_model::service::ServiceRegistration {
+    tarpan_model::service::ServiceRegistration {
+        id: format!("_nomad-task-{}-group-g-web-http", alloc.id).into(),
+        service_name: "web".into(),
+        namespace: alloc.namespace.clone(),
+        node_id: alloc.node_id,
+        datacenter: "dc1".into(),
+        job_id: alloc.job_id.clone(),
+        alloc_id: alloc.id,
+        tags: Vec::new(),
+        address: "10.0.0.1".into(),
+        port: 80,
+        create_index: 0,
+        modify_index: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_speaks_for_itself_alone() {
+    let server = Server::start(tarpan_server::Options::default()).await.expect("starts");
+    let first = FakeAgent::start(&server, nodes::ready(1), running).await;
+    fake::register(&server, jobs::service("web", 1)).await;
+    let state = until(&server, "it runs", |s| count(s, "web", ClientStatus::Running) == 1).await;
+    let alloc = state.allocs_by_node(first.node.id).next().expect("placed").clone();
+    let own = service_of(&alloc);
+    let services = vec![own.clone()];
+    server.propose(Command::UpsertServices { services }).await.expect("committed");
+
+    let node = nodes::ready(2);
+    let hello = rpc::Hello { node: tarpan_rpc::pack(&node).into(), ..rpc::Hello::default() };
+    let mut other = Spoken::begin(&server, hello).await;
+    other.welcome().await.expect("taken in");
+    let forged = [
+        tarpan_model::service::ServiceRegistration { node_id: node.id, address: "6.6.6.6".into(), ..own.clone() },
+        tarpan_model::service::ServiceRegistration { address: "6.6.6.6".into(), ..own.clone() },
+    ];
+    let ack = |body| if let from_server::Body::Ack(ack) = body { Some(ack.seq) } else { None };
+    for (seq, row) in (1..).zip(&forged) {
+        let delete = vec![own.id.to_string()];
+        let upsert = tarpan_rpc::pack(&vec![row]).into();
+        other.say(from_agent::Body::Services(rpc::Services { seq, upsert, delete })).await;
+        assert_eq!(other.hear(ack).await.expect("acknowledged"), seq);
+    }
+    let mut report = tarpan_testkit::allocs::report(&alloc, ClientStatus::Failed, server.now());
+    report.client_description = "forged".into();
+    other.say(from_agent::Body::Report(rpc::Report { seq: 8, updates: tarpan_rpc::pack(&vec![report]).into() })).await;
+    assert_eq!(other.hear(ack).await.expect("acknowledged"), 8);
+    let state = server.state();
+    let rows: Vec<_> = state.service(&alloc.namespace, "web").map(|row| row.address.to_string()).collect();
+    assert_eq!(rows, ["10.0.0.1"], "another node's registration stays as it is");
+    assert_eq!(count(&state, "web", ClientStatus::Running), 1);
+
+    // Nor does it change or answer for another node.
+    other.say(from_agent::Body::Node(rpc::NodeChanged { node: tarpan_rpc::pack(&nodes::ready(1)).into() })).await;
+    let refused = other.hear(ack).await.expect_err("that is another node");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
+    let mut client = AgentsClient::new(channel.connect().await.expect("connects"));
+    for (node_id, secret) in [(first.node.id, node.secret_id), (nodes::id(9), node.secret_id)] {
+        let open = rpc::BulkOpen {
+            stream_id: 1,
+            node_id: bytes::Bytes::copy_from_slice(node_id.0.as_bytes()),
+            node_secret: bytes::Bytes::copy_from_slice(secret.as_bytes()),
+        };
+        let open = rpc::BulkUp { body: Some(rpc::bulk_up::Body::Open(open)) };
+        let mut down = client.bulk(tokio_stream::iter([open])).await.expect("a stream").into_inner();
+        let refused = down.message().await.expect_err("not its stream");
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    }
     server.shutdown().await;
 }

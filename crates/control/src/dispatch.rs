@@ -83,8 +83,8 @@ pub fn dispatch(
         return Err(DispatchError::Stopped(job.id().to_owned()));
     }
     check(rules, request)?;
-    if let Some(known) = same_token(state, parent, &request.idempotency_token) {
-        return Ok(Dispatch::Exists(known));
+    if let Some(known) = state.dispatched_with(parent, &request.idempotency_token) {
+        return Ok(Dispatch::Exists(known.key()));
     }
     let child = child(job, request, now, ids);
     // A child that is periodic itself is launched by the clock.
@@ -140,13 +140,6 @@ fn names(request: &DispatchRequest) -> Result<(), DispatchError> {
         Some((key, _)) => Err(DispatchError::MetaValue(key.clone())),
         None => Ok(()),
     }
-}
-
-fn same_token(state: &State, parent: &NamespacedId, token: &str) -> Option<NamespacedId> {
-    if token.is_empty() {
-        return None;
-    }
-    state.job_children(parent).find(|j| j.dispatch_idempotency_token.as_deref() == Some(token)).map(|j| j.key())
 }
 
 fn child(parent: &Job, request: &DispatchRequest, now: UnixNanos, ids: &mut dyn IdSource) -> Job {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use tarpan_model::duration::{HOUR, MINUTE};
 use tarpan_model::ids::{AllocId, EvalId, IdSource};
-use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Dur, Evaluation, Job, JobType, NodeStatus, UnixNanos};
+use tarpan_model::{
+    Allocation, ClientStatus, DesiredStatus, Dur, Evaluation, Job, JobType, Node, NodeStatus, UnixNanos,
+};
 use tarpan_state::command::DeregisterJob;
-use tarpan_state::{Command, State};
+use tarpan_state::{Command, Guard, State};
 
 use crate::{follow_ups, nodes};
 
@@ -57,23 +59,26 @@ impl Gc {
         let before = |age: Dur| if force { now } else { now - age };
         let mut commands = jobs(state, before(self.options.job), now);
         let found = evals(state, before(self.options.eval), before(self.options.batch_eval));
-        commands.extend(reaps(found));
+        commands.extend(reaps(found, state.index()));
         commands.extend(deployments(state, before(self.options.deployment)));
         let silent = state.nodes().filter(|n| {
             n.status == NodeStatus::Down
                 && n.status_updated_at <= before(self.options.node)
                 && state.allocs_by_node(n.id).all(|a| a.terminal())
         });
-        commands.extend(silent.filter_map(|n| nodes::deregister(state, n.id, now, ids).ok()));
+        // A node that answers again before this is applied stays.
+        let guarded = |n: &Arc<Node>, command: Command| command.guarded(vec![Guard::Silent { node: n.id }]);
+        let gone = silent.filter_map(|n| Some(guarded(n, nodes::deregister(state, n.id, now, ids).ok()?)));
+        commands.extend(gone);
         commands
     }
 }
 
-fn reaps(found: Found) -> impl Iterator<Item = Command> {
-    let allocs: Vec<Command> =
-        found.allocs.chunks(CHUNK).map(|c| Command::Reap { evals: Vec::new(), allocs: c.to_vec() }).collect();
-    let evals: Vec<Command> =
-        found.evals.chunks(CHUNK).map(|c| Command::Reap { evals: c.to_vec(), allocs: Vec::new() }).collect();
+fn reaps(found: Found, seen: u64) -> impl Iterator<Item = Command> {
+    let reap =
+        |evals: &[EvalId], allocs: &[AllocId]| Command::Reap { evals: evals.into(), allocs: allocs.into(), seen };
+    let allocs: Vec<Command> = found.allocs.chunks(CHUNK).map(|chunk| reap(&[], chunk)).collect();
+    let evals: Vec<Command> = found.evals.chunks(CHUNK).map(|chunk| reap(chunk, &[])).collect();
     allocs.into_iter().chain(evals)
 }
 
@@ -146,14 +151,11 @@ fn jobs(state: &State, before: UnixNanos, now: UnixNanos) -> Vec<Command> {
         if state.allocs_by_job(key).any(|a| !a.terminal() || (!evaluated(a) && state.eval(a.eval_id).is_some())) {
             continue;
         }
-        commands.extend(reaps(found));
-        commands.push(Command::DeregisterJob(DeregisterJob {
-            job: key.clone(),
-            purge: true,
-            eval: None,
-            no_shutdown_delay: false,
-            now,
-        }));
+        // Registered again before one of these is applied, the job stays with what is left of it.
+        let guards = || vec![Guard::job(state, key), Guard::Over { job: key.clone() }];
+        commands.extend(reaps(found, state.index()).map(|reap| reap.guarded(guards())));
+        let purge = DeregisterJob { job: key.clone(), purge: true, eval: None, no_shutdown_delay: false, now };
+        commands.push(Command::DeregisterJob(purge).guarded(guards()));
     }
     commands
 }

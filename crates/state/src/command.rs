@@ -15,6 +15,7 @@ use tarpan_model::plan::{Plan, PlanResult};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, UnixNanos};
 
+use crate::guard::Guard;
 use crate::tables::{JobSubmission, SchedulerConfig};
 
 /// Chosen at random by whoever proposes; a second application of the same id answers as the first did and changes nothing.
@@ -34,6 +35,11 @@ pub struct Envelope {
 pub enum Command {
     /// Changes nothing; the first entry of a leader's term.
     Noop,
+    /// Another command, applied only while what its proposer looked at is as it was.
+    Guarded {
+        guards: Vec<Guard>,
+        command: Box<Command>,
+    },
     /// Stores a job version and its evaluation together.
     RegisterJob(Box<RegisterJob>),
     /// Marks a job stopped, or removes it with all its versions.
@@ -51,6 +57,9 @@ pub enum Command {
     Reap {
         evals: Vec<EvalId>,
         allocs: Vec<AllocId>,
+        /// The raft index of the state they were chosen on; what changed since stays. 0: logs of earlier releases.
+        #[serde(default)]
+        seen: u64,
     },
     ReapDeployments {
         deployments: Vec<DeploymentId>,
@@ -105,6 +114,9 @@ pub enum Command {
     },
     DeleteServices {
         ids: Vec<Arc<str>>,
+        /// A node takes back what is its own only. `None`: a person's wish.
+        #[serde(default)]
+        node: Option<NodeId>,
     },
     UpdateDeployment(Box<UpdateDeployment>),
     SetPeriodicLaunch {
@@ -174,6 +186,13 @@ pub struct UpdateDeployment {
     pub now: UnixNanos,
 }
 
+impl Command {
+    /// The same, refused unless the guards hold where it is applied.
+    pub fn guarded(self, guards: Vec<Guard>) -> Command {
+        Command::Guarded { guards, command: Box::new(self) }
+    }
+}
+
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
@@ -205,6 +224,10 @@ pub enum Rejection {
     AllocNotFound,
     #[error("deployment not found")]
     DeploymentNotFound,
+    #[error("the state changed while this was decided: try again")]
+    Changed,
+    #[error("job version {0} not found")]
+    VersionNotFound(u64),
     #[error("{0}")]
     Other(String),
 }

@@ -7,6 +7,7 @@
 mod apply;
 pub mod command;
 pub mod event;
+pub mod guard;
 pub mod lineage;
 mod link;
 pub mod query;
@@ -17,6 +18,7 @@ pub mod usage;
 
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};
+pub use guard::Guard;
 pub use lineage::{Epoch, Lineage, Seen, Standing};
 pub use snapshot::RestoreError;
 pub use tables::{

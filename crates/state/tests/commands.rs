@@ -299,7 +299,7 @@ fn services_go_with_their_allocation() {
     let count = |world: &World| world.state.service(&"default".into(), "redis-svc").count();
     world.apply(Command::UpsertServices { services: vec![service(&alloc)] });
     assert_eq!(count(&world), 1);
-    world.apply(Command::DeleteServices { ids: vec![service(&alloc).id, "unknown".into()] });
+    world.apply(Command::DeleteServices { ids: vec![service(&alloc).id, "unknown".into()], node: None });
     assert_eq!(count(&world), 0);
     world.apply(Command::UpsertServices { services: vec![service(&alloc)] });
     world.report(&alloc, ClientStatus::Complete);

@@ -168,6 +168,7 @@ fn command(state: &State, step: &Step, ids: &mut CountingIds, now: UnixNanos) ->
             Command::Reap {
                 evals: state.evals().map(|e| e.id).filter(|id| keep(id.0.as_u128())).collect(),
                 allocs: state.allocs().map(|a| a.id).filter(|id| keep(id.0.as_u128())).collect(),
+                seen: 0,
             }
         }
         Step::Repeat => return None,

@@ -8,9 +8,9 @@ use tarpan_control::deployments::Deployments;
 use tarpan_control::drainer::Drainer;
 use tarpan_control::nodes;
 use tarpan_control::periodic::{Note, Periodic};
-use tarpan_model::{Dur, NodeId};
+use tarpan_model::{Dur, NamespacedId, NodeId};
 use tarpan_state::command::RegisterJob;
-use tarpan_state::{Command, State};
+use tarpan_state::{Command, Guard, State};
 
 use super::{Control, RETRY, ids, instant, instant_of, now};
 use crate::clock::{self, wall};
@@ -102,9 +102,12 @@ impl Control {
 
     /// Registers children; `false` when one could not be written.
     async fn launch(&self, children: Vec<RegisterJob>) -> bool {
-        let launches = children
-            .into_iter()
-            .map(|child| self.propose("launching a periodic job", Command::RegisterJob(Box::new(child))));
+        let launches = children.into_iter().map(|child| {
+            // Stopped or purged since: then nothing is launched any more.
+            let parent = child.job.parent_id.as_deref().unwrap_or_default();
+            let guard = Guard::Launches { job: NamespacedId::new(child.job.namespace(), parent) };
+            self.propose("launching a periodic job", Command::RegisterJob(Box::new(child)).guarded(vec![guard]))
+        });
         join_all(launches).await.into_iter().all(|written| written)
     }
 

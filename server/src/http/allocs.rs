@@ -6,10 +6,10 @@ use tarpan_api::convert::{self, AllocStub, StubOptions};
 use tarpan_api::wire;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::{AllocId, Allocation, EvalId, Evaluation, NodeId, Trigger};
-use tarpan_state::{Command, State, Table};
+use tarpan_state::{Command, Guard, State, Table};
 
 use super::context::Context;
-use super::error::ApiError;
+use super::error::{ApiError, again};
 use super::filter::fields_of;
 use super::lookup;
 use super::page::{Made, value_of};
@@ -72,6 +72,10 @@ async fn get(cx: Context) -> Outcome {
 
 /// `PUT /v1/allocation/:id/stop`: its job gets another one where it still wants one.
 async fn stop(cx: Context) -> Outcome {
+    again!(stop_once(&cx))
+}
+
+async fn stop_once(cx: &Context) -> Outcome {
     let (no_delay, reschedule) = (cx.query.flag("no_shutdown_delay")?, cx.query.flag("reschedule")?);
     let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
     let Some(row) = cx.server.state().alloc(id).cloned() else {
@@ -89,7 +93,7 @@ async fn stop(cx: Context) -> Outcome {
     let mut eval = Evaluation::new(eval_id, &row.job_key(), type_, priority, Trigger::AllocStop, now);
     eval.job_modify_index = row.job.modify_index.unwrap_or(0);
     let command = Command::SetTransitions { allocs: [(id, transition)].into(), evals: vec![eval], now };
-    let (index, _) = cx.propose(command).await?;
+    let (index, _) = cx.propose(command.guarded(vec![Guard::Alloc { id }])).await?;
     cx.written(index, &wire::AllocStopResponse { eval_id: eval_id.to_string(), index })
 }
 

@@ -133,11 +133,11 @@ impl Context {
     /// Returns once this server has applied it: whoever wrote reads what was written.
     pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ApiError> {
         let (index, answer) = self.server.propose(command).await?;
-        if let Reply::Refused(why) = answer {
-            return Err(why.into());
-        }
         if self.server.state().index() < index {
             self.server.wait_index(index, Instant::now() + APPLY_WAIT).await;
+        }
+        if let Reply::Refused(why) = answer {
+            return Err(why.into());
         }
         Ok((index, answer))
     }

@@ -8,11 +8,11 @@ use tarpan_api::wire::{
 };
 use tarpan_control::deployments;
 use tarpan_model::{AllocId, Deployment, DeploymentId};
-use tarpan_state::{Command, State, Table};
+use tarpan_state::{Command, Guard, State, Table};
 
 use super::allocs;
 use super::context::Context;
-use super::error::ApiError;
+use super::error::{ApiError, again};
 use super::filter::fields_of;
 use super::lookup;
 use super::page::{Made, value_of};
@@ -102,26 +102,41 @@ fn same(cx: &Context, named: &str) -> Result<DeploymentId, ApiError> {
 
 /// `PUT /v1/deployment/fail/:id`
 async fn fail(cx: Context) -> Outcome {
-    let id = id_of(&cx)?;
-    let command = deployments::fail(&cx.server.state(), id, cx.now(), &mut cx.ids())?;
-    commit(&cx, command).await
+    again!(fail_once(&cx))
+}
+
+async fn fail_once(cx: &Context) -> Outcome {
+    let id = id_of(cx)?;
+    let state = cx.server.state();
+    let command = deployments::fail(&state, id, cx.now(), &mut cx.ids())?;
+    commit(cx, &state, command).await
 }
 
 /// `PUT /v1/deployment/pause/:id`; resumes with `Pause` false.
 async fn pause(cx: Context) -> Outcome {
+    again!(pause_once(&cx))
+}
+
+async fn pause_once(cx: &Context) -> Outcome {
     let request: DeploymentPauseRequest = cx.decode()?;
-    let id = same(&cx, &request.deployment_id)?;
-    let command = deployments::pause(&cx.server.state(), id, request.pause, cx.now(), &mut cx.ids())?;
-    commit(&cx, command).await
+    let id = same(cx, &request.deployment_id)?;
+    let state = cx.server.state();
+    let command = deployments::pause(&state, id, request.pause, cx.now(), &mut cx.ids())?;
+    commit(cx, &state, command).await
 }
 
 /// `PUT /v1/deployment/promote/:id`
 async fn promote(cx: Context) -> Outcome {
+    again!(promote_once(&cx))
+}
+
+async fn promote_once(cx: &Context) -> Outcome {
     let request: DeploymentPromoteRequest = cx.decode()?;
-    let id = same(&cx, &request.deployment_id)?;
+    let id = same(cx, &request.deployment_id)?;
     let groups = (!request.all).then(|| request.groups.iter().map(|g| Arc::from(g.as_str())).collect());
-    let command = deployments::promote(&cx.server.state(), id, groups, cx.now(), &mut cx.ids())?;
-    commit(&cx, command).await
+    let state = cx.server.state();
+    let command = deployments::promote(&state, id, groups, cx.now(), &mut cx.ids())?;
+    commit(cx, &state, command).await
 }
 
 /// `PUT /v1/deployment/unblock/:id`: only a rollout over several regions is ever blocked, and there are none.
@@ -135,26 +150,36 @@ async fn unblock(cx: Context) -> Outcome {
 
 /// `PUT /v1/deployment/allocation-health/:id`
 async fn allocation_health(cx: Context) -> Outcome {
+    again!(allocation_health_once(&cx))
+}
+
+async fn allocation_health_once(cx: &Context) -> Outcome {
     let request: DeploymentAllocHealthRequest = cx.decode()?;
-    let id = same(&cx, &request.deployment_id)?;
+    let id = same(cx, &request.deployment_id)?;
     let ids = |texts: &[String]| texts.iter().map(|t| lookup::id("alloc", t)).collect::<Result<Vec<AllocId>, _>>();
     let healthy = ids(&request.healthy_allocation_ids)?;
     let unhealthy = ids(&request.unhealthy_allocation_ids)?;
     if healthy.is_empty() && unhealthy.is_empty() {
         return Err(ApiError::bad_request("must specify at least one healthy/unhealthy allocation ID"));
     }
-    let command = deployments::set_health(&cx.server.state(), id, healthy, unhealthy, cx.now(), &mut cx.ids())?;
-    commit(&cx, command).await
+    let state = cx.server.state();
+    let command = deployments::set_health(&state, id, healthy, unhealthy, cx.now(), &mut cx.ids())?;
+    commit(cx, &state, command).await
 }
 
-async fn commit(cx: &Context, command: Command) -> Outcome {
-    let (eval, reverted) = match &command {
-        Command::UpdateDeployment(update) => {
-            (update.eval.as_ref().map(|e| e.id), update.revert_to.as_ref().map(|job| job.version()))
-        }
-        _ => (None, None),
-    };
-    let (index, _) = cx.propose(command).await?;
+/// Commits what was decided on `state`, unless its deployment, its job or the allocations named changed since.
+async fn commit(cx: &Context, state: &State, command: Command) -> Outcome {
+    let (mut eval, mut reverted, mut guards) = (None, None, Vec::new());
+    if let Command::UpdateDeployment(update) = &command {
+        eval = update.eval.as_ref().map(|e| e.id);
+        reverted = update.revert_to.as_ref().map(|job| job.version());
+        let row = state.deployment(update.id);
+        guards.extend(row.map(|row| Guard::Deployment { id: row.id, modify_index: row.modify_index }));
+        guards.extend(row.filter(|_| reverted.is_some()).map(|row| Guard::job(state, &row.job_key())));
+        let allocs: Vec<AllocId> = update.healthy.iter().chain(&update.unhealthy).copied().collect();
+        guards.push(Guard::Members { deployment: update.id, allocs });
+    }
+    let (index, _) = cx.propose(command.guarded(guards)).await?;
     let response = DeploymentUpdateResponse {
         eval_id: eval.map(|id| id.to_string()).unwrap_or_default(),
         eval_create_index: if eval.is_some() { index } else { 0 },

@@ -18,11 +18,31 @@ pub struct ApiError {
     pub message: String,
     /// What was read before it turned out to be missing.
     pub meta: Meta,
+    /// Others wrote what this was decided on: deciding again helps.
+    pub changed: bool,
 }
+
+/// How often a request is decided anew when others are faster.
+pub const ATTEMPTS: usize = 32;
+
+/// Runs a handler's part that reads, decides and writes, again as long as others write in between.
+macro_rules! again {
+    ($attempt:expr) => {{
+        let mut left = $crate::http::error::ATTEMPTS;
+        loop {
+            left -= 1;
+            match $attempt.await {
+                Err(error) if error.changed && left > 0 => {}
+                done => break done,
+            }
+        }
+    }};
+}
+pub(crate) use again;
 
 impl ApiError {
     pub fn new(status: StatusCode, message: impl ToString) -> ApiError {
-        ApiError { status, message: message.to_string(), meta: Meta::default() }
+        ApiError { status, message: message.to_string(), meta: Meta::default(), changed: false }
     }
     pub fn bad_request(message: impl ToString) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, message)
@@ -59,7 +79,9 @@ impl From<Rejection> for ApiError {
             Rejection::JobNotFound
             | Rejection::NodeNotFound
             | Rejection::AllocNotFound
+            | Rejection::VersionNotFound(_)
             | Rejection::DeploymentNotFound => ApiError::not_found(why),
+            Rejection::Changed => ApiError { changed: true, ..ApiError::internal(why) },
             Rejection::JobModifyIndex { .. } | Rejection::Other(_) => ApiError::internal(why),
         }
     }

@@ -95,6 +95,6 @@ async fn delete(cx: Context) -> Outcome {
     if !cx.server.state().service(&namespace, name).any(|row| *row.id == *id) {
         return Err(ApiError::not_found("service registration not found"));
     }
-    let (index, _) = cx.propose(Command::DeleteServices { ids: vec![id.into()] }).await?;
+    let (index, _) = cx.propose(Command::DeleteServices { ids: vec![id.into()], node: None }).await?;
     cx.written_empty(index)
 }

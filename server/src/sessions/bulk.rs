@@ -93,7 +93,7 @@ pub(super) async fn answer(
     let invalid = |_| Status::invalid_argument("ids are 16 bytes");
     let node = NodeId(uuid::Uuid::from_slice(&open.node_id).map_err(invalid)?);
     let secret = uuid::Uuid::from_slice(&open.node_secret).map_err(invalid)?;
-    super::register::check_secret(&server.state(), node, secret)?;
+    super::register::check_caller(&server.state(), node, secret)?;
     let gone = || Status::cancelled("nobody waits for this stream");
     let asked = server.0.streams.take(open.stream_id, node).ok_or_else(gone)?;
     let Some(bulk_up::Body::Head(head)) = up.message().await?.and_then(|m| m.body) else {

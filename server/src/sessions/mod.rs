@@ -3,6 +3,7 @@
 //! A session sleeps until its agent speaks or one of its node's allocations changes. [`Sessions`] is the registry: it
 //! turns the events of state into wake-ups of the named nodes' sessions and of nobody else.
 
+mod bounds;
 pub(crate) mod bulk;
 mod grpc;
 mod orders;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
+use super::bounds;
 use super::orders::Sent;
 use super::register::{self, register};
 use super::standing::{self, Have};
@@ -59,6 +60,8 @@ async fn hello(server: &Server, up: &mut Streaming<FromAgent>, down: &mpsc::Send
         return Err(Status::invalid_argument("a session begins with hello"));
     };
     let node: Node = unpack(&hello.node)?;
+    bounds::node(&node)?;
+    bounds::have(&hello.have)?;
     let (id, secret) = (node.id, node.secret_id);
     register::check_secret(&server.state(), id, secret)?;
     let (_, forked_at) = standing::caught_up(server, &standing::seen(&hello)).await?;
@@ -141,18 +144,21 @@ impl Session {
     }
 
     async fn hear(&mut self, body: from_agent::Body) -> Result<(), Status> {
+        bounds::message(&body)?;
         match body {
             from_agent::Body::Heartbeat(beat) => self.beat(beat.seq).await,
             from_agent::Body::Report(report) => self.report(report).await,
             from_agent::Body::Services(services) => self.services(services).await,
             from_agent::Body::Node(changed) => {
                 let node: Node = unpack(&changed.node)?;
+                bounds::node(&node)?;
                 if node.id != self.node || node.secret_id != self.secret {
                     return Err(Status::permission_denied("that is another node"));
                 }
                 register(&self.server, node).await
             }
             from_agent::Body::Inventory(inventory) => {
+                bounds::have(&inventory.have)?;
                 self.sent.holds(inventory.have.iter().filter_map(Have::of));
                 self.send_all().await
             }
@@ -184,6 +190,7 @@ impl Session {
     /// Hands the states on; the acknowledgement follows the commit, and the session reads on meanwhile.
     async fn report(&mut self, report: Report) -> Result<(), Status> {
         let mut updates: Vec<AllocUpdate> = unpack(&report.updates)?;
+        bounds::report(&mut updates)?;
         let state = self.server.state();
         let astray = self.sent.astray(&state);
         if updates.iter().any(|u| astray.contains(&u.id)) {
@@ -212,6 +219,7 @@ impl Session {
     async fn services(&mut self, services: Services) -> Result<(), Status> {
         if !services.upsert.is_empty() {
             let mut rows: Vec<ServiceRegistration> = unpack(&services.upsert)?;
+            bounds::services(&rows)?;
             rows.retain(|row| row.node_id == self.node);
             if !rows.is_empty() {
                 self.propose(Command::UpsertServices { services: rows }).await?;
@@ -219,7 +227,7 @@ impl Session {
         }
         if !services.delete.is_empty() {
             let ids = services.delete.iter().map(|id| Arc::from(id.as_str())).collect();
-            self.propose(Command::DeleteServices { ids }).await?;
+            self.propose(Command::DeleteServices { ids, node: Some(self.node) }).await?;
         }
         self.send(from_server::Body::Ack(Ack { seq: services.seq })).await
     }

@@ -21,6 +21,7 @@ pub(crate) fn update(txn: &mut Txn<'_>, command: &UpdateDeployment) -> Result<Re
         let text = format!("Deployment {:?} has terminal status {status:?}:", command.id.to_string());
         return Err(Rejection::Other(text));
     }
+    let rolled_out = (Some(deployment.job_create_index), deployment.job_version);
     for (ids, healthy) in [(&command.healthy, true), (&command.unhealthy, false)] {
         for id in ids {
             set_health(txn, *id, healthy, command.now);
@@ -36,7 +37,9 @@ pub(crate) fn update(txn: &mut Txn<'_>, command: &UpdateDeployment) -> Result<Re
     if let Some(job) = &command.revert_to {
         let job = Job { version_tag: None, ..Job::clone(job) };
         let key = job.key();
-        if let Some(old) = txn.state.jobs.get(&key).cloned() {
+        // A version that was registered meanwhile is not taken back: what failed is the one before it.
+        let current = |old: &Arc<Job>| (old.create_index, old.version()) == rolled_out;
+        if let Some(old) = txn.state.jobs.get(&key).filter(|old| current(old)).cloned() {
             let submission = txn.state.job_submissions.get(&(key.clone(), job.version())).cloned();
             txn.put_version(&key, job, Some(&old), submission.as_deref(), command.now);
             job_modify_index = Some(txn.index);

@@ -326,9 +326,7 @@ pub(crate) fn tag(
                 tagged_time: Some(now.0),
             };
             if !txn.change_version(key, version, |job| job.version_tag = Some(tag.clone())) {
-                let (job, ns) = (key.id.as_str(), key.namespace.as_str());
-                let text = format!("job {job:?} in namespace {ns:?} at version {version} not found");
-                return Err(Rejection::Other(text));
+                return Err(Rejection::VersionNotFound(version));
             }
         }
     }

@@ -70,9 +70,15 @@ impl State {
 }
 
 fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Rejection> {
+    if let Command::Guarded { guards, command } = command {
+        return match guards.iter().all(|guard| guard.holds(state)) {
+            true => run(state, index, command),
+            false => Err(Rejection::Changed),
+        };
+    }
     let mut txn = Txn::new(state, index, kind(command));
     let reply = match command {
-        Command::Noop => Ok(txn.done()),
+        Command::Noop | Command::Guarded { .. } => Ok(txn.done()),
         Command::RegisterJob(register) => jobs::register(&mut txn, register),
         Command::DeregisterJob(deregister) => Ok(jobs::deregister(&mut txn, deregister)),
         Command::SetJobStability { job, version, stable } => jobs::set_stability(&mut txn, job, *version, *stable),
@@ -80,7 +86,7 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
             jobs::tag(&mut txn, job, *version, name, description, *now, *remove)
         }
         Command::UpsertEvals { evals, .. } => Ok(evals::upsert(&mut txn, evals)),
-        Command::Reap { evals, allocs } => Ok(reap::evals_and_allocs(&mut txn, evals, allocs)),
+        Command::Reap { evals, allocs, seen } => Ok(reap::evals_and_allocs(&mut txn, evals, allocs, *seen)),
         Command::ReapDeployments { deployments } => Ok(reap::deployments(&mut txn, deployments)),
         Command::ApplyPlan(plan) => plan::apply(&mut txn, plan),
         Command::UpsertNode { node, now, evals } => nodes::upsert(&mut txn, node, *now, evals),
@@ -97,7 +103,7 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
         Command::UpdateAllocs { updates, evals, now } => Ok(allocs::client_updates(&mut txn, updates, evals, *now)),
         Command::SetTransitions { allocs, evals, now } => Ok(allocs::transitions(&mut txn, allocs, evals, *now)),
         Command::UpsertServices { services } => Ok(services::upsert(&mut txn, services)),
-        Command::DeleteServices { ids } => Ok(services::delete(&mut txn, ids)),
+        Command::DeleteServices { ids, node } => Ok(services::delete(&mut txn, ids, *node)),
         Command::UpdateDeployment(update) => deployments::update(&mut txn, update),
         Command::SetPeriodicLaunch { job, launch } => settings::periodic_launch(&mut txn, job, *launch),
         Command::SetSchedulerConfig { config, check_index } => {
@@ -113,6 +119,7 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
 /// Source: `reference/runtime.md`, "Event stream".
 fn kind(command: &Command) -> &'static str {
     match command {
+        Command::Guarded { command, .. } => kind(command),
         Command::Noop | Command::SetPeriodicLaunch { .. } | Command::SetSchedulerConfig { .. } => "",
         Command::RegisterJob(_) | Command::SetJobStability { .. } | Command::TagJobVersion { .. } => "JobRegistered",
         Command::DeregisterJob(_) => "JobDeregistered",

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tarpan_model::ids::AllocId;
+use tarpan_model::Allocation;
+use tarpan_model::ids::{AllocId, NodeId};
 use tarpan_model::service::ServiceRegistration;
 
 use super::txn::Txn;
@@ -10,15 +11,25 @@ use crate::command::Reply;
 use crate::event::Change;
 use crate::tables::{ServiceKey, Table};
 
-/// Registrations of allocations that are gone or ended are dropped: nobody would remove them again.
+/// Registrations of allocations that are gone or ended are dropped: nobody would remove them again. So is what does not say
+/// the truth about its allocation, or takes the name of another one's registration.
 pub(crate) fn upsert(txn: &mut Txn<'_>, services: &[ServiceRegistration]) -> Reply {
     for service in services {
-        let alive = txn.state.allocs.get(&service.alloc_id).is_some_and(|a| !a.client_terminal());
-        if alive {
+        let row = txn.state.allocs.get(&service.alloc_id);
+        if row.is_some_and(|a| !a.client_terminal() && truthful(service, a)) && !taken(txn, service) {
             put(txn, service);
         }
     }
     txn.done()
+}
+
+fn truthful(service: &ServiceRegistration, alloc: &Allocation) -> bool {
+    service.node_id == alloc.node_id && service.namespace == alloc.namespace && service.job_id == alloc.job_id
+}
+
+fn taken(txn: &Txn<'_>, service: &ServiceRegistration) -> bool {
+    let key = (service.namespace.clone(), service.service_name.clone(), service.id.clone());
+    txn.state.services.get(&key).is_some_and(|row| row.alloc_id != service.alloc_id)
 }
 
 fn put(txn: &mut Txn<'_>, service: &ServiceRegistration) {
@@ -44,10 +55,10 @@ fn put(txn: &mut Txn<'_>, service: &ServiceRegistration) {
     txn.event(Change::Service { row, gone: false });
 }
 
-/// By id; unknown ids are no error.
-pub(crate) fn delete(txn: &mut Txn<'_>, ids: &[Arc<str>]) -> Reply {
+/// By id; unknown ids are no error, and neither are those of other nodes than `node`: they stay.
+pub(crate) fn delete(txn: &mut Txn<'_>, ids: &[Arc<str>], node: Option<NodeId>) -> Reply {
     for id in ids {
-        if let Some(key) = find(txn, id) {
+        if let Some(key) = find(txn, id, node) {
             remove(txn, &key);
         }
     }
@@ -55,10 +66,10 @@ pub(crate) fn delete(txn: &mut Txn<'_>, ids: &[Arc<str>]) -> Reply {
 }
 
 /// An id names its allocation: `_nomad-task-<alloc id>-…`. Other ids are looked for everywhere.
-fn find(txn: &Txn<'_>, id: &Arc<str>) -> Option<ServiceKey> {
+fn find(txn: &Txn<'_>, id: &Arc<str>, node: Option<NodeId>) -> Option<ServiceKey> {
     let alloc: Option<AllocId> =
         id.strip_prefix("_nomad-task-").and_then(|rest| rest.get(..36)).and_then(|text| text.parse().ok());
-    let matches = |row: &&Arc<ServiceRegistration>| row.id == *id;
+    let matches = |row: &&Arc<ServiceRegistration>| row.id == *id && node.is_none_or(|node| row.node_id == node);
     let row = match alloc {
         Some(alloc) => txn.state.services_by_alloc(alloc).find(matches),
         None => txn.state.services().find(matches),

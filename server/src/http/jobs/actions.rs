@@ -11,15 +11,15 @@ use tarpan_control::periodic;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::{ClientStatus, EvalId, Evaluation, Job, Trigger};
 use tarpan_state::command::DeregisterJob;
-use tarpan_state::{Command, Reply};
+use tarpan_state::{Command, Guard, Reply, State};
 
 use super::{admission, register};
 use crate::http::context::Context;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, again};
 use crate::http::reply::{self, Meta, Outcome};
 
-fn job_of(cx: &Context) -> Result<std::sync::Arc<Job>, ApiError> {
-    let job = cx.server.state().job(&cx.job_key()).cloned();
+fn job_of(cx: &Context, state: &State) -> Result<std::sync::Arc<Job>, ApiError> {
+    let job = state.job(&cx.job_key()).cloned();
     job.ok_or_else(|| ApiError::not_found("job not found"))
 }
 
@@ -30,6 +30,10 @@ fn eval_for(cx: &Context, job: &Job, priority: Option<i64>, by: Trigger) -> Eval
 
 /// `DELETE /v1/job/:id`. A job that is not there is a success with nothing to say.
 pub async fn deregister(cx: Context) -> Outcome {
+    again!(deregister_once(&cx))
+}
+
+async fn deregister_once(cx: &Context) -> Outcome {
     let flag = |name: &str| cx.query.flag(name).map_err(|e| ApiError::internal(e.message));
     let (purge, no_shutdown_delay) = (flag("purge")?, flag("no_shutdown_delay")?);
     let priority = match cx.query.get("eval_priority").filter(|v| !v.is_empty()) {
@@ -40,14 +44,16 @@ pub async fn deregister(cx: Context) -> Outcome {
             Some(valid.ok_or_else(refusal)?)
         }
     };
-    let Some(job) = cx.server.state().job(&cx.job_key()).cloned() else {
+    let state = cx.server.state();
+    let guard = Guard::job(&state, &cx.job_key());
+    let Some(job) = state.job(&cx.job_key()).cloned() else {
         return cx.written(0, &JobDeregisterResponse::default());
     };
     let eval =
-        (!job.is_periodic() && !job.is_parameterized()).then(|| eval_for(&cx, &job, priority, Trigger::JobDeregister));
+        (!job.is_periodic() && !job.is_parameterized()).then(|| eval_for(cx, &job, priority, Trigger::JobDeregister));
     let eval_id = eval.as_ref().map(|e| e.id.to_string());
     let command = DeregisterJob { job: job.key(), purge, eval, no_shutdown_delay, now: cx.now() };
-    let (index, _) = cx.propose(Command::DeregisterJob(command)).await?;
+    let (index, _) = cx.propose(Command::DeregisterJob(command).guarded(vec![guard])).await?;
     let response = JobDeregisterResponse {
         eval_create_index: if eval_id.is_some() { index } else { 0 },
         eval_id: eval_id.unwrap_or_default(),
@@ -60,21 +66,26 @@ pub async fn deregister(cx: Context) -> Outcome {
 
 /// `PUT /v1/job/:id/evaluate`
 pub async fn evaluate(cx: Context) -> Outcome {
+    again!(evaluate_once(&cx))
+}
+
+async fn evaluate_once(cx: &Context) -> Outcome {
     let request: JobEvaluateRequest = cx.decode_optional()?;
-    let job = job_of(&cx)?;
+    let state = cx.server.state();
+    let guard = Guard::job(&state, &cx.job_key());
+    let job = job_of(cx, &state)?;
     if job.is_periodic() {
         return Err(ApiError::internal("can't evaluate periodic job"));
     }
     if job.is_parameterized() {
         return Err(ApiError::internal("can't evaluate parameterized job"));
     }
-    let mut eval = eval_for(&cx, &job, None, Trigger::JobRegister);
+    let mut eval = eval_for(cx, &job, None, Trigger::JobRegister);
     eval.job_modify_index = job.modify_index.unwrap_or(0);
     let id = eval.id;
     let now = cx.now();
     let command = if request.eval_options.force_reschedule {
         let forced = DesiredTransition { force_reschedule: Some(true), ..DesiredTransition::default() };
-        let state = cx.server.state();
         let key = job.key();
         let failed = state.allocs_by_job(&key).filter(|a| a.client_status == ClientStatus::Failed && a.next.is_none());
         let allocs = failed.map(|a| (a.id, forced)).collect();
@@ -82,7 +93,7 @@ pub async fn evaluate(cx: Context) -> Outcome {
     } else {
         Command::UpsertEvals { evals: vec![eval], now }
     };
-    let (index, _) = cx.propose(command).await?;
+    let (index, _) = cx.propose(command.guarded(vec![guard])).await?;
     let response = JobRegisterResponse {
         eval_id: id.to_string(),
         eval_create_index: index,
@@ -106,17 +117,17 @@ pub async fn dispatch(cx: Context) -> Outcome {
         priority: request.priority,
         idempotency_token: String::new(),
     };
-    launch(cx, request).await
+    again!(launch(&cx, request.clone()))
 }
 
 /// `PUT /v1/job/:id/dispatch/payload`: the body is the payload.
 pub async fn dispatch_payload(cx: Context) -> Outcome {
     let request = DispatchRequest { payload: cx.body.to_vec(), ..DispatchRequest::default() };
-    launch(cx, request).await
+    again!(launch(&cx, request.clone()))
 }
 
-async fn launch(cx: Context, mut request: DispatchRequest) -> Outcome {
-    register::refuse_when_off(&cx)?;
+async fn launch(cx: &Context, mut request: DispatchRequest) -> Outcome {
+    register::refuse_when_off(cx)?;
     request.idempotency_token = cx.query.get("idempotency_token").unwrap_or_default().to_owned();
     let state = cx.server.state();
     let child = match child_for(&state, &cx.job_key(), &request, cx.now(), &mut cx.ids())? {
@@ -130,7 +141,10 @@ async fn launch(cx: Context, mut request: DispatchRequest) -> Outcome {
         Dispatch::Register(child) => child,
     };
     let id = child.job.id().to_owned();
-    let (index, reply) = cx.propose(Command::RegisterJob(child)).await?;
+    let parent = cx.job_key();
+    let token = Guard::Token { parent: parent.clone(), token: request.idempotency_token };
+    let guards = vec![Guard::RegistrationOn, Guard::job(&state, &parent), token];
+    let (index, reply) = cx.propose(Command::RegisterJob(child).guarded(guards)).await?;
     let done = register::registered(index, &reply);
     let response = JobDispatchResponse {
         dispatched_job_id: id,
@@ -144,8 +158,14 @@ async fn launch(cx: Context, mut request: DispatchRequest) -> Outcome {
 
 /// `PUT /v1/job/:id/periodic/force`
 pub async fn periodic_force(cx: Context) -> Outcome {
-    let child = periodic::force(&cx.server.state(), &cx.job_key(), cx.now(), &mut cx.ids())?;
-    let (index, reply) = cx.propose(Command::RegisterJob(Box::new(child))).await?;
+    again!(force_once(&cx))
+}
+
+async fn force_once(cx: &Context) -> Outcome {
+    let state = cx.server.state();
+    let child = periodic::force(&state, &cx.job_key(), cx.now(), &mut cx.ids())?;
+    let guard = Guard::job(&state, &cx.job_key());
+    let (index, reply) = cx.propose(Command::RegisterJob(Box::new(child)).guarded(vec![guard])).await?;
     let done = register::registered(index, &reply);
     let response = PeriodicForceResponse { eval_id: done.eval_id, eval_create_index: done.eval_create_index, index };
     cx.written(index, &response)
@@ -162,12 +182,16 @@ fn same_job(cx: &Context, named: &str) -> Result<(), ApiError> {
 
 /// `PUT /v1/job/:id/revert`: an earlier version becomes the newest.
 pub async fn revert(cx: Context) -> Outcome {
+    again!(revert_once(&cx))
+}
+
+async fn revert_once(cx: &Context) -> Outcome {
     let request: JobRevertRequest = cx.decode()?;
-    same_job(&cx, &request.job_id)?;
-    register::refuse_when_off(&cx)?;
+    same_job(cx, &request.job_id)?;
+    register::refuse_when_off(cx)?;
     let state = cx.server.state();
     let key = cx.job_key();
-    let current = job_of(&cx)?;
+    let current = job_of(cx, &state)?;
     if request.job_version == current.version() {
         return Err(ApiError::internal("can't revert to current version"));
     }
@@ -189,9 +213,10 @@ pub async fn revert(cx: Context) -> Outcome {
     job.stable = None;
     job.stop = Some(false);
     let submission = state.job_submission(&key, request.job_version).map(|s| tarpan_state::JobSubmission::clone(s));
-    let admitted = admission::admit(&cx, &state, job)?;
-    let options = register::Options { enforce_index: current.job_modify_index, ..Default::default() };
-    let response = register::commit(&cx, admitted.job, submission, options).await?;
+    let admitted = admission::admit(cx, &state, job)?;
+    let guards = vec![Guard::RegistrationOn, Guard::job(&state, &key)];
+    let options = register::Options { guards, ..Default::default() };
+    let response = register::commit(cx, admitted.job, submission, options).await?;
     // The field answers a revert with the headers of a read.
     let meta = Meta { index: Some(response.index), known_leader: Some(false), next_token: None };
     reply::json(cx.style(), &response, &meta)

@@ -3,11 +3,11 @@
 use tarpan_api::wire::{JobRegisterRequest, JobRegisterResponse, JobSubmission};
 use tarpan_model::{EvalId, Evaluation, Job, Trigger};
 use tarpan_state::command::RegisterJob;
-use tarpan_state::{Command, Reply};
+use tarpan_state::{Command, Guard, Reply};
 
 use super::admission::{self, warnings_text};
 use crate::http::context::Context;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, again};
 use crate::http::reply::Outcome;
 
 pub const REGISTRATION_OFF: &str = "Job registration, dispatch, and scale are disabled by the scheduler configuration";
@@ -28,14 +28,18 @@ pub async fn register_named(cx: Context) -> Outcome {
 }
 
 async fn take_in(cx: Context, request: JobRegisterRequest) -> Outcome {
-    let job = admission::address(&cx, request.job)?;
+    again!(take_in_once(&cx, request.clone()))
+}
+
+async fn take_in_once(cx: &Context, request: JobRegisterRequest) -> Outcome {
+    let job = admission::address(cx, request.job)?;
     let priority = request.eval_priority;
     if priority != 0 && !(1..=100).contains(&priority) {
         return Err(ApiError::bad_request("Eval priority must be between 1 and 100 inclusively"));
     }
-    refuse_when_off(&cx)?;
+    refuse_when_off(cx)?;
     let state = cx.server.state();
-    let admitted = admission::admit(&cx, &state, job)?;
+    let admitted = admission::admit(cx, &state, job)?;
     if admitted.job.dispatched == Some(true) && state.job(&admitted.job.key()).is_none() {
         return Err(ApiError::internal("job can't be submitted with 'Dispatched' set"));
     }
@@ -49,8 +53,9 @@ async fn take_in(cx: Context, request: JobRegisterRequest) -> Outcome {
         preserve_counts: request.preserve_counts,
         eval_priority: (priority != 0).then_some(priority),
         trigger: Trigger::JobRegister,
+        guards: vec![Guard::RegistrationOn, Guard::job(&state, &admitted.job.key())],
     };
-    let mut response = commit(&cx, admitted.job, submission, options).await?;
+    let mut response = commit(cx, admitted.job, submission, options).await?;
     response.warnings = warnings_text(&warnings);
     cx.written(response.index, &response)
 }
@@ -68,11 +73,19 @@ pub struct Options {
     /// `None`: the job's.
     pub eval_priority: Option<i64>,
     pub trigger: Trigger,
+    /// What was looked at to decide that it may be.
+    pub guards: Vec<Guard>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { enforce_index: None, preserve_counts: false, eval_priority: None, trigger: Trigger::JobRegister }
+        Options {
+            enforce_index: None,
+            preserve_counts: false,
+            eval_priority: None,
+            trigger: Trigger::JobRegister,
+            guards: Vec::new(),
+        }
     }
 }
 
@@ -98,7 +111,7 @@ pub async fn commit(
         preserve_counts: options.preserve_counts,
         now,
     }));
-    let (index, reply) = cx.propose(command).await?;
+    let (index, reply) = cx.propose(command.guarded(options.guards)).await?;
     Ok(registered(index, &reply))
 }
 

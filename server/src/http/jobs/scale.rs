@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use tarpan_api::wire::{JobRegisterResponse, JobScaleStatus, ScalingRequest, TaskGroupScaleStatus};
 use tarpan_model::{ClientStatus, Job, JobType, TaskGroup, Trigger};
-use tarpan_state::{State, Table};
+use tarpan_state::{Guard, State, Table};
 
 use super::register;
 use crate::Watch;
 use crate::http::context::Context;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, again};
 use crate::http::reply::Outcome;
 
 /// `GET /v1/job/:id/scale`
@@ -51,10 +51,14 @@ fn group_status(state: &State, job: &Job, group: &TaskGroup) -> TaskGroupScaleSt
 
 /// `PUT /v1/job/:id/scale`
 pub async fn scale(cx: Context) -> Outcome {
+    again!(scale_once(&cx))
+}
+
+async fn scale_once(cx: &Context) -> Outcome {
     let request: ScalingRequest = cx.decode()?;
-    register::refuse_when_off(&cx)?;
+    register::refuse_when_off(cx)?;
     let key = cx.job_key();
-    check_target(&cx, &request.target)?;
+    check_target(cx, &request.target)?;
     let state = cx.server.state();
     let Some(old) = state.job(&key) else {
         return Err(ApiError::not_found(format!("job {:?} not found", key.id.as_str())));
@@ -66,7 +70,7 @@ pub async fn scale(cx: Context) -> Outcome {
     };
     let count = match request.count.filter(|_| !request.error) {
         Some(count) => count,
-        None => return noted(&cx, old),
+        None => return noted(cx, old),
     };
     check_count(old, &old.groups()[position], count)?;
     let rollout = state.latest_deployment(&key).filter(|d| d.active() && Some(d.job_create_index) == old.create_index);
@@ -78,12 +82,12 @@ pub async fn scale(cx: Context) -> Outcome {
         group.count = Some(count);
     }
     let options = register::Options {
-        enforce_index: old.job_modify_index,
+        guards: vec![Guard::RegistrationOn, Guard::job(&state, &key), Guard::NoRollout { job: key.clone() }],
         trigger: Trigger::JobScaling,
         ..register::Options::default()
     };
     let submission = state.job_submission(&key, old.version()).map(|s| tarpan_state::JobSubmission::clone(s));
-    let response = register::commit(&cx, job, submission, options).await?;
+    let response = register::commit(cx, job, submission, options).await?;
     cx.written(response.index, &JobRegisterResponse { known_leader: true, ..response })
 }
 

@@ -8,11 +8,11 @@ use tarpan_model::Job;
 use tarpan_model::diff::{JobDiff, job_diff};
 use tarpan_model::ids::NamespacedId;
 use tarpan_model::name;
-use tarpan_state::{Command, State, Table};
+use tarpan_state::{Command, Guard, State, Table};
 
 use crate::Watch;
 use crate::http::context::Context;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, again};
 use crate::http::reply::Outcome;
 
 /// Longest description of a tag, in characters.
@@ -99,6 +99,10 @@ pub async fn submission(cx: Context) -> Outcome {
 
 /// `PUT /v1/job/:id/versions/:name/tag`
 pub async fn tag(cx: Context) -> Outcome {
+    again!(tag_once(&cx))
+}
+
+async fn tag_once(cx: &Context) -> Outcome {
     let request: TagVersionRequest = cx.decode()?;
     let (key, name) = (cx.job_key(), cx.path.get("tag").to_owned());
     if request.description.chars().count() > MAX_DESCRIPTION {
@@ -118,11 +122,16 @@ pub async fn tag(cx: Context) -> Outcome {
         let text = format!("tag {name:?} already exists on a different version of job {:?}", key.id.as_str());
         return Err(ApiError::internal(text));
     }
-    apply(&cx, key, version, &name, request.description, false).await
+    let guard = Guard::job(&state, &key);
+    apply(cx, key, version, &name, request.description, false, guard).await
 }
 
 /// `DELETE /v1/job/:id/versions/:name/tag`
 pub async fn untag(cx: Context) -> Outcome {
+    again!(untag_once(&cx))
+}
+
+async fn untag_once(cx: &Context) -> Outcome {
     let (key, name) = (cx.job_key(), cx.path.get("tag").to_owned());
     let state = cx.server.state();
     let tagged = state.job_versions(&key).find(|v| tag_of(v) == Some(&name));
@@ -130,7 +139,8 @@ pub async fn untag(cx: Context) -> Outcome {
         let text = format!("tag {name:?} not found on job {:?}", key.id.as_str());
         return Err(ApiError::internal(text));
     };
-    apply(&cx, key, version, &name, String::new(), true).await
+    let guard = Guard::job(&state, &key);
+    apply(cx, key, version, &name, String::new(), true, guard).await
 }
 
 async fn apply(
@@ -140,11 +150,12 @@ async fn apply(
     name: &str,
     description: String,
     remove: bool,
+    guard: Guard,
 ) -> Outcome {
     let now = cx.now();
     let command =
         Command::TagJobVersion { job, version, name: name.to_owned(), description: description.clone(), now, remove };
-    let (index, _) = cx.propose(command).await?;
+    let (index, _) = cx.propose(command.guarded(vec![guard])).await?;
     let response = if remove {
         JobTagResponse { index, ..JobTagResponse::default() }
     } else {

@@ -6,6 +6,7 @@ mod gate;
 mod jobs;
 mod nodes;
 mod overview;
+mod races;
 mod reading;
 mod stream;
 
