@@ -70,6 +70,8 @@ pub enum ArtifactError {
     Download(#[source] reqwest::Error),
     #[error("it is larger than the permitted {0} bytes")]
     TooLarge(u64),
+    #[error("it is larger than the {0} bytes that the node's disk has to spare")]
+    NoRoom(u64),
     #[error("checksum {0:?} is not of the form TYPE:HEX with md5, sha1, sha256 or sha512")]
     ChecksumForm(String),
     #[error("checksums did not match: expected {expected}, got {actual}")]
@@ -156,10 +158,11 @@ pub async fn fetch(
     let scratch = Scratch::new(dirs)?;
     let download = scratch.dir.create_new(Path::new("download"), 0o600)?;
     let (watch, _waiting) = Watch::new(limits.http_read_timeout);
-    let file = match tokio::time::timeout(watch.left(), get(http, artifact, &url, download, limits)).await {
-        Ok(got) => got?,
-        Err(_) => return Err(watch.over().into()),
-    };
+    let file =
+        match tokio::time::timeout(watch.left(), get(http, artifact, &url, download, limits, scratch.room())).await {
+            Ok(got) => got?,
+            Err(_) => return Err(watch.over().into()),
+        };
     let job = place::Job { artifact: artifact.clone(), parsed, scratch, target, limits: limits.clone(), watch };
     let dirs = dirs.clone();
     tokio::task::spawn_blocking(move || job.run(file, &dirs)).await.unwrap_or(Err(ArtifactError::Panic))
@@ -214,6 +217,12 @@ impl Scratch {
         let dir = parent.make_dir(&name, Attr::mode(0o700))?;
         Ok(Scratch { dir, parent, name })
     }
+
+    /// Bytes that the disk can spare for what comes.
+    fn room(&self) -> u64 {
+        let found = rustix::fs::fstatvfs(&self.dir);
+        found.map_or(u64::MAX, |disk| spare(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
+    }
 }
 
 impl Drop for Scratch {
@@ -239,6 +248,7 @@ async fn get(
     url: &str,
     to: File,
     limits: &ArtifactLimits,
+    room: u64,
 ) -> Result<File, ArtifactError> {
     let insecure;
     let client = match artifact.insecure {
@@ -257,22 +267,29 @@ async fn get(
         return Err(ArtifactError::Status { status: response.status().as_u16() });
     }
     let most = or_endless(limits.http_max_bytes);
-    if response.content_length().is_some_and(|length| length > most) {
-        return Err(ArtifactError::TooLarge(most));
-    }
+    let fits = |size: u64| match size {
+        size if size > most => Err(ArtifactError::TooLarge(most)),
+        size if size > room => Err(ArtifactError::NoRoom(room)),
+        _ => Ok(()),
+    };
+    fits(response.content_length().unwrap_or_default())?;
     let mut file = tokio::fs::File::from_std(to);
     let mut stream = response.bytes_stream();
     let mut size = 0u64;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(ArtifactError::Download)?;
         size += chunk.len() as u64;
-        if size > most {
-            return Err(ArtifactError::TooLarge(most));
-        }
+        fits(size)?;
         file.write_all(&chunk).await.map_err(ArtifactError::Write)?;
     }
     file.flush().await.map_err(ArtifactError::Write)?;
     Ok(file.into_std().await)
+}
+
+/// What strangers' bytes may take of a disk: the node and its other tasks write there too.
+fn spare(available: u64, size: u64) -> u64 {
+    const RESERVE: u64 = 1 << 30;
+    available.saturating_sub(RESERVE.min(size / 20))
 }
 
 /// A limit of the configuration: 0 sets none.

@@ -67,7 +67,7 @@ impl Job {
             owner.attr(0o644).set(&file).map_err(ArtifactError::Write)?;
             return self.put(&alloc, Path::new("download"), &name, owner);
         };
-        let mut unpacking = unpack::Unpacking::new(&self.limits, &self.watch, owner);
+        let mut unpacking = unpack::Unpacking::new(&self.limits, &self.watch, owner, self.scratch.room());
         if kind.single() {
             unpacking.single(kind, file, &self.scratch.dir, Path::new("single"))?;
             return self.put(&alloc, Path::new("single"), &kind.stem(&name), owner);

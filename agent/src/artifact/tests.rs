@@ -430,6 +430,22 @@ async fn checksums_and_destinations_are_held() {
 }
 
 #[test]
+fn a_disk_is_not_filled_to_its_last_byte() {
+    const GB: u64 = 1 << 30;
+    assert_eq!((spare(100 * GB, 500 * GB), spare(GB, 500 * GB)), (99 * GB, 0));
+    assert_eq!(spare(500, 1000), 450);
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = Dir::trusted(dir.path()).expect("opened");
+    let path = dir.path().join("archive");
+    std::fs::write(&path, zip_of(&[("big", &[0; 5000])])).expect("written");
+    let (watch, _waiting) = Watch::new(Duration::from_secs(60));
+    let limits = ArtifactLimits::default();
+    let mut unpacking = unpack::Unpacking::new(&limits, &watch, place::Owner::default(), 4000);
+    let error = unpacking.archive(unpack::Kind::Zip, File::open(&path).expect("opened"), &out).expect_err("no room");
+    assert_eq!(error.to_string(), "the archive unpacks to more than the 4000 bytes that the node's disk has to spare");
+}
+
+#[test]
 fn sources_are_taken_apart() {
     let parsed = parse(&from("https://x.org/a.zip//dir/sub?checksum=md5:1&token=t".into(), ""));
     assert_eq!(
@@ -475,7 +491,8 @@ fn broken_archives_do_no_harm() {
             let out = top.make_dirs(Path::new("in/side"), Attr::mode(0o755)).expect("made");
             let file = File::open(&path).expect("opened");
             let kind = unpack::Kind::of(name).expect("known");
-            let _ = unpack::Unpacking::new(&limits, &watch, place::Owner::default()).archive(kind, file, &out);
+            let _ =
+                unpack::Unpacking::new(&limits, &watch, place::Owner::default(), u64::MAX).archive(kind, file, &out);
             let names = |path: &str| std::fs::read_dir(dir.path().join(path)).expect("listed").count();
             assert_eq!((names(""), names("in")), (2, 1), "{name} {round}");
             top.remove_tree(Path::new("in")).expect("removed");

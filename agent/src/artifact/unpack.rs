@@ -102,6 +102,8 @@ pub enum UnpackError {
     TooMany(u64),
     #[error("the archive unpacks to more than {0} bytes")]
     TooLarge(u64),
+    #[error("the archive unpacks to more than the {0} bytes that the node's disk has to spare")]
+    NoRoom(u64),
     #[error("the archive holds directories more than {0} levels deep")]
     Deep(usize),
     #[error("reading the archive")]
@@ -139,6 +141,8 @@ fn reader(packing: Packing, source: Source) -> Result<Box<dyn Read>, UnpackError
 pub struct Unpacking<'a> {
     files: u64,
     bytes: u64,
+    /// What the disk can spare.
+    room: u64,
     limits: &'a ArtifactLimits,
     watch: &'a Watch,
     owner: Owner,
@@ -147,9 +151,9 @@ pub struct Unpacking<'a> {
 }
 
 impl<'a> Unpacking<'a> {
-    pub fn new(limits: &'a ArtifactLimits, watch: &'a Watch, owner: Owner) -> Unpacking<'a> {
+    pub fn new(limits: &'a ArtifactLimits, watch: &'a Watch, owner: Owner, room: u64) -> Unpacking<'a> {
         let (files, bytes) = (or_endless(limits.decompression_file_count), or_endless(limits.decompression_bytes));
-        Unpacking { files, bytes, limits, watch, owner, links: Vec::new() }
+        Unpacking { files, bytes: bytes.min(room), room, limits, watch, owner, links: Vec::new() }
     }
 
     fn source(&self, file: File) -> Watched<File> {
@@ -183,7 +187,10 @@ impl<'a> Unpacking<'a> {
 
     fn charge(&mut self, bytes: usize) -> Result<(), UnpackError> {
         let left = self.bytes.checked_sub(bytes as u64);
-        self.bytes = left.ok_or(UnpackError::TooLarge(self.limits.decompression_bytes))?;
+        self.bytes = left.ok_or(match or_endless(self.limits.decompression_bytes) {
+            most if most <= self.room => UnpackError::TooLarge(most),
+            _ => UnpackError::NoRoom(self.room),
+        })?;
         Ok(())
     }
 
