@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn what_was_told_after_the_histories_part_is_astray_until_it_is_found() {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(dir.path()).expect("opens");
+        let store = Store::open(dir.path()).expect("opens").store;
         let history = History::open(&store);
         let epoch = |id: u128, start| Epoch { id: Uuid::from_u128(id).as_bytes().to_vec().into(), start };
         let held = || [(id(1), 40), (id(2), 60)].into_iter();

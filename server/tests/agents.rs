@@ -166,7 +166,7 @@ async fn a_wrong_secret_is_refused() {
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", server.rpc_addr())).expect("an address");
     let mut client = AgentsClient::new(channel.connect().await.expect("connects"));
     let hello = tarpan_rpc::agent::Hello { node: tarpan_rpc::pack(&stranger).into(), ..Default::default() };
-    let hello = tarpan_rpc::agent::FromAgent { body: Some(tarpan_rpc::agent::from_agent::Body::Hello(hello)) };
+    let hello = tarpan_rpc::agent::FromAgent { body: Some(from_agent::Body::Hello(hello)) };
     let mut down = client.session(tokio_stream::iter([hello])).await.expect("a stream").into_inner();
     let status = down.message().await.expect_err("refused");
     assert_eq!(status.code(), tonic::Code::PermissionDenied);
@@ -398,7 +398,9 @@ async fn a_node_speaks_for_itself_alone() {
             node_secret: bytes::Bytes::copy_from_slice(secret.as_bytes()),
         };
         let open = rpc::BulkUp { body: Some(rpc::bulk_up::Body::Open(open)) };
-        let mut down = client.bulk(tokio_stream::iter([open])).await.expect("a stream").into_inner();
+        // It comes in as itself, and asks for another's stream.
+        let asked = fake::as_node(tokio_stream::iter([open]), &node);
+        let mut down = client.bulk(asked).await.expect("a stream").into_inner();
         let refused = down.message().await.expect_err("not its stream");
         assert_eq!(refused.code(), tonic::Code::PermissionDenied);
     }
