@@ -5,30 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::pair::server_and_client;
 use tarpan_end2end::{Agent, Lab, eventually};
-
-/// A server and a client as two processes, on data directories of the lab.
-fn two_processes(lab: &Lab) -> Result<(Agent, Agent)> {
-    let p = free_ports(6)?;
-    let dir = lab.path().display();
-    let common = |name: &str, ports: &[u16]| {
-        let [http, rpc, serf] = ports else { panic!("three ports") };
-        format!(
-            "name = \"{name}\"\ndata_dir = \"{dir}/{name}\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {http}\n  rpc = {rpc}\n  serf = {serf}\n}}\n"
-        )
-    };
-    let server = common("server", &p[..3]) + "server {\n  enabled = true\n  bootstrap_expect = 1\n}\n";
-    let client = common("client", &p[3..])
-        + &format!("client {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\n", p[1])
-        + "plugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\n";
-    let server = lab.file("server.hcl", &server)?.display().to_string();
-    let client = lab.file("client.hcl", &client)?.display().to_string();
-    let server = Agent::start(lab, "server", p[0], &["-config", &server])?;
-    let client = Agent::start(lab, "client", p[3], &["-config", &client])?;
-    server.wait_nodes(1).with_context(|| client.log_tail())?;
-    Ok((server, client))
-}
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status().context("running cp")?;
@@ -58,7 +36,7 @@ fn goes_on(lab: &Lab, alloc: &str) -> Result<()> {
 #[test]
 fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
     let lab = Lab::new()?;
-    let (mut server, mut client) = two_processes(&lab)?;
+    let (mut server, mut client) = server_and_client(&lab)?;
     let old = run(&lab, &server, "old")?;
     let (data, kept) = (lab.path().join("server"), lab.path().join("copy"));
     server.stop()?;

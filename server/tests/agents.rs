@@ -278,7 +278,7 @@ async fn what_another_history_placed_ends_by_a_decision_about_its_job_only() {
     assert_eq!(agent.hear(forget).await.expect("orders"), [held(70, 0).alloc_id], "its job is decided about anew");
 
     // A report that can't be placed is not acknowledged.
-    let state = server.state();
+    let state = until(&server, "it is placed", |s| s.allocs_by_job(&key("web")).next().is_some()).await;
     let alloc = state.allocs_by_job(&key("web")).next().expect("placed");
     let mut update = tarpan_testkit::allocs::report(alloc, ClientStatus::Running, server.now());
     update.id = tarpan_model::AllocId(uuid::Uuid::from_u128(71));
