@@ -1,18 +1,18 @@
 //! Which history this state belongs to: the same indexes may have been something else before an older copy was put back.
 //!
-//! Each leader's term begins with an entry of raft's own and a [`crate::Command::Noop`], whose random id names what follows: an
-//! [`Epoch`]. Whoever was told something at an index within an epoch can tell whether a state holds all of that, lacks some of it
+//! Each leader's term begins with an entry of raft's own, and what each server process writes begins with a [`crate::Command::Noop`],
+//! whose random id names what follows: an [`Epoch`]. A term alone would not do: a server that starts again may lead on in the same one. Whoever was told something at an index within an epoch can tell whether a state holds all of that, lacks some of it
 //! still, or went another way. A digest over all entries would say the same and cost every entry; an index alone says nothing as
 //! soon as the other way has grown longer.
 
 use serde::{Deserialize, Serialize};
 
-/// Epochs that a state remembers. One a leader's term: years of restarts.
+/// Epochs that a state remembers. One a leader's term or start: years of restarts.
 const KEPT: usize = 1024;
 /// Epochs that an agent is told.
 const TOLD: usize = 32;
 
-/// One leader's term: what is applied from `start` on, until the next.
+/// What one leader wrote in one go: what is applied from `start` on, until the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     pub id: u128,
@@ -51,13 +51,9 @@ impl Lineage {
         self.begun = Some(index);
     }
 
-    /// Names the term that began; logs of earlier releases may not say where.
+    /// Names the term that began; within one that has a name, another epoch begins here: the leader started again.
     pub(crate) fn name(&mut self, id: u128, index: u64) {
-        let start = match self.begun.take() {
-            Some(start) => start,
-            None if self.epochs.is_empty() => index,
-            None => return,
-        };
+        let start = self.begun.take().unwrap_or(index);
         if self.epochs.len() >= KEPT {
             self.epochs.remove(0);
         }
@@ -165,13 +161,28 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_started_again_in_its_term_writes_another_history() {
+        let mut before = lineage(&[(1, 11)]);
+        let copy = before.clone();
+        before.name(12, 20);
+        let told = seen(&before, 30);
+        let mut again = copy;
+        assert_eq!(again.standing(15, &told), Behind, "nothing was written yet: it can't be told");
+        again.name(13, 16);
+        for index in [16, 30, 10_000] {
+            assert_eq!(again.standing(index, &told), Forked { at: 16 });
+        }
+        assert_eq!(again.standing(16, &seen(&lineage(&[(1, 11)]), 15)), Holds);
+    }
+
+    #[test]
     fn a_term_without_a_name_is_not_settled() {
         let mut now = Lineage::default();
         assert!(!now.settled());
         now.name(11, 5);
         assert!(now.settled());
         now.name(12, 6);
-        assert_eq!(now.newest(), [Epoch { id: 11, start: 5 }], "a second name within a term names nothing");
+        assert_eq!(now.newest(), [Epoch { id: 11, start: 5 }, Epoch { id: 12, start: 6 }]);
         now.begin(9);
         assert!(!now.settled());
     }

@@ -1,14 +1,18 @@
 //! Many commands a raft entry: one task stands in front of the log and takes what waits.
 //!
 //! Raft waits for the disk once an entry, so commands that arrive while one is written share the next.
+//!
+//! The first entry of a process begins with a [`Command::Noop`], whose random id names the history from here on
+//! ([`tarpan_state::lineage`]): a server that starts again may lead on in the term that it led, with an older copy of its data.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::error::{ClientWriteError, RaftError};
-use tarpan_state::{Envelope, Reply};
+use tarpan_state::{Command, Envelope, Reply};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Encoded;
 use super::room::Room;
 use super::types::{Commands, Raft};
 use crate::server::ProposeError;
@@ -85,6 +89,7 @@ impl Ticket {
 
 async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>) {
     let mut held: Option<Proposal> = None;
+    let mut named = false;
     loop {
         let first = match held.take() {
             Some(first) => first,
@@ -104,11 +109,21 @@ async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>) {
             bytes += next.encoded.len();
             batch.push(next);
         }
-        write(&raft, batch).await;
+        if !named && batch[0].envelope.command != Command::Noop {
+            batch.insert(0, name());
+        }
+        named |= write(&raft, batch).await;
     }
 }
 
-async fn write(raft: &Raft, batch: Vec<Proposal>) {
+/// Names what follows; nobody waits for it.
+fn name() -> Proposal {
+    let Encoded { envelope, bytes: encoded } = Encoded::new(Command::Noop);
+    Proposal { envelope, encoded, answer: oneshot::channel().0 }
+}
+
+/// Writes one entry; whether it was written for certain.
+async fn write(raft: &Raft, batch: Vec<Proposal>) -> bool {
     let (mut envelopes, mut encoded, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for proposal in batch {
         envelopes.push(proposal.envelope);
@@ -122,6 +137,7 @@ async fn write(raft: &Raft, batch: Vec<Proposal>) {
             for (answer, reply) in answers.into_iter().zip(done.data.0) {
                 let _ = answer.send(Ok((index, reply)));
             }
+            true
         }
         Err(error) => {
             let error = match error {
@@ -131,6 +147,7 @@ async fn write(raft: &Raft, batch: Vec<Proposal>) {
             for answer in answers {
                 let _ = answer.send(Err(error.clone()));
             }
+            false
         }
     }
 }
