@@ -5,6 +5,7 @@
 mod bench;
 mod browser;
 mod demo;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   test [-all]                          install what is missing, then everything that CI checks
                                        -all: with the long forms of the proofs that CI runs short
   ci                                   the same, where a skipped part is a failure
+  fuzz [-seconds=N]                    every fuzzer for N seconds (60), with what it finds kept in its corpus
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
@@ -37,6 +39,7 @@ fn main() -> Result<()> {
         Some("ui") => ui::run(&flags),
         Some("test") => test::run(&test::Options { strict: false, long: flags.contains(&"all") }),
         Some("ci") => test::run(&test::Options { strict: true, long: false }),
+        Some("fuzz") => fuzz::run(&flags),
         Some("pictures") => browser::pictures(),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(),

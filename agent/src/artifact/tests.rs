@@ -499,3 +499,66 @@ fn broken_archives_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn fuzz_sources_are_of_the_web_or_refused() {
+    let words = [
+        "http://",
+        "https::",
+        "http::",
+        "file://",
+        "git::",
+        "//",
+        "?",
+        "&",
+        "archive=zip",
+        "checksum=md5:",
+        "..",
+        "%2e",
+        "@",
+        "HTTPS://",
+        "[",
+        "s3::",
+        "%3A",
+        "/",
+    ];
+    let seeds = [
+        "http://a/b.tgz//sub?archive=false&x=1",
+        "https::http://a//",
+        "file:///etc/shadow",
+        "/etc/shadow",
+        "HtTp://a",
+        "ftp://a",
+    ];
+    let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "sources").words(&words).seeds(seeds);
+    fuzz.texts(|source| {
+        let artifact = Artifact { source: source.to_owned(), ..of(source) };
+        let parsed = parse(&artifact);
+        let rest = parsed.url.split('?').next().and_then(|path| path.split_once("://")).map_or("", |(_, rest)| rest);
+        assert!(!rest.contains("//") && parsed.subdirectory.as_deref() != Some(""), "{parsed:?}");
+        match web_address(&parsed.url) {
+            Some(url) => {
+                let scheme = url.parse::<reqwest::Url>().ok().map(|url| url.scheme().to_owned());
+                assert!(matches!(scheme.as_deref(), None | Some("http" | "https")), "{url:?} is fetched by {scheme:?}");
+                format!("{scheme:?} {} {}", parsed.subdirectory.is_some(), parsed.options.len())
+            }
+            None => {
+                let why = refused(&artifact);
+                assert!(!why.recoverable());
+                why.to_string()
+            }
+        }
+    });
+}
+
+fn of(source: &str) -> Artifact {
+    Artifact {
+        source: source.to_owned(),
+        options: BTreeMap::new(),
+        headers: BTreeMap::new(),
+        mode: String::new(),
+        insecure: false,
+        destination: String::new(),
+        owner: String::new(),
+    }
+}

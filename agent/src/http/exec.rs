@@ -219,3 +219,36 @@ fn parse(frame: &[u8]) -> Option<ExecInput> {
     let side = |name: &str| size.get(name).and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
     Some(ExecInput::Resize { height: side("height")?, width: side("width")? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_any_frame_is_input_or_nothing() {
+        let words = [
+            "stdin", "tty_size", "data", "close", "height", "width", "true", "65536", "{", "}", ":", ",", "\"", "aGk=",
+            "[",
+        ];
+        let seeds =
+            [r#"{"stdin":{"data":"aGk="}}"#, r#"{"stdin":{"close":true}}"#, r#"{"tty_size":{"height":9,"width":80}}"#];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "frames").words(&words).seeds(seeds);
+        fuzz.bytes(|frame| match parse(frame) {
+            None => String::new(),
+            Some(ExecInput::CloseStdin) => "close".to_owned(),
+            Some(ExecInput::Stdin(bytes)) => {
+                let again = json!({"stdin": {"data": STANDARD.encode(&bytes)}}).to_string();
+                assert!(matches!(parse(again.as_bytes()), Some(ExecInput::Stdin(same)) if same == bytes));
+                format!("stdin {}", bytes.is_empty())
+            }
+            Some(ExecInput::Resize { height, width }) => {
+                let again = json!({"tty_size": {"height": height, "width": width}}).to_string();
+                let same = |h: u16, w: u16| (h, w) == (height, width);
+                assert!(
+                    matches!(parse(again.as_bytes()), Some(ExecInput::Resize { height: h, width: w }) if same(h, w))
+                );
+                "resize".to_owned()
+            }
+        });
+    }
+}

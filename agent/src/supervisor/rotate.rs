@@ -190,13 +190,16 @@ fn remove(dir: &Dir, base: &str, index: u64) {
 
 /// The numbers there are of `<base>.N`, ascending.
 pub fn indexes(dir: &Dir, base: &str) -> Result<Vec<u64>, Error> {
-    let number = |name: &std::ffi::OsString| {
-        let number: u64 = name.to_str()?.strip_prefix(base)?.strip_prefix('.')?.parse().ok()?;
-        Some(number).filter(|n| *n <= MOST_INDEX)
-    };
-    let mut found: Vec<u64> = dir.names()?.iter().filter_map(number).collect();
+    let mut found: Vec<u64> = dir.names()?.iter().filter_map(|name| number(name.to_str()?, base)).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// N of `<base>.N`, where it is written as [`file_name`] writes it: `+7` and `007` are names of the task's own.
+fn number(name: &str, base: &str) -> Option<u64> {
+    let digits = name.strip_prefix(base)?.strip_prefix('.')?;
+    let number: u64 = digits.parse().ok().filter(|n| *n <= MOST_INDEX)?;
+    (digits.len() == number.to_string().len() && !digits.starts_with('+')).then_some(number)
 }
 
 #[cfg(test)]
@@ -335,5 +338,17 @@ mod tests {
             log.write(text.as_bytes()).expect("written");
         }
         assert_eq!(contents(dir.path()), [(0, "a\nb\n".into())]);
+    }
+
+    #[test]
+    fn fuzz_numbers_are_those_of_our_own_names() {
+        let seeds =
+            ["t.stdout.7", "t.stdout.+7", "t.stdout.007", "t.stdout.", "t.stdout.18446744073709551615", "t.stdout.7.8"];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "logs");
+        fuzz.words(&["t.stdout", ".", "+", "0", "9223372036854775807"]).seeds(seeds).texts(|name| {
+            let found = number(name, "t.stdout");
+            assert!(found.is_none_or(|n| n <= MOST_INDEX && file_name("t.stdout", n).as_os_str() == name), "{name:?}");
+            format!("{}", found.is_some())
+        });
     }
 }

@@ -284,3 +284,75 @@ fn sources_and_files_are_the_tasks_own() {
         assert_eq!(own(&place.dirs, path), None, "{path}");
     }
 }
+
+#[test]
+fn fuzz_any_template_ends() {
+    let words = [
+        "{{",
+        "}}",
+        "{{ end }}",
+        "{{ range loop 3 }}",
+        "{{ with . }}",
+        "{{ if in . 1 }}",
+        "{{ define \"x\" }}",
+        "{{ template \"x\" . }}",
+        "{{ block \"x\" . }}",
+        "| toJSON",
+        "| parseJSON",
+        "| split \",\"",
+        "| join \"-\"",
+        "printf \"%9999d\" 1",
+        "indent 1000",
+        "| regexReplaceAll \"a*\" \"b\"",
+        "{{ $x := 1 }}",
+        "$x",
+        "{{- ",
+        " -}}",
+        "{{/* */}}",
+        "{{ template \"template\" . }}",
+        "(",
+        ")",
+        "loop 1000000",
+        "replaceAll \"a\" \"aa\"",
+        "| toTitle",
+        "timestamp",
+        "base64Decode",
+        "divide 0",
+        "index",
+        "slice",
+        "len",
+        "{{ break }}",
+        "{{ else }}",
+        "env \"A\"",
+        "nomadService \"a\"",
+        "sprig_repeat",
+        "\"%[99999]s\"",
+        "-9223372036854775808",
+    ];
+    let seeds = [
+        "{{ range loop 3 }}{{ . }}{{ end }}",
+        "{{ with parseJSON \"{\\\"a\\\": [1, 2]}\" }}{{ index .a 1 }}{{ end }}",
+        "{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}",
+        "{{ 10 | subtract 3 }} {{ divide 2 9 }}",
+        "A={{ env \"NOMAD_META_budget\" }}\nexport B=\"x\\n\" # c",
+        "{{ printf \"%5.2f %q %v\" 1.5 \"a\" . }}",
+        "{{ slice \"abc\" 1 2 }}",
+    ];
+    let data = Arc::new(Data::default());
+    let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "templates").words(&words).seeds(seeds);
+    // The meter ends after one second what the program ends after ten.
+    fuzz.longest(1_500).limit(Duration::from_secs(4)).texts(|text| {
+        let meter = Arc::new(Meter::until(Instant::now() + Duration::from_secs(1)));
+        match scope(&data).render(&source_of(text), &meter) {
+            Ok(rendered) => {
+                let variables = parse_env(&rendered);
+                assert!(variables.keys().all(|key| !key.is_empty() && !key.contains('\n')));
+                format!("{} {}", rendered == text, variables.is_empty())
+            }
+            Err(error) => {
+                assert!(!error.is_empty() && error.chars().count() < 4_000, "{} characters", error.chars().count());
+                error
+            }
+        }
+    });
+}

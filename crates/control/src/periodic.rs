@@ -97,7 +97,8 @@ pub fn next_launch(periodic: &PeriodicConfig, after: UnixNanos) -> Result<Option
     for expression in expressions(periodic) {
         // The only failure left is a time that never comes, such as February 30th.
         let Ok(next) = parse_cron(expression)?.find_next_occurrence(&after, false) else { continue };
-        let next = UnixNanos::from_secs(next.timestamp());
+        // A time after the year 2262 has no nanoseconds of ours; it does not come either.
+        let Some(next) = next.timestamp_nanos_opt().map(UnixNanos) else { continue };
         first = Some(first.map_or(next, |known: UnixNanos| known.min(next)));
     }
     Ok(first)

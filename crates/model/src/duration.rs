@@ -113,7 +113,7 @@ fn scaled(number: &str, scale: i128) -> Option<i128> {
     let mut unit = scale;
     for digit in fraction.bytes() {
         unit /= 10;
-        nanos += unit * i128::from(digit - b'0');
+        nanos = nanos.checked_add(unit * i128::from(digit - b'0'))?;
     }
     Some(nanos)
 }

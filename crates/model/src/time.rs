@@ -18,8 +18,9 @@ impl UnixNanos {
     pub const fn secs(self) -> i64 {
         self.0.div_euclid(crate::duration::SECOND)
     }
+    /// Times beyond the years 1677 and 2262 become the last that there is.
     pub const fn from_secs(secs: i64) -> Self {
-        UnixNanos(secs * crate::duration::SECOND)
+        UnixNanos(secs.saturating_mul(crate::duration::SECOND))
     }
     /// How long `earlier` was before this; negative when it was later.
     pub const fn since(self, earlier: UnixNanos) -> Dur {

@@ -53,4 +53,25 @@ mod tests {
         }
         assert!(Globs::new(&[]).matches("anything"));
     }
+
+    #[test]
+    fn fuzz_as_the_obvious_way_has_it() {
+        /// By every way to share out the text.
+        fn slowly(pattern: &[char], text: &[char]) -> bool {
+            match pattern.split_first() {
+                None => text.is_empty(),
+                Some(('*', rest)) => (0..=text.len()).any(|n| slowly(rest, &text[n..])),
+                Some((c, rest)) => text.split_first().is_some_and(|(t, text)| t == c && slowly(rest, text)),
+            }
+        }
+        let seeds = ["us-*-1*|us-east-12", "a*a|a", "*a*b*|xaxbx", "é*é|éé"];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "glob").words(&["*", "a", "ab", "|"]);
+        fuzz.seeds(seeds).longest(24).texts(|given| {
+            let (pattern, text) = given.split_once('|').unwrap_or((given, "dc1"));
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let holds = matches(pattern, text);
+            assert_eq!(holds, slowly(&chars(pattern), &chars(text)), "{pattern:?} {text:?}");
+            format!("{holds} {}", "*".repeat(pattern.matches('*').count()))
+        });
+    }
 }

@@ -6,6 +6,7 @@
 pub mod allocs;
 pub mod any;
 pub mod evals;
+pub mod fuzz;
 pub mod jobs;
 pub mod nodes;
 

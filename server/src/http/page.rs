@@ -170,4 +170,25 @@ mod tests {
         let why = page("filter=Bogus%20%3D%3D%201", Shape::Id, false).expect_err("unknown field");
         assert!(why.message.starts_with("failed to read result page: error finding value in datum: /Bogus"));
     }
+
+    #[test]
+    fn fuzz_tokens_name_the_places_that_they_came_from() {
+        let seeds = ["7.a", "default.web", "18446744073709551616.x", "7", ".", "a.b.c", "+1"];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "tokens");
+        fuzz.words(&[".", "7", "+", "-", "default"]).seeds(seeds).texts(|token| {
+            let shapes = [Shape::Index, Shape::BareIndex, Shape::Id, Shape::Namespaced];
+            let read = shapes.map(|shape| match Place::parse(token, shape) {
+                // No row lives in a namespace without a name.
+                Ok(_) if token.starts_with('.') => "read".to_owned(),
+                Ok(place) => {
+                    let again = Place::parse(&place.token(shape), shape).expect("a token of ours");
+                    assert_eq!(again, place, "{token:?} as {shape:?}");
+                    "read".to_owned()
+                }
+                Err(error) => error.message,
+            });
+            assert!(read.iter().all(|said| !said.is_empty()));
+            read.join(" ")
+        });
+    }
 }

@@ -185,3 +185,24 @@ fn credentials(plugin: &PluginConfig, config: &TaskConfig, reference: &Reference
     let entry = keys.iter().find_map(|key| file["auths"].get(key))?;
     Some(DockerCredentials { auth: entry["auth"].as_str().map(str::to_owned), ..DockerCredentials::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_a_reference_is_read_as_it_is_written() {
+        let words = [":", "@", "/", "sha256:", "docker://", "https://", "latest", "localhost:5000", "a", ".", "[::1]"];
+        let seeds = ["redis:7", "localhost:5000/a/b", "a@sha256:00ff", "docker://x/y:1@sha256:7", "[::1]:5000/x", ""];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "images").words(&words).seeds(seeds);
+        fuzz.texts(|image| {
+            let reference = Reference::parse(image);
+            let full = reference.full();
+            let named = !["docker://", "https://", "http://"].iter().any(|scheme| full.starts_with(scheme));
+            if named {
+                assert_eq!(Reference::parse(&full), reference, "{image:?}");
+            }
+            format!("{} {} {named}", reference.digest, reference.tag == "latest")
+        });
+    }
+}

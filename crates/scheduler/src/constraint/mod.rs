@@ -6,6 +6,9 @@ mod operator;
 mod target;
 mod version;
 
+#[cfg(test)]
+mod fuzz;
+
 use std::sync::Arc;
 
 use tarpan_model::Node;

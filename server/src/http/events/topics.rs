@@ -122,4 +122,20 @@ mod tests {
         }
         assert!(topic("a:b:c").expect_err("two colons").message.contains("Invalid key value pair"));
     }
+
+    #[test]
+    fn fuzz_any_topic_is_read_or_refused() {
+        let seeds = ["Job:web", "*", "Node:*", "Allocation:", ":x", "a:b:c"];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "topics");
+        fuzz.words(&[":", "*", "Job", "Deployment", "NodeDrain"]).seeds(seeds).texts(|text| match topic(text) {
+            Ok((name, key)) => {
+                assert_eq!(topic(&format!("{name}:{key}")).expect("as it was read"), (name.clone(), key.clone()));
+                format!("{} {}", name == "*", key == "*")
+            }
+            Err(error) => {
+                assert!(error.status.is_client_error() && error.message.contains(text));
+                "refused".to_owned()
+            }
+        });
+    }
 }

@@ -67,8 +67,8 @@ fn unknown_places(state: &State, job: &Job) -> Vec<Finding> {
 }
 
 /// `most` 0: no bound.
-fn too_many(job: &Job, most: u64) -> Option<Finding> {
-    let total: u64 = job.groups().iter().map(|g| g.count()).sum();
+pub fn too_many(job: &Job, most: u64) -> Option<Finding> {
+    let total = job.groups().iter().fold(0_u64, |total, group| total.saturating_add(group.count()));
     let message = format!("total count was greater than configured job_max_count: {total} > {most}");
     (most > 0 && total > most).then(|| top(message, "TaskGroups"))
 }

@@ -1,7 +1,7 @@
 //! Routes of jobs.
 
 mod actions;
-mod admission;
+pub mod admission;
 mod annotate;
 mod list;
 mod overview;

@@ -98,7 +98,7 @@ fn row(state: &State, job: &Job) -> JobRow {
             let children = s.children.unwrap_or_default();
             [children.pending, children.running, children.dead]
         }),
-        wanted: job.groups().iter().map(|group| group.count()).sum(),
+        wanted: job.groups().iter().fold(0, |total: u64, group| total.saturating_add(group.count())),
         canaries,
         deploying: deployment.is_some(),
         needs_promotion: deployment.is_some_and(|d| d.requires_promotion()),

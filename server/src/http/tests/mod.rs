@@ -2,6 +2,7 @@
 
 mod costs;
 mod errors;
+mod fuzz;
 mod gate;
 mod jobs;
 mod nodes;
