@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -18,8 +19,9 @@ use tokio::task::JoinHandle;
 use super::{logs::Copier, text};
 use crate::driver::{DriverError, DriverNetwork, ExecRequest, Execution, Exit, Handle, LogTarget, TaskUsage};
 
-/// How long the rest of the output is waited for after the end.
+/// How long the rest of the output is waited for after the end while none comes, and in all.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+const LAST_FLOOD: Duration = Duration::from_secs(120);
 
 /// What finds the container again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,13 +40,36 @@ pub(super) struct Saved {
 pub(super) struct Container {
     engine: Docker,
     saved: Saved,
-    logs: Mutex<Option<JoinHandle<()>>>,
+    logs: Mutex<Option<Copying>>,
+}
+
+/// The copying of the output into files.
+struct Copying {
+    task: JoinHandle<()>,
+    /// Grows as long as something is copied.
+    reached: Arc<AtomicI64>,
+}
+
+impl Copying {
+    /// Waits for the rest of it, as long as there is some.
+    async fn finish(mut self) {
+        let over = tokio::time::Instant::now() + LAST_FLOOD;
+        loop {
+            let before = self.reached.load(Ordering::Relaxed);
+            if tokio::time::timeout(LAST_WORDS, &mut self.task).await.is_ok() {
+                return;
+            }
+            if self.reached.load(Ordering::Relaxed) == before || tokio::time::Instant::now() >= over {
+                return self.task.abort();
+            }
+        }
+    }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
         if let Some(logs) = self.logs.lock().expect("no panic while held").take() {
-            logs.abort();
+            logs.task.abort();
         }
     }
 }
@@ -53,7 +78,11 @@ impl Container {
     pub fn new(engine: Docker, saved: Saved, resume: bool) -> Container {
         let copier = saved.logs.as_ref().map(|target| Copier::open(target, &saved.task, &saved.run_dir, resume));
         let logs = match copier {
-            Some(Ok(copier)) => Some(tokio::spawn(copier.run(engine.clone(), saved.container.clone(), saved.tty))),
+            Some(Ok(copier)) => {
+                let reached = copier.reached();
+                let task = tokio::spawn(copier.run(engine.clone(), saved.container.clone(), saved.tty));
+                Some(Copying { task, reached })
+            }
             Some(Err(error)) => {
                 tracing::error!(task = saved.task, "opening the log files: {error}");
                 None
@@ -116,10 +145,8 @@ impl Handle for Container {
         Box::pin(async {
             let exit = self.ended().await;
             let logs = self.logs.lock().expect("no panic while held").take();
-            if let Some(mut logs) = logs
-                && tokio::time::timeout(LAST_WORDS, &mut logs).await.is_err()
-            {
-                logs.abort();
+            if let Some(logs) = logs {
+                logs.finish().await;
             }
             exit
         })

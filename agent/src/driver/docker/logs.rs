@@ -5,6 +5,9 @@
 //! nothing is missing and nothing comes twice.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::container::LogOutput;
@@ -30,7 +33,14 @@ pub(super) struct Copier {
     stderr: Rotator,
     mark: Mark,
     path: PathBuf,
+    /// When the mark was written.
+    marked: Instant,
+    /// The time of the last line, for whoever waits.
+    reached: Arc<AtomicI64>,
 }
+
+/// How often the mark is written while output comes: lines behind it are copied once more after a crash.
+const MARK_EVERY: Duration = Duration::from_millis(200);
 
 impl Copier {
     /// `resume`: go on where an earlier agent was.
@@ -49,40 +59,46 @@ impl Copier {
             }
             Rotator::open(alloc, &base, target.max_files, target.max_bytes)
         };
-        Ok(Copier { stdout: open("stdout", mark.stdout)?, stderr: open("stderr", mark.stderr)?, mark, path })
+        let (stdout, stderr) = (open("stdout", mark.stdout)?, open("stderr", mark.stderr)?);
+        Ok(Copier { stdout, stderr, mark, path, marked: Instant::now(), reached: Arc::default() })
     }
 
-    /// Follows until the container's output ends. A broken connection is opened again after the last line.
+    /// Grows as long as something is copied.
+    pub fn reached(&self) -> Arc<AtomicI64> {
+        self.reached.clone()
+    }
+
+    /// Follows until the container's output ends. A connection that broke, or that the engine ended while it rotated what it keeps, is
+    /// opened again after the last line, until one brings nothing and nothing runs.
     pub async fn run(mut self, engine: Docker, container: String, tty: bool) {
         loop {
+            let before = self.mark.last;
             let options = LogsOptions {
                 follow: true,
                 stdout: true,
                 stderr: true,
                 timestamps: true,
-                since: i32::try_from(UnixNanos(self.mark.last).secs()).unwrap_or(0),
+                since: i32::try_from(UnixNanos(before).secs()).unwrap_or(0),
                 ..Default::default()
             };
             let stream = engine.logs(&container, Some(options)).ready_chunks(256);
             let mut stream = std::pin::pin!(stream);
-            let mut broken = false;
             while let Some(batch) = stream.next().await {
-                for item in batch {
-                    match item {
-                        Ok(output) => self.take(output, tty),
-                        Err(_) => broken = true,
-                    }
+                batch.into_iter().flatten().for_each(|output| self.take(output, tty));
+                self.reached.store(self.mark.last, Ordering::Relaxed);
+                if self.marked.elapsed() >= MARK_EVERY {
+                    self.write_mark();
                 }
-                self.write_mark();
             }
-            if !broken {
-                return;
+            self.write_mark();
+            if self.mark.last > before {
+                continue;
             }
             let running = engine.inspect_container(&container, None).await.ok().and_then(|c| c.state?.running);
             if running != Some(true) {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 
@@ -116,6 +132,7 @@ impl Copier {
         let bytes = serde_json::to_vec(&self.mark).expect("numbers serialise");
         let tmp = self.path.with_extension("tmp");
         let _ = std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, &self.path));
+        self.marked = Instant::now();
     }
 }
 

