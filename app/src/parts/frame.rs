@@ -8,11 +8,10 @@ use tarpan_api::Client;
 
 use super::palette::{Palette, PaletteOpen};
 use super::toast::ToastList;
-use super::trouble::Trouble;
 use super::{icon, icon_sheet, icon12};
 use crate::dom;
 use crate::format::thousands;
-use crate::json::count;
+use crate::json::{count, text};
 use crate::lang::{Texts, t};
 use crate::live::{Link, Topic, live};
 use crate::paths::encode;
@@ -26,6 +25,12 @@ pub fn Frame(children: Children) -> impl IntoView {
     provide_context(PaletteOpen(RwSignal::new(false)));
     Effect::new(|_| dom::keep_percents());
     let cluster = cluster();
+    let trouble = move || {
+        let said = cluster.get().map(|c| c.trouble).filter(|text| !text.is_empty());
+        said.map(|text| {
+            super::note("bad page-note", crate::status::Kind::Failed, view! { <span role="alert">{text}</span> })
+        })
+    };
     let unbuilt = use_context::<Assets>().is_some_and(|a| !a.is_built());
     view! {
         {icon_sheet()}
@@ -35,7 +40,7 @@ pub fn Frame(children: Children) -> impl IntoView {
             <div class="main">
                 <TopBar cluster=cluster/>
                 {unbuilt.then(|| super::note("warn page-note", crate::status::Kind::Degraded, view! { <span>{texts.not_built}" "<code>"cargo xtask ui"</code></span> }))}
-                <Trouble/>
+                <Transition fallback=|| ()>{trouble}</Transition>
                 {children()}
             </div>
         </div>
@@ -104,6 +109,8 @@ struct Cluster {
     /// How many jobs (without children) and clients there are; `None` where they can't be read.
     jobs: Option<u64>,
     clients: Option<u64>,
+    /// What keeps the servers from their work, a sentence; empty: nothing.
+    trouble: String,
 }
 
 fn cluster() -> Resource<Cluster> {
@@ -128,6 +135,7 @@ fn cluster() -> Resource<Cluster> {
                     region: region.try_get_value().unwrap_or_default(),
                     jobs: count("Jobs"),
                     clients: count("Nodes"),
+                    trouble: counts.as_ref().map(|all| text(all, "Trouble").to_owned()).unwrap_or_default(),
                 }
             }
         },

@@ -10,6 +10,5 @@ pub mod pager;
 pub mod palette;
 pub mod title;
 pub mod toast;
-pub mod trouble;
 
 pub use bits::*;
