@@ -269,7 +269,7 @@ async fn leader(cx: Context) -> Outcome {
     cx.plain(&cx.server.leader().unwrap_or_default())
 }
 
-/// `GET /v1/status/trouble`: ours. What keeps this server from its work, for the banner of the pages; empty when nothing does.
+/// `GET /v1/status/trouble`: ours. What keeps this server from its work; empty when nothing does. Pages read it with their counts.
 async fn trouble(cx: Context) -> Outcome {
     cx.plain(&json!({"Trouble": cx.server.trouble().unwrap_or_default()}))
 }
