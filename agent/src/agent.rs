@@ -24,6 +24,8 @@ use crate::store::{Identity, Opened, Record, Store};
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
 /// How long the first look at all drivers may take before the node registers without the slow ones.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// How long an ending agent waits for its disk.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Artifacts fetched at the same time by one agent.
 const DOWNLOADS: usize = 8;
 
@@ -107,7 +109,7 @@ impl Agent {
             found: Mutex::default(),
             contacted: watch::Sender::new(false),
             execs: Arc::default(),
-            session: OnceLock::new(),
+            session: tokio::sync::SetOnce::new(),
             alloc_root,
             state_dir,
             http: OnceLock::new(),
@@ -174,7 +176,10 @@ impl Agent {
         }
         runners.iter().for_each(|r| r.leave());
         self.inner.stop.send_replace(true);
-        context.store.flush().await;
+        // What a disk that hangs does not take now, the next agent finds out as after a crash.
+        if tokio::time::timeout(LAST_FLUSH, context.store.flush()).await.is_err() {
+            tracing::warn!("the disk did not take this agent's state in time: the next agent looks at what runs");
+        }
     }
 }
 
@@ -222,7 +227,7 @@ fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, Start
 }
 
 /// Asks every driver how it is; whether the node changed by it.
-async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &mut Node, patience: Duration) -> bool {
+pub(crate) async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &mut Node, patience: Duration) -> bool {
     let one = |driver: Arc<dyn Driver>| async move {
         let found = tokio::time::timeout(patience, driver.fingerprint()).await;
         (driver.name(), found.unwrap_or_else(|_| crate::driver::undetected("it does not answer")))

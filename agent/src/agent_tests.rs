@@ -40,7 +40,8 @@ pub(crate) struct Heard {
     pub(crate) updates: Vec<(Instant, AllocUpdate)>,
     services: BTreeMap<String, ServiceRegistration>,
     pub(crate) down: Option<mpsc::Sender<Result<FromServer, Status>>>,
-    sessions: usize,
+    pub(crate) sessions: usize,
+    pub(crate) beats: usize,
     inventory: Vec<AllocVersion>,
     bulk: Vec<u8>,
     status: u32,
@@ -52,6 +53,7 @@ pub(crate) struct Fake {
     /// Of which state the server says it is.
     history: Arc<Mutex<Welcome>>,
     acknowledge: Arc<std::sync::atomic::AtomicBool>,
+    serving: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
     instances: watch::Sender<Vec<ServiceRegistration>>,
     address: String,
 }
@@ -64,13 +66,21 @@ impl Fake {
             heard: Arc::default(),
             history: Arc::default(),
             acknowledge: Arc::new(true.into()),
+            serving: Arc::default(),
             instances: watch::Sender::new(Vec::new()),
             address,
         };
         let service = AgentsServer::new(fake.clone());
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        let serving = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+        *fake.serving.lock().expect("held") = Some(tokio::spawn(async move { drop(serving.await) }));
         fake
+    }
+
+    /// Nobody answers any more.
+    pub(crate) fn vanish(&self) {
+        self.serving.lock().expect("held").take().expect("there").abort();
+        self.heard.lock().expect("held").down.take();
     }
 
     pub(crate) async fn tell(&self, body: from_server::Body) {
@@ -139,11 +149,14 @@ impl Agents for Fake {
                             ..fake.history.lock().expect("held").clone()
                         }))
                     }
-                    Some(from_agent::Body::Heartbeat(beat)) => Some(from_server::Body::Heartbeat(HeartbeatAck {
-                        seq: beat.seq,
-                        heartbeat_ttl_ms: 1000,
-                        servers: Vec::new(),
-                    })),
+                    Some(from_agent::Body::Heartbeat(beat)) => {
+                        fake.heard.lock().expect("held").beats += 1;
+                        Some(from_server::Body::Heartbeat(HeartbeatAck {
+                            seq: beat.seq,
+                            heartbeat_ttl_ms: 1000,
+                            servers: Vec::new(),
+                        }))
+                    }
                     Some(from_agent::Body::Report(report)) => {
                         let updates: Vec<AllocUpdate> = tarpan_rpc::unpack(&report.updates).expect("readable");
                         let now = Instant::now();

@@ -51,7 +51,18 @@ pub(crate) fn now() -> UnixNanos {
 /// The time of day.
 pub(crate) fn wall() -> UnixNanos {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    let wall = UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
+    #[cfg(test)]
+    let wall = wall + crate::clock_tests::ahead();
+    wall
+}
+
+/// By the count that the machine keeps from its start: the same for every process, and nobody sets it.
+pub(crate) fn since_boot() -> Dur {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills the structure that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    Dur(time.tv_sec.saturating_mul(tarpan_model::duration::SECOND).saturating_add(time.tv_nsec))
 }
 
 /// What has to be added to a measured time to write it down; 0 until somebody sets the machine's clock or the agent pauses.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tarpan_model::{AllocId, Node};
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
 use crate::driver::{Driver, Place};
 use crate::history::History;
@@ -21,8 +21,8 @@ pub struct Context {
     pub(crate) history: History,
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
     pub outbox: Arc<Outbox>,
-    /// Set right after the start: templates watch services over it.
-    pub session: OnceLock<Session>,
+    /// Set right after the start; templates, which watch services over it, wait until it is.
+    pub session: SetOnce<Session>,
     pub alloc_root: PathBuf,
     pub state_dir: PathBuf,
     pub cgroup_parent: String,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tarpan_model::alloc::{TaskStateKind, TaskStates};
+use tarpan_model::job::Template;
 use tarpan_model::{Allocation, ClientStatus, TaskState};
 use tarpan_rpc::agent::{Orders, from_server};
 
@@ -78,7 +79,7 @@ impl Witness {
         let state = TaskState { state, ..TaskState::default() };
         let states: TaskStates = [("t".into(), state)].into_iter().collect();
         let handles = BTreeMap::from([("t".to_owned(), task)]);
-        let record = Record { alloc: self.alloc.clone(), states, healthy: None, handles };
+        let record = Record { alloc: self.alloc.clone(), states, healthy: None, handles, born: None };
         let store = Store::open(&state_dir(home).join("state")).expect("opens").store;
         store.put(&record, true).await;
     }
@@ -268,5 +269,124 @@ async fn damage_is_said_on_the_node() {
     let node = fake.until("the node", |h| h.node.clone()).await;
     let told = node.attributes.get("unique.agent.state_damage").map(ToString::to_string).unwrap_or_default();
     assert!(told.contains("state.damaged-"), "{told}");
+    agent.shutdown().await;
+}
+
+/// What a start may have left in the directory of its run when neither its task nor its supervisor lives.
+#[derive(Clone, Copy, Debug)]
+enum Left {
+    Nothing,
+    Directory,
+    /// Whose pid is nobody's any more.
+    SupervisorsClaim,
+    VoidClaim,
+}
+
+impl Left {
+    fn make(self, run_dir: &Path) {
+        let claim = match self {
+            Left::Nothing => return,
+            Left::Directory => None,
+            Left::SupervisorsClaim => Some(json!({"Supervisor": {"pid": 1, "start": 1}})),
+            Left::VoidClaim => Some(json!("Void")),
+        };
+        std::fs::create_dir_all(run_dir).expect("made");
+        if let Some(claim) = claim {
+            std::fs::write(run_dir.join("claim.json"), claim.to_string()).expect("written");
+        }
+    }
+}
+
+/// The server's row of an allocation that was about to start.
+fn as_starting(alloc: &Allocation) -> Allocation {
+    let state = TaskState { state: TaskStateKind::Pending, ..TaskState::default() };
+    Allocation {
+        client_status: ClientStatus::Pending,
+        task_states: [("t".into(), state)].into_iter().collect::<TaskStates>().into(),
+        alloc_modify_index: alloc.alloc_modify_index + 1,
+        ..alloc.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_start_has_left_the_task_runs_once() {
+    for left in [Left::Nothing, Left::Directory, Left::SupervisorsClaim, Left::VoidClaim] {
+        for known in [true, false] {
+            println!("{left:?}, its record is there: {known}");
+            let (fake, home) = (Fake::start().await, Home::new());
+            let witness = Witness::new(&home, "service", "exec sleep 60");
+            left.make(&witness.mark(&home).run_dir);
+            if known {
+                witness.leave(&home, TaskStateKind::Pending, begun(witness.mark(&home))).await;
+            }
+            let agent = agent(&fake, home.path()).await;
+            fake.order(&as_starting(&witness.alloc)).await;
+            fake.status(&witness.alloc, ClientStatus::Running).await;
+            witness.ran(1).await;
+            agent.shutdown().await;
+        }
+    }
+}
+
+/// A machine full of tasks: many come back at once, another is started, and the agent goes when it is told to, server or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_agent_full_of_tasks_comes_back_and_goes() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let sleeper = |n: usize| alloc_of(job(&format!("s{n}"), "service", vec![script("t", "exec sleep 300")]));
+    let allocs: Vec<Allocation> = (0..40).map(sleeper).collect();
+    let first = agent(&fake, home.path()).await;
+    for alloc in &allocs {
+        fake.order(alloc).await;
+    }
+    for alloc in &allocs {
+        fake.status(alloc, ClientStatus::Running).await;
+    }
+    first.shutdown().await;
+    drop(first);
+    fake.heard.lock().expect("held").updates.clear();
+
+    let second = agent(&fake, home.path()).await;
+    for alloc in &allocs {
+        fake.status(alloc, ClientStatus::Running).await;
+    }
+    let more = sleeper(40);
+    fake.order(&more).await;
+    fake.status(&more, ClientStatus::Running).await;
+    fake.vanish();
+    let begun = Instant::now();
+    second.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?} to go", begun.elapsed());
+}
+
+/// Templates that ask the servers before there is a session: they are taken up before it begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn templates_that_are_taken_up_find_their_session() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let mut task = crate::test_support::task("t", "mock_driver", json!({}));
+    task.templates = Some(vec![Template {
+        embedded_tmpl: Some("{{ range nomadService \"x\" }}{{ .Port }}{{ end }}".to_owned()),
+        dest_path: Some("local/x".to_owned()),
+        ..Template::default()
+    }]);
+    let allocs: Vec<Allocation> =
+        (0..150).map(|n| alloc_of(job(&format!("j{n}"), "service", vec![task.clone()]))).collect();
+    {
+        let store = Store::open(&state_dir(&home).join("state")).expect("opens").store;
+        for alloc in &allocs {
+            let record = Record {
+                alloc: alloc.clone(),
+                states: TaskStates::default(),
+                healthy: None,
+                handles: BTreeMap::new(),
+                born: None,
+            };
+            store.put(&record, false).await;
+        }
+        store.flush().await;
+    }
+    let agent = agent(&fake, home.path()).await;
+    for alloc in &allocs {
+        fake.status(alloc, ClientStatus::Running).await;
+    }
     agent.shutdown().await;
 }

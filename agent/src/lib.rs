@@ -14,6 +14,8 @@ pub mod artifact;
 pub mod cgroup;
 pub mod checks;
 mod clock;
+#[cfg(test)]
+mod clock_tests;
 mod context;
 mod crash;
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What an agent remembers over its own death: allocations, the states of their tasks, handles on what runs.
 //!
 //! In sled below the state directory; nothing in dev mode. Values are MessagePack with names, so that fields may be added.
-//! Written before a task starts, and flushed by one background thread for many writers.
+//! Written before a task starts, and flushed for many writers at once.
 
 #![allow(clippy::disallowed_methods, reason = "the agent's own data_dir")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use tarpan_model::alloc::TaskStates;
 use tarpan_model::{AllocId, Allocation, Job};
 
 use crate::driver::{Exit, Mark};
+use crate::runner::Birth;
 
 /// An allocation as it was when last written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +29,8 @@ pub struct Record {
     /// Handles of running tasks, as their drivers saved them.
     #[serde(default)]
     pub handles: BTreeMap<String, TaskRecord>,
+    #[serde(default)]
+    pub born: Option<Birth>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,6 +91,33 @@ struct Trees {
     allocs: sled::Tree,
     jobs: sled::Tree,
     node: sled::Tree,
+    flushes: Flushes,
+}
+
+/// Flushes go one after the other, on a thread that is not sled's: sled's own asynchronous flush waits on one of the few
+/// threads that are to write what it waits for, and when as many wait as there are threads, nothing is written ever again.
+#[derive(Default)]
+struct Flushes {
+    /// How often somebody asked.
+    asked: AtomicU64,
+    /// Up to which asking everything is on disk.
+    done: tokio::sync::Mutex<u64>,
+}
+
+impl Flushes {
+    /// One flush serves all who asked before it began.
+    async fn wait(&self, trees: &Arc<Trees>) -> Result<(), sled::Error> {
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut done = self.done.lock().await;
+        if *done >= mine {
+            return Ok(());
+        }
+        let (upto, trees) = (self.asked.load(Ordering::SeqCst), trees.clone());
+        let flushed = tokio::task::spawn_blocking(move || trees.db.flush()).await;
+        flushed.unwrap_or_else(|_| Err(sled::Error::ReportableBug("flushing panicked".to_owned())))?;
+        *done = upto;
+        Ok(())
+    }
 }
 
 /// Key of a record that can't be read, and why.
@@ -143,7 +174,7 @@ impl Store {
         // The agent keeps everything it works with in memory anyway: a small cache is enough.
         let db = sled::Config::new().path(dir).cache_capacity(4 << 20).flush_every_ms(Some(200)).open()?;
         let (allocs, jobs, node) = (db.open_tree("allocs")?, db.open_tree("jobs")?, db.open_tree("node")?);
-        Ok(Store(Some(Arc::new(Trees { db, allocs, jobs, node }))))
+        Ok(Store(Some(Arc::new(Trees { db, allocs, jobs, node, flushes: Flushes::default() }))))
     }
 
     /// Takes a record that can't be read out of the store, into a file of its own.
@@ -254,7 +285,7 @@ impl Store {
 
     pub async fn flush(&self) {
         if let Some(trees) = &self.0
-            && let Err(error) = trees.db.flush_async().await
+            && let Err(error) = trees.flushes.wait(trees).await
         {
             tracing::error!("writing the agent's state to disk: {error}");
         }
@@ -323,7 +354,7 @@ mod tests {
     fn record(name: &str) -> Record {
         let handles = BTreeMap::from([(name.to_owned(), TaskRecord { prepared: true, ..TaskRecord::default() })]);
         let alloc = crate::test_support::alloc(name);
-        Record { alloc, states: TaskStates::default(), healthy: Some(true), handles }
+        Record { alloc, states: TaskStates::default(), healthy: Some(true), handles, born: None }
     }
 
     /// A store with one record, closed again.
@@ -349,6 +380,29 @@ mod tests {
         assert_eq!(store.node_meta()["rack"].as_deref(), Some("r1"));
         store.remove(alloc.id);
         assert!(store.read_all().expect("readable").0.is_empty());
+    }
+
+    /// As when an agent comes back to a machine full of tasks.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn any_number_may_wait_for_the_disk_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("opens").store;
+        let put = |n| {
+            let (store, mut record) = (store.clone(), record("web"));
+            record.alloc.id = AllocId(uuid::Uuid::from_u128(n));
+            tokio::spawn(async move { store.put(&record, true).await })
+        };
+        for round in 0..5 {
+            let all = futures::future::join_all((0..300).map(|n| put(round * 300 + n)));
+            let done = tokio::time::timeout(std::time::Duration::from_secs(60), all).await;
+            assert!(done.is_ok(), "round {round}: some wait for ever");
+        }
+        // What is told to be on disk is there whatever becomes of this process.
+        let copy = tempfile::tempdir().expect("a directory");
+        for entry in std::fs::read_dir(dir.path()).expect("there").flatten().filter(|e| e.path().is_file()) {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copied");
+        }
+        assert_eq!(Store::open(copy.path()).expect("opens").records.len(), 1500);
     }
 
     #[tokio::test]

@@ -383,7 +383,7 @@ fn missing_text(missing: &BTreeSet<String>) -> String {
 
 /// Keeps the instances of one service up to date over the session's connection.
 async fn follow_service(context: Arc<Context>, data: Arc<Data>, namespace: String, name: String) {
-    let Some(session) = context.session.get().cloned() else { return };
+    let session = context.session.wait().await.clone();
     loop {
         let mut client = session.client().await;
         let request = WatchServiceRequest { namespace: namespace.clone(), name: name.clone() };
@@ -409,7 +409,7 @@ async fn follow_service(context: Arc<Context>, data: Arc<Data>, namespace: Strin
 
 /// Asks a server for a page again and again; blocking queries make the servers wait for news.
 async fn poll_page(context: Arc<Context>, data: Arc<Data>, namespace: String, path: String) {
-    let Some(session) = context.session.get().cloned() else { return };
+    let session = context.session.wait().await.clone();
     let mut index = 0u64;
     loop {
         let client = session.client().await;

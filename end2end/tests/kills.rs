@@ -1,5 +1,5 @@
 //! Kills at random moments, of the server and of the client, under writers and starting tasks: nothing that was acknowledged is
-//! lost, no task runs twice, none is left behind.
+//! lost, no task runs twice, none is left behind or waits for ever. Once the client loses what it knew, too.
 //!
 //! A short form; `TARPAN_LONG=1` gives 20 kills, 8 writers and 50 tasks. `TARPAN_SEED` repeats a run's choices (not the
 //! machine's timing); the seed is printed.
@@ -142,7 +142,7 @@ fn nothing_is_lost_doubled_or_orphaned() -> Result<()> {
             let (addr, stop, acknowledged) = (&addr, &stop, &acknowledged);
             threads.spawn(move || write(addr, writer, stop, acknowledged));
         }
-        let result = kill_away(&size, &mut random, &mut server, &mut client, &mark, &file);
+        let result = kill_away(&lab, &size, &mut random, (&mut server, &mut client), &mark);
         stop.store(true, Ordering::Relaxed);
         result
     })?;
@@ -166,20 +166,25 @@ fn nothing_is_lost_doubled_or_orphaned() -> Result<()> {
 
 /// Each kill meets tasks that are starting.
 fn kill_away(
+    lab: &Lab,
     size: &Size,
     random: &mut Random,
-    server: &mut Agent,
-    client: &mut Agent,
+    (server, client): (&mut Agent, &mut Agent),
     mark: &str,
-    file: &Path,
 ) -> Result<()> {
+    let file = lab.path().join("started");
     for n in 0..size.kills {
         let count = size.tasks / size.kills + u64::from(n < size.tasks % size.kills);
-        let job = job(&format!("tasks-{n}"), count, mark, file);
+        let job = job(&format!("tasks-{n}"), count, mark, &file);
         eventually("the job to be taken", Duration::from_secs(30), || put(&server.addr, "/v1/jobs", &job).map(Some))?;
         std::thread::sleep(Duration::from_millis(random.below(700)));
-        let victim = if random.below(2) == 0 { &mut *server } else { &mut *client };
+        // Somewhere in the middle, so that much has to be found again.
+        let loses_all = n == size.kills / 2;
+        let victim = if random.below(2) == 0 && !loses_all { &mut *server } else { &mut *client };
         victim.kill9()?;
+        if loses_all {
+            std::fs::remove_dir_all(lab.path().join("client/client/state"))?;
+        }
         std::thread::sleep(Duration::from_millis(random.below(300)));
         victim.start_again()?;
     }

@@ -1,8 +1,10 @@
 //! Killed processes: what was acknowledged stays, tasks run on, logs have no gap.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tarpan_end2end::demo::Flavour;
 use tarpan_end2end::lab::FixedPorts;
 use tarpan_end2end::pair::server_and_client;
@@ -225,6 +227,29 @@ fn a_client_that_lost_its_store_keeps_its_tasks() -> Result<()> {
     eventually("the task to end", Duration::from_secs(20), || Ok(pids(&mark).is_empty().then_some(())))
 }
 
+/// A client that has no server has nobody to tell: it goes at once, and its tasks run on.
+#[test]
+fn a_client_without_a_server_ends_when_it_is_told_to() -> Result<()> {
+    let lab = Lab::new()?;
+    let (mut server, mut client) = server_and_client(&lab)?;
+    let mark = format!("without-server-{}", std::process::id());
+    let counter = lab.file("counter.nomad.hcl", &COUNTER.replace("MARK", &mark))?.display().to_string();
+    server.ok(&["job", "run", "-detach", &counter])?;
+    server.wait_alloc("counter", "running")?;
+    let running = pids(&mark);
+    server.kill9()?;
+    let begun = Instant::now();
+    kill(Pid::from_raw(client.pid().cast_signed()), Signal::SIGTERM)?;
+    client.wait_dead()?;
+    ensure!(begun.elapsed() < Duration::from_secs(4), "it took {:?}\n{}", begun.elapsed(), client.log_tail());
+    ensure!(pids(&mark) == running, "the task's processes changed");
+    server.start_again()?;
+    client.start_again()?;
+    server.wait_alloc("counter", "running")?;
+    server.ok(&["job", "stop", "-purge", "counter"])?;
+    eventually("the task to end", Duration::from_secs(20), || Ok(pids(&mark).is_empty().then_some(())))
+}
+
 const ONCE: &str = r#"
 job "JOB" {
   type = "batch"
@@ -254,6 +279,10 @@ fn a_task_runs_once_whenever_its_agent_dies() -> Result<()> {
     let (server, mut client) = server_and_client(&lab)?;
     let file = lab.path().join("ran");
     let points = [
+        "alloc-recorded",
+        "alloc-directory-made",
+        "task-directory-made",
+        "prepared",
         "unrecorded",
         "recorded",
         "supervisor-started",

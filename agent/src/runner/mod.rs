@@ -1,5 +1,6 @@
 //! Runs allocations: [`core`] and [`task`] decide, [`shell`] does.
 
+mod birth;
 pub mod core;
 pub mod event;
 pub mod health;
@@ -10,4 +11,5 @@ mod shell;
 mod start;
 pub mod task;
 
+pub use birth::Birth;
 pub use shell::Runner;

@@ -61,11 +61,14 @@ async fn prepare(request: Request) -> Result<Prepared, StartFailure> {
     let reader = secrets_reader(isolation(&request.context, &request.task), &request.task, &env);
     let made = request.dir.create_task_for(request.task.name(), reader);
     let dirs = made.map_err(|e| unrecoverable(&crate::chain(&e)))?;
+    crate::crash::point("task-directory-made");
     if first {
         payload(&request, &dirs)?;
         artifacts(&request, &dirs, &env).await?;
     }
-    Ok(Prepared { templates: templates(&request, dirs, env).await? })
+    let templates = templates(&request, dirs, env).await?;
+    crate::crash::point("prepared");
+    Ok(Prepared { templates })
 }
 
 impl Request {

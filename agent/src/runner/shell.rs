@@ -12,6 +12,7 @@ use tarpan_model::{AllocId, Allocation, ClientStatus, Dur, UnixNanos};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::birth::Birth;
 use super::core::{AllocCore, Effect, Input, Plan, Report};
 use super::event;
 use super::health::Rules;
@@ -76,24 +77,25 @@ pub(super) struct Shared {
 impl Runner {
     /// Runs a new allocation.
     pub fn start(context: Arc<Context>, alloc: Allocation) -> Arc<Runner> {
-        let (now, born) = (crate::now(), born(&alloc));
-        let core = AllocCore::new(plan(&context, &alloc, born), now);
-        Runner::spawn(context, alloc, core, born, None)
+        let (now, birth) = (crate::now(), Birth::now());
+        let core = AllocCore::new(plan(&context, &alloc, now), now);
+        Runner::spawn(context, alloc, core, (birth, now), None)
     }
 
     /// Takes up an allocation of an earlier agent.
     pub fn restore(context: Arc<Context>, record: Record) -> Arc<Runner> {
-        let (now, born) = (crate::now(), born(&record.alloc));
+        let birth = Birth::taken_up(record.born, &record.alloc);
+        let (now, born) = (crate::now(), birth.measured());
         let plan = plan(&context, &record.alloc, born);
         let core = AllocCore::restored(plan, &record.states, record.healthy, now);
-        Runner::spawn(context, record.alloc, core, born, Some(record.handles))
+        Runner::spawn(context, record.alloc, core, (birth, born), Some(record.handles))
     }
 
     fn spawn(
         context: Arc<Context>,
         alloc: Allocation,
         core: AllocCore,
-        born: UnixNanos,
+        (birth, born): (Birth, UnixNanos),
         restored: Option<BTreeMap<String, TaskRecord>>,
     ) -> Arc<Runner> {
         let (messages, receiver) = mpsc::unbounded_channel();
@@ -114,6 +116,7 @@ impl Runner {
             tasks: names.into_iter().map(|name| TaskShell { name, ..TaskShell::default() }).collect(),
             context,
             core,
+            birth,
             born,
             alloc,
             dir: dir.clone(),
@@ -199,15 +202,6 @@ impl Runner {
     }
 }
 
-/// When the allocation was made, in measured time: looked up once, so that a clock that is set later shortens no life.
-fn born(alloc: &Allocation) -> UnixNanos {
-    let now = crate::now();
-    match alloc.create_time.is_zero() {
-        true => now,
-        false => now - Dur(crate::wall().since(alloc.create_time).0.max(0)),
-    }
-}
-
 /// What the core must know, from the allocation's job.
 fn plan(context: &Context, alloc: &Allocation, born: UnixNanos) -> Plan {
     let Some(group) = alloc.group() else {
@@ -252,6 +246,8 @@ pub(super) struct TaskShell {
 pub(super) struct Shell {
     pub(super) context: Arc<Context>,
     pub(super) core: AllocCore,
+    birth: Birth,
+    /// The same in measured time, looked up once.
     born: UnixNanos,
     pub(super) alloc: Arc<Allocation>,
     pub(super) dir: AllocDir,
@@ -305,6 +301,7 @@ impl Shell {
         let record = self.record();
         // Known on disk before anything runs: a crash right after the start must not leave an orphan.
         self.context.store.put(&record, true).await;
+        crate::crash::point("alloc-recorded");
         self.prerun();
     }
 
@@ -316,6 +313,7 @@ impl Shell {
         if let Err(error) = self.dir.create() {
             return self.send(Input::NotReady(format!("failed to setup alloc: {}", crate::chain(&error))));
         }
+        crate::crash::point("alloc-directory-made");
         self.register_group();
         let previous = self.alloc.previous.into_iter().chain(self.alloc.preempted.iter().copied());
         let local: Vec<Arc<Runner>> = previous.filter_map(|id| self.context.runner(id)).collect();
@@ -686,7 +684,8 @@ impl Shell {
             Some(report) => (report.tasks.clone(), report.healthy),
             None => (self.core.report(crate::now()).tasks, None),
         };
-        Record { alloc: (*self.alloc).clone(), states: TaskStates::clone(&states), healthy, handles }
+        let (alloc, born) = ((*self.alloc).clone(), Some(self.birth.clone()));
+        Record { alloc, states: TaskStates::clone(&states), healthy, handles, born }
     }
 
     async fn finish(&mut self) {

@@ -17,7 +17,7 @@ pub(crate) fn runs(tasks: &Path) -> Vec<PathBuf> {
     };
     let mut found: Vec<PathBuf> = inside(tasks).iter().flat_map(|alloc| inside(alloc)).collect();
     for (pid, run_dir) in supervisors(tasks) {
-        if !pid_file(&run_dir).exists() {
+        if !pid_file(&run_dir).exists() && !starting(pid, &run_dir) {
             remember(pid, &run_dir);
         }
         found.push(run_dir);
@@ -45,6 +45,13 @@ fn supervisors(tasks: &Path) -> Vec<(u32, PathBuf)> {
         run_dir.starts_with(tasks).then_some((pid, run_dir))
     };
     pids().filter_map(of).collect()
+}
+
+/// A supervisor that this very process has begun and that has not got to its task: not to be disturbed. A survey is no
+/// moment between starts.
+fn starting(supervisor: u32, run_dir: &Path) -> bool {
+    let ours = children().get(&std::process::id()).is_some_and(|all| all.contains(&supervisor));
+    ours && run_dir.is_dir()
 }
 
 /// Writes `pid.json` of a supervisor again. One without a child has not started its task or is about to end: it is ended.
@@ -81,4 +88,32 @@ fn children() -> BTreeMap<u32, Vec<u32>> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_start_that_is_under_way_is_left_alone() {
+        let tasks = tempfile::tempdir().expect("a directory");
+        let run_dir = tasks.path().join("7/web-0badcafe");
+        std::fs::create_dir_all(&run_dir).expect("made");
+        // Begun, and not told what to run.
+        let begin = || Command::new("/proc/self/exe").arg(ARGUMENT).arg(&run_dir).stdin(Stdio::piped()).spawn();
+        let mut supervisor = begin().expect("starts");
+        let begun = std::time::Instant::now();
+        // Its command line is that of this test until it has become another program.
+        while supervisors(tasks.path()).is_empty() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "no supervisor is seen");
+        }
+        assert_eq!(runs(tasks.path()), std::slice::from_ref(&run_dir));
+        assert!(supervisor.try_wait().expect("ours").is_none(), "it was ended");
+        // Without its directory nothing can come of it.
+        std::fs::remove_dir_all(&run_dir).expect("removed");
+        runs(tasks.path());
+        assert!(!supervisor.wait().expect("ours").success());
+    }
 }
