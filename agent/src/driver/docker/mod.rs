@@ -34,19 +34,21 @@ use handle::{Container, Saved};
 const ALLOC_LABEL: &str = "com.hashicorp.nomad.alloc_id";
 /// Label that says which start of its task made a container.
 const RUN_LABEL: &str = "tarpan.run";
-/// How long the engine has to answer the fingerprint.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the engine has to answer one question of the fingerprint; all of them have twice as long, which must be less
+/// than [`crate::agent`] gives a driver: else nobody learns that an engine seen before is ill.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 pub struct DockerDriver {
     plugin: PluginConfig,
     engine: Mutex<Option<Docker>>,
     /// It has answered once: from then on its absence is an illness.
     seen: std::sync::atomic::AtomicBool,
+    patience: Duration,
 }
 
 impl DockerDriver {
     pub fn new(plugin: PluginConfig) -> DockerDriver {
-        DockerDriver { plugin, engine: Mutex::default(), seen: false.into() }
+        DockerDriver { plugin, engine: Mutex::default(), seen: false.into(), patience: PATIENCE }
     }
 
     /// The engine, connected where it was not; the API version is negotiated.
@@ -65,7 +67,7 @@ impl DockerDriver {
         let failed =
             |e: ApiError| DriverError::start(format!("failed to connect to the Docker daemon: {}", text(&e)), true);
         let connected = Docker::connect_with_host(&host).map_err(failed)?;
-        let connected = tokio::time::timeout(PATIENCE, connected.negotiate_version()).await;
+        let connected = tokio::time::timeout(self.patience, connected.negotiate_version()).await;
         let connected =
             connected.map_err(|_| DriverError::start("the Docker daemon does not answer", true))?.map_err(failed)?;
         *engine = Some(connected.clone());
@@ -75,7 +77,7 @@ impl DockerDriver {
     async fn look(&self) -> Result<DriverInfo, DriverError> {
         let engine = self.engine().await?;
         let failed = |e: ApiError| DriverError::Other(format!("the Docker daemon does not answer: {}", text(&e)));
-        let answered = tokio::time::timeout(PATIENCE, engine.version()).await;
+        let answered = tokio::time::timeout(self.patience, engine.version()).await;
         let version = answered
             .map_err(|_| DriverError::Other("the Docker daemon does not answer".to_owned()))?
             .map_err(failed)?;
@@ -207,7 +209,7 @@ impl Driver for DockerDriver {
         Box::pin(async {
             // One limit for all that is asked: a daemon that hangs in the middle is as ill as one that is gone.
             let silent = |_| Err(DriverError::Other("the Docker daemon does not answer".to_owned()));
-            match tokio::time::timeout(PATIENCE * 2, self.look()).await.unwrap_or_else(silent) {
+            match tokio::time::timeout(self.patience * 2, self.look()).await.unwrap_or_else(silent) {
                 Ok(info) => {
                     self.seen.store(true, std::sync::atomic::Ordering::Relaxed);
                     info
@@ -261,5 +263,7 @@ impl Driver for DockerDriver {
     }
 }
 
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod tests;
