@@ -397,10 +397,18 @@ async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
     let update = fake.status(&alloc, ClientStatus::Running).await;
     assert_eq!(update.task_states["count"].restarts, 0);
     assert_eq!(dir.runs().len(), 1, "no second start");
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let log = stdout(&second, &alloc, "count").await;
-    let lines: Vec<usize> = log.lines().filter_map(|l| l.parse().ok()).collect();
-    assert!(lines.len() > 10 && lines.iter().enumerate().all(|(i, n)| i == *n), "{lines:?}");
+    let before = stdout(&second, &alloc, "count").await.lines().count();
+    let begun = Instant::now();
+    let lines = loop {
+        let log = stdout(&second, &alloc, "count").await;
+        let lines: Vec<usize> = log.lines().filter_map(|l| l.parse().ok()).collect();
+        if lines.len() > before + 10 {
+            break lines;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "the log does not go on: {lines:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(lines.iter().enumerate().all(|(i, n)| i == *n), "{lines:?}");
     fake.order(&stopped(&alloc)).await;
     fake.status(&alloc, ClientStatus::Complete).await;
     second.shutdown().await;
