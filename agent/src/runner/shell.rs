@@ -303,6 +303,7 @@ impl Shell {
         self.context.store.put(&record, true).await;
         crate::crash::point("alloc-recorded");
         self.prerun();
+        crate::crash::point("alloc-directory-made");
     }
 
     /// Group-level preparation; ends in `Ready` or `NotReady`.
@@ -313,7 +314,6 @@ impl Shell {
         if let Err(error) = self.dir.create() {
             return self.send(Input::NotReady(format!("failed to setup alloc: {}", crate::chain(&error))));
         }
-        crate::crash::point("alloc-directory-made");
         self.register_group();
         let previous = self.alloc.previous.into_iter().chain(self.alloc.preempted.iter().copied());
         let local: Vec<Arc<Runner>> = previous.filter_map(|id| self.context.runner(id)).collect();
