@@ -1,7 +1,8 @@
 //! The HTTP listener of any role: who may come in, how long they may take, and what every answer carries.
 //!
 //! A connection that does not finish a request's head in time is ended, and one that is idle for long. A body has to keep
-//! coming. Answers may take as long as they like: blocking queries, streams and terminals are long.
+//! coming. Answers may take as long as they like: blocking queries, streams and terminals are long. Who is refused while a body
+//! still comes can read why: see [`Linger`].
 //! Start at [`listen`]; the gate that a request passes before anything else is `tarpan_server::http::gate`.
 
 use std::convert::Infallible;
@@ -42,6 +43,10 @@ const BODY_RATE: u64 = 4096;
 const TICK: Duration = Duration::from_secs(2);
 /// When a silent peer is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// After the last answer, what still comes of a body that nobody wanted is read and thrown away: so much of it, twice the
+/// largest body that the API takes, and so long. A connection that is closed over unread bytes is reset, and the answer is lost
+/// with it for whoever sends all before reading.
+const LINGER: (usize, Duration) = (64 << 20, Duration::from_secs(10));
 /// Refused connections that are told why, at a time; the others are just closed.
 const TURNED_AWAY: usize = 32;
 
@@ -67,14 +72,15 @@ async fn connection(stream: TcpStream, from: SocketAddr, app: Router, pass: Pass
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     let clock = Arc::new(Clock::new());
-    let line = Line { stream, clock: clock.clone(), _pass: pass };
+    let line = Line { stream, clock: clock.clone(), linger: None, _pass: pass };
     let service = hyper::service::service_fn({
         let clock = clock.clone();
         move |request: Request<Incoming>| {
             let busy = clock.begin();
             let app = app.clone();
+            let clock = clock.clone();
             async move {
-                let answer = app.oneshot(request.map(|body| Body::new(Paced::new(body)))).await;
+                let answer = app.oneshot(request.map(|body| Body::new(Paced::new(body, clock)))).await;
                 let answer: Response<Body> = match answer {
                     Ok(answer) => answer,
                     Err(never) => match never {},
@@ -144,11 +150,13 @@ struct Waiting {
     since: Instant,
     /// There was a request before.
     served: bool,
+    /// A body was let go before its end.
+    unread: bool,
 }
 
 impl Waiting {
     fn new(now: Instant) -> Waiting {
-        Waiting { busy: 0, head: None, since: now, served: false }
+        Waiting { busy: 0, head: None, since: now, served: false, unread: false }
     }
 
     fn begin(&mut self) {
@@ -163,6 +171,11 @@ impl Waiting {
         if self.busy == 0 {
             self.head.get_or_insert(now);
         }
+    }
+
+    /// More may be coming that nobody reads.
+    fn cut_short(&self) -> bool {
+        self.unread || self.head.is_some()
     }
 
     /// When the connection is to end if nothing happens; `None` while it is being answered.
@@ -218,7 +231,38 @@ impl Drop for Busy {
 struct Line {
     stream: TcpStream,
     clock: Arc<Clock>,
+    linger: Option<Linger>,
     _pass: Pass,
+}
+
+/// Reads on, for a while, behind the last answer.
+struct Linger {
+    until: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+impl Linger {
+    fn new() -> Linger {
+        Linger { until: Box::pin(tokio::time::sleep(LINGER.1)), left: LINGER.0 }
+    }
+
+    /// Ready when the other side has closed, or has had its time.
+    fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scrap = [0; 16 << 10];
+        // A turn of this much, then others have theirs.
+        for _ in 0..32 {
+            if self.left == 0 || self.until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut buffer = ReadBuf::new(&mut scrap);
+            match std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.left = self.left.saturating_sub(buffer.filled().len()),
+                _ => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 impl AsyncRead for Line {
@@ -241,8 +285,15 @@ impl AsyncWrite for Line {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        if line.linger.is_none() {
+            std::task::ready!(Pin::new(&mut line.stream).poll_shutdown(cx))?;
+            if !line.clock.lock().cut_short() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        line.linger.get_or_insert_with(Linger::new).poll(&mut line.stream, cx).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -287,23 +338,33 @@ impl http_body::Body for Held {
 struct TooSlow;
 
 /// A request's body that has to keep coming.
-struct Paced<B> {
+struct Paced<B: http_body::Body> {
     body: B,
+    clock: Arc<Clock>,
     since: Option<Instant>,
     received: u64,
+    ended: bool,
     /// Made when there is something to wait for; most bodies are there with their head.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B> Paced<B> {
-    fn new(body: B) -> Paced<B> {
-        Paced { body, since: None, received: 0, patience: None }
+impl<B: http_body::Body> Paced<B> {
+    fn new(body: B, clock: Arc<Clock>) -> Paced<B> {
+        Paced { body, clock, since: None, received: 0, ended: false, patience: None }
     }
 
     /// When waiting for more is over, if more is waited for from now on.
     fn until(&self, now: Instant) -> Instant {
         let earned = Duration::from_secs(self.received / BODY_RATE);
         (now + BODY_PAUSE).min(self.since.unwrap_or(now) + BODY_PAUSE + earned)
+    }
+}
+
+impl<B: http_body::Body> Drop for Paced<B> {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.clock.lock().unread = true;
+        }
     }
 }
 
@@ -322,7 +383,10 @@ where
                 self.patience = None;
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            Poll::Ready(other) => {
+                self.ended = other.is_none();
+                Poll::Ready(other.map(|frame| frame.map_err(Into::into)))
+            }
             Poll::Pending => {
                 if self.patience.is_none() {
                     let now = Instant::now();
@@ -356,7 +420,8 @@ mod tests {
         let app = Router::new()
             .route("/", get(|| async { "hello" }))
             .route("/never", get(std::future::pending::<()>))
-            .route("/length", post(length));
+            .route("/length", post(length))
+            .route("/refused", post(|| async { http::StatusCode::PAYLOAD_TOO_LARGE }));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = socket.local_addr().expect("an address");
         let mut tasks = JoinSet::new();
@@ -365,7 +430,7 @@ mod tests {
     }
 
     async fn length(request: Request) -> String {
-        match axum::body::to_bytes(request.into_body(), 1 << 20).await {
+        match axum::body::to_bytes(request.into_body(), 32 << 20).await {
             Ok(bytes) => bytes.len().to_string(),
             Err(error) => error.to_string(),
         }
@@ -452,10 +517,42 @@ mod tests {
     async fn heads_are_bounded() {
         let (_tasks, address) = start(0).await;
         let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "a".repeat(4 * HEAD_BYTES));
-        let mut stream = TcpStream::connect(address).await.expect("connects");
-        let _ = stream.write_all(long.as_bytes()).await;
+        let mut stream = connect(address, &long).await;
         let said = tokio::time::timeout(SOON, answer(&mut stream)).await.expect("told at once");
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+        assert!(said.starts_with("HTTP/1.1 431"), "{said}");
+    }
+
+    /// Sends all before it reads, as many clients do. It would meet a reset, and never see why.
+    #[tokio::test]
+    async fn who_is_refused_over_a_body_reads_why() {
+        let (_tasks, address) = start(0).await;
+        let body = vec![b'x'; 24 << 20];
+        for (path, says) in [("/refused", "413"), ("/length", "200"), ("/nowhere", "404"), ("/", "405")] {
+            let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+            let mut stream = connect(address, &head).await;
+            stream.write_all(&body).await.unwrap_or_else(|e| panic!("{path}: {e}"));
+            let mut text = Vec::new();
+            stream.shutdown().await.expect("all is sent");
+            stream.read_to_end(&mut text).await.unwrap_or_else(|e| panic!("{path}: {e}"));
+            let text = String::from_utf8(text).expect("text");
+            assert!(text.starts_with(&format!("HTTP/1.1 {says} ")), "{path}: {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_and_goes_on_sending_is_cut_off() {
+        let (_tasks, address) = start(1).await;
+        let mut stream =
+            connect(address, "POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n").await;
+        let part = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        let cut = async {
+            while stream.write_all(&part).await.is_ok() {
+                sent += part.len();
+            }
+        };
+        tokio::time::timeout(3 * LINGER.1, cut).await.expect("it ends");
+        assert!((LINGER.0 / 2..LINGER.0 + (32 << 20)).contains(&sent), "{sent} bytes were taken");
     }
 
     #[test]
@@ -463,7 +560,8 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
         let left = |received: u64, now: u64| {
-            let body = Paced { since: Some(begin), received, ..Paced::new(Body::empty()) };
+            let mut body = Paced::new(Body::empty(), Arc::new(Clock::new()));
+            (body.since, body.received) = (Some(begin), received);
             body.until(at(now)).checked_duration_since(at(now)).map_or(0, |d| d.as_secs())
         };
         assert_eq!(left(0, 0), BODY_PAUSE.as_secs());
@@ -474,7 +572,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_stops_is_an_error() {
-        let mut body = Paced::new(Body::from_stream(futures::stream::pending::<io::Result<Bytes>>()));
+        let never = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
+        let mut body = Paced::new(never, Arc::new(Clock::new()));
         body.patience = Some(Box::pin(tokio::time::sleep(Duration::ZERO)));
         let read = axum::body::to_bytes(Body::new(body), 10).await;
         assert_eq!(read.expect_err("too slow").to_string(), "it came too slowly");
