@@ -8,6 +8,8 @@ test.use({ expected: /404|preload/ });
 
 /** Without blanks, so that it may be a name. */
 const HOSTILE = '</title></script><script/src=/v1/regions></script><img/src=/x/onerror=pwn()>"\'><!--]]>{{7*7}}${x}\u202e\u2028javascript:pwn()';
+/** The same as a name, which can't hold what nobody sees. */
+const NAME = HOSTILE.replace(/[\u202e\u2028]/g, '');
 const URL = 'javascript:pwn()//http://x';
 
 type Job = Record<string, any>;
@@ -34,23 +36,23 @@ const task = (made: Job) => group(made).Tasks[0];
 
 /** Everything of a job that somebody may write as they like. */
 const FIELDS: Record<string, (made: Job) => void> = {
-  id: (j) => { j.ID = HOSTILE; },
-  name: (j) => { j.Name = HOSTILE; },
-  meta: (j) => { j.Meta = { [HOSTILE]: HOSTILE }; },
+  id: (j) => { j.ID = NAME; },
+  name: (j) => { j.Name = NAME; },
+  meta: (j) => { j.Meta = { [NAME]: HOSTILE }; },
   plainMeta: (j) => { j.Meta.plain = HOSTILE; },
   description: (j) => { j.UI = { Description: `[x](${URL}) ${HOSTILE}`, Links: [] }; },
   link: (j) => { j.UI = { ...j.UI, Links: [{ Label: HOSTILE, Url: URL, URL }] }; },
-  group: (j) => { group(j).Name = HOSTILE; },
+  group: (j) => { group(j).Name = NAME; },
   groupMeta: (j) => { group(j).Meta = { plain: HOSTILE }; },
-  task: (j) => { task(j).Name = HOSTILE; },
+  task: (j) => { task(j).Name = NAME; },
   taskMeta: (j) => { task(j).Meta = { plain: HOSTILE }; },
   signal: (j) => { task(j).KillSignal = HOSTILE; },
   env: (j) => { task(j).Env.LINE = HOSTILE; },
   template: (j) => { task(j).Templates = [{ EmbeddedTmpl: HOSTILE.replace('{{7*7}}', ''), DestPath: 'local/t' }]; },
-  service: (j) => { group(j).Services[0].Name = HOSTILE; },
+  service: (j) => { group(j).Services[0].Name = NAME; },
   tags: (j) => { group(j).Services[0].Tags = [HOSTILE]; },
   serviceMeta: (j) => { group(j).Services[0].Meta = { plain: HOSTILE }; },
-  address: (j) => { group(j).Services[0].Address = HOSTILE; },
+  address: (j) => { group(j).Services[0].Address = NAME; },
 };
 
 async function register(request: APIRequestContext, made: Job): Promise<boolean> {
@@ -97,7 +99,7 @@ async function populate(request: APIRequestContext): Promise<Record<'runs' | 'fa
   // A second version, with a tag of its own.
   runs.Meta.second = HOSTILE;
   expect(await register(request, runs)).toBe(true);
-  await request.put(v1(runs.ID, `/versions/${encodeURIComponent(HOSTILE)}/tag`), { data: { Version: 0, Name: HOSTILE, Description: HOSTILE } });
+  await request.put(v1(runs.ID, `/versions/${encodeURIComponent(NAME)}/tag`), { data: { Version: 0, Name: NAME, Description: HOSTILE } });
   const dispatch = { Meta: { plain: HOSTILE }, Payload: Buffer.from(HOSTILE).toString('base64') };
   await request.put(v1(parent.ID, '/dispatch'), { data: dispatch });
   await request.post('/v1/client/metadata', { data: { Meta: { plain: HOSTILE } } });

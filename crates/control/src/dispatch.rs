@@ -134,7 +134,7 @@ fn names(request: &DispatchRequest) -> Result<(), DispatchError> {
         [("ID prefix template", &request.id_prefix_template), ("Idempotency token", &request.idempotency_token)];
     for (what, text) in texts {
         let named = |wrong| DispatchError::Name { what, text: text.clone(), wrong };
-        name::text(text, MAX_LABEL).map_err(named)?;
+        name::address(text, MAX_LABEL).map_err(named)?;
     }
     match request.meta.iter().find(|(_, value)| value.contains('\0')) {
         Some((key, _)) => Err(DispatchError::MetaValue(key.clone())),

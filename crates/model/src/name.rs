@@ -30,22 +30,64 @@ pub enum NameError {
     Long { length: usize, max: usize },
     #[error("cannot include the control character U+{:04X}", u32::from(*.0))]
     Control(char),
+    /// It shows as nothing, or has the text around it shown in another order: two names that look the same.
+    #[error("cannot include the invisible character U+{:04X}", u32::from(*.0))]
+    Invisible(char),
     #[error("cannot include slashes")]
     Slash,
     #[error("is not a name: as a directory it would lead elsewhere")]
     Dots,
+    #[error("cannot have \".\" or \"..\" for itself or between slashes: in an address that would lead elsewhere")]
+    Address,
     #[error("cannot include {0:?}: a header's name has letters, digits and !#$%&'*+-.^_`|~")]
     Header(char),
     #[error("must have letters, digits and dashes only, no dash at its ends, and 63 at most")]
     Service,
 }
 
-/// A name of at most `max` bytes without control characters; it may be empty.
+/// A name of at most `max` bytes without control characters and without what is invisible; it may be empty.
 pub fn text(name: &str, max: usize) -> Result<(), NameError> {
     if name.len() > max {
         return Err(NameError::Long { length: name.len(), max });
     }
-    control(name)
+    control(name)?;
+    visible(name)
+}
+
+/// Like [`text`], of what stands in addresses of the API and of pages: clients and browsers go up where `..` is a step.
+pub fn address(name: &str, max: usize) -> Result<(), NameError> {
+    text(name, max)?;
+    if name.split('/').any(|step| matches!(step, "." | "..")) { Err(NameError::Address) } else { Ok(()) }
+}
+
+/// No mark that turns the order of text around, nothing that takes no room. Two of those are letters' business: joiners
+/// between characters beyond ASCII, as Persian and emoji have them.
+fn visible(name: &str) -> Result<(), NameError> {
+    if name.is_ascii() {
+        return Ok(());
+    }
+    let mut before = None;
+    let mut chars = name.chars().peekable();
+    while let Some(c) = chars.next() {
+        let foreign = |c: Option<&char>| c.is_some_and(|c| !c.is_ascii() && !is_invisible(*c) && !is_joiner(*c));
+        let joins = is_joiner(c) && foreign(before.as_ref()) && foreign(chars.peek());
+        if is_invisible(c) || (is_joiner(c) && !joins) {
+            return Err(NameError::Invisible(c));
+        }
+        before = Some(c);
+    }
+    Ok(())
+}
+
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+/// Unicode's marks of direction, its separators of lines, and the default-ignorable characters that no name is written with.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A text of any length without control characters.
@@ -83,7 +125,7 @@ pub fn header(name: &str) -> Result<(), NameError> {
     }
 }
 
-/// The name in quotes, its control characters spelt out, its tail left out where it is long: fit for a sentence.
+/// The name in quotes, its control and invisible characters spelt out, its tail left out where it is long: fit for a sentence.
 pub fn quoted(name: &str) -> String {
     const SHOWN: usize = 60;
     let short: String = name.chars().take(SHOWN).collect();
@@ -108,11 +150,41 @@ mod tests {
             ("a\0b", NameError::Control('\0')),
             ("a\nb", NameError::Control('\n')),
             ("a\u{85}b", NameError::Control('\u{85}')),
+            ("a\u{202e}b", NameError::Invisible('\u{202e}')),
         ] {
             assert_eq!(part(bad), Err(why), "{bad:?}");
         }
         assert_eq!(part(&"x".repeat(201)).unwrap_err().to_string(), "is 201 bytes long; 200 are the most");
         assert_eq!(part("\u{7f}").unwrap_err().to_string(), "cannot include the control character U+007F");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_no_part_of_a_name() {
+        for range in [0x202a..=0x202e, 0x2066..=0x2069, 0x200b..=0x200f, 0x2060..=0x2064, 0xfeff..=0xfeff, 0xad..=0xad]
+        {
+            for c in range.map(|c| char::from_u32(c).expect("a character")) {
+                for name in [format!("web{c}"), format!("{c}web"), format!("w{c}eb"), format!("größe{c}")] {
+                    assert_eq!(text(&name, 100), Err(NameError::Invisible(c)), "{name:?}");
+                }
+            }
+        }
+        assert_eq!(text("é\u{200d}\u{200d}é", 100), Err(NameError::Invisible('\u{200d}')), "one joins, two hide");
+        for name in ["می\u{200c}خواهم", "👩\u{200d}💻", "क\u{94d}\u{200d}ष", "❤\u{fe0f}", "שלום", "größe 任务"]
+        {
+            assert_eq!(text(name, 100), Ok(()), "{name}");
+        }
+        let said = NameError::Invisible('\u{202e}').to_string();
+        assert_eq!(said, "cannot include the invisible character U+202E");
+    }
+
+    #[test]
+    fn addresses() {
+        for name in [".", "..", "a/..", "../a", "a/./b", "a/../../b"] {
+            assert_eq!(address(name, 100), Err(NameError::Address), "{name}");
+        }
+        for name in ["", "...", "a..b", ".a", "team/web", "a/.b/..c", "100%", "%2e%2e"] {
+            assert_eq!(address(name, 100), Ok(()), "{name}");
+        }
     }
 
     #[test]

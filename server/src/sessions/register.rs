@@ -19,12 +19,10 @@ pub(super) fn check_secret(state: &State, id: NodeId, secret: uuid::Uuid) -> Res
 
 /// Names that an agent gives itself, and those of what it has: they become labels, variables and parts of pages.
 fn check_names(node: &Node) -> Result<(), String> {
-    let own = [
-        ("name", &node.name),
-        ("datacenter", &node.datacenter),
-        ("class", &node.node_class),
-        ("pool", &node.node_pool),
-    ];
+    if let Err(wrong) = name::address(&node.node_pool, MAX_LABEL) {
+        return Err(format!("the node's pool {} {wrong}", name::quoted(&node.node_pool)));
+    }
+    let own = [("name", &node.name), ("datacenter", &node.datacenter), ("class", &node.node_class)];
     let own = own.into_iter().map(|(what, name)| (what, &**name, MAX_LABEL));
     let address = [("HTTP address", &*node.http_addr, MAX_LABEL), ("cgroup", &*node.cgroup_parent, MAX_KEY)];
     let attributes = node.attributes.keys().map(|key| ("attribute", &**key, MAX_KEY));

@@ -109,7 +109,7 @@ async fn tag_once(cx: &Context) -> Outcome {
         let text = format!("version tag description must be under {MAX_DESCRIPTION} characters");
         return Err(ApiError::internal(text));
     }
-    name::text(&name, name::MAX_LABEL)
+    name::address(&name, name::MAX_LABEL)
         .map_err(|wrong| ApiError::bad_request(format!("version tag {} {wrong}", name::quoted(&name))))?;
     let state = cx.server.state();
     let versions: Vec<&Arc<Job>> = state.job_versions(&key).collect();

@@ -1,4 +1,4 @@
-//! Names, wherever one becomes a path, a label, a variable or a header: bounded, and without control characters.
+//! Names, wherever one becomes a path, a label, a variable or a header: bounded, without control and invisible characters.
 //!
 //! What is replaced on the node (`${…}`) is looked at there again.
 
@@ -11,6 +11,14 @@ impl Rules {
     fn name(&mut self, field: &str, what: &str, text: Option<&str>, max: usize) {
         let text = text.unwrap_or_default();
         if let Err(wrong) = name::text(text, max) {
+            self.say(field, format!("{what} {} {wrong}", name::quoted(text)));
+        }
+    }
+
+    /// Like [`Rules::name`], for what stands in addresses.
+    fn address(&mut self, field: &str, what: &str, text: Option<&str>, max: usize) {
+        let text = text.unwrap_or_default();
+        if let Err(wrong) = name::address(text, max) {
             self.say(field, format!("{what} {} {wrong}", name::quoted(text)));
         }
     }
@@ -52,20 +60,22 @@ impl Job {
     /// Everything of the head but what an older rule says in the field's words: null characters of id and name.
     pub(super) fn names(&self, rules: &mut Rules) {
         let most = if self.parent_id.as_deref().is_some_and(|p| !p.is_empty()) { MAX_CHILD_ID } else { MAX_JOB_ID };
-        for (field, what, text) in [("ID", "Job ID", self.id.as_deref()), ("Name", "Job name", self.name.as_deref())] {
-            if !text.is_some_and(|t| t.contains('\0')) {
-                rules.name(field, what, text, most);
-            }
+        let plain = |text: &Option<String>| !text.as_deref().is_some_and(|t| t.contains('\0'));
+        if plain(&self.id) {
+            rules.address("ID", "Job ID", self.id.as_deref(), most);
+        }
+        if plain(&self.name) {
+            rules.name("Name", "Job name", self.name.as_deref(), most);
         }
         rules.name("ParentID", "Parent job ID", self.parent_id.as_deref(), MAX_CHILD_ID);
-        rules.name("Namespace", "Namespace", self.namespace.as_deref(), MAX_NAMESPACE);
+        rules.address("Namespace", "Namespace", self.namespace.as_deref(), MAX_NAMESPACE);
         rules.name("Region", "Region", self.region.as_deref(), MAX_LABEL);
-        rules.name("NodePool", "Node pool", self.node_pool.as_deref(), MAX_LABEL);
+        rules.address("NodePool", "Node pool", self.node_pool.as_deref(), MAX_LABEL);
         for (i, datacenter) in self.datacenters.iter().flatten().enumerate() {
             rules.name(&format!("Datacenters[{i}]"), "Datacenter", Some(datacenter), MAX_LABEL);
         }
         if let Some(tag) = &self.version_tag {
-            rules.name("VersionTag.Name", "Version tag", tag.name.as_deref(), MAX_LABEL);
+            rules.address("VersionTag.Name", "Version tag", tag.name.as_deref(), MAX_LABEL);
         }
         rules.keys("Meta", "Meta key", self.meta.iter().flatten());
         let parameters = self.parameterized_job.iter();

@@ -212,9 +212,44 @@ fn names_that_would_lead_elsewhere_are_refused() {
 }
 
 #[test]
+fn names_that_no_address_can_hold_or_that_look_like_others_are_refused() {
+    for id in [".", "..", "team/../web"] {
+        let wrong =
+            "cannot have \".\" or \"..\" for itself or between slashes: in an address that would lead elsewhere";
+        let said = format!("ID: Job ID {id:?} {wrong}");
+        check("service", |j| (j.id, j.name) = (Some(id.into()), Some("web".into())), &[&said]);
+        check("service", |j| j.node_pool = Some(id.into()), &[&format!("NodePool: Node pool {id:?} {wrong}")]);
+    }
+    let turned = "web\u{202e}bew";
+    let wrong = "cannot include the invisible character U+202E";
+    check(
+        "service",
+        |j| (j.id, j.name) = (Some(turned.into()), Some(turned.into())),
+        &[&format!("ID: Job ID {turned:?} {wrong}"), &format!("Name: Job name {turned:?} {wrong}")],
+    );
+    check(
+        "service",
+        |j| group(j).name = Some(turned.into()),
+        &[&format!("TaskGroups[0].Name: Task group name {turned:?} {wrong}")],
+    );
+    check(
+        "service",
+        |j| task(j).name = Some(turned.into()),
+        &[&format!("TaskGroups[0].Tasks[0].Name: Task name {turned:?} {wrong}")],
+    );
+    let map = Some([(turned.to_owned(), "fine\u{202e}".to_owned())].into());
+    check("service", |j| j.meta = map.clone(), &[&format!("Meta: Meta key {turned:?} {wrong}")]);
+    check(
+        "service",
+        |j| task(j).env = map.clone(),
+        &[&format!("TaskGroups[0].Tasks[0].Env: Environment variable {turned:?} {wrong}")],
+    );
+}
+
+#[test]
 fn names_that_users_have_are_taken() {
     let long = format!("{}/dispatch-nightly-1764335000-0a1b2c3d", "j".repeat(512));
-    for id in ["team/web", "100%", "größe/任务", "a.b..c", &"j".repeat(512)] {
+    for id in ["team/web", "100%", "größe/任务", "a.b..c", "می\u{200c}خواهم", "...", &"j".repeat(512)] {
         check("service", |j| j.id = Some(id.into()), &[]);
     }
     check("service", |j| (j.id, j.parent_id) = (Some(long.clone()), Some("j".repeat(512))), &[]);
