@@ -6,6 +6,7 @@
 mod group;
 mod names;
 mod service;
+mod size;
 mod task;
 mod warnings;
 
@@ -62,6 +63,7 @@ impl Job {
         let mut rules = Rules::default();
         self.unavailable(&mut rules);
         self.head(&mut rules);
+        self.size(&mut rules);
         self.placement(&mut rules);
         self.task_groups(&mut rules);
         self.launches(&mut rules);
