@@ -95,7 +95,7 @@ impl Txn<'_> {
         submission: Option<&JobSubmission>,
         now: UnixNanos,
     ) -> u64 {
-        let version = old.map_or(job.version(), |old| job.version().max(old.version() + 1));
+        let version = old.map_or(job.version(), |old| job.version().max(old.version().saturating_add(1)));
         job.version = Some(version);
         job.create_index = Some(old.and_then(|old| old.create_index).unwrap_or(self.index));
         job.modify_index = Some(self.index);
@@ -214,7 +214,8 @@ impl Txn<'_> {
     }
 }
 
-/// The launch time in a periodic child's id: `<parent>/periodic-<unix seconds>`.
+/// The launch time in a periodic child's id: `<parent>/periodic-<unix seconds>`. Only servers make children, so it is a time of
+/// theirs; one that nanoseconds can't hold is the last they can.
 fn launch_secs(child: &NamespacedId, parent: &NamespacedId) -> Option<i64> {
     child.id.as_str().strip_prefix(parent.id.as_str())?.strip_prefix("/periodic-")?.parse().ok()
 }

@@ -34,11 +34,27 @@ pub fn address(cx: &Context, job: Option<Job>) -> Result<Job, ApiError> {
 /// Fills the defaults and applies every rule. The findings are empty when the job can be taken in.
 pub fn examine(cx: &Context, state: &State, mut job: Job) -> (Admitted, Vec<Finding>) {
     job.admit(&Admission { region: cx.server.options().region.clone(), ..Admission::default() });
+    let left_out = keep_what_servers_write(state, &mut job);
     let mut findings = job.validate();
     findings.extend(unknown_places(state, &job));
     findings.extend(too_many(&job, cx.server.options().job_max_count));
-    let warnings = job.warnings();
+    let mut warnings = job.warnings();
+    warnings.extend(left_out);
     (Admitted { job, warnings }, findings)
+}
+
+/// Whose child a job is, is written when it is dispatched or launched by its time: a registration keeps what is there. Else
+/// anybody's job could hide among the children of another, hold up its launches, or move the time of its next one. Reading a
+/// child and registering it again works on, here or in another cluster. Gives a sentence about what was left out.
+fn keep_what_servers_write(state: &State, job: &mut Job) -> Option<String> {
+    let kept = state.job(&job.key()).and_then(|old| old.parent_id.clone()).unwrap_or_default();
+    let given = job.parent_id.replace(kept.clone()).unwrap_or_default();
+    // Versions count up from what was given; no count of ours gets there.
+    job.version = job.version.filter(|version| *version <= u64::from(u32::MAX)).or(Some(0));
+    (!given.is_empty() && given != kept).then(|| {
+        let given = tarpan_model::name::quoted(&given);
+        format!("ParentID {given} was left out: only dispatches and periodic launches make children of a job")
+    })
 }
 
 /// [`examine`], and 500 with all findings when there are any.
@@ -101,7 +117,10 @@ pub fn immutable(old: &Job, job: &Job) -> Result<(), ApiError> {
     match (old.is_parameterized(), job.is_parameterized()) {
         (true, false) => refuse("cannot update parameterized job to being non-parameterized".to_owned()),
         (false, true) => refuse("cannot update non-parameterized job to being parameterized".to_owned()),
-        _ if old.dispatched != job.dispatched => refuse("field 'Dispatched' is read-only".to_owned()),
+        // Whoever reads a job and registers it again writes out what was never said.
+        _ if (old.dispatched == Some(true)) != (job.dispatched == Some(true)) => {
+            refuse("field 'Dispatched' is read-only".to_owned())
+        }
         _ => Ok(()),
     }
 }

@@ -145,3 +145,76 @@ async fn parameterized_jobs_are_dispatched() {
     let statuses = api.get("/v1/jobs/statuses?include_children=true").await.ok().json();
     assert_eq!(statuses.as_array().map(Vec::len), Some(2));
 }
+
+#[tokio::test]
+async fn nobody_makes_a_job_the_child_of_another() {
+    let api = Api::start().await;
+    let mut clock = job("clock", "batch", 1);
+    clock["Periodic"] = json!({"Enabled": true, "Specs": ["0 0 1 1 *"], "SpecType": "cron"});
+    api.put("/v1/jobs", json!({"Job": clock})).await.ok();
+    let launched = || {
+        let state = api.server.state();
+        let key = tarpan_model::NamespacedId::new("default", "clock");
+        state.periodic_launch(&key).expect("a launch is noted with the job").launch
+    };
+    let before = launched();
+    for id in ["clock/periodic-4102444800", "clock/periodic-9223372036854775807", "else"] {
+        let mut child = job(id, "batch", 1);
+        child["ParentID"] = json!("clock");
+        let answer = api.put("/v1/jobs", json!({"Job": child})).await.ok().json();
+        let said = answer["Warnings"].as_str().expect("a text");
+        assert!(said.contains("ParentID \"clock\" was left out: only dispatches and periodic launches"), "{said}");
+        assert_eq!(api.get(&format!("/v1/job/{id}")).await.ok().json()["ParentID"], "");
+    }
+    assert_eq!(launched(), before, "the next launch is where it was");
+    let parent = api.get("/v1/job/clock/summary").await.ok().json();
+    assert_eq!(parent["Children"], json!({"Pending": 0, "Running": 0, "Dead": 0}));
+
+    // What was read may be registered again, with the parent or without it.
+    api.put("/v1/job/clock/periodic/force", json!({})).await.ok();
+    let all = api.get("/v1/jobs?prefix=clock/periodic").await.ok().json();
+    let child = all.as_array().expect("a list").iter().find(|row| row["ParentID"] == "clock").expect("launched");
+    let path = format!("/v1/job/{}", child["ID"].as_str().expect("an id"));
+    let mut row = api.get(&path).await.ok().json();
+    for parent in ["clock", ""] {
+        row["ParentID"] = json!(parent);
+        row["Meta"] = json!({"again": parent});
+        let answer = api.put("/v1/jobs", json!({"Job": row})).await.ok().json();
+        assert_eq!(answer["Warnings"], "");
+        assert_eq!(api.get(&path).await.ok().json()["ParentID"], "clock");
+    }
+}
+
+#[tokio::test]
+async fn the_largest_version_is_no_end_of_versions() {
+    let api = Api::start().await;
+    for (memory, version) in [(16, u64::MAX), (17, 7), (18, 0)] {
+        let mut job = job("web", "service", 1);
+        job["Version"] = json!(version);
+        job["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] = json!(memory);
+        api.put("/v1/jobs", json!({"Job": job})).await.ok();
+    }
+    assert_eq!(api.get("/v1/job/web").await.ok().json()["Version"], 8);
+}
+
+#[tokio::test]
+async fn a_job_is_refused_for_what_it_would_cost_everybody() {
+    let api = Api::start().await;
+    let mut many = job("many", "service", 1);
+    let task = many["TaskGroups"][0]["Tasks"][0].clone();
+    let tasks = (0..20_000).map(|n| {
+        let mut task = task.clone();
+        task["Name"] = json!(format!("t{n}"));
+        task
+    });
+    many["TaskGroups"][0]["Tasks"] = tasks.collect();
+    let answer = api.put("/v1/jobs", json!({"Job": many})).await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.text.contains("The job has 20000 tasks in all; 5000 are the most"), "{}", answer.text);
+    assert!(answer.text.contains("Task group g has 20000 tasks; 500 are the most"), "{}", answer.text);
+    for id in ["..", "web\u{202e}bew"] {
+        let answer = api.put("/v1/jobs", json!({"Job": job(id, "service", 1)})).await;
+        assert_eq!(answer.status, 500, "{}", answer.text);
+        assert!(answer.text.contains(&format!("Job ID {id:?} cannot ")), "{}", answer.text);
+    }
+}
