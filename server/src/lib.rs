@@ -12,6 +12,7 @@ mod publish;
 mod raft;
 mod server;
 mod sessions;
+mod trouble;
 
 pub mod descriptors;
 pub mod doors;

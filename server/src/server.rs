@@ -23,6 +23,7 @@ use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
 use crate::raft::{Consensus, ServerNode};
 use crate::sessions::{AgentService, Reports, Sessions, Streams, bulk};
+use crate::trouble::Changes;
 use crate::watch::Watch;
 
 /// Calls an agent may have open at a time: each blocking query that it forwards is one.
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub sessions: Arc<Sessions>,
     pub streams: Streams,
     pub reports: Reports,
+    pub troubles: Changes,
     stop: watch::Sender<bool>,
 }
 
@@ -104,8 +106,9 @@ impl Server {
         let control = Arc::new(Control::new(&options, published.clone(), consensus.clone()));
         let reports = Reports::start(published.clone(), consensus.clone());
         let (sessions, stop) = (Arc::<Sessions>::default(), watch::Sender::new(false));
-        let streams = Streams::default();
-        let inner = Inner { options, rpc_addr, published, consensus, control, sessions, streams, reports, stop };
+        let (streams, troubles) = (Streams::default(), Changes::default());
+        let inner =
+            Inner { options, rpc_addr, published, consensus, control, sessions, streams, reports, troubles, stop };
         let server = Server(Arc::new(inner));
         server.spawn(listener);
         Ok(server)
@@ -118,6 +121,7 @@ impl Server {
         let kicked = sessions.clone();
         let kick = move |node| kicked.kick(node, "no heartbeat came in time");
         tokio::spawn(control.clone().run(stop.subscribe(), kick));
+        tokio::spawn(Changes::run(self.clone(), stop.subscribe()));
         let mut stopping = stop.subscribe();
         let routes = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)

@@ -27,6 +27,11 @@ pub struct Named {
 }
 
 impl Wanted {
+    #[cfg(test)]
+    pub fn everything() -> Wanted {
+        Wanted { topics: vec![("*".to_owned(), "*".to_owned())], namespace: "*".to_owned() }
+    }
+
     pub fn read(cx: &Context) -> Result<Wanted, ApiError> {
         let topics = cx.query.all("topic").map(topic).collect::<Result<Vec<_>, _>>()?;
         let everything = || vec![("*".to_owned(), "*".to_owned())];
