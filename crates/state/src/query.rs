@@ -36,6 +36,11 @@ impl State {
         self.jobs.iter()
     }
 
+    /// Jobs, evaluations, allocations, deployments and nodes together.
+    pub fn rows(&self) -> usize {
+        self.jobs.len() + self.evals.len() + self.allocs.len() + self.deployments.len() + self.nodes.len()
+    }
+
     pub fn job_version(&self, key: &NamespacedId, version: u64) -> Option<&Arc<Job>> {
         self.job_versions.get(&(key.clone(), version))
     }

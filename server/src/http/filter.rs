@@ -219,6 +219,27 @@ mod tests {
         assert!(Filter::parse(&format!("{}a == b{}", "(".repeat(5000), ")".repeat(5000))).is_err());
     }
 
+    /// A few bytes of pattern ask for gigabytes of program, and for seconds.
+    #[test]
+    fn what_a_filter_compiles_to_is_bounded() {
+        for pattern in ["(a{1000}){1000}", r"\w{10000}", r"(\pL{50}){50}", "((((x{9}){9}){9}){9}){9}"] {
+            let begin = std::time::Instant::now();
+            let why = ask(&format!("ID matches `{pattern}`")).expect_err("too large");
+            assert!(why.contains("failed to compile regular expression") && why.contains("size limit"), "{why}");
+            assert!(begin.elapsed().as_secs() < 5, "{pattern} took {:?}", begin.elapsed());
+        }
+        // What people write has room: words of any language, alternatives, counted runs.
+        let hosts: Vec<String> = (0..200).map(|n| format!("host-{n:04}")).collect();
+        for pattern in [r"^\w+-\d{1,4}$", r"\p{Greek}{2,20}", "^(a|b|web)$", &hosts.join("|")] {
+            assert!(ask(&format!("ID matches `{pattern}`")).is_ok(), "{pattern}");
+        }
+        let many = |n: usize| vec!["ID matches `x`"; n].join(" or ");
+        assert_eq!(ask(&many(32)), Ok(false));
+        assert!(ask(&many(33)).expect_err("too many").contains("a filter may have 32 patterns"));
+        let long = format!("ID == `{}`", "x".repeat(17_000));
+        assert!(ask(&long).expect_err("too long").contains("a filter may have 16384 bytes; this one has 17008"));
+    }
+
     #[test]
     fn names_of_a_type() {
         assert!(fields_of::<tarpan_api::wire::Evaluation>().contains(&"TriggeredBy"));

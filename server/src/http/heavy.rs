@@ -1,8 +1,8 @@
 //! Requests that may cost more than a moment: run on threads of their own, a few at a time.
 //!
-//! Reading a jobspec or a body of megabytes keeps a thread busy. On the runtime's own threads nobody else would be answered
-//! meanwhile, heartbeats among them. Here such requests wait for a slot, and are refused with a sentence when there is none
-//! for a while; what was begun for a caller who has left is told to stop.
+//! Reading a jobspec or a body of megabytes keeps a thread busy, and so does looking through every row of a large state. On the
+//! runtime's own threads nobody else would be answered meanwhile, heartbeats among them. Here such requests wait for a slot, and
+//! are refused with a sentence when there is none for a while; what was begun for a caller who has left is told to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,36 +17,102 @@ use super::error::ApiError;
 use super::reply::Outcome;
 use super::table::{Handler, Route};
 
-/// At once: each may hold a few hundred MiB and all of a core.
-const SLOTS: usize = 2;
-/// How long a request waits for a slot; the budget of one jobspec is used up in a second or two.
-const WAIT: Duration = Duration::from_secs(10);
+/// Texts and bodies at once: each may hold a few hundred MiB and all of a core.
+const TEXTS: usize = 2;
+/// How long one waits for a slot; the budget of one jobspec is used up in a second or two.
+const TEXT_WAIT: Duration = Duration::from_secs(10);
 /// Bodies from here on are read on a thread of their own; below, reading takes less than a millisecond.
 const LARGE_BODY: usize = 64 << 10;
+/// How long a reader of many rows waits for a slot; each has it for some hundred milliseconds at most.
+const READ_WAIT: Duration = Duration::from_secs(30);
+/// Rows of a state from which on looking through all of them takes longer than some milliseconds.
+const MANY_ROWS: usize = 2_000;
+/// Routes whose work grows with the state, whatever they answer.
+const READS: [&str; 19] = [
+    "/v1/jobs",
+    "/v1/jobs/overview",
+    "/v1/jobs/statuses",
+    "/v1/job/*job/allocations",
+    "/v1/job/*job/evaluations",
+    "/v1/allocations",
+    "/v1/evaluations",
+    "/v1/evaluations/count",
+    "/v1/deployments",
+    "/v1/deployment/allocations/:deployment",
+    "/v1/nodes",
+    "/v1/node/pools",
+    "/v1/node/pool/:pool/jobs",
+    "/v1/node/pool/:pool/nodes",
+    "/v1/node/:node/allocations",
+    "/v1/scaling/policies",
+    "/v1/services",
+    "/v1/search",
+    "/v1/search/fuzzy",
+];
 
 /// The slots of one API.
 pub struct Heavy {
+    texts: Pool,
+    reads: Pool,
+}
+
+struct Pool {
     slots: Arc<Semaphore>,
     wait: Duration,
+    /// What a refusal says of those who have the slots.
+    others: String,
 }
 
 impl Default for Heavy {
     fn default() -> Self {
-        Heavy { slots: Arc::new(Semaphore::new(SLOTS)), wait: WAIT }
+        let processors = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
+        Heavy {
+            texts: Pool::new(TEXTS, TEXT_WAIT, "reading {} other large requests"),
+            reads: Pool::new(processors, READ_WAIT, "looking through all rows for {} other requests"),
+        }
     }
 }
 
-/// Whether a request goes this way. One that waits for a change does not: it would keep its slot all that time.
-pub fn is_heavy(route: &Route, cx: &Context) -> bool {
-    cx.std.index == 0 && (route.path == "/v1/jobs/parse" || cx.body.len() >= LARGE_BODY)
+/// Where a request's work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Where it is.
+    Light,
+    Text,
+    Read,
+}
+
+/// One that waits for a change is light whatever it does: it would keep its slot all that time.
+pub fn load(route: &Route, cx: &Context) -> Load {
+    let posts_job = route.path == "/v1/jobs" && route.methods != super::table::GET;
+    match () {
+        () if cx.std.index > 0 => Load::Light,
+        () if route.path == "/v1/jobs/parse" || cx.body.len() >= LARGE_BODY => Load::Text,
+        () if !posts_job && READS.contains(&route.path) && cx.server.state().rows() >= MANY_ROWS => Load::Read,
+        () => Load::Light,
+    }
 }
 
 impl Heavy {
-    pub async fn run(&self, handler: Handler, cx: Context) -> Outcome {
+    pub async fn run(&self, load: Load, handler: Handler, cx: Context) -> Outcome {
+        match load {
+            Load::Light => handler(cx).await,
+            Load::Text => self.texts.run(handler, cx).await,
+            Load::Read => self.reads.run(handler, cx).await,
+        }
+    }
+}
+
+impl Pool {
+    fn new(slots: usize, wait: Duration, others: &str) -> Pool {
+        Pool { slots: Arc::new(Semaphore::new(slots)), wait, others: others.replace("{}", &slots.to_string()) }
+    }
+
+    async fn run(&self, handler: Handler, cx: Context) -> Outcome {
         // From here on, when this future is dropped its caller is gone.
         let _left = Left(cx.gone.clone());
         let slot = tokio::time::timeout(self.wait, self.slots.clone().acquire_owned()).await;
-        let slot = slot.map_err(|_| busy())?.expect("the semaphore is never closed");
+        let slot = slot.map_err(|_| self.busy())?.expect("the semaphore is never closed");
         let (runtime, span) = (Handle::current(), tracing::Span::current());
         let work = move || {
             let answer = span.in_scope(|| runtime.block_on(handler(cx)));
@@ -55,11 +121,11 @@ impl Heavy {
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(ApiError::internal(format!("answering: {e}"))))
     }
-}
 
-fn busy() -> ApiError {
-    let message = format!("this server is busy reading {SLOTS} other large requests: try again in a few seconds");
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    fn busy(&self) -> ApiError {
+        let message = format!("this server is busy {}: try again in a few seconds", self.others);
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
 }
 
 struct Left(Arc<AtomicBool>);
@@ -67,5 +133,19 @@ struct Left(Arc<AtomicBool>);
 impl Drop for Left {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+impl Heavy {
+    /// With slots of each kind for so many, and little patience.
+    pub fn small(slots: usize) -> Heavy {
+        let pool = |others| Pool::new(slots, Duration::from_millis(50), others);
+        Heavy { texts: pool("reading {} other large requests"), reads: pool("looking through rows") }
+    }
+
+    /// Takes a slot away while what is returned lives.
+    pub fn hold(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.texts.slots.clone().try_acquire_owned().expect("a free slot")
     }
 }

@@ -88,8 +88,11 @@ pub fn router(server: Server) -> Router {
 
 /// The API of this server in an agent that knows more: its node and its configuration.
 pub fn router_for(server: Server, local: Local) -> Router {
-    let local = Arc::new(local);
-    let (table, heavy, uploads) = (Table::new(routes()), Heavy::default(), Uploads::default());
+    router_with(server, local, Arc::default())
+}
+
+fn router_with(server: Server, local: Local, heavy: Arc<Heavy>) -> Router {
+    let (local, table, uploads) = (Arc::new(local), Table::new(routes()), Uploads::default());
     let api = Arc::new(Api { server, local, table, heavy, uploads });
     Router::new()
         .fallback(move |request: Request| {
@@ -103,7 +106,7 @@ struct Api {
     server: Server,
     local: Arc<Local>,
     table: Table,
-    heavy: Heavy,
+    heavy: Arc<Heavy>,
     uploads: Uploads,
 }
 
@@ -148,10 +151,7 @@ impl Api {
         };
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
         let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default() };
-        match heavy::is_heavy(route, &cx) {
-            true => self.heavy.run(route.handler, cx).await,
-            false => (route.handler)(cx).await,
-        }
+        self.heavy.run(heavy::load(route, &cx), route.handler, cx).await
     }
 }
 

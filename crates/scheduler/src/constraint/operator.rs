@@ -98,3 +98,23 @@ fn order(left: &str, right: &str) -> Ordering {
     }
     left.cmp(right)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job may bring any pattern; its planning must not wait for a program of gigabytes.
+    #[test]
+    fn patterns_are_bounded_when_they_are_compiled() {
+        for pattern in ["(a{1000}){1000}", r"\w{30000}", "((((x{9}){9}){9}){9}){9}"] {
+            let begin = std::time::Instant::now();
+            assert!(bounded(pattern).is_none(), "{pattern}");
+            assert!(begin.elapsed().as_secs() < 5, "{pattern} took {:?}", begin.elapsed());
+        }
+        assert!(bounded("(").is_none());
+        let hosts: Vec<String> = (0..1000).map(|n| format!("rack-{n:04}")).collect();
+        for pattern in [r"^\w+-\d{1,4}$", r"\p{Greek}{2,20}", &hosts.join("|")] {
+            assert!(bounded(pattern).is_some(), "{pattern}");
+        }
+    }
+}

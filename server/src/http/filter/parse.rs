@@ -18,11 +18,13 @@ pub struct ParseError {
 const MAX_DEPTH: usize = 64;
 /// Bytes that one compiled pattern may take: some milliseconds of compiling.
 const PATTERN_SIZE: usize = 256 << 10;
+/// Patterns of one filter. With the bound of each, reading a filter takes no longer than a tenth of a second.
+const MAX_PATTERNS: usize = 32;
 /// A filter comes in a query; more than this of it nobody writes.
 const MAX_LENGTH: usize = 16 << 10;
 
 pub(super) fn expression(text: &str) -> Result<Expr, ParseError> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
+    let mut reader = Reader { text, at: 0, depth: 0, patterns: 0 };
     if text.len() > MAX_LENGTH {
         return Err(reader.error(format!("a filter may have {MAX_LENGTH} bytes; this one has {}", text.len())));
     }
@@ -38,6 +40,7 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    patterns: usize,
 }
 
 /// A word or a quoted text.
@@ -152,6 +155,10 @@ impl Reader<'_> {
         }
         if self.word("matches") {
             let pattern = self.operand()?.text;
+            self.patterns += 1;
+            if self.patterns > MAX_PATTERNS {
+                return Err(self.error(format!("a filter may have {MAX_PATTERNS} patterns to match with")));
+            }
             let regex = RegexBuilder::new(&pattern)
                 .size_limit(PATTERN_SIZE)
                 .dfa_size_limit(PATTERN_SIZE)
@@ -245,7 +252,7 @@ mod tests {
 
     #[test]
     fn operands() {
-        let read = |text: &str| Reader { text, at: 0, depth: 0 }.operand().expect("readable");
+        let read = |text: &str| Reader { text, at: 0, depth: 0, patterns: 0 }.operand().expect("readable");
         assert_eq!(read(r#""a \"b\" \d""#).text, r#"a "b" \d"#);
         assert_eq!(read("a.b[\"c d\"].3").parts, ["a", "b", "c d", "3"]);
         assert_eq!(read("-1.5").text, "-1.5");

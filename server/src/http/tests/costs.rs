@@ -1,9 +1,12 @@
 //! What a stranger's request may cost the others.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::super::heavy::Heavy;
 use super::Api;
 
 /// The runtime of this test has one thread: whoever keeps it keeps everybody waiting.
@@ -53,4 +56,78 @@ async fn a_large_body_is_read_like_a_small_one() {
     let many = vec!["{}"; 400_000].join(",");
     let answer = api.send("PUT", "/v1/jobs", format!("{{\"Job\": {{\"ID\": \"a\", \"TaskGroups\": [{many}]}}}}")).await;
     assert_eq!((answer.status.as_u16(), answer.text.contains("too many small values")), (400, true), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn who_finds_every_slot_taken_is_told_and_comes_in_later() {
+    let heavy = Arc::new(Heavy::small(2));
+    let api = Api::start().await.with_heavy(heavy.clone());
+    let parse = || api.put("/v1/jobs/parse", json!({"JobHCL": "job \"j\" {\n}\n"}));
+    let held = [heavy.hold(), heavy.hold()];
+    let refused = parse().await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.text, "this server is busy reading 2 other large requests: try again in a few seconds");
+    let large = api.send("PUT", "/v1/jobs", format!("{{\"Odd\": \"{}\"}}", "x".repeat(100_000))).await;
+    assert_eq!(large.status, 503, "a large body needs a slot too");
+    api.get("/v1/jobs").await.ok();
+    api.put("/v1/jobs", json!({"Job": super::job("small", "batch", 1)})).await.ok();
+    drop(held);
+    for _ in 0..3 {
+        parse().await.ok();
+    }
+}
+
+/// A server with many small jobs, which nothing can place.
+async fn with_jobs(count: usize) -> Api {
+    let api = Api::start().await;
+    let jobs = (0..count).map(|n| {
+        let mut job: tarpan_model::Job =
+            serde_json::from_value(super::job(&format!("job-{n:05}"), "service", 1)).expect("a job");
+        job.admit(&tarpan_model::job::Admission::default());
+        let register = tarpan_state::command::RegisterJob {
+            job,
+            eval: None,
+            submission: None,
+            enforce_index: None,
+            preserve_counts: false,
+            now: api.server.now(),
+        };
+        api.server.propose(tarpan_state::Command::RegisterJob(Box::new(register)))
+    });
+    for registered in futures::future::join_all(jobs).await {
+        registered.expect("taken in");
+    }
+    api
+}
+
+/// The runtime of this test has one thread.
+#[tokio::test]
+async fn others_are_answered_while_every_row_is_looked_through() {
+    let api = with_jobs(3_000).await;
+    let filter = "filter=ID+matches+%60x%7B3%7Dy%60+or+Name+is+not+empty";
+    for (method, path) in [
+        ("GET", format!("/v1/jobs?{filter}")),
+        ("GET", format!("/v1/jobs/statuses?{filter}")),
+        ("GET", "/v1/jobs/overview".to_owned()),
+        ("PUT", "/v1/search/fuzzy".to_owned()),
+    ] {
+        let body = if method == "PUT" { r#"{"Text": "nobody", "Context": "all"}"# } else { "" };
+        let mut longest = Duration::ZERO;
+        let asked = api.send(method, &path, body);
+        tokio::pin!(asked);
+        // How long the runtime's thread is away at a time.
+        let begin = Instant::now();
+        let answer = loop {
+            let turn = Instant::now();
+            let done = futures::poll!(&mut asked);
+            longest = longest.max(turn.elapsed());
+            if let std::task::Poll::Ready(answer) = done {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        println!("{path}: {:?}, away for {longest:?}", begin.elapsed());
+        answer.ok();
+        assert!(longest < begin.elapsed() / 2 || longest < Duration::from_millis(30), "{path}: away for {longest:?}");
+    }
 }

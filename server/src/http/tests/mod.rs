@@ -12,6 +12,7 @@ mod reading;
 mod stream;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -62,6 +63,11 @@ impl Api {
         let server = Server::start(options).await.expect("a development server starts");
         let router = super::router(server.clone());
         Api { server, router }
+    }
+
+    /// The same API with other slots for what costs more.
+    pub fn with_heavy(self, heavy: Arc<super::heavy::Heavy>) -> Api {
+        Api { router: super::router_with(self.server.clone(), super::Local::default(), heavy), ..self }
     }
 
     /// The same API as a listener shows it.
