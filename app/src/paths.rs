@@ -116,6 +116,12 @@ pub fn v1_job(namespace: &str, id: &str, rest: &str) -> String {
     format!("/v1/job/{}{rest}{separator}namespace={}", encode(id, false), encode(namespace, false))
 }
 
+/// Where the server says how many rows of each kind a job has.
+pub fn v1_counts(namespace: &str, id: &str) -> String {
+    let namespace = if namespace.is_empty() { "default" } else { namespace };
+    format!("/v1/status/counts?job={}&namespace={}", encode(id, false), encode(namespace, false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -201,6 +201,60 @@ async fn lists_are_a_page_of_rows() {
 }
 
 #[tokio::test]
+async fn a_job_with_more_rows_than_are_read_says_how_many_there_are() {
+    let v1 = crowd("/v1/job/pytechco-web/allocations", 300).layer(middleware::from_fn(
+        |request: Request, next: Next| async move {
+            let uri = request.uri();
+            if uri.path() == "/v1/status/counts" && uri.query().is_some_and(|q| q.contains("job=pytechco-web&")) {
+                return axum::Json(serde_json::json!({"Allocations": 1234, "Evaluations": 7, "Deployments": 7}))
+                    .into_response();
+            }
+            next.run(request).await
+        },
+    ));
+    let ui = router(v1);
+    let (_, html) = get(ui.clone(), "/ui/jobs/pytechco-web?tab=allocations").await;
+    assert!(html.contains("300 of 1,234") && html.contains(">1234<"), "{html}");
+    let (_, html) = get(ui, "/ui/jobs/pytechco-web").await;
+    assert!(html.contains(">1,234<"), "{html}");
+}
+
+#[tokio::test]
+async fn a_job_of_many_groups_and_tasks_is_a_page_of_rows() {
+    let v1 = cluster(false).layer(middleware::from_fn(|request: Request, next: Next| async move {
+        let is_job = request.uri().path() == "/v1/job/pytechco-web";
+        let (mut parts, body) = next.run(request).await.into_parts();
+        let body = axum::body::to_bytes(body, MAX_PAGE).await.expect("a body");
+        if !is_job {
+            return Response::from_parts(parts, Body::from(body));
+        }
+        let mut job: Value = serde_json::from_slice(&body).expect("a job");
+        let group = |n: usize| {
+            let mut group = job["TaskGroups"][0].clone();
+            group["Name"] = format!("group-{n:03}").into();
+            let task = |n: usize| {
+                let mut task = group["Tasks"][0].clone();
+                task["Name"] = format!("task-{n:03}").into();
+                task
+            };
+            group["Tasks"] = (0..if n == 0 { 500 } else { 1 }).map(task).collect();
+            group
+        };
+        job["TaskGroups"] = (0..250).map(group).collect();
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Response::from_parts(parts, Body::from(job.to_string()))
+    }));
+    let ui = router(v1);
+    let (_, html) = get(ui.clone(), "/ui/jobs/pytechco-web").await;
+    // What the browser begins with stands in the page as data too.
+    let shown = html.split("<script").next().expect("markup");
+    assert_eq!(shown.matches("class=\"name\">group-").count(), 100);
+    assert!(shown.contains("1–100 of 250") && shown.contains("+480") && !shown.contains("task-020"), "{shown}");
+    let (_, html) = get(ui, "/ui/jobs/pytechco-web?page=3").await;
+    assert!(html.contains("class=\"name\">group-249"), "{html}");
+}
+
+#[tokio::test]
 async fn an_id_is_decoded_once() {
     let v1 = Router::new().fallback(|request: Request| async move {
         (StatusCode::NOT_FOUND, format!("asked for {}", request.uri().path()))

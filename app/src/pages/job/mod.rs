@@ -8,12 +8,16 @@ mod versions;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tarpan_api::wire::{AllocListStub, Deployment, Evaluation};
 
 use super::tables::{AllocTable, Columns, EvalRow, eval_table, newest_first};
 use super::{actions, or_default, read};
-use crate::lang::{Texts, t};
-use crate::live::Topic;
+use crate::format::thousands;
+use crate::lang::{Texts, fill, t};
+use crate::live::{Topic, live};
 use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::{self, Pager};
@@ -32,11 +36,83 @@ pub struct JobData {
     pub allocs: Signal<Vec<AllocListStub>>,
     pub evals: Signal<Vec<Evaluation>>,
     pub deployments: Signal<Vec<Deployment>>,
+    pub totals: Signal<Totals>,
+}
+
+/// How many there are in all, of which a page reads at most [`MOST_READ`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub allocs: usize,
+    pub evals: usize,
+    pub deployments: usize,
+}
+
+/// The newest rows of one kind that a job has, and how many it has of that kind.
+pub type Counted<T> = (Vec<T>, usize);
+
+/// Reads the list at `NEWEST[kind]`. Where it ends before all are there, it is asked how many there are.
+pub fn read_newest<T>(
+    job: impl Fn() -> (String, String) + Send + Sync + 'static,
+    kind: usize,
+    topics: &'static [Topic],
+) -> Read<Counted<T>>
+where
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    let (client, live) = (super::client(), live());
+    Resource::new(
+        move || (job(), live.changed(topics)),
+        move |((namespace, id), _)| {
+            let client = client.clone();
+            async move {
+                let answer = client.get::<Vec<T>>(&v1_job(&namespace, &id, NEWEST[kind])).await?;
+                live.seen(answer.index);
+                let read = answer.value.len();
+                if read < MOST_READ {
+                    return Ok((answer.value, read));
+                }
+                let counts = client.get::<Value>(&paths::v1_counts(&namespace, &id)).await?.value;
+                let all = counts[COUNTED[kind]].as_u64().unwrap_or_default() as usize;
+                Ok((answer.value, all.max(read)))
+            }
+        },
+    )
 }
 
 /// The most allocations, evaluations and deployments of a job that its page reads: those that go on, then the newest.
 pub const MOST_READ: usize = 300;
 pub const NEWEST: [&str; 3] = ["/allocations?per_page=300", "/evaluations?per_page=300", "/deployments?per_page=300"];
+
+/// What the server calls them when it counts.
+const COUNTED: [&str; 3] = ["Allocations", "Evaluations", "Deployments"];
+
+impl JobData {
+    pub fn new(
+        job: Signal<Job>,
+        allocs: Signal<Counted<AllocListStub>>,
+        evals: Signal<Counted<Evaluation>>,
+        deployments: Signal<Counted<Deployment>>,
+    ) -> JobData {
+        let totals = Memo::new(move |_| Totals {
+            allocs: allocs.with(|rows| rows.1),
+            evals: evals.with(|rows| rows.1),
+            deployments: deployments.with(|rows| rows.1),
+        });
+        JobData {
+            job,
+            allocs: Memo::new(move |_| newest_first(allocs.get().0)).into(),
+            evals: Memo::new(move |_| evals.get().0).into(),
+            deployments: Memo::new(move |_| deployments.get().0).into(),
+            totals: totals.into(),
+        }
+    }
+}
+
+/// Beside a list: how many there are, and how many of them are read where that is not all.
+fn how_many(texts: &'static Texts, read: usize, all: usize) -> String {
+    let number = |n: usize| thousands(n as i64);
+    if read < all { fill(texts.n_of_m, &[&number(read), &number(all)]) } else { number(all) }
+}
 
 #[component]
 pub fn JobPage() -> impl IntoView {
@@ -47,16 +123,14 @@ pub fn JobPage() -> impl IntoView {
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
     let path = move |rest: &'static str| move || v1_job(&namespace.get(), &id.get(), rest);
     let job: Read<Job> = read(path(""), &[Topic::Job]);
-    let allocs: Read<Vec<AllocListStub>> = read(path(NEWEST[0]), &[Topic::Allocation, Topic::Job]);
-    let evals: Read<Vec<Evaluation>> = read(path(NEWEST[1]), &[Topic::Evaluation, Topic::Job]);
-    let deployments: Read<Vec<Deployment>> = read(path(NEWEST[2]), &[Topic::Deployment, Topic::Job]);
+    let allocs: Read<Counted<AllocListStub>> = read_newest(move || key.get(), 0, &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Counted<Evaluation>> = read_newest(move || key.get(), 1, &[Topic::Evaluation, Topic::Job]);
+    let deployments: Read<Counted<Deployment>> = read_newest(move || key.get(), 2, &[Topic::Deployment, Topic::Job]);
     view! {
         <Title text=move || id.get()/>
         <main id="main" class="page page-job">
             <Loaded read=job view=move |job| {
-                let allocs = or_default(allocs);
-                let allocs = Memo::new(move |_| newest_first(allocs.get())).into();
-                let data = JobData { job, allocs, evals: or_default(evals), deployments: or_default(deployments) };
+                let data = JobData::new(job, or_default(allocs), or_default(evals), or_default(deployments));
                 view! { <Head data=data tab=tab/><Body data=data tab=tab/> }.into_any()
             }/>
         </main>
@@ -141,8 +215,7 @@ fn Head(data: JobData, tab: Memo<String>) -> impl IntoView {
     };
     let items = move || {
         let (namespace, id) = key.get();
-        let (allocs, evals) = (data.allocs.with(Vec::len), data.evals.with(Vec::len));
-        let deployments = data.deployments.with(Vec::len);
+        let Totals { allocs, evals, deployments } = data.totals.get();
         let (parent, service) = data.job.with(|j| (j.is_parent(), j.type_ == "service"));
         let mut items = vec![("", texts.overview, None)];
         if parent {
@@ -268,7 +341,7 @@ fn Allocations(data: JobData) -> impl IntoView {
     let content = move || {
         data.allocs.with(Vec::is_empty).then(|| blank("play", texts.no_allocations, texts.no_allocations_text, ()))
     };
-    view! { <div class="pad">{panel(texts.allocations, view! { <span class="t3">{move || data.allocs.with(Vec::len)}</span> }, (), view! { {table}{content} })}</div> }
+    view! { <div class="pad">{panel(texts.allocations, view! { <span class="t3">{move || how_many(texts, data.allocs.with(Vec::len), data.totals.get().allocs)}</span> }, (), view! { {table}{content} })}</div> }
 }
 
 #[component]
@@ -276,7 +349,7 @@ fn Evaluations(data: JobData) -> impl IntoView {
     let texts = t();
     let (shown, count) = (pager::shown(data.evals), Signal::derive(move || data.evals.with(Vec::len)));
     let table = move || eval_table(shown.get().into_iter().map(EvalRow::from).collect(), false);
-    view! { <div class="pad">{panel(texts.evaluations, view! { <span class="t3">{move || data.evals.with(Vec::len)}</span> }, (), view! { {table}<Pager count=count/> })}</div> }
+    view! { <div class="pad">{panel(texts.evaluations, view! { <span class="t3">{move || how_many(texts, data.evals.with(Vec::len), data.totals.get().evals)}</span> }, (), view! { {table}<Pager count=count/> })}</div> }
 }
 
 #[component]
@@ -312,7 +385,8 @@ fn Deployments(data: JobData) -> impl IntoView {
             <tbody>{rows}</tbody>
         </table>
     };
-    view! { <div class="pad">{panel(texts.deployments, (), (), view! { {table}<Pager count=count/> })}</div> }
+    let many = move || how_many(texts, data.deployments.with(Vec::len), data.totals.get().deployments);
+    view! { <div class="pad">{panel(texts.deployments, view! { <span class="t3">{many}</span> }, (), view! { {table}<Pager count=count/> })}</div> }
 }
 
 #[component]

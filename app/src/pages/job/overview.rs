@@ -12,9 +12,10 @@ use crate::lang::{Texts, fill, t};
 use crate::pages::actions;
 use crate::pages::tables::{AllocTable, Columns, instance, stub_badge};
 use crate::parts::dialog::AskButton;
+use crate::parts::pager::{self, Pager};
 use crate::parts::{Square, fact, note, panel, shape, squares};
 use crate::paths;
-use crate::shapes::{Group, Job};
+use crate::shapes::{Group, Job, Task};
 use crate::status::{Badge, Kind, alloc_badge};
 use crate::usage::{self, SAMPLES, Usage};
 
@@ -41,7 +42,7 @@ pub fn Overview(data: JobData) -> impl IntoView {
                 <Groups data=data/>
                 {move || (!parent.get()).then(|| panel(
                     texts.allocations,
-                    view! { <span class="t3">{move || data.allocs.with(Vec::len)}</span> },
+                    view! { <span class="t3">{move || thousands(data.totals.get().allocs as i64)}</span> },
                     view! { <a class="link t12" href=all>{texts.all}</a> },
                     view! {
                         <AllocTable allocs=recent columns=Columns { client: true, job: false }/>
@@ -244,9 +245,10 @@ pub fn alloc_squares(texts: &Texts, allocs: &[AllocListStub]) -> Vec<Square> {
 fn Groups(data: JobData) -> impl IntoView {
     let texts = t();
     let groups = Memo::new(move |_| data.job.with(|j| j.groups.clone()));
+    let (shown, count) = (pager::shown(groups.into()), Signal::derive(move || groups.with(Vec::len)));
     let rows = move || {
         let key = data.job.with(|j| (j.namespace.clone(), j.id.clone(), j.stop || j.is_parent()));
-        groups.get().into_iter().map(|group| group_row(texts, data, &key, group)).collect_view()
+        shown.get().into_iter().map(|group| group_row(texts, data, &key, group)).collect_view()
     };
     let table = view! {
         <table class="table stacked" aria-label=texts.groups>
@@ -258,7 +260,7 @@ fn Groups(data: JobData) -> impl IntoView {
             <tbody>{rows}</tbody>
         </table>
     };
-    panel(texts.groups, view! { <span class="t3">{move || groups.with(Vec::len)}</span> }, (), table)
+    panel(texts.groups, view! { <span class="t3">{count}</span> }, (), view! { {table}<Pager count=count/> })
 }
 
 fn group_row(
@@ -277,7 +279,7 @@ fn group_row(
     };
     let cpu: i64 = group.tasks.iter().map(|t| t.resources.cpu).sum();
     let memory: i64 = group.tasks.iter().map(|t| t.resources.memory_mb).sum();
-    let tasks = group.tasks.iter().map(|t| format!("{} ({})", t.name, t.driver)).collect::<Vec<_>>().join(", ");
+    let tasks = tasks_line(&group.tasks);
     let (namespace, id, fixed) = key.clone();
     let scale = |count: i64, icon_name: &'static str, label: String| {
         let (namespace, id, group) = (namespace.clone(), id.clone(), group.name.clone());
@@ -301,6 +303,17 @@ fn group_row(
             <td class="num">{controls}</td>
         </tr>
     }
+}
+
+/// Tasks of a group that its line names.
+const MOST_NAMED: usize = 20;
+
+/// The tasks with their drivers; of very many the first, and how many there are beyond.
+fn tasks_line(tasks: &[Task]) -> String {
+    let named = tasks.iter().take(MOST_NAMED).map(|t| format!("{} ({})", t.name, t.driver));
+    let beyond = tasks.len().saturating_sub(MOST_NAMED);
+    let beyond = (beyond > 0).then(|| format!("+{}", thousands(beyond as i64)));
+    named.chain(beyond).collect::<Vec<_>>().join(", ")
 }
 
 /// More allocations than this are not asked what they use.

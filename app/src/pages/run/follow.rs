@@ -7,8 +7,8 @@ use crate::format::short;
 use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::pages::job::overview::{deployment, why_not_running};
-use crate::pages::job::{JobData, NEWEST, blocked_eval, job_badge};
-use crate::pages::tables::{AllocTable, Columns, newest_first};
+use crate::pages::job::{Counted, JobData, blocked_eval, job_badge, read_newest};
+use crate::pages::tables::{AllocTable, Columns};
 use crate::pages::{or_default, read};
 use crate::parts::loaded::Read;
 use crate::parts::{icon, note, pill};
@@ -20,23 +20,14 @@ use crate::status::Kind;
 pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
     let texts = t();
     let href = paths::job(&namespace, &id);
-    let path = move |rest: &'static str| {
-        let (namespace, id) = (namespace.clone(), id.clone());
-        move || v1_job(&namespace, &id, rest)
-    };
-    let job: Read<Job> = read(path(""), &[Topic::Job]);
-    let allocs: Read<Vec<AllocListStub>> = read(path(NEWEST[0]), &[Topic::Allocation, Topic::Job]);
-    let evals: Read<Vec<Evaluation>> = read(path(NEWEST[1]), &[Topic::Evaluation]);
-    let deployments: Read<Vec<Deployment>> = read(path(NEWEST[2]), &[Topic::Deployment]);
+    let key = StoredValue::new((namespace, id));
+    let job: Read<Job> = read(move || key.with_value(|(namespace, id)| v1_job(namespace, id, "")), &[Topic::Job]);
+    let key = move || key.get_value();
+    let allocs: Read<Counted<AllocListStub>> = read_newest(key, 0, &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Counted<Evaluation>> = read_newest(key, 1, &[Topic::Evaluation]);
+    let deployments: Read<Counted<Deployment>> = read_newest(key, 2, &[Topic::Deployment]);
     let content = move || {
-        let found = or_default(allocs);
-        let allocs = Memo::new(move |_| newest_first(found.get()));
-        let data = JobData {
-            job: or_default(job),
-            allocs: allocs.into(),
-            evals: or_default(evals),
-            deployments: or_default(deployments),
-        };
+        let data = JobData::new(or_default(job), or_default(allocs), or_default(evals), or_default(deployments));
         let newest = move || {
             let version = data.job.with(|j| j.version);
             data.deployments
@@ -58,7 +49,7 @@ pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
             <div class="row wrap">{badge}</div>
             {move || why_not_running(data)}
             {panel}{done}{failed}
-            {move || (!allocs.with(Vec::is_empty)).then(|| view! { <section class="panel"><AllocTable allocs=allocs columns=Columns { client: true, job: false }/></section> })}
+            {move || (!data.allocs.with(Vec::is_empty)).then(|| view! { <section class="panel"><AllocTable allocs=data.allocs columns=Columns { client: true, job: false }/></section> })}
         }
     };
     let eval_link = (!eval.is_empty())
