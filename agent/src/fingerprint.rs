@@ -24,7 +24,8 @@ fn set(attributes: &mut Attributes, key: &str, value: impl ToString) {
 }
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
-    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    // Names in it, of mounts for one, may be no text.
+    std::fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// The node, without its drivers.

@@ -33,6 +33,7 @@ mod history;
 mod http;
 mod identity;
 pub mod options;
+mod proc_stat;
 mod relay;
 pub mod runner;
 mod services;

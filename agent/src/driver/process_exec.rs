@@ -66,7 +66,9 @@ fn like(command: &mut Command, pid: u32) -> std::io::Result<()> {
         }
     }
     command.current_dir(std::fs::read_link(proc.join("cwd"))?);
-    let status = std::fs::read_to_string(proc.join("status"))?;
+    // The first line is the process's name: any bytes.
+    let status = std::fs::read(proc.join("status"))?;
+    let status = String::from_utf8_lossy(&status);
     let id = |name: &str| {
         status.lines().find_map(|l| l.strip_prefix(name)?.split_ascii_whitespace().nth(1)?.parse::<u32>().ok())
     };

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::cgroup::{Cgroup, Limits};
 use crate::ground;
+use crate::proc_stat::Stat;
 use crate::supervisor::{Logs, Process, Spec, User};
 
 /// `plugin "raw_exec"` of the agent's configuration.
@@ -286,14 +287,11 @@ impl Handle for RawExecTask {
 }
 
 /// Figures of the main process alone, where there is no control group.
-#[allow(clippy::disallowed_methods, reason = "a file of the kernel")]
 fn process_usage(pid: u32) -> Option<TaskUsage> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
-    let number = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok());
+    let stat = Stat::of(pid)?;
     // Ticks are hundredths of a second on every Linux of today.
-    let (user, system) = (number(11)? * 10_000_000, number(12)? * 10_000_000);
-    let rss = number(21)? * 4096;
+    let (user, system) = (stat.number::<u64>(14)? * 10_000_000, stat.number::<u64>(15)? * 10_000_000);
+    let rss = stat.number::<u64>(24)? * 4096;
     Some(TaskUsage {
         cpu_ns: user + system,
         user_ns: user,

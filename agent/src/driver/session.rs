@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::proc_stat::Stat;
+
 /// How long a session has to end by itself after it was hung up on.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -16,12 +18,7 @@ pub(in crate::driver) fn members(sid: i32) -> Vec<i32> {
 
 /// The session of a living process. Source: field 6 of `/proc/PID/stat`.
 pub(in crate::driver) fn session(pid: i32) -> Option<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text[text.rfind(')')? + 1..].split_ascii_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        _ => fields.nth(2)?.parse().ok(),
-    }
+    Stat::of(u32::try_from(pid).ok()?).filter(|stat| !stat.ended())?.number(6)
 }
 
 fn signal(sid: i32, signal: i32) {

@@ -57,14 +57,19 @@ impl Dir {
 
 #[allow(clippy::disallowed_methods, reason = "a file of the kernel, which no task writes")]
 fn mount_points() -> Vec<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.lines().filter_map(|line| Some(unescaped(line.split(' ').nth(1)?))).collect()
+    points_in(&std::fs::read("/proc/self/mounts").unwrap_or_default())
+}
+
+/// As bytes: a name that is no text must not hide the others.
+fn points_in(mounts: &[u8]) -> Vec<PathBuf> {
+    let point = |line: &[u8]| line.split(|b| *b == b' ').nth(1).map(unescaped);
+    mounts.split(|b| *b == b'\n').filter_map(point).collect()
 }
 
 /// A path as the kernel lists mounts: blanks and the like are written as `\040`.
-fn unescaped(text: &str) -> PathBuf {
+fn unescaped(text: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         let octal = after.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
         match (first, octal) {
@@ -163,4 +168,16 @@ fn some_names(dir: &Dir) -> Result<Vec<OsString>, Error> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_whose_name_is_no_text_hides_no_other() {
+        let mounts = b"dev / ext4 rw 0 0\ntmp /a/\xff\xfe tmpfs rw 0 0\ntmp /a/b\\040c tmpfs rw 0 0\nbroken\n";
+        let expected = [&b"/"[..], b"/a/\xff\xfe", b"/a/b c"].map(|p| PathBuf::from(OsString::from_vec(p.to_vec())));
+        assert_eq!(points_in(mounts), expected);
+    }
 }

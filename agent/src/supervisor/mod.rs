@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::proc_stat::Stat;
+
 pub use process::{AttachError, Process, SpawnError};
 pub use rotate::{Rotator, file_name as log_file_name, indexes as log_indexes};
 pub(crate) use survey::runs;
@@ -135,16 +137,9 @@ pub(crate) fn is_running(run_dir: &Path) -> bool {
 
 /// Start time of a process in clock ticks since boot; `None` when there is no such process or it is a zombie.
 ///
-/// Source: field 22 of `/proc/PID/stat`; the name before it may hold blanks and brackets, so counting starts after the last `)`.
-#[allow(clippy::disallowed_methods, reason = "a file of the kernel")]
+/// Source: field 22 of `/proc/PID/stat`.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let rest = &text[text.rfind(')')? + 1..];
-    let mut fields = rest.split_ascii_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    Stat::of(pid).filter(|stat| !stat.ended())?.number(22)
 }
 
 /// Writes a file so that readers see it whole or not at all.

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{ARGUMENT, Pids, pid_file, start_time, write_whole};
+use crate::proc_stat::Stat;
 
 /// Directories of runs below `tasks`, `<allocation>/<task>-<8 hex>` each: those on disk, and those that a living supervisor
 /// names. Where the files of a living one are gone they are written again, so that it is found like any other.
@@ -81,9 +82,7 @@ fn pids() -> impl Iterator<Item = u32> {
 fn children() -> BTreeMap<u32, Vec<u32>> {
     let mut all: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for pid in pids() {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest = text.rfind(')').map_or("", |at| &text[at + 1..]);
-        if let Some(parent) = rest.split_ascii_whitespace().nth(1).and_then(|p| p.parse().ok()) {
+        if let Some(parent) = Stat::of(pid).and_then(|stat| stat.number(4)) {
             all.entry(parent).or_default().push(pid);
         }
     }
