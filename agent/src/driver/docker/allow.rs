@@ -113,6 +113,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::driver::docker::config::MountBlock;
     use crate::driver::docker::tests::Place;
 
     fn body(plugin: Value, task: Value) -> Result<(), String> {
@@ -217,7 +218,10 @@ mod tests {
 
     #[test]
     fn links_of_a_task_are_not_mounted_from_the_node() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
         use std::os::unix::fs::symlink;
+
         let place = Place::new(json!({}));
         let dirs = &place.request.dirs;
         let bind = |volume: String| {
@@ -241,11 +245,116 @@ mod tests {
             bind("local/current:/x".into()).expect("its own"),
             format!("{}:/x", dirs.local.join("v1").display())
         );
+        // What the engine would read as another path than the one that was looked at.
+        for (name, to, at, why) in
+            [("colon", &b"q:/etc"[..], "rw", "can't hold a colon"), ("bytes", b"q\xff", "/x", "which is no text")]
+        {
+            let to = OsStr::from_bytes(to);
+            std::fs::create_dir_all(dirs.local.join(to)).expect("made");
+            symlink(to, dirs.local.join(name)).expect("linked");
+            let error = bind(format!("local/{name}:{at}")).expect_err(name).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let block =
+            MountBlock { kind: Some("bind".into()), source: Some("local/bytes".into()), ..MountBlock::default() };
+        let config = TaskConfig { mount: vec![block], ..TaskConfig::default() };
+        let body = super::super::create::body(&PluginConfig::default(), &config, &place.request, "image");
+        assert!(body.expect_err("no text").to_string().contains("which is no text"));
         bind("local/new/deep:/x".into()).expect("made");
         assert!(dirs.local.join("new/deep").is_dir());
         std::fs::rename(&dirs.local, dirs.task.join("away")).expect("moved");
         symlink("/etc", &dirs.local).expect("linked");
         let error = bind("tmp:/x".into()).expect_err("a link").to_string();
         assert!(error.contains("the task's directory is not whole"), "{error}");
+    }
+
+    /// The engine's own reading of what it is told is done again here, and looked at against the walls.
+    #[test]
+    fn fuzz_no_config_takes_a_wall_down() {
+        use std::os::unix::fs::symlink;
+        let words = [
+            "privileged",
+            "pid_mode",
+            "ipc_mode",
+            "host",
+            "container:",
+            "devices",
+            "host_path",
+            "/dev/kmsg",
+            "security_opt",
+            "seccomp=unconfined",
+            "cap_add",
+            "sys_admin",
+            "ALL",
+            "volumes",
+            "local/out",
+            "local/colon",
+            "local/",
+            "..",
+            ":/x",
+            ":rw",
+            "mount",
+            "bind",
+            "source",
+            "target",
+            "volume_driver",
+            "type",
+            "runtime",
+            "true",
+            "[",
+            "]",
+            "{",
+            "}",
+            "\"",
+            ":",
+            ",",
+            "\\u0000",
+        ];
+        let seeds = [
+            r#"{"image": "a", "volumes": ["local/a:/x", "secrets/b:/y:ro"], "cap_add": ["chown"], "pid_mode": ""}"#,
+            r#"{"mount": [{"type": "bind", "source": "local/a", "target": "/x"}], "mounts": {"type": "tmpfs", "target": "/t"}}"#,
+            r#"{"privileged": "0", "devices": [{"host_path": "/dev/null"}], "security_opt": ["no-new-privileges"]}"#,
+            r#"{"ulimit": {"nofile": "1:2"}, "port_map": {"x": "1"}, "ipc_mode": "shareable", "pids_limit": 7}"#,
+            r#"{"volumes": ["local/out:/x"], "volume_driver": ""}"#,
+            r#"{"volumes": ["local/colon:rw"]}"#,
+        ];
+        let place = Place::new(json!({}));
+        let dirs = &place.request.dirs;
+        symlink("/etc", dirs.local.join("out")).expect("linked");
+        symlink("/etc", dirs.local.join("q")).expect("linked");
+        std::fs::create_dir_all(dirs.local.join("q:/x")).expect("made");
+        symlink("q:/x", dirs.local.join("colon")).expect("linked");
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| lexical(path));
+        let root = real(&dirs.alloc);
+        let inside = |source: &str| assert!(real(Path::new(source)).starts_with(&root), "{source:?} is the node's");
+        let plugin = PluginConfig::default();
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "containers").words(&words).seeds(seeds);
+        fuzz.longest(1_000).texts(|text| {
+            let config: TaskConfig = match serde_json::from_str(text) {
+                Ok(config) => config,
+                Err(error) => return error.to_string(),
+            };
+            let body = match super::super::create::body(&plugin, &config, &place.request, "image") {
+                Ok(body) => body,
+                Err(error) => return error.to_string(),
+            };
+            let host = body.host_config.expect("there is one");
+            assert!(host.privileged != Some(true) && host.devices.is_none(), "{text}");
+            for mode in [&host.pid_mode, &host.ipc_mode].into_iter().flatten() {
+                assert!(OWN.contains(&mode.as_str()) || mode.ends_with(&place.request.alloc_id.to_string()), "{mode}");
+            }
+            for bind in host.binds.iter().flatten() {
+                inside(bind.split(':').next().unwrap_or_default());
+            }
+            for mount in host.mounts.iter().flatten() {
+                match mount.typ {
+                    Some(bollard::models::MountType::BIND) => inside(mount.source.as_deref().unwrap_or_default()),
+                    typ => assert_eq!(typ, Some(bollard::models::MountType::TMPFS)),
+                }
+            }
+            let known = |cap: &String| plugin.allow_caps.iter().any(|a| cap.to_ascii_lowercase().ends_with(a));
+            assert!(host.cap_add.iter().flatten().all(known), "{:?}", host.cap_add);
+            format!("{} {}", host.binds.map_or(0, |b| b.len().min(5)), host.mounts.map_or(0, |m| m.len().min(3)))
+        });
     }
 }

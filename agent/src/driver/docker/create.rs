@@ -356,11 +356,25 @@ fn volume_bind(
         };
     }
     let path = host_path(plugin, request, source)?;
-    Ok(format!("{}:{rest}", path.display()))
+    if path.contains(':') {
+        return refuse(format!(
+            "the volume path {source:?} leads to {path:?}, and a path in `volumes` can't hold a colon"
+        ));
+    }
+    Ok(format!("{path}:{rest}"))
 }
 
-/// A path of the node. What lies outside of the allocation needs the operator's leave.
-fn host_path(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Result<PathBuf, DriverError> {
+/// A path of the node, as the engine is told it. What lies outside of the allocation needs the operator's leave.
+///
+/// A link of the task may lead to a name that is no text. Written as one it would be another name, of something that was not
+/// looked at: a link to anywhere.
+fn host_path(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Result<String, DriverError> {
+    let path = own_or_allowed(plugin, request, source)?;
+    let text = path.into_os_string().into_string();
+    text.or_else(|path| refuse(format!("the volume path {source:?} leads to {path:?}, which is no text")))
+}
+
+fn own_or_allowed(plugin: &PluginConfig, request: &TaskRequest, source: &str) -> Result<PathBuf, DriverError> {
     let relative = !Path::new(source).is_absolute();
     let path = match relative {
         false => PathBuf::from(source),
@@ -418,7 +432,7 @@ fn mount(plugin: &PluginConfig, request: &TaskRequest, block: &MountBlock) -> Re
     match kind {
         "bind" => Ok(Mount {
             typ: Some(MountType::BIND),
-            source: Some(host_path(plugin, request, &source)?.to_string_lossy().into_owned()),
+            source: Some(host_path(plugin, request, &source)?),
             bind_options: propagation(block.bind_options.propagation.as_deref().unwrap_or_default()),
             ..base
         }),
