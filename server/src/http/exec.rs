@@ -21,6 +21,9 @@ const SILENCE: Duration = Duration::from_secs(45);
 const READ: Duration = Duration::from_secs(60);
 /// How long the command may leave what was typed unread.
 const UNREAD: Duration = Duration::from_secs(600);
+/// Bytes of a node's refusal that are looked at: no more than a part of them fits into the message that ends a socket.
+const REFUSAL: usize = 4 << 10;
+const NO_FRAMES: &str = "the node sent something else than frames";
 
 /// `GET /v1/client/allocation/:id/exec`: text messages of JSON both ways, see the reference's "Exec websocket".
 pub async fn exec(mut cx: Context) -> Outcome {
@@ -57,6 +60,10 @@ async fn text_of(answer: NodeResponse) -> String {
     let mut body = answer.body;
     while let Some(Ok(part)) = body.next().await {
         text.extend_from_slice(&part);
+        if text.len() > REFUSAL {
+            text.truncate(REFUSAL);
+            break;
+        }
     }
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -80,7 +87,11 @@ async fn relay(socket: WebSocket, answer: NodeResponse) {
         tokio::select! {
             part = body.next() => {
                 let Some(Ok(part)) = part else { break };
-                for frame in frames.of(&part) {
+                let Ok(whole) = frames.of(&part) else {
+                    put(&mut to_caller, Message::Close(Some(CloseFrame { code: 1011, reason: NO_FRAMES.into() }))).await;
+                    return;
+                };
+                for frame in whole {
                     if !put(&mut to_caller, Message::Text(frame.into())).await {
                         return;
                     }
@@ -120,31 +131,101 @@ async fn put(to_caller: &mut futures::stream::SplitSink<WebSocket, Message>, mes
 #[derive(Default)]
 struct Frames(Vec<u8>);
 
+/// What the node sent is no stream of frames.
+#[derive(Debug)]
+struct NoFrames;
+
 impl Frames {
-    fn of(&mut self, part: &[u8]) -> Vec<String> {
+    /// What is read anew with each part that arrives, until the frame is whole.
+    const LONGEST: usize = 256 << 10;
+
+    fn of(&mut self, part: &[u8]) -> Result<Vec<String>, NoFrames> {
         self.0.extend_from_slice(part);
         let mut frames = Vec::new();
         let mut values = serde_json::Deserializer::from_slice(&self.0).into_iter::<serde::de::IgnoredAny>();
         let mut done = 0;
-        while let Some(Ok(_)) = values.next() {
-            let frame = String::from_utf8_lossy(&self.0[done..values.byte_offset()]);
-            frames.push(frame.trim().to_owned());
-            done = values.byte_offset();
+        loop {
+            match values.next() {
+                Some(Ok(_)) => {
+                    let frame = String::from_utf8_lossy(&self.0[done..values.byte_offset()]).trim().to_owned();
+                    // A number may go on in the next part; an object ends where it ends.
+                    if !frame.starts_with('{') {
+                        return Err(NoFrames);
+                    }
+                    frames.push(frame);
+                    done = values.byte_offset();
+                }
+                Some(Err(error)) if !error.is_eof() => return Err(NoFrames),
+                Some(Err(_)) | None => break,
+            }
         }
         self.0.drain(..done);
-        frames
+        if self.0.len() <= Frames::LONGEST { Ok(frames) } else { Err(NoFrames) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Frames;
+    use super::{Frames, NoFrames};
 
     #[test]
     fn frames_are_found_however_they_arrive() {
         let mut frames = Frames::default();
-        assert_eq!(frames.of(br#"{"a": 1}{"b""#), [r#"{"a": 1}"#]);
-        assert_eq!(frames.of(b": 2}\n"), [r#"{"b": 2}"#]);
-        assert!(frames.of(b"").is_empty());
+        assert_eq!(frames.of(br#"{"a": 1}{"b""#).expect("one"), [r#"{"a": 1}"#]);
+        assert_eq!(frames.of(b": 2}\n").expect("one"), [r#"{"b": 2}"#]);
+        assert!(frames.of(b"").expect("none").is_empty());
+    }
+
+    #[test]
+    fn a_node_that_sends_something_else_is_not_listened_to() {
+        for text in ["]", "7 ", "{\"a\": nothing", "{} {} x"] {
+            assert!(Frames::default().of(text.as_bytes()).is_err(), "{text}");
+        }
+        // A frame without an end is neither kept for ever nor read again and again.
+        let mut frames = Frames::default();
+        let begun = std::time::Instant::now();
+        let begins = std::iter::once(&b"{\"stdout\": \""[..]);
+        let parts = begins.chain(std::iter::repeat(&[b'a'; 999][..])).map(|part| frames.of(part));
+        let taken = parts.take_while(Result::is_ok).count();
+        assert!((200..300).contains(&taken), "{taken} parts");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    }
+
+    #[test]
+    fn fuzz_frames_are_the_same_however_they_are_cut() {
+        let words = [
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"",
+            "\\",
+            ":",
+            ",",
+            "{\"stdout\":{\"data\":\"aGk=\"}}",
+            "\n",
+            "1",
+            "true",
+            "\\u00e9",
+            "é",
+        ];
+        let seeds =
+            [r#"{"stdout":{"data":"aGk="}}{"exited":true,"result":{}}"#, "{\"a\":\"\\\"}\"}\n{\"b\":[{}]}", "{} 7"];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "streams").words(&words).seeds(seeds);
+        fuzz.bytes(|bytes| {
+            let whole = Frames::default().of(bytes);
+            for cut in [1, 2, 3, 7, bytes.len() / 2 + 1] {
+                let mut frames = Frames::default();
+                let parts: Result<Vec<_>, NoFrames> = bytes.chunks(cut).map(|part| frames.of(part)).collect();
+                match (&whole, parts) {
+                    (Ok(whole), Ok(parts)) => assert_eq!(*whole, parts.concat(), "in parts of {cut}"),
+                    (whole, parts) => assert_eq!(whole.is_err(), parts.is_err(), "in parts of {cut}"),
+                }
+            }
+            if let Ok(whole) = &whole {
+                assert!(whole.iter().all(|frame| frame.starts_with('{') && frame.ends_with('}')), "{whole:?}");
+            }
+            whole.map_or_else(|_| "none".to_owned(), |whole| "x".repeat(whole.len().min(5)))
+        });
     }
 }
