@@ -24,9 +24,9 @@ pub const NODE_HEADER: &str = "tarpan-node";
 /// The node's secret, which only it and the servers know.
 pub const SECRET_HEADER: &str = "tarpan-node-secret";
 
-/// Bytes of a message that are not what they should be.
+/// Bytes of a message, or of a file, that are not what they should be.
 #[derive(Debug, thiserror::Error)]
-#[error("decoding a {what} from the wire")]
+#[error("decoding a {what}")]
 pub struct UnpackError {
     what: &'static str,
     #[source]
@@ -47,4 +47,9 @@ pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UnpackError> {
     let mut rows = rmp_serde::Deserializer::from_read_ref(bytes);
     rows.set_max_depth(MAX_DEPTH);
     T::deserialize(&mut rows).map_err(|source| UnpackError { what: std::any::type_name::<T>(), source })
+}
+
+/// An error with its cause, as one sentence.
+pub fn why(error: &UnpackError) -> String {
+    format!("{error}: {}", error.source)
 }

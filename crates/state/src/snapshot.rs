@@ -22,6 +22,10 @@ use crate::tables::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig, 
 #[error("reading a snapshot of state")]
 pub struct RestoreError(#[source] rmp_serde::decode::Error);
 
+/// Lists and maps inside each other: the reader goes down with them. Rows come from commands, which are held to as many when
+/// they are read from the log, and they stand deeper there than here.
+const MAX_DEPTH: usize = 320;
+
 /// What is written. New fields get a default: snapshots of earlier releases must still be read.
 #[derive(Serialize)]
 struct Written<'a> {
@@ -114,7 +118,9 @@ impl State {
 
     /// The state that [`State::snapshot`] wrote, with its indexes.
     pub fn restore(bytes: &[u8]) -> Result<State, RestoreError> {
-        let read: Read = rmp_serde::from_slice(bytes).map_err(RestoreError)?;
+        let mut rows = rmp_serde::Deserializer::from_read_ref(bytes);
+        rows.set_max_depth(MAX_DEPTH);
+        let read = Read::deserialize(&mut rows).map_err(RestoreError)?;
         let mut state = State {
             index: read.index,
             lineage: Arc::new(read.lineage),

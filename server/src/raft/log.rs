@@ -32,6 +32,8 @@ const PACKED: u8 = 2;
 /// Entries kept as values, and the bytes they may stand for: until they are read, and from then on.
 const UNREAD: Kept = Kept { entries: 256, bytes: 16 << 20 };
 const READ: Kept = Kept { entries: 64, bytes: 256 << 10 };
+/// Bytes that one packed byte stands for at most.
+const LZ4_MOST: usize = 255;
 /// Entries from this size on are packed: placements of one plan repeat each other.
 const PACK_FROM: usize = 2048;
 
@@ -249,7 +251,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// The same value, smaller where it is large.
-fn pack(bytes: Vec<u8>) -> Vec<u8> {
+pub fn pack(bytes: Vec<u8>) -> Vec<u8> {
     if bytes.len() < PACK_FROM {
         return bytes;
     }
@@ -262,14 +264,22 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], subject: ErrorSubject<ServerId>
     let fail = |e: &(dyn std::error::Error + 'static)| {
         StorageError::from(StorageIOError::new(subject.clone(), ErrorVerb::Read, AnyError::error(e.to_string())))
     };
+    let read = |bytes: &[u8]| tarpan_rpc::unpack(bytes).map_err(|e| fail(&io::Error::other(tarpan_rpc::why(&e))));
     match bytes.split_first() {
-        Some((&VERSION, rest)) => rmp_serde::from_slice(rest).map_err(|e| fail(&e)),
-        Some((&PACKED, rest)) => {
-            let bytes = lz4_flex::decompress_size_prepended(rest).map_err(|e| fail(&e))?;
-            rmp_serde::from_slice(&bytes).map_err(|e| fail(&e))
-        }
+        Some((&VERSION, rest)) => read(rest),
+        Some((&PACKED, rest)) => read(&unpacked(rest).map_err(|e| fail(&e))?),
         _ => Err(fail(&io::Error::other("the store was written by another release"))),
     }
+}
+
+/// What LZ4 made smaller. The length before it is not believed where so few bytes can't stand for so many.
+fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, lz4_flex::block::DecompressError> {
+    let (length, packed) = lz4_flex::block::uncompressed_size(bytes)?;
+    let most = packed.len().saturating_mul(LZ4_MOST);
+    if length > most {
+        return Err(lz4_flex::block::DecompressError::OutputTooSmall { expected: length, actual: most });
+    }
+    lz4_flex::block::decompress(packed, length)
 }
 
 fn failed(subject: ErrorSubject<ServerId>, verb: ErrorVerb, path: &Path, error: &io::Error) -> StorageError {

@@ -9,6 +9,8 @@ mod batch;
 mod earlier;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod log;
 mod machine;
 mod network;

@@ -202,7 +202,7 @@ pub fn read(file: &mut File) -> io::Result<Content> {
             return Err(invalid("it does not match its checksum"));
         }
     }
-    let meta = rmp_serde::from_slice(meta).map_err(|e| invalid(&e.to_string()))?;
+    let meta = tarpan_rpc::unpack(meta).map_err(|e| invalid(&tarpan_rpc::why(&e)))?;
     Ok(Content { meta, checked: state_length.is_some(), bytes, state: meta_end..state_end })
 }
 

@@ -273,7 +273,7 @@ impl Wal {
     }
 
     fn index_entry(&mut self, at: At) {
-        if self.index.back().is_some_and(|last| last.id.index + 1 != at.id.index) {
+        if self.index.back().is_some_and(|last| last.id.index.checked_add(1) != Some(at.id.index)) {
             // Entries are contiguous; behind a gap (a snapshot took its place) the log begins anew.
             self.index.clear();
         }

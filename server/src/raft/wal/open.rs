@@ -156,7 +156,7 @@ impl Wal {
             Record::Truncate { from } => self.drop_from(from),
             Record::Committed(id) => self.committed = self.committed.max(Some(id)),
             Record::Facts(bytes) => {
-                let facts: Facts = rmp_serde::from_slice(bytes).map_err(|_| "a record can't be read")?;
+                let facts: Facts = tarpan_rpc::unpack(bytes).map_err(|_| "a record can't be read")?;
                 if first && self.segments.is_empty() {
                     // Older files are gone: entries before this one are too.
                     let purged = facts.purged.max(facts.last);

@@ -209,3 +209,77 @@ fn what_a_failed_flush_may_have_lost_is_written_again() {
     drop(wal);
     assert_eq!(texts(&open(&dir), 3..4), ["entry 3"]);
 }
+
+/// Records with sums that are right: what they say is the input's. Each is its kind, its length, its durable position, its body.
+fn records(mut input: &[u8]) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    while let [kind, length, durable, rest @ ..] = input {
+        let (body, rest) = rest.split_at(rest.len().min(usize::from(*length)));
+        let start = file.len();
+        record::write(&mut file, u64::from(*durable), &Record::Facts(body));
+        file[start + HEAD] = *kind;
+        let sum = crc32fast::hash(&file[start + 8..]);
+        file[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
+        input = rest;
+    }
+    file
+}
+
+/// One record as [`records`] reads it.
+fn spelled(record: &Record<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record::write(&mut bytes, 0, record);
+    let body = &bytes[HEAD..];
+    let length = u8::try_from(body.len() - 1).expect("short");
+    [&[body[0], length, 0][..], &body[1..]].concat()
+}
+
+/// The first byte of an input says whether the sums are its own.
+#[test]
+fn fuzz_any_file_is_a_log_or_damaged() {
+    let facts = |facts: &Facts| spelled(&Record::Facts(&pack(facts)));
+    let first = facts(&Facts::default());
+    let behind = facts(&Facts { id: Some(7), vote: Some(Vote::new(3, 7)), purged: Some(id(4)), last: Some(id(4)) });
+    let entry = |index| spelled(&Record::Entry { id: id(index), data: b"entry" });
+    let rest = [
+        spelled(&Record::Truncate { from: 6 }),
+        spelled(&Record::Committed(id(5))),
+        facts(&Facts { purged: Some(id(5)), ..Facts::default() }),
+    ];
+    let seeds = [
+        [&[1][..], &first[..], &entry(1), &entry(2), &rest.concat()].concat(),
+        [&[1][..], &behind[..], &entry(5), &entry(6), &rest[0], &entry(6), &entry(9), &rest[1]].concat(),
+        [&[1][..], &first[..], &entry(u64::MAX), &entry(0), &rest[2]].concat(),
+        [&[1][..], &first[..], &spelled(&Record::Facts(&[0x91; 200]))].concat(),
+        [&[0][..], &records(&[&first[..], &entry(1)].concat())[..]].concat(),
+    ];
+    let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "logs").seeds(seeds);
+    let dir = folder();
+    fuzz.bytes(|input| {
+        let bytes = match input {
+            [1, rest @ ..] => records(rest),
+            other => other.get(1..).unwrap_or_default().to_vec(),
+        };
+        std::fs::write(first_file(&dir), bytes).expect("written");
+        let open = || Wal::open(dir.path(), false).map_err(|error| (error.is_damage(), error.to_string()));
+        let mut wal = match open() {
+            Ok(wal) => wal,
+            Err((damage, why)) => {
+                assert!(damage, "{why}");
+                return why.rsplit(": ").next().unwrap_or_default().to_owned();
+            }
+        };
+        // What was taken from it can be read, written on, and is the same the next time.
+        let said =
+            |wal: &Wal| (wal.facts().clone(), wal.committed(), wal.last(), wal.read(0..u64::MAX).expect("readable"));
+        let before = said(&wal);
+        wal.change(|facts| facts.id = Some(9)).expect("written");
+        let next = wal.last().map_or(1, |last| last.index.saturating_add(1)).min(u64::MAX - 1);
+        wal.append(&[(id(next), b"more".to_vec())]).expect("written");
+        drop(wal);
+        let after = said(&open().expect("opens again"));
+        assert_eq!((after.0.id, after.0.vote, after.1), (Some(9), before.0.vote, before.1));
+        assert_eq!(after.3.last().map(Vec::as_slice), Some(&b"more"[..]));
+        format!("{} {} {}", before.3.len().min(4), before.0.purged.is_some(), before.1.is_some())
+    });
+}
