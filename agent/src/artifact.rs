@@ -303,5 +303,7 @@ fn file_name(url: &str) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 #[path = "artifact/tests.rs"]
 mod tests;

@@ -321,4 +321,45 @@ mod tests {
     fn cores() {
         assert_eq!(core_ranges(&[3, 0, 1, 6]), "0-1,3,6");
     }
+
+    #[test]
+    fn fuzz_what_stands_for_something_is_replaced_once_and_nothing_else() {
+        let words = [
+            "${",
+            "}",
+            "$",
+            "{",
+            "env[\"",
+            "\"]",
+            "NOMAD_DC",
+            "attr.kernel.name",
+            "node.class",
+            "NOMAD_META_Budget",
+            "NOMAD_",
+            ".",
+            " ",
+        ];
+        let seeds = [
+            "${NOMAD_DC} and $${NOMAD_DC}",
+            "${env[\"PATH\"]}${ NOMAD_META_Budget }",
+            "${${NOMAD_DC}}",
+            "$$${x}",
+            "${nothing",
+        ];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "references").words(&words).seeds(seeds);
+        let mut env = env();
+        // What looks like a reference in a value is not one.
+        env.vars.insert("SELF".to_owned(), "${SELF}".to_owned());
+        let longest = env.vars.values().chain(env.facts.values()).map(String::len).max().unwrap_or(0);
+        fuzz.words(&["${SELF}"]).texts(|text| {
+            let out = env.text(text);
+            let references = text.matches("${").count();
+            assert!(out.len() <= text.len() + references * longest, "{text:?} grows to {} bytes", out.len());
+            assert!(references > 0 || out == text);
+            let nested = env.value(&serde_json::json!({ text: [text, 1, null] }));
+            assert_eq!(nested, serde_json::json!({ out.as_str(): [out, 1, null] }));
+            assert!(clean(text).bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            format!("{} {} {}", references.min(4), out == text, out.contains("${"))
+        });
+    }
 }

@@ -96,7 +96,7 @@ fn from(source: String, destination: &str) -> Artifact {
 }
 
 /// A tar of (name, link target or none, content).
-fn tar_of(entries: &[(&str, Option<&str>, &str)]) -> Vec<u8> {
+pub(super) fn tar_of(entries: &[(&str, Option<&str>, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, link, content) in entries {
         let mut header = tar::Header::new_gnu();
@@ -117,7 +117,7 @@ fn tar_of(entries: &[(&str, Option<&str>, &str)]) -> Vec<u8> {
     builder.into_inner().expect("in memory")
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("in memory");
     encoder.finish().expect("in memory")
@@ -130,7 +130,14 @@ fn tar_entry(kind: tar::EntryType, name: &str, target: &str, mode: u32, content:
     builder
 }
 
-fn add(to: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, target: &str, mode: u32, content: &[u8]) {
+pub(super) fn add(
+    to: &mut tar::Builder<Vec<u8>>,
+    kind: tar::EntryType,
+    name: &str,
+    target: &str,
+    mode: u32,
+    content: &[u8],
+) {
     let mut header = tar::Header::new_gnu();
     header.as_gnu_mut().expect("gnu").name[..name.len()].copy_from_slice(name.as_bytes());
     header.as_gnu_mut().expect("gnu").linkname[..target.len()].copy_from_slice(target.as_bytes());
@@ -141,24 +148,24 @@ fn add(to: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, target:
     to.append(&header, content).expect("in memory");
 }
 
-fn xz(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn xz(bytes: &[u8]) -> Vec<u8> {
     let options = lzma_rust2::XzOptions::with_preset(0);
     let mut writer = lzma_rust2::XzWriter::new(Vec::new(), options).expect("a writer");
     writer.write_all(bytes).expect("in memory");
     writer.finish().expect("in memory")
 }
 
-fn bz2(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn bz2(bytes: &[u8]) -> Vec<u8> {
     let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     writer.write_all(bytes).expect("in memory");
     writer.finish().expect("in memory")
 }
 
-fn zst(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn zst(bytes: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
-fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in entries {
         writer.start_file(*name, zip::write::SimpleFileOptions::default()).expect("in memory");

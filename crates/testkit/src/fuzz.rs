@@ -4,14 +4,17 @@
 //! a refusal, say). Shapes stand in for coverage: an input whose outcome nothing had before is kept and mutated in turn. Every
 //! run begins with the whole corpus. Then `cargo test` tries a fixed number of inputs, the same ones each time;
 //! `TARPAN_FUZZ_SECONDS=n` goes on for n seconds from another start, and writes what is worth keeping to the corpus.
-//! An input that fails is printed and written there too, so that it is tried for ever after.
+//! An input that fails is printed and written there too, so that it is tried for ever after. So is one that ends the process (a
+//! stack that is full): the long form writes each input down as `running` before it is tried, and the next run begins with it.
 //!
 //! Start at [`Fuzz`].
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Inputs of an ordinary run; fewer when they take long.
@@ -22,6 +25,10 @@ const POOL: usize = 1_000;
 /// What a corpus grows to: this many inputs of at most this many bytes each.
 const KEPT: usize = 32;
 const KEPT_BYTES: usize = 400;
+/// How often the long form says how far it is.
+const PROGRESS: Duration = Duration::from_secs(20);
+/// The input that is being tried: it stays when the process ends with it.
+const RUNNING: &str = "running";
 /// What looks like a byte or a number with a meaning to some parser.
 const ODD: &[u8] = b"\0\n\r\t \"'`\\/{}[]()<>:;,.=!?*+-_%$#@&|~^0189aAzZ\x7f\x80\xbf\xc3\xff";
 const NUMBERS: &[&str] =
@@ -76,23 +83,61 @@ impl Fuzz {
     pub fn bytes(self, check: impl Fn(&[u8]) -> String) {
         let long = std::env::var("TARPAN_FUZZ_SECONDS").ok().and_then(|n| n.parse().ok()).map(Duration::from_secs);
         let seed = long.map_or(0, |_| SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64);
-        let mut run =
-            Run { random: Random(seed), pool: Vec::new(), shapes: HashSet::new(), keep: long.is_some(), fuzz: self };
+        let mut run = Run {
+            random: Random(seed),
+            pool: Vec::new(),
+            shapes: HashSet::new(),
+            keep: long.is_some(),
+            running: None,
+            tried: 0,
+            fuzz: self,
+        };
         run.replay(&check);
+        run.running = long.and_then(|_| Running::new(&run.fuzz.corpus));
         let (begin, lasts) = (Instant::now(), long.unwrap_or(SHORT));
-        let mut rounds = 0_u64;
-        while begin.elapsed() < lasts && (long.is_some() || rounds < ROUNDS) {
+        let mut said = Duration::ZERO;
+        while begin.elapsed() < lasts && (long.is_some() || run.tried < ROUNDS) {
             let input = run.input();
             run.try_out(input, &check);
-            rounds += 1;
+            if long.is_some() && begin.elapsed() >= said + PROGRESS {
+                said = begin.elapsed();
+                eprintln!("  {} after {} s: {} inputs", run.fuzz.name, said.as_secs(), run.tried);
+            }
         }
         if long.is_some() {
-            let (name, shapes) = (run.fuzz.name, run.shapes.len());
+            let (name, tried, shapes) = (run.fuzz.name, run.tried, run.shapes.len());
             println!(
-                "{name}: {rounds} inputs, {shapes} shapes, {:.1} s of processor time, seed {seed}",
+                "{name}: {tried} inputs, {shapes} shapes, {:.1} s of processor time, seed {seed}",
                 processor_time()
             );
         }
+    }
+}
+
+/// Where an input is written down before it is tried.
+struct Running {
+    path: PathBuf,
+    file: File,
+}
+
+impl Running {
+    /// `None` where nothing can be written: then it goes without.
+    fn new(corpus: &Path) -> Option<Running> {
+        let path = corpus.join(RUNNING);
+        std::fs::create_dir_all(corpus).ok()?;
+        let file = File::create(&path).ok()?;
+        Some(Running { path, file })
+    }
+
+    fn note(&mut self, input: &[u8]) {
+        let written = self.file.rewind().and_then(|()| self.file.write_all(input));
+        let _ = written.and_then(|()| self.file.set_len(input.len() as u64));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -102,6 +147,8 @@ struct Run {
     pool: Vec<Vec<u8>>,
     shapes: HashSet<u64>,
     keep: bool,
+    running: Option<Running>,
+    tried: u64,
 }
 
 impl Run {
@@ -124,20 +171,29 @@ impl Run {
     }
 
     fn try_out(&mut self, input: Vec<u8>, check: &dyn Fn(&[u8]) -> String) {
+        self.tried += 1;
+        if let Some(running) = &mut self.running {
+            running.note(&input);
+        }
         let begin = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| check(&input)));
         let took = begin.elapsed();
         let shape = match done {
             Ok(shape) => shape,
             Err(panic) => {
-                self.write(&input, "found-");
-                eprintln!("{} panics on {:?}", self.fuzz.name, String::from_utf8_lossy(&input));
+                let kept = self.write(&input, "found-");
+                eprintln!(
+                    "{} fails on {:?}\nkept as {}",
+                    self.fuzz.name,
+                    String::from_utf8_lossy(&input),
+                    kept.display()
+                );
                 resume_unwind(panic);
             }
         };
         if took > self.fuzz.limit && self.is_slow(&input, check) {
-            self.write(&input, "found-");
-            panic!("{} takes {took:?} for {:?}", self.fuzz.name, String::from_utf8_lossy(&input));
+            let (name, kept) = (self.fuzz.name, self.write(&input, "found-"));
+            panic!("{name} takes {took:?} for {:?}\nkept as {}", String::from_utf8_lossy(&input), kept.display());
         }
         if self.shapes.insert(hash(&plain(&shape))) && self.pool.len() < POOL {
             if self.keep && input.len() <= KEPT_BYTES && self.pool.len() < KEPT {
@@ -147,21 +203,26 @@ impl Run {
         }
     }
 
-    /// Not only because the machine was busy.
+    /// Not only because the machine was busy: where the system tells, what counts is the time that the processor gave to it.
     fn is_slow(&self, input: &[u8], check: &dyn Fn(&[u8]) -> String) -> bool {
         (0..3).all(|_| {
-            let begin = Instant::now();
+            let (begin, before) = (Instant::now(), processor_time());
             check(input);
-            begin.elapsed() > self.fuzz.limit
+            let took = match processor_time() - before {
+                took if took > 0.0 => Duration::from_secs_f64(took),
+                _ => begin.elapsed(),
+            };
+            took > self.fuzz.limit
         })
     }
 
-    fn write(&self, input: &[u8], prefix: &str) {
+    fn write(&self, input: &[u8], prefix: &str) -> PathBuf {
         let file = self.fuzz.corpus.join(format!("{prefix}{:016x}", hash(&input)));
         let written = std::fs::create_dir_all(&self.fuzz.corpus).and_then(|()| std::fs::write(&file, input));
         if let Err(error) = written {
             eprintln!("{} could not be kept: {error}", file.display());
         }
+        file
     }
 
     /// Something known, changed in a few places.

@@ -98,3 +98,27 @@ async fn delete(cx: Context) -> Outcome {
     let (index, _) = cx.propose(Command::DeleteServices { ids: vec![id.into()], node: None }).await?;
     cx.written_empty(index)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse_choose;
+
+    #[test]
+    fn fuzz_a_choice_is_read_as_it_is_written_or_refused() {
+        let words = ["|", "1", "key", "%7C", "-", "+", " "];
+        let seeds = ["2|key", "0|", "|", "3|a|b"];
+        let fuzz = tarpan_testkit::fuzz::Fuzz::new(env!("CARGO_MANIFEST_DIR"), "choices").words(&words).seeds(seeds);
+        fuzz.texts(|text| match parse_choose(text) {
+            Ok((count, key)) => {
+                let again = parse_choose(&format!("{count}|{key}")).map_err(|e| e.message);
+                assert_eq!(again, Ok((count, key.clone())));
+                assert!(text.ends_with(&format!("|{key}")));
+                format!("{} {}", count > 0, key.is_empty())
+            }
+            Err(error) => {
+                assert!(error.status.is_client_error());
+                error.message
+            }
+        });
+    }
+}
