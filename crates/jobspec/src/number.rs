@@ -12,7 +12,7 @@ const PRECISION: u64 = 512;
 /// Powers of two beyond this are refused, so that no operation can grow without bound. Every double fits, as does 1e600.
 const MAX_EXPONENT: i64 = 2_200;
 /// Powers of ten beyond this are out of range.
-const MAX_TENS: i64 = 700;
+const MAX_TENS: u64 = 700;
 /// A double written out has up to 1,100 digits.
 const MAX_DIGITS: usize = 2_000;
 
@@ -51,7 +51,7 @@ impl Number {
             return Some(Number(Repr::Int(int)));
         }
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((m, e)) => (m, e.parse::<i64>().ok().filter(|e| e.abs() <= MAX_TENS)?),
+            Some((m, e)) => (m, e.parse::<i64>().ok().filter(|e| e.unsigned_abs() <= MAX_TENS)?),
             None => (text, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

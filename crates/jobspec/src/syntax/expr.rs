@@ -149,9 +149,9 @@ impl Parser<'_> {
                 "An attribute name is required after a dot.",
             ));
         }
-        let text = &self.text[self.pos..self.pos + digits];
-        let number = Number::parse(text).expect("digits are a number");
+        let start = self.pos;
         self.pos += digits;
+        let number = self.number_from(start)?;
         Ok(Step { key: StepKey::Number(number), span: Span::new(dot, self.pos) })
     }
 
@@ -256,14 +256,19 @@ impl Parser<'_> {
                 digits(self);
             }
         }
-        match Number::parse(&self.text[start..self.pos]) {
-            Some(number) => Ok(self.finish(start, ExprKind::Number(number))),
-            None => Err(self.error(
+        let number = self.number_from(start)?;
+        Ok(self.finish(start, ExprKind::Number(number)))
+    }
+
+    /// What was read from `start` on.
+    fn number_from(&mut self, start: usize) -> Read<Number> {
+        Number::parse(&self.text[start..self.pos]).ok_or_else(|| {
+            self.error(
                 Span::new(start, self.pos),
                 "Invalid number literal",
                 "This number is too large or too small to be used.",
-            )),
-        }
+            )
+        })
     }
 
     fn named(&mut self, mut name: Ident) -> Read<Expr> {
