@@ -127,41 +127,75 @@ async fn put(to_caller: &mut futures::stream::SplitSink<WebSocket, Message>, mes
     matches!(tokio::time::timeout(READ, to_caller.send(message)).await, Ok(Ok(())))
 }
 
-/// Cuts a stream of JSON objects into its objects, however its bytes arrive.
+/// Cuts a stream of JSON objects into its objects, however its bytes arrive. Each byte is looked at once.
+///
+/// (The library says of some values that are merely cut that they are wrong: of a number that begins with a minus.)
 #[derive(Default)]
-struct Frames(Vec<u8>);
+struct Frames {
+    held: Vec<u8>,
+    /// Brackets that are open.
+    depth: usize,
+    text: Text,
+}
+
+/// Whether a byte stands in a text, where brackets mean nothing.
+#[derive(Clone, Copy, Default)]
+enum Text {
+    #[default]
+    Outside,
+    Inside,
+    /// Behind a backslash.
+    Escaped,
+}
 
 /// What the node sent is no stream of frames.
 #[derive(Debug)]
 struct NoFrames;
 
 impl Frames {
-    /// What is read anew with each part that arrives, until the frame is whole.
+    /// What is held of a frame that has not ended.
     const LONGEST: usize = 256 << 10;
 
     fn of(&mut self, part: &[u8]) -> Result<Vec<String>, NoFrames> {
-        self.0.extend_from_slice(part);
         let mut frames = Vec::new();
-        let mut values = serde_json::Deserializer::from_slice(&self.0).into_iter::<serde::de::IgnoredAny>();
-        let mut done = 0;
-        loop {
-            match values.next() {
-                Some(Ok(_)) => {
-                    let frame = String::from_utf8_lossy(&self.0[done..values.byte_offset()]).trim().to_owned();
-                    // A number may go on in the next part; an object ends where it ends.
-                    if !frame.starts_with('{') {
-                        return Err(NoFrames);
-                    }
-                    frames.push(frame);
-                    done = values.byte_offset();
-                }
-                Some(Err(error)) if !error.is_eof() => return Err(NoFrames),
-                Some(Err(_)) | None => break,
+        for byte in part {
+            match byte {
+                b'{' => {}
+                _ if self.depth > 0 => {}
+                blank if blank.is_ascii_whitespace() => continue,
+                _ => return Err(NoFrames),
+            }
+            self.held.push(*byte);
+            self.step(*byte);
+            if self.depth == 0 {
+                frames.push(whole(&std::mem::take(&mut self.held))?);
             }
         }
-        self.0.drain(..done);
-        if self.0.len() <= Frames::LONGEST { Ok(frames) } else { Err(NoFrames) }
+        if self.held.len() <= Frames::LONGEST { Ok(frames) } else { Err(NoFrames) }
     }
+
+    fn step(&mut self, byte: u8) {
+        self.text = match (self.text, byte) {
+            (Text::Outside, b'{' | b'[') => {
+                self.depth += 1;
+                Text::Outside
+            }
+            (Text::Outside, b'}' | b']') => {
+                self.depth -= 1;
+                Text::Outside
+            }
+            (Text::Inside, b'\\') => Text::Escaped,
+            (Text::Outside, b'"') | (Text::Escaped, _) => Text::Inside,
+            (Text::Inside, b'"') => Text::Outside,
+            (text, _) => text,
+        };
+    }
+}
+
+/// Its brackets are closed: is it an object?
+fn whole(frame: &[u8]) -> Result<String, NoFrames> {
+    serde_json::from_slice::<serde::de::IgnoredAny>(frame).map_err(|_| NoFrames)?;
+    Ok(String::from_utf8_lossy(frame).into_owned())
 }
 
 #[cfg(test)]
@@ -174,21 +208,22 @@ mod tests {
         assert_eq!(frames.of(br#"{"a": 1}{"b""#).expect("one"), [r#"{"a": 1}"#]);
         assert_eq!(frames.of(b": 2}\n").expect("one"), [r#"{"b": 2}"#]);
         assert!(frames.of(b"").expect("none").is_empty());
+        // Where the cut looks like a mistake.
+        assert!(frames.of(br#"{"exited":true,"result":{"exit_code":-"#).expect("none").is_empty());
+        assert_eq!(frames.of(b"1}}").expect("one"), [r#"{"exited":true,"result":{"exit_code":-1}}"#]);
     }
 
     #[test]
     fn a_node_that_sends_something_else_is_not_listened_to() {
-        for text in ["]", "7 ", "{\"a\": nothing", "{} {} x"] {
+        for text in ["]", "7 ", "{\"a\": nothing}", "{]", "{} {} x"] {
             assert!(Frames::default().of(text.as_bytes()).is_err(), "{text}");
         }
-        // A frame without an end is neither kept for ever nor read again and again.
+        // A frame without an end is not kept for ever.
         let mut frames = Frames::default();
-        let begun = std::time::Instant::now();
         let begins = std::iter::once(&b"{\"stdout\": \""[..]);
         let parts = begins.chain(std::iter::repeat(&[b'a'; 999][..])).map(|part| frames.of(part));
         let taken = parts.take_while(Result::is_ok).count();
         assert!((200..300).contains(&taken), "{taken} parts");
-        assert!(begun.elapsed() < std::time::Duration::from_secs(20));
     }
 
     #[test]
