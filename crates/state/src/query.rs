@@ -12,6 +12,22 @@ use crate::tables::{JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunc
 
 const LAST: Uuid = Uuid::max();
 
+/// See [`State::counts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub jobs: usize,
+    pub evals: usize,
+    pub allocs: usize,
+    pub deployments: usize,
+    pub nodes: usize,
+}
+
+impl Counts {
+    pub fn all(self) -> usize {
+        self.jobs + self.evals + self.allocs + self.deployments + self.nodes
+    }
+}
+
 impl State {
     /// Raft index of the last applied entry.
     pub fn index(&self) -> u64 {
@@ -36,9 +52,15 @@ impl State {
         self.jobs.iter()
     }
 
-    /// Jobs, evaluations, allocations, deployments and nodes together.
-    pub fn rows(&self) -> usize {
-        self.jobs.len() + self.evals.len() + self.allocs.len() + self.deployments.len() + self.nodes.len()
+    /// How many rows the large tables have.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            jobs: self.jobs.len(),
+            evals: self.evals.len(),
+            allocs: self.allocs.len(),
+            deployments: self.deployments.len(),
+            nodes: self.nodes.len(),
+        }
     }
 
     pub fn job_version(&self, key: &NamespacedId, version: u64) -> Option<&Arc<Job>> {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::body;
 use super::caller::Caller;
 use super::error::ApiError;
+use super::heavy::Heavy;
 use super::local::Local;
 use super::params::{Pairs, Standard};
 use super::reply::{self, Meta, Outcome, Style};
@@ -34,8 +35,10 @@ pub struct Context {
     pub std: Standard,
     pub parts: request::Parts,
     pub body: Bytes,
-    /// The caller has left: long work ends. Set for requests that run on a thread of their own.
+    /// The caller has left: long work ends. Set for what runs on a thread of its own.
     pub gone: Arc<AtomicBool>,
+    /// Where long work goes; `None` for a handler that runs there already.
+    pub heavy: Option<Arc<Heavy>>,
 }
 
 /// How long a request that needs a leader waits for one.

@@ -8,17 +8,13 @@
 //!
 //! No browser are command lines and SDKs, which send none of a browser's headers; see [`from_browser`] for why a page can't
 //! do without them. Reads are nobody's forgery: their answers stay unreadable, because nothing here allows other origins.
-//! Start at [`judge`]; [`guard`] stands around a router. Requests of our own pages while they are rendered, and those that an
+//! Start at [`judge`]; a listener asks its [`Gate`]. Requests of our own pages while they are rendered, and those that an
 //! agent has let in and forwards, come in behind the gate.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::Request;
+use axum::body::Body;
 use axum::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, UPGRADE, USER_AGENT};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use super::error::ApiError;
 use super::names::{Names, bare};
@@ -178,29 +174,30 @@ fn perhaps_browser(headers: &HeaderMap) -> bool {
     from_browser(headers) || headers.contains_key(ACCEPT_LANGUAGE) || headers.contains_key("sec-fetch-mode")
 }
 
-/// `router` behind the gate.
-pub fn guard(router: Router, names: Names) -> Router {
-    let gate = Arc::new((names, Table::new(super::routes())));
-    let outside = Router::new().fallback_service(router);
-    outside.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-        let gate = gate.clone();
-        async move {
-            let (names, table) = &*gate;
-            let asked = Asked {
-                method: request.method(),
-                uri: request.uri(),
-                headers: request.headers(),
-                acts: table.acts(request.uri().path()),
-            };
-            match judge(&asked, names) {
-                Ok(()) => next.run(request).await,
-                Err(why) => {
-                    tracing::debug!(method = %request.method(), path = request.uri().path(), %why, "not let in");
-                    ApiError::new(StatusCode::FORBIDDEN, why).into_response()
-                }
-            }
-        }
-    }))
+/// The rows that act whatever the method: few, so that most paths are known by their first word not to be among them.
+pub fn acting() -> Table {
+    Table::new(super::routes().filter(|row| row.acts))
+}
+
+/// The gate of one listener.
+pub struct Gate {
+    names: Names,
+    acting: Table,
+}
+
+impl Gate {
+    pub fn new(names: Names) -> Gate {
+        Gate { names, acting: acting() }
+    }
+
+    /// What a request is told that is not let in.
+    pub fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let asked = Asked { method, uri, headers, acts: self.acting.acts(uri.path()) };
+        let why = judge(&asked, &self.names).err()?;
+        tracing::debug!(%method, path = uri.path(), %why, "not let in");
+        Some(ApiError::new(StatusCode::FORBIDDEN, why).into_response())
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Requests that may cost more than a moment: run on threads of their own, a few at a time.
 //!
-//! Reading a jobspec or a body of megabytes keeps a thread busy, and so does looking through every row of a large state. On the
-//! runtime's own threads nobody else would be answered meanwhile, heartbeats among them. Here such requests wait for a slot, and
-//! are refused with a sentence when there is none for a while; what was begun for a caller who has left is told to stop.
+//! Reading a long jobspec or a body of megabytes keeps a thread busy, and so does looking through every row of a large state. On
+//! the runtime's own threads nobody else would be answered meanwhile, heartbeats among them. Here such requests wait for a slot,
+//! and are refused with a sentence when there is none for a while; what was begun for a caller who has left is told to stop.
+//! To change threads takes some thirty microseconds: what takes no longer stays where it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,30 +26,12 @@ const TEXT_WAIT: Duration = Duration::from_secs(10);
 const LARGE_BODY: usize = 64 << 10;
 /// How long a reader of many rows waits for a slot; each has it for some hundred milliseconds at most.
 const READ_WAIT: Duration = Duration::from_secs(30);
-/// Rows of a state from which on looking through all of them takes longer than some milliseconds.
+/// Rows from which on looking through all of them takes longer than some milliseconds.
 const MANY_ROWS: usize = 2_000;
-/// Routes whose work grows with the state, whatever they answer.
-const READS: [&str; 19] = [
-    "/v1/jobs",
-    "/v1/jobs/overview",
-    "/v1/jobs/statuses",
-    "/v1/job/*job/allocations",
-    "/v1/job/*job/evaluations",
-    "/v1/allocations",
-    "/v1/evaluations",
-    "/v1/evaluations/count",
-    "/v1/deployments",
-    "/v1/deployment/allocations/:deployment",
-    "/v1/nodes",
-    "/v1/node/pools",
-    "/v1/node/pool/:pool/jobs",
-    "/v1/node/pool/:pool/nodes",
-    "/v1/node/:node/allocations",
-    "/v1/scaling/policies",
-    "/v1/services",
-    "/v1/search",
-    "/v1/search/fuzzy",
-];
+/// A filter takes up to a hundred times as long as a row without.
+const MANY_FILTERED: usize = 200;
+/// A page of so many rows is not much, however many there are.
+const PAGE: usize = 1_000;
 
 /// The slots of one API.
 pub struct Heavy {
@@ -84,22 +67,59 @@ pub enum Load {
 
 /// One that waits for a change is light whatever it does: it would keep its slot all that time.
 pub fn load(route: &Route, cx: &Context) -> Load {
-    let posts_job = route.path == "/v1/jobs" && route.methods != super::table::GET;
+    let many = if cx.std.filter.is_some() { MANY_FILTERED } else { MANY_ROWS };
     match () {
         () if cx.std.index > 0 => Load::Light,
-        () if route.path == "/v1/jobs/parse" || cx.body.len() >= LARGE_BODY => Load::Text,
-        () if !posts_job && READS.contains(&route.path) && cx.server.state().rows() >= MANY_ROWS => Load::Read,
+        () if cx.body.len() >= LARGE_BODY => Load::Text,
+        () if looked_through(route, cx) >= many => Load::Read,
         () => Load::Light,
     }
 }
 
-impl Heavy {
-    pub async fn run(&self, load: Load, handler: Handler, cx: Context) -> Outcome {
-        match load {
-            Load::Light => handler(cx).await,
-            Load::Text => self.texts.run(handler, cx).await,
-            Load::Read => self.reads.run(handler, cx).await,
+/// How many rows an answer may have to look through.
+fn looked_through(route: &Route, cx: &Context) -> usize {
+    let counts = cx.server.state().counts();
+    let rows = match route.path {
+        "/v1/jobs" if route.methods != super::table::GET => return 0,
+        // These sort or count all there is, whatever they show.
+        "/v1/jobs/overview" | "/v1/jobs/statuses" | "/v1/scaling/policies" => return counts.jobs,
+        "/v1/node/pools" => return counts.nodes,
+        "/v1/search" | "/v1/search/fuzzy" => return counts.all(),
+        "/v1/jobs" | "/v1/node/pool/:pool/jobs" => counts.jobs,
+        "/v1/allocations" | "/v1/job/*job/allocations" | "/v1/deployment/allocations/:deployment" | "/v1/services" => {
+            counts.allocs
         }
+        "/v1/evaluations" | "/v1/evaluations/count" | "/v1/job/*job/evaluations" => counts.evals,
+        "/v1/deployments" => counts.deployments,
+        "/v1/nodes" | "/v1/node/pool/:pool/nodes" => counts.nodes,
+        _ => return 0,
+    };
+    match cx.std.filter {
+        None if (1..=PAGE).contains(&cx.std.per_page) => rows.min(cx.std.per_page),
+        _ => rows,
+    }
+}
+
+impl Heavy {
+    pub async fn run(&self, load: Load, handler: Handler, mut cx: Context) -> Outcome {
+        let pool = match load {
+            Load::Light => return handler(cx).await,
+            Load::Text => &self.texts,
+            Load::Read => &self.reads,
+        };
+        // It must not ask for another slot.
+        cx.heavy = None;
+        let runtime = Handle::current();
+        pool.work(cx.gone.clone(), move || runtime.block_on(handler(cx))).await?
+    }
+
+    /// Reads a text, once there is a slot; `gone` is set when the caller leaves meanwhile.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        gone: Arc<AtomicBool>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.texts.work(gone, work).await
     }
 }
 
@@ -108,18 +128,22 @@ impl Pool {
         Pool { slots: Arc::new(Semaphore::new(slots)), wait, others: others.replace("{}", &slots.to_string()) }
     }
 
-    async fn run(&self, handler: Handler, cx: Context) -> Outcome {
+    async fn work<T: Send + 'static>(
+        &self,
+        gone: Arc<AtomicBool>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         // From here on, when this future is dropped its caller is gone.
-        let _left = Left(cx.gone.clone());
+        let _left = Left(gone);
         let slot = tokio::time::timeout(self.wait, self.slots.clone().acquire_owned()).await;
         let slot = slot.map_err(|_| self.busy())?.expect("the semaphore is never closed");
-        let (runtime, span) = (Handle::current(), tracing::Span::current());
+        let span = tracing::Span::current();
         let work = move || {
-            let answer = span.in_scope(|| runtime.block_on(handler(cx)));
+            let done = span.in_scope(work);
             drop(slot);
-            answer
+            done
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(ApiError::internal(format!("answering: {e}"))))
+        tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::internal(format!("answering: {e}")))
     }
 
     fn busy(&self) -> ApiError {

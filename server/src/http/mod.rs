@@ -150,7 +150,8 @@ impl Api {
             _ => self.uploads.read(body).await?,
         };
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
-        let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default() };
+        let heavy = Some(self.heavy.clone());
+        let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default(), heavy };
         self.heavy.run(heavy::load(route, &cx), route.handler, cx).await
     }
 }

@@ -49,9 +49,18 @@ pub struct Style {
 
 /// `value` as a JSON answer.
 pub fn json<T: Serialize + ?Sized>(style: Style, value: &T, meta: &Meta) -> Outcome {
-    let encoded = if style.pretty { pretty(value) } else { serde_json::to_vec(value) };
+    let encoded = if style.pretty { pretty(value) } else { compact(value) };
     let bytes = encoded.map_err(|e| ApiError::internal(format!("writing the answer as JSON: {e}")))?;
     Ok(bytes_answer(bytes.into(), "application/json", meta))
+}
+
+/// Room for most answers from the start: `to_vec` begins with 128 bytes and copies what is there each time that it grows.
+const USUAL: usize = 8 << 10;
+
+fn compact<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(USUAL);
+    value.serialize(&mut serde_json::Serializer::new(&mut out))?;
+    Ok(out)
 }
 
 fn pretty<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {

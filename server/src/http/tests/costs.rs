@@ -33,6 +33,26 @@ async fn others_are_answered_while_a_jobspec_is_read() {
 }
 
 #[tokio::test]
+async fn what_takes_longer_than_a_moment_is_read_all_the_same() {
+    let api = Api::start().await;
+    let job = |name: &str| {
+        format!(
+            "job \"j\" {{\n  name = {name}\n  group \"g\" {{\n    task \"t\" {{\n      driver = \"docker\"\n    }}\n  }}\n}}\n"
+        )
+    };
+    let all = "join(\"\", [for i in range(1000) : sha256(\"${i}\")])";
+    let long = format!("locals {{\n  n = {all}\n  name = substr(sha256(local.n), 0, 8)\n}}\n{}", job("local.name"));
+    let name = async |text: String| {
+        let answer = api.put("/v1/jobs/parse", json!({"JobHCL": text})).await.ok();
+        answer.json()["Name"].as_str().map(str::to_owned)
+    };
+    assert_eq!(name(long).await.map(|name| name.len()), Some(8));
+    assert_eq!(name(format!("# {}\n{}", "x".repeat(40 << 10), job("\"padded\""))).await.as_deref(), Some("padded"));
+    let answer = api.put("/v1/jobs/parse", json!({"JobHCL": job("local.nothing")})).await;
+    assert!(answer.status == 400 && answer.text.contains("nothing"), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_kilobyte_of_jobspec_is_not_written_out_to_gigabytes() {
     let api = Api::start().await;
     let doubled: String = (1..30).map(|i| format!("  a{i} = [local.a{0}, local.a{0}]\n", i - 1)).collect();
@@ -62,7 +82,8 @@ async fn a_large_body_is_read_like_a_small_one() {
 async fn who_finds_every_slot_taken_is_told_and_comes_in_later() {
     let heavy = Arc::new(Heavy::small(2));
     let api = Api::start().await.with_heavy(heavy.clone());
-    let parse = || api.put("/v1/jobs/parse", json!({"JobHCL": "job \"j\" {\n}\n"}));
+    let text = format!("# {}\njob \"j\" {{\n}}\n", "x".repeat(40 << 10));
+    let parse = || api.put("/v1/jobs/parse", json!({"JobHCL": text}));
     let held = [heavy.hold(), heavy.hold()];
     let refused = parse().await;
     assert_eq!(refused.status, 503);
@@ -70,6 +91,7 @@ async fn who_finds_every_slot_taken_is_told_and_comes_in_later() {
     let large = api.send("PUT", "/v1/jobs", format!("{{\"Odd\": \"{}\"}}", "x".repeat(100_000))).await;
     assert_eq!(large.status, 503, "a large body needs a slot too");
     api.get("/v1/jobs").await.ok();
+    api.put("/v1/jobs/parse", json!({"JobHCL": "job \"j\" {\n}\n"})).await.ok();
     api.put("/v1/jobs", json!({"Job": super::job("small", "batch", 1)})).await.ok();
     drop(held);
     for _ in 0..3 {

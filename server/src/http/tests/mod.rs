@@ -29,6 +29,7 @@ use crate::{Options, Server};
 pub struct Api {
     pub server: Server,
     router: Router,
+    gate: Option<super::gate::Gate>,
 }
 
 pub struct Answer {
@@ -62,7 +63,7 @@ impl Api {
     pub async fn start_with(options: Options) -> Api {
         let server = Server::start(options).await.expect("a development server starts");
         let router = super::router(server.clone());
-        Api { server, router }
+        Api { server, router, gate: None }
     }
 
     /// The same API with other slots for what costs more.
@@ -73,11 +74,14 @@ impl Api {
     /// The same API as a listener shows it.
     pub fn guarded(self) -> Api {
         let names = super::names::Names::new(["box".to_owned()], &[]).expect("names");
-        Api { router: super::gate::guard(self.router, names), ..self }
+        Api { gate: Some(super::gate::Gate::new(names)), ..self }
     }
 
     pub async fn raw(&self, request: Request<Body>) -> Response<Body> {
-        self.router.clone().oneshot(request).await.expect("the router never fails")
+        match self.gate.as_ref().and_then(|gate| gate.refusal(&request)) {
+            Some(refusal) => refusal,
+            None => self.router.clone().oneshot(request).await.expect("the router never fails"),
+        }
     }
 
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {

@@ -15,12 +15,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use http::{Request, Response};
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tarpan_server::doors::{self, Doors, Full, Pass};
+use tarpan_server::http::gate::Gate;
+use tarpan_server::http::names::Names;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -51,7 +54,7 @@ const LINGER: (usize, Duration) = (64 << 20, Duration::from_secs(10));
 const TURNED_AWAY: usize = 32;
 
 /// Serves `app` on each socket until the tasks are ended.
-pub fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, app: &Router, doors: &Arc<Doors>) {
+pub fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, app: &Arc<Front>, doors: &Arc<Doors>) {
     let away = Arc::new(Semaphore::new(TURNED_AWAY));
     for socket in sockets {
         let (app, doors, away) = (app.clone(), doors.clone(), away.clone());
@@ -67,7 +70,38 @@ pub fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, app: &Router, 
     }
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, app: Router, pass: Pass) {
+/// What stands before every route: the gate, and the headers of every answer.
+pub struct Front {
+    gate: Gate,
+    router: Router,
+    /// A later one takes the place of an earlier one of its name.
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Front {
+    pub fn new(router: Router, names: Names, more: Vec<(HeaderName, HeaderValue)>) -> Front {
+        // No browser is to guess that an answer is something else than it says.
+        let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
+        headers.extend(more);
+        Front { gate: Gate::new(names), router, headers }
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let mut answer = match self.gate.refusal(&request) {
+            Some(refusal) => refusal,
+            None => match self.router.clone().oneshot(request).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            },
+        };
+        for (name, value) in &self.headers {
+            answer.headers_mut().insert(name, value.clone());
+        }
+        answer
+    }
+}
+
+async fn connection(stream: TcpStream, from: SocketAddr, app: Arc<Front>, pass: Pass) {
     let _ = stream.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
@@ -80,11 +114,7 @@ async fn connection(stream: TcpStream, from: SocketAddr, app: Router, pass: Pass
             let app = app.clone();
             let clock = clock.clone();
             async move {
-                let answer = app.oneshot(request.map(|body| Body::new(Paced::new(body, clock)))).await;
-                let answer: Response<Body> = match answer {
-                    Ok(answer) => answer,
-                    Err(never) => match never {},
-                };
+                let answer = app.answer(request.map(|body| Body::new(Paced::new(body, clock)))).await;
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _busy: busy }))
             }
         }
@@ -425,6 +455,8 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = socket.local_addr().expect("an address");
         let mut tasks = JoinSet::new();
+        let names = Names::new(["a".to_owned()], &[]).expect("names");
+        let app = Arc::new(Front::new(app, names, Vec::new()));
         listen(&mut tasks, vec![socket], &app, &Doors::new(per_client, 0));
         (tasks, address)
     }

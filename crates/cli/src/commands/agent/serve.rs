@@ -6,22 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use tarpan_agent::Agent;
 use tarpan_config::AgentConfig;
 use tarpan_config::sockaddr::Interfaces;
 use tarpan_server::Server;
 use tarpan_server::doors::Doors;
-use tarpan_server::http::gate;
 use tarpan_server::http::names::Names;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::listen::listen;
+use super::listen::{Front, listen};
 use super::{names, plan};
 use crate::command::{Fail, Outcome};
 use crate::commands::version;
@@ -170,10 +166,9 @@ fn data_dir(config: &AgentConfig) -> Result<(PathBuf, Option<tempfile::TempDir>)
     Ok((scratch.path().to_owned(), Some(scratch)))
 }
 
-/// What stands before every route: the gate, and headers of every answer, those of `http_api_response_headers` last.
-fn front(router: Router, names: Names, config: &AgentConfig) -> Result<Router, Fail> {
-    // No browser is to guess that an answer is something else than it says.
-    let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
+/// `router` as a listener shows it, with the headers of `http_api_response_headers`.
+fn front(router: Router, names: Names, config: &AgentConfig) -> Result<Arc<Front>, Fail> {
+    let mut headers = Vec::new();
     for (name, value) in &config.http_api_response_headers {
         let bad = |_| Fail::new(format!("\"http_api_response_headers\": {name:?} is not a header"));
         let value = HeaderValue::from_str(value).map_err(|_| {
@@ -181,17 +176,7 @@ fn front(router: Router, names: Names, config: &AgentConfig) -> Result<Router, F
         })?;
         headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(bad)?, value));
     }
-    let headers = Arc::new(headers);
-    Ok(gate::guard(router, names).layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-        let headers = headers.clone();
-        async move {
-            let mut response = next.run(request).await;
-            for (name, value) in headers.iter() {
-                response.headers_mut().insert(name.clone(), value.clone());
-            }
-            response
-        }
-    })))
+    Ok(Arc::new(Front::new(router, names, headers)))
 }
 
 /// How many files this process may have open.
