@@ -102,17 +102,23 @@ mod tests {
         std::fs::create_dir_all(&run_dir).expect("made");
         // Begun, and not told what to run.
         let begin = || Command::new("/proc/self/exe").arg(ARGUMENT).arg(&run_dir).stdin(Stdio::piped()).spawn();
-        let mut supervisor = begin().expect("starts");
-        let begun = std::time::Instant::now();
-        // Its command line is that of this test until it has become another program.
-        while supervisors(tasks.path()).is_empty() {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "no supervisor is seen");
-        }
+        let seen = || {
+            let supervisor = begin().expect("starts");
+            let begun = std::time::Instant::now();
+            // Its command line is that of this test until it has become another program.
+            while supervisors(tasks.path()).is_empty() {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(20), "no supervisor is seen");
+            }
+            supervisor
+        };
+        // How it ends says who ended it: waiting for it closes its stdin, and it gives up by itself.
+        let mut supervisor = seen();
         assert_eq!(runs(tasks.path()), std::slice::from_ref(&run_dir));
-        assert!(supervisor.try_wait().expect("ours").is_none(), "it was ended");
+        assert_eq!(supervisor.wait().expect("ours").code(), Some(1));
         // Without its directory nothing can come of it.
+        let mut supervisor = seen();
         std::fs::remove_dir_all(&run_dir).expect("removed");
         runs(tasks.path());
-        assert!(!supervisor.wait().expect("ours").success());
+        assert_eq!(supervisor.wait().expect("ours").code(), None, "a signal");
     }
 }
