@@ -86,9 +86,10 @@ fn with_pipes(
     output: mpsc::Sender<ExecOutput>,
     inputs: mpsc::Receiver<ExecInput>,
 ) -> std::io::Result<u32> {
-    // SAFETY: only an async-signal-safe call: a session of its own, so that everything of the command can be ended.
+    // SAFETY: only async-signal-safe calls: a session of its own, so that everything of the command can be ended.
     unsafe {
         command.pre_exec(|| {
+            crate::supervisor::signals_as_usual();
             nix::unistd::setsid()?;
             Ok(())
         });
@@ -125,6 +126,7 @@ fn with_terminal(
     // SAFETY: only async-signal-safe calls: a new session, and its terminal.
     unsafe {
         command.pre_exec(|| {
+            crate::supervisor::signals_as_usual();
             nix::unistd::setsid()?;
             if libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
                 return Err(std::io::Error::last_os_error());

@@ -192,6 +192,7 @@ impl Setup {
 
     fn apply(&self) -> std::io::Result<()> {
         // What this process keeps blocked for itself must reach the task.
+        super::signals_as_usual();
         nix::sys::signal::SigSet::empty().thread_set_mask()?;
         self.die_with_supervisor(true)?;
         for dir in &self.cgroups {

@@ -135,6 +135,15 @@ pub(crate) fn is_running(run_dir: &Path) -> bool {
     starting || pids.is_some_and(|p| lives(p.task, p.task_start) || lives(p.supervisor, p.supervisor_start))
 }
 
+/// For the time between fork and exec: what the agent was started with is not the task's. A shell that starts the agent in the
+/// background ignores SIGINT and SIGQUIT for it, nohup SIGHUP, and what is ignored stays so in every child.
+pub(crate) fn signals_as_usual() {
+    for signal in (1..=libc::SIGRTMAX()).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)) {
+        // SAFETY: async-signal-safe, and this process has no handlers that anybody would miss.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Start time of a process in clock ticks since boot; `None` when there is no such process or it is a zombie.
 ///
 /// Source: field 22 of `/proc/PID/stat`.

@@ -292,6 +292,20 @@ mod tests {
         assert!(!process.alive());
     }
 
+    /// As `tarpan agent &` and `nohup` have it.
+    #[tokio::test]
+    async fn what_the_agent_was_told_to_ignore_the_task_is_not() {
+        for signal in [libc::SIGQUIT, libc::SIGUSR2] {
+            // SAFETY: nobody sends these to this process.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+            let dir = tempfile::tempdir().expect("a directory");
+            let process = Process::spawn(&spec(dir.path(), "exec sleep 60")).await.expect("starts");
+            process.signal(signal).expect("sent");
+            let exit = tokio::time::timeout(Duration::from_secs(20), process.wait()).await.expect("ends by it");
+            assert_eq!(exit, Exit { code: 128 + signal, signal, ..Exit::default() });
+        }
+    }
+
     #[tokio::test]
     async fn it_is_found_again_and_lost_supervisors_are_survived() {
         let dir = tempfile::tempdir().expect("a directory");
