@@ -44,7 +44,8 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-fn command(words: &[&str]) -> Command {
+/// A command in the repository's root.
+pub fn command(words: &[&str]) -> Command {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).current_dir(tarpan_end2end::lab::root()).stdin(Stdio::null());
     // Variables that cargo sets for this program would make the builds below start over.
