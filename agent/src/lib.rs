@@ -2,7 +2,7 @@
 //!
 //! Start at [`Agent`]: one handle a process, started from [`Options`]. It keeps one session to a server ([`session`]), turns
 //! its orders into runners ([`runner`]), and answers the node's own `/v1/client` routes ([`http`]).
-//! What a runner decides is in pure cores (`step(event, now) -> effects`); what it does is in the shells around them.
+//! What a runner decides is in pure cores (`step(event, now) -> effects`); what it does is in the actors around them.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and look at their own directories"))]
 

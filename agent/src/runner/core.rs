@@ -1,6 +1,6 @@
 //! One allocation's life, decided: which of its tasks may run, when the others are killed, what it reports.
 //!
-//! Reads: [`Input`]s and `now`. Gives: [`Effect`]s for the shell, and a [`Report`]. All waiting is in [`AllocCore::wake_at`].
+//! Reads: [`Input`]s and `now`. Gives: [`Effect`]s for the actor, and a [`Report`]. All waiting is in [`AllocCore::wake_at`].
 //! Follows `reference/semantics.md` 17.2 to 17.4; tasks decide by themselves in [`super::task`].
 
 use std::sync::Arc;

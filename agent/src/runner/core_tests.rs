@@ -28,7 +28,7 @@ fn plan(tasks: Vec<Settings>) -> Plan {
     Plan { tasks, group_shutdown_delay: Dur::ZERO, health: None, run_until: None, seed: 7 }
 }
 
-/// Plays the shell: starts what is to be started, ends what is to be stopped, and writes down what happened.
+/// Plays the actor: starts what is to be started, ends what is to be stopped, and writes down what happened.
 struct Play {
     core: AllocCore,
     now: i64,

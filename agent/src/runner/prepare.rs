@@ -10,8 +10,8 @@ use tarpan_model::resources::TaskResources;
 use tarpan_model::{Allocation, TaskEvent, name};
 use tokio::sync::mpsc;
 
+use super::actor::Message;
 use super::event;
-use super::shell::Message;
 use super::task::{Input, StartFailure};
 use crate::alloc_dir::{AllocDir, Reader, below};
 use crate::context::Context;

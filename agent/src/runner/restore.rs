@@ -1,12 +1,12 @@
-//! The shell's part that takes up what an earlier agent left: each task of its record is found, known to have ended, known
+//! The actor's part that takes up what an earlier agent left: each task of its record is found, known to have ended, known
 //! never to have started, or waits for the servers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::actor::{Actor, Message};
 use super::core::Input;
 use super::prepare;
-use super::shell::{Message, Shell};
 use super::{event, task};
 use crate::driver::mark::remove;
 use crate::driver::{DriverError, Exit, Handle};
@@ -22,7 +22,7 @@ enum Fate {
     Never,
 }
 
-impl Shell {
+impl Actor {
     /// Finds the tasks of an earlier agent again.
     pub(super) async fn resume(&mut self, mut records: BTreeMap<String, TaskRecord>) {
         for index in 0..self.tasks.len() {
@@ -96,10 +96,10 @@ impl Shell {
     fn complete_mark(&mut self, index: usize) {
         let Some(task) = self.task(index) else { return };
         let logs = prepare::logs(&task, &self.dir);
-        let shell = &mut self.tasks[index];
-        if let Some(mark) = &mut shell.record.mark {
-            self.shared.marks.lock().expect("no panic while held").insert(shell.name.clone(), mark.id.clone());
-            if shell.record.adopted {
+        let part = &mut self.tasks[index];
+        if let Some(mark) = &mut part.record.mark {
+            self.shared.marks.lock().expect("no panic while held").insert(part.name.clone(), mark.id.clone());
+            if part.record.adopted {
                 mark.logs = logs;
             }
         }

@@ -1,18 +1,18 @@
-//! The shell's part that starts a task and sees it end, so that a crash at any moment starts nothing twice and loses no end.
+//! The actor's part that starts a task and sees it end, so that a crash at any moment starts nothing twice and loses no end.
 //!
 //! Before anything of a start happens its mark is on disk; before the traces of an ended one are removed, its exit is. What
 //! lies between is asked from the driver, which knows a start by its mark.
 
 use std::sync::Arc;
 
+use super::actor::{Actor, Message};
 use super::event;
 use super::prepare;
-use super::shell::{Message, Shell};
 use super::task::{self, StartFailure};
 use crate::driver::{DriverError, Exit, Handle, Mark};
 use crate::store::TaskRecord;
 
-impl Shell {
+impl Actor {
     pub(super) fn launch(&mut self, index: usize) {
         let Some(task) = self.task(index) else { return };
         let fail = |failure| drop(self.messages.send(Message::Task(index, task::Input::StartFailed(failure))));
@@ -53,10 +53,10 @@ impl Shell {
 
     /// A start begins: its mark goes into the record.
     fn remember(&mut self, index: usize, mark: Mark) {
-        let shell = &mut self.tasks[index];
-        self.shared.marks.lock().expect("no panic while held").insert(shell.name.clone(), mark.id.clone());
-        let (driver, prepared) = (mark.driver.clone(), shell.record.prepared);
-        shell.record = TaskRecord { driver, prepared, mark: Some(mark), ..TaskRecord::default() };
+        let part = &mut self.tasks[index];
+        self.shared.marks.lock().expect("no panic while held").insert(part.name.clone(), mark.id.clone());
+        let (driver, prepared) = (mark.driver.clone(), part.record.prepared);
+        part.record = TaskRecord { driver, prepared, mark: Some(mark), ..TaskRecord::default() };
     }
 
     /// A start is over.
@@ -105,9 +105,9 @@ impl Shell {
     }
 
     pub(super) fn cancel(&mut self, index: usize) {
-        let shell = &mut self.tasks[index];
-        let work = shell.work.take();
-        let request = shell.request.lock().expect("no panic while held").take();
+        let part = &mut self.tasks[index];
+        let work = part.work.take();
+        let request = part.request.lock().expect("no panic while held").take();
         let driver = request.as_ref().and(self.task(index)).and_then(|t| self.context.drivers.get(t.driver()).cloned());
         let messages = self.messages.clone();
         tokio::spawn(async move {

@@ -108,7 +108,7 @@ pub struct Kill {
     pub no_shutdown_delay: bool,
 }
 
-/// What the shell does next.
+/// What the actor does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Directory, artifacts, payload, templates.

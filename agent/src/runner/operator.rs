@@ -1,0 +1,60 @@
+//! The actor's part that does what a person asks of an allocation: restart its tasks, send them a signal.
+
+use super::actor::Actor;
+use super::core::Input;
+use super::{event, task};
+
+impl Actor {
+    pub(super) fn named(&self, task: Option<&str>) -> Result<Vec<usize>, String> {
+        match task.filter(|t| !t.is_empty()) {
+            None => Ok((0..self.tasks.len()).collect()),
+            Some(name) => {
+                let found = self.tasks.iter().position(|t| t.name == name);
+                found.map(|i| vec![i]).ok_or_else(|| format!("Could not find task named: {name}"))
+            }
+        }
+    }
+
+    pub(super) async fn restart(&mut self, task: Option<String>, all: bool) -> Result<(), String> {
+        if self.core.ending() {
+            return Err("restart of an alloc that should not run".to_owned());
+        }
+        let one = task.as_deref().is_some_and(|t| !t.is_empty());
+        if all && one {
+            return Err("Can't restart all tasks when a task name is given".to_owned());
+        }
+        if all {
+            self.step(Input::RestartAll(event::restart_signaled("User requested all tasks to restart"))).await;
+            return Ok(());
+        }
+        let reason = if one { "User requested task to restart" } else { "User requested running tasks to restart" };
+        for index in self.named(task.as_deref())? {
+            if !self.core.tasks()[index].running() {
+                if one {
+                    return Err("Task not running".to_owned());
+                }
+                continue;
+            }
+            let input = task::Input::Restart { event: event::restart_signaled(reason), failure: false };
+            self.step(Input::Task(index, input)).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn signal(&mut self, task: Option<String>, signal: &str) -> Result<(), String> {
+        for index in self.named(task.as_deref())? {
+            let Some(handle) = self.tasks[index].handle.clone().filter(|_| self.core.tasks()[index].running()) else {
+                match task.as_deref().is_some_and(|t| !t.is_empty()) {
+                    true => return Err("Task not running".to_owned()),
+                    false => continue,
+                }
+            };
+            self.step(Input::Task(index, task::Input::Notice(event::signaling(signal, "")))).await;
+            handle
+                .signal(signal)
+                .await
+                .map_err(|e| format!("Failed to signal task {:?}, err: {e}", self.tasks[index].name))?;
+        }
+        Ok(())
+    }
+}
