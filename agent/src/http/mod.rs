@@ -16,42 +16,69 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use tarpan_api::routes::{Name, OnNode, ROUTES, Route, Table};
 use tarpan_model::AllocId;
 use tower::ServiceExt;
 
 use crate::context::Context;
 use crate::session::Session;
 
-/// What the field answers by any of these. The listener's gate knows that they act by GET too.
-const ACT: MethodFilter = MethodFilter::GET.or(CHANGE);
-const CHANGE: MethodFilter = MethodFilter::PUT.or(MethodFilter::POST);
+/// The table's rows that a node answers.
+fn rows() -> impl Iterator<Item = (OnNode, &'static Route)> {
+    ROUTES.iter().filter_map(|row| match row.name {
+        Name::OnNode(name) => Some((name, row)),
+        _ => None,
+    })
+}
 
 /// Every route of the node.
 pub fn router(context: Arc<Context>) -> Router {
-    Router::new()
-        .route("/v1/client/fs/ls/{alloc}", get(files::list))
-        .route("/v1/client/fs/stat/{alloc}", get(files::stat))
-        .route("/v1/client/fs/cat/{alloc}", get(files::cat))
-        .route("/v1/client/fs/readat/{alloc}", get(files::read_at))
-        .route("/v1/client/fs/stream/{alloc}", get(files::stream))
-        .route("/v1/client/fs/logs/{alloc}", get(logs::logs))
-        .route("/v1/client/allocation/{alloc}/stats", get(alloc::stats))
-        .route("/v1/client/allocation/{alloc}/checks", get(alloc::checks))
-        .route("/v1/client/allocation/{alloc}/restart", on(ACT, alloc::restart))
-        .route("/v1/client/allocation/{alloc}/signal", on(CHANGE, alloc::signal))
-        .route("/v1/client/allocation/{alloc}/gc", on(ACT, alloc::gc))
-        .route("/v1/client/allocation/{alloc}/exec", get(exec::exec))
-        .route("/v1/client/gc", on(ACT, host::gc))
-        .route("/v1/client/stats", get(host::stats))
-        .route("/v1/client/metadata", get(host::metadata).post(host::set_metadata))
-        .with_state(context)
+    let bind = |router: Router<Arc<Context>>, (name, row): (OnNode, &Route)| {
+        router.route(&axum_path(row.path), handler(name, methods(row)))
+    };
+    rows().fold(Router::new(), bind).with_state(context)
+}
+
+/// What answers a row. The listener's gate knows which of them act by GET too.
+fn handler(name: OnNode, by: MethodFilter) -> MethodRouter<Arc<Context>> {
+    match name {
+        OnNode::List => on(by, files::list),
+        OnNode::Stat => on(by, files::stat),
+        OnNode::ReadAt => on(by, files::read_at),
+        OnNode::Cat => on(by, files::cat),
+        OnNode::Stream => on(by, files::stream),
+        OnNode::Logs => on(by, logs::logs),
+        OnNode::AllocStats => on(by, alloc::stats),
+        OnNode::Checks => on(by, alloc::checks),
+        OnNode::Exec => on(by, exec::exec),
+        OnNode::Restart => on(by, alloc::restart),
+        OnNode::AllocGc => on(by, alloc::gc),
+        OnNode::Signal => on(by, alloc::signal),
+        OnNode::Gc => on(by, host::gc),
+        OnNode::Stats => on(by, host::stats),
+        OnNode::Metadata => on(by, host::metadata),
+        OnNode::SetMetadata => on(by, host::set_metadata),
+    }
+}
+
+fn methods(row: &Route) -> MethodFilter {
+    let all =
+        row.methods.iter().map(|m| MethodFilter::try_from(m.clone()).expect("the table's methods are the usual ones"));
+    all.reduce(MethodFilter::or).expect("a row has a method")
+}
+
+/// `/v1/x/:alloc` as axum writes it.
+fn axum_path(path: &str) -> String {
+    let segment = |s: &str| s.strip_prefix(':').map_or(s.to_owned(), |name| format!("{{{name}}}"));
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 /// For an agent without the server role: what concerns this node is answered here, the rest by a server.
 pub fn forwarding(context: Arc<Context>, session: Session) -> Router {
     let local = router(context.clone());
-    Router::new().fallback(dispatch).with_state(Forwarding { context, session, local })
+    let table = Arc::new(Table::new(rows().map(|(_, row)| row)));
+    Router::new().fallback(dispatch).with_state(Forwarding { context, session, local, table })
 }
 
 #[derive(Clone)]
@@ -59,10 +86,12 @@ struct Forwarding {
     context: Arc<Context>,
     session: Session,
     local: Router,
+    /// The rows that may be answered here.
+    table: Arc<Table>,
 }
 
 async fn dispatch(State(f): State<Forwarding>, request: Request<Body>) -> Response {
-    if is_local(&f.context, request.uri()) {
+    if is_local(&f, request.uri()) {
         return match f.local.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -72,15 +101,32 @@ async fn dispatch(State(f): State<Forwarding>, request: Request<Body>) -> Respon
 }
 
 /// Names an allocation of this node, or the node itself, or no node at all.
-fn is_local(context: &Context, uri: &http::Uri) -> bool {
-    let Some(rest) = uri.path().strip_prefix("/v1/client/") else { return false };
-    let parts: Vec<&str> = rest.split('/').collect();
-    match parts.as_slice() {
-        ["fs", _, id] | ["allocation", id, _] => id.parse::<AllocId>().is_ok_and(|id| context.runner(id).is_some()),
-        ["stats" | "metadata" | "gc"] => {
+fn is_local(f: &Forwarding, uri: &http::Uri) -> bool {
+    let Some(path) = f.table.names(uri.path()) else { return false };
+    match path.find("alloc") {
+        Some(id) => id.parse::<AllocId>().is_ok_and(|id| f.context.runner(id).is_some()),
+        None => {
             let asked = uri.query().unwrap_or_default().split('&').find_map(|p| p.strip_prefix("node_id="));
-            asked.is_none_or(|id| id.is_empty() || context.node().id.to_string() == id)
+            asked.is_none_or(|id| id.is_empty() || f.context.node().id.to_string() == id)
         }
-        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table_is_answered_by_its_methods_alone() {
+        let mut rows: Vec<_> = rows().collect();
+        assert!(rows.iter().all(|(_, row)| row.answered == tarpan_api::routes::Where::Node));
+        rows.sort_by_key(|(_, row)| row.path);
+        // axum panics where two rows of one path share a method.
+        let bound: Router<Arc<Context>> = rows.iter().fold(Router::new(), |router, (name, row)| {
+            router.route(&axum_path(row.path), handler(*name, methods(row)))
+        });
+        drop(bound);
+        let paths: Vec<_> = rows.iter().map(|(_, row)| axum_path(row.path)).collect();
+        assert!(paths.iter().all(|p| !p.contains([':', '*'])), "{paths:?}");
     }
 }

@@ -1,9 +1,10 @@
-//! What `/v1` says: shapes, requests, errors, and the typed client over a [`Transport`].
+//! What `/v1` says: shapes, requests, errors, the route table, and the typed client over a [`Transport`].
 //!
 //! Pure: transports live elsewhere (in-process in `server`, fetch in `app`, HTTP in `cli`). Start at [`Client`].
 
 pub mod client;
 pub mod convert;
+pub mod routes;
 pub mod timestamp;
 pub mod transport;
 pub mod wire;

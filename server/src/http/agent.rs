@@ -6,33 +6,33 @@ use axum::http::StatusCode;
 use serde_json::json;
 use tarpan_api::wire::{AgentHealth, AgentMember, AgentSelf, RoleHealth, ServerMembers};
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::MemberInfo;
 
 mod counts;
 mod metrics;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/agent/self", Agent(Read), Agent, agent_self),
-    route!(GET, "/v1/agent/members", Node(Read), Agent, members),
-    route!(GET, "/v1/agent/health", Open, Agent, health),
-    route!(GET, "/v1/agent/servers", Agent(Read), Agent, servers),
-    route!(PUT, "/v1/agent/servers", Agent(Write), Agent, set_servers),
-    route!(PUT, "/v1/agent/join", Agent(Write), Agent, join),
-    route!(PUT, "/v1/agent/force-leave", Agent(Write), Agent, force_leave),
-    route!(GET, "/v1/agent/schedulers", Agent(Read), Agent, schedulers),
-    route!(GET, "/v1/agent/schedulers/config", Agent(Read), Agent, schedulers_config),
-    route!(GET, "/v1/agent/host", Agent(Read), Agent, host),
-    route!(GET, "/v1/metrics", Open, Agent, metrics::metrics),
-    route!(GET, "/v1/status/counts", Namespace(&["list-jobs"]), Server, counts::counts),
-    route!(GET, "/v1/status/leader", Open, Agent, leader),
-    route!(GET, "/v1/status/peers", Open, Agent, peers),
-    route!(GET, "/v1/status/trouble", Open, Agent, trouble),
-    route!(GET, "/v1/regions", Open, Agent, regions),
-];
+bind! { Agent {
+    AgentSelf => agent_self,
+    Members => members,
+    Health => health,
+    Servers => servers,
+    SetServers => set_servers,
+    Join => join,
+    ForceLeave => force_leave,
+    Schedulers => schedulers,
+    SchedulersConfig => schedulers_config,
+    Host => host,
+    Metrics => metrics::metrics,
+    Counts => counts::counts,
+    Leader => leader,
+    Peers => peers,
+    Trouble => trouble,
+    Regions => regions,
+}}
 
 /// The release of the field's API that this server speaks.
 pub const API_VERSION: &str = "2.0.6";

@@ -8,22 +8,22 @@ use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::{AllocId, Allocation, EvalId, Evaluation, NodeId, Trigger};
 use tarpan_state::{Command, Guard, State, Table};
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::{ApiError, again};
 use super::filter::fields_of;
 use super::lookup;
 use super::page::{Made, value_of};
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/allocations", Namespace(&["read-job"]), Server, list),
-    route!(PUT, "/v1/allocation/:alloc/stop", Namespace(&["alloc-lifecycle"]), Leader, stop),
-    route!(GET, "/v1/allocation/:alloc/services", Namespace(&["read-job"]), Server, services),
-    route!(GET, "/v1/allocation/:alloc/checks", Namespace(&["read-job"]), Node, super::client::checks),
-    route!(GET, "/v1/allocation/:alloc", Namespace(&["read-job"]), Server, get),
-];
+bind! { Allocs {
+    List => list,
+    Stop => stop,
+    Services => services,
+    Checks => super::client::checks,
+    Get => get,
+}}
 
 fn table_index(state: &State) -> u64 {
     state.table_index(Table::Allocs)

@@ -1,28 +1,6 @@
 //! Who asks. Every handler gets a [`Caller`]; with access control off it may do everything.
 
-/// What a route needs. Texts are the names of policies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Anyone may ask.
-    Open,
-    /// Any one of these on the request's namespace.
-    Namespace(&'static [&'static str]),
-    Node(Access),
-    NodePool(Access),
-    Agent(Access),
-    Operator(Access),
-    Plugin(Access),
-    /// Decided by the handler from what is asked for, such as topics of the event stream.
-    ByContent,
-    Management,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    List,
-    Read,
-    Write,
-}
+pub use tarpan_api::routes::{Access, Capability};
 
 /// Who asks, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

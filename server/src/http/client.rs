@@ -7,31 +7,31 @@ use serde::Deserialize;
 use tarpan_model::{AllocId, NodeId};
 use tarpan_rpc::agent::HttpRequest;
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::lookup;
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::{NodeRequestError, NodeResponse};
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/client/fs/ls/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
-    route!(GET, "/v1/client/fs/stat/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
-    route!(GET, "/v1/client/fs/readat/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
-    route!(GET, "/v1/client/fs/cat/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
-    route!(GET, "/v1/client/fs/stream/:alloc", Namespace(&["read-fs"]), Node, of_alloc),
-    route!(GET, "/v1/client/fs/logs/:alloc", Namespace(&["read-logs", "read-fs"]), Node, of_alloc),
-    route!(GET, "/v1/client/allocation/:alloc/stats", Namespace(&["read-job"]), Node, of_alloc),
-    route!(GET, "/v1/client/allocation/:alloc/checks", Namespace(&["read-job"]), Node, of_alloc),
-    route!(acting GET, "/v1/client/allocation/:alloc/exec", Namespace(&["alloc-exec"]), Node, super::exec::exec),
-    route!(acting ANY, "/v1/client/allocation/:alloc/restart", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
-    route!(acting ANY, "/v1/client/allocation/:alloc/gc", Namespace(&["submit-job", "gc-allocation"]), Node, of_alloc),
-    route!(PUT, "/v1/client/allocation/:alloc/signal", Namespace(&["alloc-lifecycle"]), Node, of_alloc),
-    route!(acting ANY, "/v1/client/gc", Node(Write), Node, of_node),
-    route!(GET, "/v1/client/stats", Node(Read), Node, of_node),
-    route!(GET, "/v1/client/metadata", Node(Read), Node, of_node),
-    route!(POST_ONLY, "/v1/client/metadata", Node(Write), Node, of_node),
-];
+bind! { OnNode {
+    List => of_alloc,
+    Stat => of_alloc,
+    ReadAt => of_alloc,
+    Cat => of_alloc,
+    Stream => of_alloc,
+    Logs => of_alloc,
+    AllocStats => of_alloc,
+    Checks => of_alloc,
+    Exec => super::exec::exec,
+    Restart => of_alloc,
+    AllocGc => of_alloc,
+    Signal => of_alloc,
+    Gc => of_node,
+    Stats => of_node,
+    Metadata => of_node,
+    SetMetadata => of_node,
+}}
 
 /// The node that an allocation of the path is on. 404 when there is no such allocation.
 pub fn node_of_alloc(cx: &Context) -> Result<NodeId, ApiError> {

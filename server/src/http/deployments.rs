@@ -11,43 +11,25 @@ use tarpan_model::{AllocId, Deployment, DeploymentId};
 use tarpan_state::{Command, Guard, State, Table};
 
 use super::allocs;
+use super::bind::bind;
 use super::context::Context;
 use super::error::{ApiError, again};
 use super::filter::fields_of;
 use super::lookup;
 use super::page::{Made, value_of};
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/deployments", Namespace(&["read-job"]), Server, list),
-    route!(GET, "/v1/deployment/allocations/:deployment", Namespace(&["read-job"]), Server, allocations),
-    route!(PUT, "/v1/deployment/fail/:deployment", Namespace(&["submit-job", "fail-deployment"]), Leader, fail),
-    route!(PUT, "/v1/deployment/pause/:deployment", Namespace(&["submit-job", "pause-deployment"]), Leader, pause),
-    route!(
-        PUT,
-        "/v1/deployment/promote/:deployment",
-        Namespace(&["submit-job", "promote-deployment"]),
-        Leader,
-        promote
-    ),
-    route!(
-        PUT,
-        "/v1/deployment/unblock/:deployment",
-        Namespace(&["submit-job", "unblock-deployment"]),
-        Leader,
-        unblock
-    ),
-    route!(
-        PUT,
-        "/v1/deployment/allocation-health/:deployment",
-        Namespace(&["submit-job", "set-alloc-health-deployment"]),
-        Leader,
-        allocation_health
-    ),
-    route!(GET, "/v1/deployment/:deployment", Namespace(&["read-job"]), Server, get),
-];
+bind! { Deployments {
+    List => list,
+    Allocations => allocations,
+    Fail => fail,
+    Pause => pause,
+    Promote => promote,
+    Unblock => unblock,
+    AllocationHealth => allocation_health,
+    Get => get,
+}}
 
 fn table_index(state: &State) -> u64 {
     state.table_index(Table::Deployments)

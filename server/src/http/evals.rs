@@ -11,21 +11,21 @@ use tarpan_scheduler::{Check, Verdict};
 use tarpan_state::{State, Table};
 
 use super::allocs;
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
 use super::lookup;
 use super::page::{Made, value_of};
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/evaluations", Namespace(&["read-job"]), Server, list),
-    route!(GET, "/v1/evaluations/count", Namespace(&["read-job"]), Server, count),
-    route!(GET, "/v1/evaluation/:eval/allocations", Namespace(&["read-job"]), Server, allocations),
-    route!(GET, "/v1/evaluation/:eval", Namespace(&["read-job"]), Server, get),
-];
+bind! { Evals {
+    List => list,
+    Count => count,
+    Allocations => allocations,
+    Get => get,
+}}
 
 fn table_index(state: &State) -> u64 {
     state.table_index(Table::Evals)

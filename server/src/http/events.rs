@@ -18,13 +18,15 @@ use tarpan_state::Event;
 
 use self::queue::{Reader, queue};
 use self::topics::Wanted;
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::{EventFeed, FeedError, Server};
 
-pub const ROUTES: &[Route] = &[route!(GET, "/v1/event/stream", ByContent, Stream, stream)];
+bind! { Events {
+    Stream => stream,
+}}
 
 /// How often a quiet stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);

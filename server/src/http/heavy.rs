@@ -13,10 +13,11 @@ use axum::http::StatusCode;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::bind::Handler;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use super::table::{Handler, Route};
+use super::table::{Allocs, Deployments, Evals, Jobs, Name, Nodes, Route, Scaling, Search, Services};
 
 /// Texts and bodies at once: each may hold a few hundred MiB and all of a core.
 const TEXTS: usize = 2;
@@ -79,19 +80,19 @@ pub fn load(route: &Route, cx: &Context) -> Load {
 /// How many rows an answer may have to look through.
 fn looked_through(route: &Route, cx: &Context) -> usize {
     let counts = cx.server.state().counts();
-    let rows = match route.path {
-        "/v1/jobs" if route.methods != super::table::GET => return 0,
+    let rows = match route.name {
         // These sort or count all there is, whatever they show.
-        "/v1/jobs/overview" | "/v1/jobs/statuses" | "/v1/scaling/policies" => return counts.jobs,
-        "/v1/node/pools" => return counts.nodes,
-        "/v1/search" | "/v1/search/fuzzy" => return counts.all(),
-        "/v1/jobs" | "/v1/node/pool/:pool/jobs" => counts.jobs,
-        "/v1/allocations" | "/v1/job/*job/allocations" | "/v1/deployment/allocations/:deployment" | "/v1/services" => {
-            counts.allocs
-        }
-        "/v1/evaluations" | "/v1/evaluations/count" | "/v1/job/*job/evaluations" => counts.evals,
-        "/v1/deployments" => counts.deployments,
-        "/v1/nodes" | "/v1/node/pool/:pool/nodes" => counts.nodes,
+        Name::Jobs(Jobs::Overview | Jobs::Statuses) | Name::Scaling(Scaling::List) => return counts.jobs,
+        Name::Nodes(Nodes::Pools) => return counts.nodes,
+        Name::Search(Search::ByPrefix | Search::ByText) => return counts.all(),
+        Name::Jobs(Jobs::List) | Name::Nodes(Nodes::PoolJobs) => counts.jobs,
+        Name::Allocs(Allocs::List)
+        | Name::Jobs(Jobs::Allocations)
+        | Name::Deployments(Deployments::Allocations)
+        | Name::Services(Services::List) => counts.allocs,
+        Name::Evals(Evals::List | Evals::Count) | Name::Jobs(Jobs::Evaluations) => counts.evals,
+        Name::Deployments(Deployments::List) => counts.deployments,
+        Name::Nodes(Nodes::List | Nodes::PoolNodes) => counts.nodes,
         _ => return 0,
     };
     match cx.std.filter {

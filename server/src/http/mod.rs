@@ -1,12 +1,13 @@
 //! The whole `/v1`: one router built from the route table.
 //!
-//! Start at [`routes`], the table, and [`table::Route`], its row. A request is looked up in it ([`table`]), its query is read
-//! ([`params`]), and its handler gets a [`context::Context`]: it reads a snapshot (waiting for an index where asked to) or
-//! proposes a command. One file a family of routes: `jobs`, `allocs`, `evals`, `deployments`, `nodes`, `client`, `agent`,
+//! The table is [`tarpan_api::routes`], here called `table`; [`bind`] has the handlers of its rows. A request is looked up in it,
+//! its query is read ([`params`]), and its handler gets a [`context::Context`]: it reads a snapshot (waiting for an index where
+//! asked to) or proposes a command. One file a family of routes: `jobs`, `allocs`, `evals`, `deployments`, `nodes`, `client`, `agent`,
 //! `operator`, `search`, `events`, `services`, `namespaces`, `scaling`.
 
 mod agent;
 mod allocs;
+mod bind;
 mod body;
 pub mod caller;
 mod client;
@@ -33,7 +34,6 @@ mod reply;
 mod scaling;
 mod search;
 mod services;
-pub mod table;
 mod unsupported;
 mod upload;
 
@@ -50,6 +50,7 @@ use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 pub use local::Local;
+pub use tarpan_api::routes as table;
 
 use self::caller::Caller;
 use self::context::Context;
@@ -60,25 +61,9 @@ use self::table::{Found, Route, Table, Where};
 use self::upload::{Upload, Uploads};
 use crate::Server;
 
-/// Every row of `/v1`. Special paths stand before general ones.
+/// Every row of `/v1`.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    let families: [&'static [Route]; 14] = [
-        jobs::ROUTES,
-        allocs::ROUTES,
-        evals::ROUTES,
-        deployments::ROUTES,
-        nodes::ROUTES,
-        client::ROUTES,
-        agent::ROUTES,
-        operator::ROUTES,
-        search::ROUTES,
-        events::ROUTES,
-        services::ROUTES,
-        namespaces::ROUTES,
-        scaling::ROUTES,
-        unsupported::ROUTES,
-    ];
-    families.into_iter().flatten()
+    table::ROUTES.iter()
 }
 
 /// The API of this server.
@@ -152,7 +137,7 @@ impl Api {
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
         let heavy = Some(self.heavy.clone());
         let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default(), heavy };
-        self.heavy.run(heavy::load(route, &cx), route.handler, cx).await
+        self.heavy.run(heavy::load(route, &cx), bind::handler(route.name), cx).await
     }
 }
 

@@ -3,12 +3,14 @@
 use tarpan_api::wire::Namespace;
 use tarpan_state::State;
 
+use super::bind::bind;
 use super::context::Context;
 use super::reply::Outcome;
-use super::table::{Route, route};
 
-pub const ROUTES: &[Route] =
-    &[route!(GET, "/v1/namespaces", Open, Server, list), route!(GET, "/v1/namespace/:namespace", Open, Server, get)];
+bind! { Namespaces {
+    List => list,
+    Get => get,
+}}
 
 fn all() -> Vec<Namespace> {
     let default = Namespace {

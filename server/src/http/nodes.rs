@@ -14,6 +14,7 @@ use tarpan_model::node::DrainStrategy;
 use tarpan_model::{Dur, Eligibility, Node, NodeId, UnixNanos};
 use tarpan_state::{Command, State, Table};
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
@@ -21,22 +22,21 @@ use super::jobs;
 use super::lookup;
 use super::page::{List, Place, Shape, value_of};
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/nodes", Node(Read), Server, list),
-    route!(GET, "/v1/node/pools", NodePool(Read), Server, pools),
-    route!(GET, "/v1/node/pool/:pool/nodes", NodePool(Read), Server, pool_nodes),
-    route!(GET, "/v1/node/pool/:pool/jobs", NodePool(Read), Server, pool_jobs),
-    route!(GET, "/v1/node/pool/:pool", NodePool(Read), Server, pool),
-    route!(GET, "/v1/node/:node/allocations", Node(Read), Server, allocations),
-    route!(PUT, "/v1/node/:node/drain", Node(Write), Leader, drain),
-    route!(PUT, "/v1/node/:node/eligibility", Node(Write), Leader, eligibility),
-    route!(PUT, "/v1/node/:node/evaluate", Node(Write), Leader, evaluate),
-    route!(PUT, "/v1/node/:node/purge", Node(Write), Leader, purge),
-    route!(GET, "/v1/node/:node", Node(Read), Server, get),
-];
+bind! { Nodes {
+    List => list,
+    Pools => pools,
+    PoolNodes => pool_nodes,
+    PoolJobs => pool_jobs,
+    Pool => pool,
+    Allocations => allocations,
+    Drain => drain,
+    Eligibility => eligibility,
+    Evaluate => evaluate,
+    Purge => purge,
+    Get => get,
+}}
 
 fn table_index(state: &State) -> u64 {
     state.table_index(Table::Nodes)

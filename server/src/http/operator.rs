@@ -8,23 +8,23 @@ use tarpan_api::wire::{
 use tarpan_state::{Command, Rejection, Reply, SchedulerConfig, Table};
 
 use super::agent::server_id;
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::{self, Meta, Outcome};
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/operator/scheduler/configuration", Operator(Read), Server, scheduler),
-    route!(PUT, "/v1/operator/scheduler/configuration", Operator(Write), Leader, set_scheduler),
-    route!(GET, "/v1/operator/raft/configuration", Management, Agent, raft),
-    route!(DELETE, "/v1/operator/raft/peer", Management, Leader, remove_peer),
-    route!(GET, "/v1/operator/autopilot/configuration", Operator(Read), Server, autopilot),
-    route!(GET, "/v1/operator/autopilot/health", Operator(Read), Agent, autopilot_health),
-    route!(GET, "/v1/operator/license", Open, Agent, license),
-    route!(PUT_ONLY, "/v1/system/gc", Management, Leader, gc),
-    route!(PUT_ONLY, "/v1/system/reconcile/summaries", Management, Leader, reconcile_summaries),
-];
+bind! { Operator {
+    Scheduler => scheduler,
+    SetScheduler => set_scheduler,
+    Raft => raft,
+    RemovePeer => remove_peer,
+    Autopilot => autopilot,
+    AutopilotHealth => autopilot_health,
+    License => license,
+    Gc => gc,
+    ReconcileSummaries => reconcile_summaries,
+}}
 
 /// `GET /v1/operator/scheduler/configuration`
 async fn scheduler(cx: Context) -> Outcome {

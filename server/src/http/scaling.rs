@@ -7,15 +7,15 @@ use tarpan_api::wire::{ScalingPolicy, ScalingPolicyListStub};
 use tarpan_model::{Job, TaskGroup};
 use tarpan_state::{State, Table};
 
+use super::bind::bind;
 use super::context::Context;
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/scaling/policies", Namespace(&["list-scaling-policies", "list-jobs"]), Server, list),
-    route!(GET, "/v1/scaling/policy/:policy", Namespace(&["read-scaling-policy", "read-job"]), Server, get),
-];
+bind! { Scaling {
+    List => list,
+    Get => get,
+}}
 
 /// `GET /v1/scaling/policies`; `job` and `type` narrow it down.
 async fn list(cx: Context) -> Outcome {

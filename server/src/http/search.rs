@@ -9,16 +9,16 @@ use serde::Deserialize;
 use tarpan_api::wire::{FuzzySearchResponse, SearchResponse};
 use tarpan_state::{State, Table};
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(PUT, "/v1/search", ByContent, Server, by_prefix),
-    route!(PUT, "/v1/search/fuzzy", ByContent, Server, by_text),
-];
+bind! { Search {
+    ByPrefix => by_prefix,
+    ByText => by_text,
+}}
 
 /// Kinds of things that a prefix search knows, as the wire names them.
 pub const CONTEXTS: [&str; 12] = [

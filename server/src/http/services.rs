@@ -7,25 +7,19 @@ use tarpan_api::wire::{NamespaceServices, ServiceStub};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_state::{Command, Table};
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
 use super::page::{List, Place, Shape, value_of};
 use super::reply::Outcome;
-use super::table::{Route, route};
 use crate::Watch;
 
-pub const ROUTES: &[Route] = &[
-    route!(GET, "/v1/services", Namespace(&["read-job"]), Server, list),
-    route!(
-        DELETE,
-        "/v1/service/:service/:id",
-        Namespace(&["submit-job", "delete-service-registration"]),
-        Leader,
-        delete
-    ),
-    route!(GET, "/v1/service/:service", Namespace(&["read-job"]), Server, instances),
-];
+bind! { Services {
+    List => list,
+    Delete => delete,
+    Instances => instances,
+}}
 
 /// `GET /v1/services`: names by namespace, with the tags of all instances.
 async fn list(cx: Context) -> Outcome {

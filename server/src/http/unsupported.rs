@@ -3,32 +3,32 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use super::table::{Route, route};
 
-pub const ROUTES: &[Route] = &[
-    route!(ANY, "/v1/sentinel/policies", Open, Agent, enterprise),
-    route!(ANY, "/v1/sentinel/policy/*rest", Open, Agent, enterprise),
-    route!(ANY, "/v1/quotas", Open, Agent, enterprise),
-    route!(ANY, "/v1/quota-usages", Open, Agent, enterprise),
-    route!(ANY, "/v1/quota", Open, Agent, enterprise),
-    route!(ANY, "/v1/quota/*rest", Open, Agent, enterprise),
-    route!(ANY, "/v1/recommendation", Open, Agent, enterprise),
-    route!(ANY, "/v1/recommendation/*rest", Open, Agent, enterprise),
-    route!(ANY, "/v1/recommendations", Open, Agent, enterprise),
-    route!(ANY, "/v1/recommendations/apply", Open, Agent, enterprise),
-    route!(ANY, "/v1/operator/utilization", Open, Agent, enterprise),
-    route!(ANY, "/v1/acl/*rest", Open, Agent, no_acl),
-    route!(GET, "/.well-known/openid-configuration", Open, Agent, no_discovery),
-    route!(GET, "/v1/volumes", Namespace(&["csi-list-volume", "host-volume-read"]), Server, volumes),
-    route!(GET, "/v1/volumes/claims", Namespace(&["host-volume-read"]), Server, none),
-    route!(GET, "/v1/volume/csi/*volume", Namespace(&["csi-read-volume"]), Server, no_volume),
-    route!(GET, "/v1/volume/host/*volume", Namespace(&["host-volume-read"]), Server, no_volume),
-    route!(GET, "/v1/plugins", Plugin(List), Server, plugins),
-    route!(GET, "/v1/plugin/csi/:plugin", Plugin(Read), Server, no_plugin),
-];
+bind! { Unsupported {
+    SentinelPolicies => enterprise,
+    SentinelPolicy => enterprise,
+    Quotas => enterprise,
+    QuotaUsages => enterprise,
+    NewQuota => enterprise,
+    Quota => enterprise,
+    NewRecommendation => enterprise,
+    Recommendation => enterprise,
+    Recommendations => enterprise,
+    ApplyRecommendations => enterprise,
+    Utilization => enterprise,
+    Acl => no_acl,
+    Discovery => no_discovery,
+    Volumes => volumes,
+    VolumeClaims => none,
+    CsiVolume => no_volume,
+    HostVolume => no_volume,
+    Plugins => plugins,
+    CsiPlugin => no_plugin,
+}}
 
 async fn enterprise(_: Context) -> Outcome {
     Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "Nomad Enterprise only endpoint"))

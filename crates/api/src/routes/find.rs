@@ -1,71 +1,13 @@
-//! The route table: every `/v1` route is a [`Route`], and everything that is true of all routes reads this table.
+//! Finds the row of a request.
 //!
 //! A path is written with names: `:node` is one segment, `*job` one or more (job ids hold slashes). Paths are tried in the
 //! order of the table, so the special ones stand before the general ones.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 
-use axum::http::Method;
+use http::Method;
 
-use super::caller::Capability;
-use super::context::Context;
-use super::reply::Outcome;
-
-/// Where a request may be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Where {
-    /// Any server, from its own state once there is a leader.
-    Server,
-    /// Writes: committed by the leader, whichever server is asked.
-    Leader,
-    /// This very agent, about itself.
-    Agent,
-    /// The node that is asked about.
-    Node,
-    /// Any server, for as long as the caller listens; the route reads `index` itself.
-    Stream,
-}
-
-pub type Handler = fn(Context) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// One row of the table.
-pub struct Route {
-    pub methods: &'static [Method],
-    pub path: &'static str,
-    pub needs: Capability,
-    pub answered: Where,
-    /// Does something even when it is asked by GET: no page of another site may ask for that.
-    pub acts: bool,
-    pub handler: Handler,
-}
-
-pub const GET: &[Method] = &[Method::GET];
-pub const PUT: &[Method] = &[Method::PUT, Method::POST];
-pub const PUT_ONLY: &[Method] = &[Method::PUT];
-pub const POST_ONLY: &[Method] = &[Method::POST];
-pub const DELETE: &[Method] = &[Method::DELETE];
-pub const GET_POST: &[Method] = &[Method::GET, Method::POST];
-pub const ANY: &[Method] = &[Method::GET, Method::PUT, Method::POST];
-
-/// A row: `route!(GET, "/v1/jobs", Namespace(&["list-jobs"]), Server, list::list)`. `acting GET` acts even by GET.
-macro_rules! route {
-    (acting $methods:ident, $($rest:tt)+) => {
-        $crate::http::table::Route { acts: true, ..$crate::http::table::route!($methods, $($rest)+) }
-    };
-    ($methods:ident, $path:literal, $needs:expr, $answered:ident, $($handler:tt)+) => {
-        $crate::http::table::Route {
-            methods: $crate::http::table::$methods,
-            path: $path,
-            needs: { #[allow(unused_imports)] use $crate::http::caller::{Access::*, Capability::*}; $needs },
-            answered: $crate::http::table::Where::$answered,
-            acts: false,
-            handler: |context| Box::pin($($handler)+(context)),
-        }
-    };
-}
-pub(super) use route;
+use super::Route;
 
 /// The names of a matched path with their decoded values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +73,11 @@ impl Table {
         }
     }
 
+    /// The names of `path`, where there is such a one, whatever it is asked by.
+    pub fn names(&self, path: &str) -> Option<Captures> {
+        self.entry(path).map(|(_, captures)| captures)
+    }
+
     /// Does `path` act whatever it is asked by?
     pub fn acts(&self, path: &str) -> bool {
         self.entry(path).is_some_and(|(entry, _)| entry.routes.iter().any(|r| r.acts))
@@ -186,19 +133,14 @@ fn capture(pattern: &[Segment], given: &[&str]) -> Option<Vec<(&'static str, Str
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Capability, DELETE, GET, Jobs, Name, PUT, Where};
     use super::*;
 
     fn table() -> Table {
         fn row(methods: &'static [Method], path: &'static str) -> &'static Route {
-            let handler: Handler = |_| unreachable!("only looked up");
-            Box::leak(Box::new(Route {
-                methods,
-                path,
-                needs: Capability::Open,
-                answered: Where::Server,
-                acts: false,
-                handler,
-            }))
+            let name = Name::Jobs(Jobs::List);
+            let (needs, answered) = (Capability::Open, Where::Server);
+            Box::leak(Box::new(Route { name, methods, path, needs, answered, acts: false }))
         }
         Table::new([
             row(GET, "/v1/jobs"),
