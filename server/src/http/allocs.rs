@@ -43,7 +43,7 @@ async fn list(cx: Context) -> Outcome {
     let node: Option<NodeId> = node.map(|id| lookup::id("node", id)).transpose()?;
     let read = cx.read(&[Watch::Table(Table::Allocs)], table_index).await?;
     let seen = |row: &&Arc<Allocation>| {
-        cx.std.sees(row.namespace.as_str())
+        cx.sees(row.namespace.as_str())
             && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
             && !(live && row.terminal())
     };
@@ -78,7 +78,7 @@ async fn stop(cx: Context) -> Outcome {
 async fn stop_once(cx: &Context) -> Outcome {
     let (no_delay, reschedule) = (cx.query.flag("no_shutdown_delay")?, cx.query.flag("reschedule")?);
     let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
-    let Some(row) = cx.server.state().alloc(id).cloned() else {
+    let Some(row) = cx.state()?.alloc(id).cloned() else {
         return Err(ApiError::not_found("allocation not found"));
     };
     let transition = DesiredTransition {

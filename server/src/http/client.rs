@@ -15,43 +15,43 @@ use super::reply::Outcome;
 use crate::{NodeRequestError, NodeResponse};
 
 bind! { OnNode {
-    List => of_alloc,
-    Stat => of_alloc,
-    ReadAt => of_alloc,
-    Cat => of_alloc,
-    Stream => of_alloc,
-    Logs => of_alloc,
-    AllocStats => of_alloc,
-    Checks => of_alloc,
+    List => as_it_is,
+    Stat => as_it_is,
+    ReadAt => as_it_is,
+    Cat => as_it_is,
+    Stream => as_it_is,
+    Logs => as_it_is,
+    AllocStats => as_it_is,
+    Checks => as_it_is,
     Exec => super::exec::exec,
-    Restart => of_alloc,
-    AllocGc => of_alloc,
-    Signal => of_alloc,
-    Gc => of_node,
-    Stats => of_node,
-    Metadata => of_node,
-    SetMetadata => of_node,
+    Restart => as_it_is,
+    AllocGc => as_it_is,
+    Signal => as_it_is,
+    Gc => as_it_is,
+    Stats => as_it_is,
+    Metadata => as_it_is,
+    SetMetadata => as_it_is,
 }}
 
-/// The node that an allocation of the path is on. 404 when there is no such allocation.
-pub fn node_of_alloc(cx: &Context) -> Result<NodeId, ApiError> {
-    let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
-    let state = cx.server.state();
+/// The node that has to answer: that of the path's allocation, or one that is named, or this agent's own.
+pub fn node_of(cx: &Context) -> Result<NodeId, ApiError> {
+    let Some(alloc) = cx.path.find("alloc") else { return named_node(cx) };
+    let id: AllocId = lookup::id("alloc", alloc)?;
+    let state = cx.state()?;
     let row = state.alloc(id).ok_or_else(|| ApiError::not_found(format!("Unknown allocation {:?}", id.to_string())))?;
     Ok(row.node_id)
 }
 
-async fn of_alloc(cx: Context) -> Outcome {
-    let node = node_of_alloc(&cx)?;
+/// The request as it came.
+async fn as_it_is(cx: Context) -> Outcome {
     let path = cx.parts.uri.path_and_query().map_or_else(|| cx.parts.uri.path().to_owned(), ToString::to_string);
-    pass_on(&cx, node, path).await
+    pass_on(&cx, path).await
 }
 
 /// `GET /v1/allocation/:id/checks`: the node knows it under another path.
 pub async fn checks(cx: Context) -> Outcome {
-    let node = node_of_alloc(&cx)?;
     let path = format!("/v1/client/allocation/{}/checks", cx.path.get("alloc"));
-    pass_on(&cx, node, path).await
+    pass_on(&cx, path).await
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,14 +71,8 @@ fn named_node(cx: &Context) -> Result<NodeId, ApiError> {
     }
 }
 
-async fn of_node(cx: Context) -> Outcome {
-    let node = named_node(&cx)?;
-    let path = cx.parts.uri.path_and_query().map_or_else(|| cx.parts.uri.path().to_owned(), ToString::to_string);
-    pass_on(&cx, node, path).await
-}
-
 /// The request as the node gets it.
-pub fn node_request(cx: &Context, path: String) -> HttpRequest {
+fn node_request(cx: &Context, path: String) -> HttpRequest {
     let kept = [header::CONTENT_TYPE, header::ACCEPT, header::RANGE];
     let headers = kept.iter().filter_map(|name| {
         let value = cx.headers().get(name)?.to_str().ok()?;
@@ -87,13 +81,18 @@ pub fn node_request(cx: &Context, path: String) -> HttpRequest {
     HttpRequest { method: cx.method().to_string(), path, headers: headers.collect(), body: cx.body.clone() }
 }
 
-async fn pass_on(cx: &Context, node: NodeId, path: String) -> Outcome {
+async fn pass_on(cx: &Context, path: String) -> Outcome {
+    Ok(response(ask(cx, path).await?))
+}
+
+/// What the node of the request answers.
+pub async fn ask(cx: &Context, path: String) -> Result<NodeResponse, ApiError> {
+    let node = cx.node.expect("whoever answers for a node is in the table as answered by one");
     let answer = cx.server.node_request(node, node_request(cx, path)).await;
-    let answer = answer.map_err(|why| match why {
+    answer.map_err(|why| match why {
         NodeRequestError::UnknownNode(id) => ApiError::not_found(format!("Unknown node {:?}", id.to_string())),
         other => other.into(),
-    })?;
-    Ok(response(answer))
+    })
 }
 
 /// Headers that describe one connection only.

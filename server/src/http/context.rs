@@ -14,13 +14,14 @@ use tarpan_state::{Command, Reply, State};
 use tokio::time::Instant;
 
 use super::body;
-use super::caller::Caller;
+use super::caller::{Caller, Capability};
 use super::error::ApiError;
 use super::heavy::Heavy;
 use super::local::Local;
+use super::object;
 use super::params::{Pairs, Standard};
 use super::reply::{self, Meta, Outcome, Style};
-use super::table::Captures;
+use super::table::{Captures, Route};
 use crate::{Server, Watch};
 
 /// Everything a handler is given.
@@ -28,7 +29,10 @@ pub struct Context {
     pub server: Server,
     /// What the agent around this server adds to its answers.
     pub local: Arc<Local>,
+    pub route: &'static Route,
     pub caller: Caller,
+    /// The node that has to answer, where the route says that one has to.
+    pub node: Option<NodeId>,
     /// Names of the path, decoded.
     pub path: Captures,
     pub query: Pairs,
@@ -71,6 +75,38 @@ impl Context {
         self.local.node.or_else(|| same(&self.server.state()))
     }
 
+    /// May the caller do what `needs` names in `namespace`? For what a route's own capability does not cover.
+    pub fn allows(&self, needs: Capability, namespace: &str) -> bool {
+        self.caller.may(needs, namespace)
+    }
+
+    /// 403 unless the caller may do what `needs` names in the request's namespace.
+    pub fn demand(&self, needs: Capability) -> Result<(), ApiError> {
+        if self.allows(needs, &self.std.namespace) { Ok(()) } else { Err(ApiError::denied()) }
+    }
+
+    /// 403 unless the caller may do what the route is for in `namespace`: that of something which the body names.
+    pub fn object(&self, namespace: &str) -> Result<(), ApiError> {
+        if self.allows(self.route.needs, namespace) { Ok(()) } else { Err(ApiError::denied()) }
+    }
+
+    /// Does something of `namespace` belong to the answer: was it asked for, and may the caller know of it?
+    pub fn sees(&self, namespace: &str) -> bool {
+        self.sees_as(self.route.needs, namespace)
+    }
+
+    /// The same for what needs something else than the route itself.
+    pub fn sees_as(&self, needs: Capability, namespace: &str) -> bool {
+        self.std.asks_for(namespace) && self.allows(needs, namespace)
+    }
+
+    /// The newest state, for a handler that decides on it. What the path names in it, the caller may have to do with.
+    pub fn state(&self) -> Result<Arc<State>, ApiError> {
+        let state = self.server.state();
+        object::check(&self.caller, self.route, &self.path, &state)?;
+        Ok(state)
+    }
+
     pub fn style(&self) -> Style {
         Style { pretty: self.std.pretty }
     }
@@ -98,11 +134,8 @@ impl Context {
     /// The state to answer from.
     ///
     /// With `index` in the query this waits until `index_of` is past it or the wait is over; one of `watch` has to change
-    /// for that. Without `stale` there has to be a leader.
+    /// for that.
     pub async fn read(&self, watch: &[Watch], index_of: impl Fn(&State) -> u64) -> Result<Read, ApiError> {
-        if !self.std.stale {
-            self.leader().await?;
-        }
         let mut state = self.server.state();
         let mut index = index_of(&state);
         if self.std.index > 0 {
@@ -113,16 +146,18 @@ impl Context {
                 index = index_of(&state);
             }
         }
+        // What the path names may have come only now.
+        object::check(&self.caller, self.route, &self.path, &state)?;
         let meta = Meta { index: Some(index), known_leader: Some(self.server.leader().is_some()), next_token: None };
         Ok(Read { state, meta, style: self.style() })
     }
 
     /// Waits until there is a leader.
-    pub async fn leader(&self) -> Result<String, ApiError> {
+    pub(super) async fn leader(&self) -> Result<(), ApiError> {
         let until = Instant::now() + LEADER_WAIT;
         loop {
-            if let Some(leader) = self.server.leader() {
-                return Ok(leader);
+            if self.server.leader().is_some() {
+                return Ok(());
             }
             if Instant::now() >= until {
                 return Err(ApiError::internal("No cluster leader"));

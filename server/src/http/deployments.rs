@@ -44,7 +44,7 @@ async fn list(cx: Context) -> Outcome {
     let prefix = lookup::prefix("deployment", &cx.std.prefix)?;
     let read = cx.read(&[Watch::Table(Table::Deployments)], table_index).await?;
     let seen = |row: &&Arc<Deployment>| {
-        cx.std.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
+        cx.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
     };
     let rows: Vec<&Arc<Deployment>> = read.state.deployments().filter(seen).collect();
     let list = Made {
@@ -89,7 +89,7 @@ async fn fail(cx: Context) -> Outcome {
 
 async fn fail_once(cx: &Context) -> Outcome {
     let id = id_of(cx)?;
-    let state = cx.server.state();
+    let state = cx.state()?;
     let command = deployments::fail(&state, id, cx.now(), &mut cx.ids())?;
     commit(cx, &state, command).await
 }
@@ -102,7 +102,7 @@ async fn pause(cx: Context) -> Outcome {
 async fn pause_once(cx: &Context) -> Outcome {
     let request: DeploymentPauseRequest = cx.decode()?;
     let id = same(cx, &request.deployment_id)?;
-    let state = cx.server.state();
+    let state = cx.state()?;
     let command = deployments::pause(&state, id, request.pause, cx.now(), &mut cx.ids())?;
     commit(cx, &state, command).await
 }
@@ -116,7 +116,7 @@ async fn promote_once(cx: &Context) -> Outcome {
     let request: DeploymentPromoteRequest = cx.decode()?;
     let id = same(cx, &request.deployment_id)?;
     let groups = (!request.all).then(|| request.groups.iter().map(|g| Arc::from(g.as_str())).collect());
-    let state = cx.server.state();
+    let state = cx.state()?;
     let command = deployments::promote(&state, id, groups, cx.now(), &mut cx.ids())?;
     commit(cx, &state, command).await
 }
@@ -124,7 +124,7 @@ async fn promote_once(cx: &Context) -> Outcome {
 /// `PUT /v1/deployment/unblock/:id`: only a rollout over several regions is ever blocked, and there are none.
 async fn unblock(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
-    let state = cx.server.state();
+    let state = cx.state()?;
     let Some(row) = state.deployment(id) else { return Err(ApiError::not_found("deployment not found")) };
     let why = if row.active() { "can't unblock running deployment" } else { "can't unblock terminal deployment" };
     Err(ApiError::internal(why))
@@ -144,7 +144,7 @@ async fn allocation_health_once(cx: &Context) -> Outcome {
     if healthy.is_empty() && unhealthy.is_empty() {
         return Err(ApiError::bad_request("must specify at least one healthy/unhealthy allocation ID"));
     }
-    let state = cx.server.state();
+    let state = cx.state()?;
     let command = deployments::set_health(&state, id, healthy, unhealthy, cx.now(), &mut cx.ids())?;
     commit(cx, &state, command).await
 }

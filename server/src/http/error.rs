@@ -56,6 +56,10 @@ impl ApiError {
     pub fn forbidden(message: impl ToString) -> ApiError {
         ApiError::new(StatusCode::FORBIDDEN, message)
     }
+    /// The caller may not.
+    pub fn denied() -> ApiError {
+        ApiError::forbidden("Permission denied")
+    }
     pub fn invalid_method() -> ApiError {
         ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Invalid method")
     }

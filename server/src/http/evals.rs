@@ -68,7 +68,7 @@ impl Wanted {
     }
 
     fn holds(&self, cx: &Context, row: &Evaluation) -> bool {
-        cx.std.sees(row.namespace.as_str())
+        cx.sees(row.namespace.as_str())
             && self.status.as_ref().is_none_or(|s| s == row.status.as_str())
             && self.job.as_ref().is_none_or(|id| id == row.job_id.as_str())
     }
@@ -79,7 +79,7 @@ async fn count(cx: Context) -> Outcome {
     let read = cx.read(&[Watch::Table(Table::Evals)], table_index).await?;
     let fields = fields_of::<wire::Evaluation>();
     let mut count = 0;
-    for row in read.state.evals().filter(|row| cx.std.sees(row.namespace.as_str())) {
+    for row in read.state.evals().filter(|row| cx.sees(row.namespace.as_str())) {
         let wanted = match &cx.std.filter {
             None => Ok(true),
             Some(filter) => filter.matches(&value_of(&convert::evaluation(row)), fields),

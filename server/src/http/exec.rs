@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 
-use super::client::{node_of_alloc, node_request};
+use super::client;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
@@ -27,7 +27,6 @@ const NO_FRAMES: &str = "the node sent something else than frames";
 
 /// `GET /v1/client/allocation/:id/exec`: text messages of JSON both ways, see the reference's "Exec websocket".
 pub async fn exec(mut cx: Context) -> Outcome {
-    let node = node_of_alloc(&cx)?;
     let handshake = cx.query.flag("ws_handshake")?;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(ApiError::bad_request)?;
     Ok(upgrade
@@ -36,13 +35,10 @@ pub async fn exec(mut cx: Context) -> Outcome {
                 return;
             }
             let path = cx.parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            match cx.server.node_request(node, node_request(&cx, path)).await {
+            match client::ask(&cx, path).await {
                 Ok(answer) if answer.status.is_success() => relay(socket, answer).await,
                 Ok(answer) => refuse(socket, answer.status.as_u16(), text_of(answer).await).await,
-                Err(why) => {
-                    let why = ApiError::from(why);
-                    refuse(socket, why.status.as_u16(), why.message).await;
-                }
+                Err(why) => refuse(socket, why.status.as_u16(), why.message).await,
             }
         })
         .into_response())

@@ -12,10 +12,11 @@
 //! agent has let in and forwards, come in behind the gate.
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, UPGRADE, USER_AGENT};
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, ORIGIN, UPGRADE, USER_AGENT};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
+use super::caller::Token;
 use super::error::ApiError;
 use super::names::{Names, bare};
 use super::table::Table;
@@ -88,16 +89,10 @@ fn known(headers: &HeaderMap, host: Option<&Authority>, names: &Names) -> Result
         return if from_browser(headers) { Err(Refusal::Host) } else { Ok(()) };
     };
     let name = bare(host.host());
-    if names.know(&name) || (has_token(headers) && !perhaps_browser(headers)) {
+    if names.know(&name) || (Token::of(headers).is_some() && !perhaps_browser(headers)) {
         return Ok(());
     }
     Err(Refusal::Name { name })
-}
-
-fn has_token(headers: &HeaderMap) -> bool {
-    let bearer = text(headers, AUTHORIZATION.as_str()).unwrap_or_default().trim().split_once(' ');
-    let bearer = bearer.is_some_and(|(kind, token)| kind.eq_ignore_ascii_case("bearer") && !token.trim().is_empty());
-    bearer || text(headers, "x-nomad-token").is_some_and(|token| !token.trim().is_empty())
 }
 
 /// What acts has to come from our own origin: browsers say where from, by one header or the other.

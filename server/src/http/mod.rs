@@ -1,8 +1,11 @@
 //! The whole `/v1`: one router built from the route table.
 //!
-//! The table is [`tarpan_api::routes`], here called `table`; [`bind`] has the handlers of its rows. A request is looked up in it,
-//! its query is read ([`params`]), and its handler gets a [`context::Context`]: it reads a snapshot (waiting for an index where
-//! asked to) or proposes a command. One file a family of routes: `jobs`, `allocs`, `evals`, `deployments`, `nodes`, `client`, `agent`,
+//! The table is [`tarpan_api::routes`], here called `table`; [`bind`] has the handlers of its rows. Every request goes one way,
+//! [`Api::respond`]: its row, its query ([`params`]), its region, its [`caller`], what the row says that the caller needs (in the
+//! namespace of the query and in that of the [`object`] which the path names), where the row says that it is answered, and its
+//! handler, which gets a [`context::Context`]: it reads a snapshot (waiting for an index where asked to) or proposes a command.
+//! Handlers decide none of that again; what they find on the way is shown by [`context::Context::sees`]. One file a family of
+//! routes: `jobs`, `allocs`, `evals`, `deployments`, `nodes`, `client`, `agent`,
 //! `operator`, `search`, `events`, `services`, `namespaces`, `scaling`.
 
 mod agent;
@@ -27,6 +30,7 @@ mod lookup;
 pub mod names;
 mod namespaces;
 mod nodes;
+mod object;
 mod operator;
 mod page;
 mod params;
@@ -52,7 +56,7 @@ use tower_http::compression::{CompressionLayer, CompressionLevel};
 pub use local::Local;
 pub use tarpan_api::routes as table;
 
-use self::caller::Caller;
+use self::caller::{Identify, Token};
 use self::context::Context;
 use self::error::ApiError;
 use self::heavy::Heavy;
@@ -73,12 +77,12 @@ pub fn router(server: Server) -> Router {
 
 /// The API of this server in an agent that knows more: its node and its configuration.
 pub fn router_for(server: Server, local: Local) -> Router {
-    router_with(server, local, Arc::default())
+    router_with(server, local, Arc::default(), caller::everybody)
 }
 
-fn router_with(server: Server, local: Local, heavy: Arc<Heavy>) -> Router {
+fn router_with(server: Server, local: Local, heavy: Arc<Heavy>, identify: Identify) -> Router {
     let (local, table, uploads) = (Arc::new(local), Table::new(routes()), Uploads::default());
-    let api = Arc::new(Api { server, local, table, heavy, uploads });
+    let api = Arc::new(Api { server, local, table, identify, heavy, uploads });
     Router::new()
         .fallback(move |request: Request| {
             let api = api.clone();
@@ -91,6 +95,7 @@ struct Api {
     server: Server,
     local: Arc<Local>,
     table: Table,
+    identify: Identify,
     heavy: Arc<Heavy>,
     uploads: Uploads,
 }
@@ -121,13 +126,12 @@ impl Api {
             Where::Stream => Standard::read(&query.without("index"))?,
             _ => Standard::read(&query)?,
         };
-        if std.region.as_ref().is_some_and(|r| *r != self.server.options().region) {
-            return Err(ApiError::internal("No path to region"));
-        }
-        let caller = Caller::unrestricted();
+        self.in_region(&std)?;
+        let caller = (self.identify)(Token::of(request.headers()).as_ref());
         if !caller.may(route.needs, &std.namespace) {
-            return Err(ApiError::forbidden("Permission denied"));
+            return Err(ApiError::denied());
         }
+        object::check(&caller, route, &path, &self.server.state())?;
         let (parts, body) = request.into_parts();
         // A body is read where a row may have use for one.
         let upload = match route.methods {
@@ -135,10 +139,30 @@ impl Api {
             _ => self.uploads.read(body).await?,
         };
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
-        let heavy = Some(self.heavy.clone());
-        let cx = Context { server, local, caller, path, query, std, parts, body, gone: Arc::default(), heavy };
-        self.heavy.run(heavy::load(route, &cx), bind::handler(route.name), cx).await
+        let (node, gone, heavy) = (None, Arc::default(), Some(self.heavy.clone()));
+        let cx = Context { server, local, route, caller, node, path, query, std, parts, body, gone, heavy };
+        self.heavy.run(heavy::load(route, &cx), |cx| Box::pin(at_its_place(cx)), cx).await
     }
+
+    /// This server knows one region, its own.
+    fn in_region(&self, std: &Standard) -> Result<(), ApiError> {
+        match &std.region {
+            Some(region) if *region != self.server.options().region => Err(ApiError::internal("No path to region")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Answers a request where its row says that it is answered, or says why it does not get there.
+async fn at_its_place(mut cx: Context) -> reply::Outcome {
+    match cx.route.answered {
+        Where::Agent | Where::Stream => {}
+        Where::Server if cx.std.stale => {}
+        // What a handler decides goes to the leader as a command, with what it looked at: it may be decided on any server.
+        Where::Server | Where::Leader => cx.leader().await?,
+        Where::Node => cx.node = Some(client::node_of(&cx)?),
+    }
+    bind::handler(cx.route.name)(cx).await
 }
 
 /// People who come to the address itself want the pages.

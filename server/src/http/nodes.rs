@@ -11,10 +11,11 @@ use tarpan_api::wire::{
 };
 use tarpan_control::nodes as control;
 use tarpan_model::node::DrainStrategy;
-use tarpan_model::{Dur, Eligibility, Node, NodeId, UnixNanos};
+use tarpan_model::{Allocation, Dur, Eligibility, Node, NodeId, UnixNanos};
 use tarpan_state::{Command, State, Table};
 
 use super::bind::bind;
+use super::caller::{Access, Capability, READ_JOB};
 use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
@@ -93,7 +94,8 @@ async fn get(cx: Context) -> Outcome {
 async fn allocations(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
     let read = cx.read(&[Watch::AllocsOfNode(id)], |s| s.table_index(Table::Allocs)).await?;
-    let mut rows: Vec<_> = read.state.allocs_by_node(id).collect();
+    let seen = |row: &&Arc<Allocation>| cx.allows(READ_JOB, row.namespace.as_str());
+    let mut rows: Vec<_> = read.state.allocs_by_node(id).filter(seen).collect();
     rows.sort_by_key(|row| (row.create_index, row.id));
     let allocs: Vec<_> = rows.into_iter().map(|row| convert::allocation(row, true)).collect();
     read.json(&allocs)
@@ -110,7 +112,7 @@ async fn drain(cx: Context) -> Outcome {
         force_deadline: if spec.deadline > Dur::ZERO { now + spec.deadline } else { UnixNanos::ZERO },
         started_at: now,
     });
-    let state = cx.server.state();
+    let state = cx.state()?;
     let command = control::set_drain(&state, id, strategy, request.mark_eligible, now, &mut cx.ids())?;
     let evals = evals_of(&command);
     let (index, _) = cx.propose(command).await?;
@@ -138,7 +140,7 @@ async fn eligibility(cx: Context) -> Outcome {
         let text = format!("invalid scheduling eligibility {:?}", request.eligibility);
         return Err(ApiError::internal(text));
     };
-    let state = cx.server.state();
+    let state = cx.state()?;
     let Some(command) = control::set_eligibility(&state, id, wanted, cx.now(), &mut cx.ids())? else {
         // It is so already.
         let index = state.index();
@@ -159,7 +161,7 @@ async fn eligibility(cx: Context) -> Outcome {
 /// `PUT /v1/node/:id/evaluate`: looks again at every job that has something on the node.
 async fn evaluate(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
-    let state = cx.server.state();
+    let state = cx.state()?;
     if state.node(id).is_none() {
         return Err(ApiError::not_found("node not found"));
     }
@@ -176,7 +178,8 @@ async fn evaluate(cx: Context) -> Outcome {
 /// `PUT /v1/node/:id/purge`: the servers forget the node.
 async fn purge(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
-    let command = control::deregister(&cx.server.state(), id, cx.now(), &mut cx.ids())?;
+    let state = cx.state()?;
+    let command = control::deregister(&state, id, cx.now(), &mut cx.ids())?;
     let evals = evals_of(&command);
     let (index, _) = cx.propose(command).await?;
     updated(&cx, index, evals)
@@ -280,6 +283,7 @@ fn no_prefix(cx: &Context) -> Result<(), ApiError> {
 /// `GET /v1/node/pool/:name/nodes`
 async fn pool_nodes(cx: Context) -> Outcome {
     no_prefix(&cx)?;
+    cx.demand(Capability::Node(Access::Read))?;
     let pool = cx.path.get("pool").to_owned();
     stubs(cx, move |node| pool == "all" || *node.node_pool == *pool).await
 }

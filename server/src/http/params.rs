@@ -117,8 +117,8 @@ impl Standard {
         self.namespace == "*"
     }
 
-    /// Does a row of `namespace` belong to the answer?
-    pub fn sees(&self, namespace: &str) -> bool {
+    /// Is a row of `namespace` asked for?
+    pub fn asks_for(&self, namespace: &str) -> bool {
         self.all_namespaces() || self.namespace == namespace
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use tarpan_api::wire::{ScalingPolicy, ScalingPolicyListStub};
-use tarpan_model::{Job, TaskGroup};
+use tarpan_model::{Job, Namespace, TaskGroup};
 use tarpan_state::{State, Table};
 
 use super::bind::bind;
@@ -23,7 +23,7 @@ async fn list(cx: Context) -> Outcome {
     let (job, kind) = (cx.query.get("job").unwrap_or_default(), cx.query.get("type").unwrap_or_default());
     let mut found: Vec<ScalingPolicyListStub> = policies(&read.state)
         .map(|policy| policy.stub)
-        .filter(|stub| cx.std.sees(&stub.target["Namespace"]))
+        .filter(|stub| cx.sees(&stub.target["Namespace"]))
         .filter(|stub| job.is_empty() || stub.target["Job"] == job)
         .filter(|stub| stub.type_.starts_with(kind) && stub.id.starts_with(&cx.std.prefix))
         .collect();
@@ -38,10 +38,16 @@ async fn get(cx: Context) -> Outcome {
     read.found(found, "policy not found")
 }
 
-/// Ids of the policies that the request's namespace has.
-pub fn ids(state: &State, std: &super::params::Standard) -> Vec<String> {
-    let here = policies(state).filter(|policy| std.sees(&policy.stub.target["Namespace"]));
+/// Ids of the policies in the namespaces that `sees` lets through.
+pub fn ids(state: &State, sees: impl Fn(&str) -> bool) -> Vec<String> {
+    let here = policies(state).filter(|policy| sees(&policy.stub.target["Namespace"]));
     here.map(|policy| policy.stub.id).collect()
+}
+
+/// The namespace of the policy with this id.
+pub fn namespace_of(state: &State, id: &str) -> Option<Namespace> {
+    let job = state.jobs().find(|(_, job)| job.groups().iter().any(|g| g.scaling.is_some() && id_of(job, g) == id));
+    job.map(|(key, _)| key.namespace.clone())
 }
 
 fn policies(state: &State) -> impl Iterator<Item = ScalingPolicy> + '_ {

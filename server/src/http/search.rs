@@ -10,6 +10,7 @@ use tarpan_api::wire::{FuzzySearchResponse, SearchResponse};
 use tarpan_state::{State, Table};
 
 use super::bind::bind;
+use super::caller::{Access, Capability, READ_JOB};
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
@@ -64,6 +65,27 @@ impl Request {
     }
 }
 
+/// What the rows of a context need to be found.
+pub fn needs(context: &str) -> Capability {
+    match context {
+        "nodes" | "classes" => Capability::Node(Access::Read),
+        "node_pools" => Capability::NodePool(Access::Read),
+        "namespaces" => Capability::Open,
+        "scaling_policy" => Capability::Namespace(&["list-scaling-policies", "read-job"]),
+        "plugins" => Capability::Plugin(Access::List),
+        "volumes" => Capability::Namespace(&["csi-list-volume", "csi-read-volume", "host-volume-read"]),
+        "host_volumes" => Capability::Namespace(&["host-volume-read"]),
+        "vars" => Capability::Management,
+        _ => READ_JOB,
+    }
+}
+
+/// The contexts that the caller may search; 403 when there is none among them.
+fn allowed(cx: &Context, contexts: Vec<&'static str>) -> Result<Vec<&'static str>, ApiError> {
+    let allowed: Vec<_> = contexts.into_iter().filter(|c| cx.allows(needs(c), &cx.std.namespace)).collect();
+    if allowed.is_empty() { Err(ApiError::denied()) } else { Ok(allowed) }
+}
+
 const TABLES: [Table; 5] = [Table::Jobs, Table::Allocs, Table::Evals, Table::Deployments, Table::Nodes];
 
 fn index(state: &State) -> u64 {
@@ -73,12 +95,12 @@ fn index(state: &State) -> u64 {
 /// `PUT /v1/search`
 async fn by_prefix(cx: Context) -> Outcome {
     let request: Request = cx.decode()?;
-    let contexts = request.contexts(&CONTEXTS)?;
+    let contexts = allowed(&cx, request.contexts(&CONTEXTS)?)?;
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
     let mut matches = BTreeMap::new();
     let mut truncations = BTreeMap::new();
     for context in contexts {
-        let (found, cut) = prefix::search(&read.state, &cx.std, context, &request.prefix);
+        let (found, cut) = prefix::search(&read.state, &cx, context, &request.prefix);
         // Searching everywhere leaves out where nothing was found.
         if !found.is_empty() || !matches!(request.context.as_str(), "" | "all") {
             matches.insert(context.to_owned(), found);
@@ -106,9 +128,9 @@ async fn by_text(cx: Context) -> Outcome {
         return Err(ApiError::internal(text));
     }
     let known: Vec<&'static str> = CONTEXTS.iter().chain(&fuzzy::CONTEXTS).copied().collect();
-    let contexts = request.contexts(&known)?;
+    let contexts = allowed(&cx, request.contexts(&known)?)?;
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
-    let (matches, truncations) = fuzzy::search(&read.state, &cx.std, &contexts, &request.text);
+    let (matches, truncations) = fuzzy::search(&read.state, &cx, &contexts, &request.text);
     read.json(&FuzzySearchResponse {
         matches,
         truncations,

@@ -25,7 +25,7 @@ bind! { Services {
 async fn list(cx: Context) -> Outcome {
     let read = cx.read(&[Watch::Table(Table::Services)], |s| s.table_index(Table::Services)).await?;
     let mut found: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
-    for row in read.state.services().filter(|row| cx.std.sees(row.namespace.as_str())) {
+    for row in read.state.services().filter(|row| cx.sees(row.namespace.as_str())) {
         let tags = found.entry(row.namespace.as_str()).or_default().entry(&row.service_name).or_default();
         tags.extend(row.tags.iter().map(String::as_str));
     }

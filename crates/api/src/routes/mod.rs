@@ -44,7 +44,8 @@ pub enum Capability {
     Management,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Each gives those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     List,
     Read,

@@ -33,7 +33,7 @@ pub async fn counts(cx: Context) -> Outcome {
     }
     let index = |s: &State| TABLES.into_iter().map(|t| s.table_index(t)).max().unwrap_or(0);
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
-    let jobs = read.state.jobs().filter(|(_, job)| cx.std.sees(job.namespace()) && !is_child(job)).count();
+    let jobs = read.state.jobs().filter(|(_, job)| cx.sees(job.namespace()) && !is_child(job)).count();
     // The frame shows it, and reads nothing else.
     let trouble = cx.server.trouble().unwrap_or_default();
     read.json(&json!({ "Jobs": jobs, "Nodes": read.state.nodes().count(), "Trouble": trouble }))

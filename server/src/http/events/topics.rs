@@ -3,6 +3,7 @@
 use tarpan_state::event::Change;
 use tarpan_state::{Event, Topic};
 
+use crate::http::caller::{Access, Caller, Capability, READ_JOB};
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 
@@ -13,6 +14,8 @@ pub struct Wanted {
     topics: Vec<(String, String)>,
     /// `*`: every namespace.
     namespace: String,
+    /// Whose eyes the events are for.
+    caller: Caller,
 }
 
 /// An event as the stream names it.
@@ -36,14 +39,29 @@ impl Wanted {
         let topics = cx.query.all("topic").map(topic).collect::<Result<Vec<_>, _>>()?;
         let everything = || vec![("*".to_owned(), "*".to_owned())];
         let topics = if topics.is_empty() { everything() } else { topics };
-        Ok(Wanted { topics, namespace: cx.std.namespace.clone() })
+        for (topic, _) in &topics {
+            cx.demand(needs(topic))?;
+        }
+        Ok(Wanted { topics, namespace: cx.std.namespace.clone(), caller: cx.caller.clone() })
     }
 
     pub fn has(&self, event: &Named) -> bool {
-        let here = event.namespace.is_empty() || self.namespace == "*" || self.namespace == event.namespace;
+        let here = event.namespace.is_empty()
+            || ((self.namespace == "*" || self.namespace == event.namespace)
+                && self.caller.may(READ_JOB, &event.namespace));
         let name = name_of(event.topic);
         let keyed = |key: &str| key == "*" || key == event.key || event.filter_keys.iter().any(|k| k == key);
         here && self.topics.iter().any(|(topic, key)| (topic == "*" || topic == name) && keyed(key))
+    }
+}
+
+/// What has to be given to whoever listens to a topic.
+fn needs(topic: &str) -> Capability {
+    match topic {
+        "Job" | "Allocation" | "Evaluation" | "Deployment" | "Service" => READ_JOB,
+        "Node" | "NodeDrain" => Capability::Node(Access::Read),
+        "Operator" => Capability::Operator(Access::Read),
+        _ => Capability::Management,
     }
 }
 
@@ -108,7 +126,7 @@ mod tests {
             namespace: "default".to_owned(),
             filter_keys: vec!["web".to_owned()],
         };
-        Wanted { topics, namespace: namespace.to_owned() }.has(&event)
+        Wanted { topics, namespace: namespace.to_owned(), caller: Caller::Management }.has(&event)
     }
 
     #[test]

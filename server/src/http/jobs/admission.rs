@@ -24,6 +24,7 @@ pub fn address(cx: &Context, job: Option<Job>) -> Result<Job, ApiError> {
     let own = job.namespace.clone().filter(|ns| !ns.is_empty());
     let asked = cx.query.get("namespace").filter(|ns| !ns.is_empty() && *ns != "*").map(str::to_owned);
     job.namespace = Some(asked.or(own).unwrap_or_else(|| "default".to_owned()));
+    cx.object(job.namespace())?;
     let region = job.region.as_deref().unwrap_or_default();
     if !matches!(region, "" | "global") && region != cx.server.options().region {
         return Err(ApiError::internal("No path to region"));

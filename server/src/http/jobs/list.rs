@@ -9,9 +9,9 @@ use tarpan_model::schema::StaticBlock;
 use tarpan_state::{State, Table};
 
 use crate::Watch;
+use crate::http::caller::LIST_JOBS;
 use crate::http::context::Context;
 use crate::http::page::{List, Place, Shape, value_of};
-use crate::http::params::Standard;
 use crate::http::reply::Outcome;
 
 pub(super) fn index(state: &State) -> u64 {
@@ -32,18 +32,20 @@ pub async fn list_of(cx: Context, wanted: impl Fn(&Job) -> bool) -> Outcome {
     let meta = cx.query.flag("meta")?;
     let read = cx.read(&watches(), index).await?;
     let state = read.state.clone();
-    let (page, token) = page(&cx.std, &state, wanted)?;
+    let (page, token) = page(&cx, &state, wanted)?;
     let stubs: Vec<_> = page.iter().map(|job| job_stub(job, summary(&state, job), meta)).collect();
     read.page(&stubs, token)
 }
 
 /// Jobs of the page that are `wanted`.
 fn page<'s>(
-    std: &Standard,
+    cx: &Context,
     state: &'s State,
     wanted: impl Fn(&Job) -> bool,
 ) -> Result<(Vec<&'s Arc<Job>>, Option<String>), crate::http::error::ApiError> {
-    let seen = |job: &&Arc<Job>| std.sees(job.namespace()) && job.id().starts_with(std.prefix.as_str()) && wanted(job);
+    let std = &cx.std;
+    let listed = |job: &Job| cx.sees_as(LIST_JOBS, job.namespace()) && job.id().starts_with(std.prefix.as_str());
+    let seen = |job: &&Arc<Job>| listed(job) && wanted(job);
     let rows = state.jobs().map(|(_, job)| job).filter(seen);
     let fields: Vec<&str> = Job::SCHEMA.fields.iter().map(|f| f.json).collect();
     let list = List {

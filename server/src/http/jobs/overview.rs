@@ -38,7 +38,7 @@ pub async fn get(cx: Context) -> Outcome {
     let jobs: Vec<&Arc<Job>> = match cx.query.get("parent").filter(|id| !id.is_empty()) {
         Some(parent) => state.job_children(&NamespacedId::new(cx.std.namespace.as_str(), parent)).collect(),
         None => {
-            let seen = |job: &&Arc<Job>| cx.std.sees(job.namespace()) && !is_child(job);
+            let seen = |job: &&Arc<Job>| cx.sees(job.namespace()) && !is_child(job);
             state.jobs().map(|(_, job)| job).filter(seen).collect()
         }
     };

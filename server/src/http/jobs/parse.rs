@@ -75,6 +75,7 @@ fn read_within(limits: Limits, text: &str, variables: &Variables, gone: &Arc<Ato
 pub async fn validate(cx: Context) -> Outcome {
     let request: JobValidateRequest = cx.decode()?;
     let job = request.job.ok_or_else(|| ApiError::bad_request("Job must be specified"))?;
+    cx.object(job.namespace())?;
     let (admitted, findings) = admission::examine(&cx, &cx.server.state(), job);
     let error = if findings.is_empty() { String::new() } else { finding::text(&findings) };
     cx.plain(&Response {

@@ -11,6 +11,7 @@ use tarpan_model::{Allocation, Deployment, Job, NamespacedId};
 use tarpan_state::{State, Table};
 
 use crate::Watch;
+use crate::http::caller::READ_JOB;
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::filter::fields_of;
@@ -39,11 +40,16 @@ pub async fn statuses(mut cx: Context) -> Outcome {
     let mut rows: Vec<&Arc<Job>> = if request.jobs.is_empty() {
         let seen = |job: &&Arc<Job>| {
             let child = job.parent_id.as_deref().is_some_and(|p| !p.is_empty());
-            cx.std.sees(job.namespace()) && job.id().starts_with(&cx.std.prefix) && (children || !child)
+            cx.sees(job.namespace()) && job.id().starts_with(&cx.std.prefix) && (children || !child)
         };
         state.jobs().map(|(_, job)| job).filter(seen).collect()
     } else {
-        request.jobs.iter().filter_map(|key| state.job(key)).collect()
+        request
+            .jobs
+            .iter()
+            .filter(|key| cx.allows(READ_JOB, key.namespace.as_str()))
+            .filter_map(|key| state.job(key))
+            .collect()
     };
     let modified = |job: &Job| job.modify_index.unwrap_or(0);
     // Newest first, unless reversed.

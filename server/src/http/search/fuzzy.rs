@@ -7,7 +7,8 @@ use tarpan_model::Job;
 use tarpan_state::State;
 
 use super::prefix;
-use crate::http::params::Standard;
+use crate::http::caller::READ_JOB;
+use crate::http::context::Context;
 
 /// What only a fuzzy search knows.
 pub const CONTEXTS: [&str; 6] = ["groups", "services", "tasks", "images", "commands", "classes"];
@@ -18,10 +19,10 @@ const LIMIT: usize = 20;
 type Found = BTreeMap<String, Vec<FuzzyMatch>>;
 
 /// Matches by context, best first, and which contexts had more.
-pub fn search(state: &State, std: &Standard, contexts: &[&'static str], text: &str) -> (Found, BTreeMap<String, bool>) {
+pub fn search(state: &State, cx: &Context, contexts: &[&'static str], text: &str) -> (Found, BTreeMap<String, bool>) {
     let needle = text.to_lowercase();
     let mut hits = Hits { needle: &needle, found: BTreeMap::new() };
-    for (_, job) in state.jobs().filter(|(key, _)| std.sees(key.namespace.as_str())) {
+    for (_, job) in state.jobs().filter(|(key, _)| cx.sees_as(READ_JOB, key.namespace.as_str())) {
         of_job(&mut hits, job);
     }
     for node in state.nodes() {
@@ -31,7 +32,7 @@ pub fn search(state: &State, std: &Standard, contexts: &[&'static str], text: &s
             hits.add("classes", &node.node_class, &[&id]);
         }
     }
-    for row in state.allocs().filter(|r| std.sees(r.namespace.as_str())) {
+    for row in state.allocs().filter(|r| cx.sees_as(READ_JOB, r.namespace.as_str())) {
         hits.add("allocs", &row.name, &[row.namespace.as_str(), &row.id.to_string()]);
     }
     for namespace in crate::http::namespaces::names(state) {
@@ -42,7 +43,7 @@ pub fn search(state: &State, std: &Standard, contexts: &[&'static str], text: &s
     }
     // These have no names: their ids are searched from the start.
     for context in ["evals", "deployment"] {
-        for id in prefix::search(state, std, context, text).0 {
+        for id in prefix::search(state, cx, context, text).0 {
             let ranked = hits.found.entry(context).or_default();
             ranked.push((0, FuzzyMatch { id, scope: Vec::new() }));
         }

@@ -2,17 +2,18 @@
 
 use tarpan_state::State;
 
-use crate::http::params::Standard;
+use super::needs;
+use crate::http::context::Context;
 
 /// Most results of one context.
 const LIMIT: usize = 20;
 
 /// The matches of one context in order, and whether there are more.
-pub fn search(state: &State, std: &Standard, context: &str, prefix: &str) -> (Vec<String>, bool) {
+pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<String>, bool) {
     let uuid = prefix.to_ascii_lowercase();
     let id = |id: String| Some(id).filter(|id| id.starts_with(&uuid));
     let name = |name: &str| Some(name.to_owned()).filter(|name| name.starts_with(prefix));
-    let here = |namespace: &str| std.sees(namespace);
+    let here = |namespace: &str| cx.sees_as(needs(context), namespace);
     match context {
         "jobs" => limit(
             state.jobs().filter(|(key, _)| here(key.namespace.as_str())).filter_map(|(key, _)| name(key.id.as_str())),
@@ -25,7 +26,7 @@ pub fn search(state: &State, std: &Standard, context: &str, prefix: &str) -> (Ve
         "nodes" => limit(state.nodes().filter_map(|r| id(r.id.to_string()))),
         "node_pools" => limit(crate::http::nodes::pool_names(state).into_iter().filter_map(|n| name(&n))),
         "namespaces" => limit(crate::http::namespaces::names(state).into_iter().filter_map(|n| name(&n))),
-        "scaling_policy" => limit(crate::http::scaling::ids(state, std).into_iter().filter_map(id)),
+        "scaling_policy" => limit(crate::http::scaling::ids(state, here).into_iter().filter_map(id)),
         // No plugins, volumes or variables are kept in tables that could be searched.
         _ => (Vec::new(), false),
     }

@@ -1,5 +1,6 @@
 //! The API of a real server in this process, asked through its router.
 
+mod access;
 mod costs;
 mod errors;
 mod fuzz;
@@ -68,7 +69,14 @@ impl Api {
 
     /// The same API with other slots for what costs more.
     pub fn with_heavy(self, heavy: Arc<super::heavy::Heavy>) -> Api {
-        Api { router: super::router_with(self.server.clone(), super::Local::default(), heavy), ..self }
+        let everybody = super::caller::everybody;
+        Api { router: super::router_with(self.server.clone(), super::Local::default(), heavy, everybody), ..self }
+    }
+
+    /// The same API for callers that `identify` knows.
+    pub fn with_callers(self, identify: super::caller::Identify) -> Api {
+        let router = super::router_with(self.server.clone(), super::Local::default(), Default::default(), identify);
+        Api { router, ..self }
     }
 
     /// The same API as a listener shows it.
