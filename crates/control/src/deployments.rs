@@ -67,9 +67,8 @@ fn change(state: &State, deployment: &Deployment, now: UnixNanos, ids: &mut dyn 
 fn evaluation(state: &State, deployment: &Deployment, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Evaluation> {
     let job = state.job(&deployment.job_key())?;
     let priority = if deployment.eval_priority > 0 { deployment.eval_priority } else { job.priority() };
-    let id = EvalId(ids.next_uuid());
-    let eval = Evaluation::new(id, &job.key(), job.job_type(), priority, Trigger::DeploymentWatcher, now);
-    Some(Evaluation { deployment_id: Some(deployment.id), job_modify_index: job.job_modify_index.unwrap_or(0), ..eval })
+    let eval = Evaluation::for_job(EvalId(ids.next_uuid()), job, Trigger::DeploymentWatcher, now);
+    Some(Evaluation { deployment_id: Some(deployment.id), priority, ..eval })
 }
 
 fn status(deployment: &Deployment, status: DeploymentStatus, text: &str) -> Option<DeploymentUpdate> {

@@ -51,11 +51,10 @@ fn trigger(state: &State, alloc: &Allocation, update: &AllocUpdate, now: UnixNan
 
 fn eval_of(state: &State, key: &NamespacedId, by: Trigger, now: UnixNanos, ids: &mut dyn IdSource) -> Evaluation {
     let id = EvalId(ids.next_uuid());
-    let (type_, priority, index) = match state.job(key) {
-        Some(job) => (job.job_type(), job.priority(), job.job_modify_index.unwrap_or(0)),
-        None => (JobType::Service, 50, 0),
-    };
-    Evaluation { job_modify_index: index, ..Evaluation::new(id, key, type_, priority, by, now) }
+    match state.job(key) {
+        Some(job) => Evaluation::for_job(id, job, by, now),
+        None => Evaluation::new(id, key, JobType::Service, 50, by, now),
+    }
 }
 
 /// A failed allocation has a policy that lets it be replaced, now or later.
@@ -122,8 +121,7 @@ pub fn delivery_failed(
     }
     let id = EvalId(ids.next_uuid());
     failed.next_eval = Some(id);
-    let again = Evaluation::new(id, &eval.job_key(), eval.type_, eval.priority, Trigger::FailedFollowUp, now);
-    let again = Evaluation { wait, previous_eval: Some(eval.id), job_modify_index: eval.job_modify_index, ..again };
+    let again = Evaluation { wait, ..eval.following(id, Trigger::FailedFollowUp, now) };
     vec![failed, again]
 }
 

@@ -20,28 +20,22 @@ pub fn node_evals(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdS
 }
 
 fn evals_for(state: &State, node: &Node, now: UnixNanos, ids: &mut dyn IdSource) -> Vec<Evaluation> {
-    let mut jobs: BTreeMap<NamespacedId, (JobType, i64, u64)> = BTreeMap::new();
+    let mut jobs: BTreeMap<NamespacedId, &Job> = BTreeMap::new();
     for alloc in state.allocs_by_node(node.id).filter(|a| !a.client_terminal()) {
         let key = alloc.job_key();
         let job = state.job(&key).unwrap_or(&alloc.job);
-        jobs.entry(key).or_insert_with(|| about(job));
+        jobs.entry(key).or_insert(job);
     }
     for (key, job) in state.jobs() {
         if job.job_type() == JobType::System && !job.stopped() && could_run(job, node) {
-            jobs.entry(key.clone()).or_insert_with(|| about(job));
+            jobs.entry(key.clone()).or_insert(job);
         }
     }
-    jobs.into_iter()
-        .map(|(key, (type_, priority, job_modify_index))| {
-            let id = EvalId(ids.next_uuid());
-            let eval = Evaluation::new(id, &key, type_, priority, Trigger::NodeUpdate, now);
-            Evaluation { node_id: Some(node.id), node_modify_index: node.modify_index, job_modify_index, ..eval }
-        })
-        .collect()
-}
-
-fn about(job: &Job) -> (JobType, i64, u64) {
-    (job.job_type(), job.priority(), job.job_modify_index.unwrap_or(0))
+    let of_job = |job: &Job| {
+        let eval = Evaluation::for_job(EvalId(ids.next_uuid()), job, Trigger::NodeUpdate, now);
+        Evaluation { node_id: Some(node.id), node_modify_index: node.modify_index, ..eval }
+    };
+    jobs.into_values().map(of_job).collect()
 }
 
 /// The job's pool and datacenters include the node.

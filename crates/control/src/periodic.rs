@@ -41,8 +41,7 @@ impl Note {
     /// The note as an evaluation of the job that is over: where people and the event stream look.
     pub fn eval(&self, state: &State, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Evaluation> {
         let job = state.job(&self.job)?;
-        let id = EvalId(ids.next_uuid());
-        let eval = Evaluation::new(id, &self.job, job.job_type(), job.priority(), Trigger::PeriodicJob, now);
+        let eval = Evaluation::for_job(EvalId(ids.next_uuid()), job, Trigger::PeriodicJob, now);
         Some(Evaluation { status: EvalStatus::Complete, status_description: Arc::from(self.text.as_str()), ..eval })
     }
 }
@@ -108,8 +107,7 @@ pub fn next_launch(periodic: &PeriodicConfig, after: UnixNanos) -> Result<Option
 pub fn child(parent: &Job, at: UnixNanos, now: UnixNanos, ids: &mut dyn IdSource) -> RegisterJob {
     let id = format!("{}/periodic-{}", parent.id(), at.secs());
     let job = Job { periodic: None, ..derived(parent, id, now) };
-    let eval =
-        Evaluation::new(EvalId(ids.next_uuid()), &job.key(), job.job_type(), job.priority(), Trigger::PeriodicJob, now);
+    let eval = Evaluation::for_job(EvalId(ids.next_uuid()), &job, Trigger::PeriodicJob, now);
     RegisterJob { job, eval: Some(eval), submission: None, enforce_index: Some(0), preserve_counts: false, now }
 }
 

@@ -273,11 +273,7 @@ fn preemption_evals(state: &State, plan: &Plan, now: UnixNanos, ids: &mut dyn Id
     let jobs: BTreeSet<_> = lost.map(|alloc| alloc.job_key()).collect();
     jobs.iter()
         .filter_map(|key| state.job(key))
-        .map(|job| {
-            let id = EvalId(ids.next_uuid());
-            let eval = Evaluation::new(id, &job.key(), job.job_type(), job.priority(), Trigger::Preemption, now);
-            Evaluation { job_modify_index: job.job_modify_index.unwrap_or(0), ..eval }
-        })
+        .map(|job| Evaluation::for_job(EvalId(ids.next_uuid()), job, Trigger::Preemption, now))
         .collect()
 }
 

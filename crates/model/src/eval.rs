@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::Dur;
 use crate::ids::{DeploymentId, EvalId, JobId, Namespace, NamespacedId, NodeId};
-use crate::job::JobType;
+use crate::job::{Job, JobType};
 use crate::metric::AllocMetric;
 use crate::node::text_enum;
 use crate::plan::PlanAnnotations;
@@ -106,6 +106,18 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// A pending evaluation of `job` as it is, with the job's own priority.
+    pub fn for_job(id: EvalId, job: &Job, by: Trigger, now: UnixNanos) -> Self {
+        let eval = Evaluation::new(id, &job.key(), job.job_type(), job.priority(), by, now);
+        Evaluation { job_modify_index: job.job_modify_index.unwrap_or(0), ..eval }
+    }
+
+    /// A pending evaluation of the same job that goes on where this one ended.
+    pub fn following(&self, id: EvalId, by: Trigger, now: UnixNanos) -> Self {
+        let eval = Evaluation::new(id, &self.job_key(), self.type_, self.priority, by, now);
+        Evaluation { job_modify_index: self.job_modify_index, previous_eval: Some(self.id), ..eval }
+    }
+
     /// A pending evaluation of a job; set what else matters on the result.
     pub fn new(id: EvalId, job: &NamespacedId, type_: JobType, priority: i64, by: Trigger, now: UnixNanos) -> Self {
         Evaluation {

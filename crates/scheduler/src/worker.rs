@@ -48,10 +48,8 @@ pub fn give_up(eval: &Evaluation, outcome: &Outcome, ids: &mut dyn IdSource, now
 
 /// An evaluation that waits until something changes for its job.
 pub(crate) fn blocked_eval(eval: &Evaluation, id: EvalId, now: UnixNanos) -> Evaluation {
-    let mut blocked = Evaluation::new(id, &eval.job_key(), eval.type_, eval.priority, Trigger::QueuedAllocs, now);
-    blocked.job_modify_index = eval.job_modify_index;
+    let mut blocked = eval.following(id, Trigger::QueuedAllocs, now);
     blocked.status = EvalStatus::Blocked;
     blocked.status_description = Arc::from("created to place remaining allocations");
-    blocked.previous_eval = Some(eval.id);
     blocked
 }

@@ -200,8 +200,7 @@ fn evaluation(
 ) -> Evaluation {
     let job = state.job(key).unwrap_or(&alloc.job);
     let id = EvalId(ids.next_uuid());
-    let eval = Evaluation::new(id, key, job.job_type(), job.priority(), Trigger::NodeDrain, now);
-    Evaluation { job_modify_index: job.job_modify_index.unwrap_or(0), ..eval }
+    Evaluation::for_job(id, job, Trigger::NodeDrain, now)
 }
 
 /// The end of a drain; the node stays ineligible.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tarpan_model::ids::EvalId;
-use tarpan_model::{Allocation, Dur, EvalStatus, Evaluation, Trigger, UnixNanos};
+use tarpan_model::{Allocation, Dur, Trigger, UnixNanos};
 
 use super::{AllocRef, Reconciler};
 
@@ -42,13 +42,10 @@ impl<'a> Reconciler<'a, '_> {
     fn followup(&mut self, at: UnixNanos, trigger: Trigger, description: &str) -> EvalId {
         let (eval, now) = (self.input.eval, self.input.now);
         let id = EvalId(self.ids.next_uuid());
-        let type_ = self.input.job.map_or(eval.type_, |job| job.type_);
-        let mut followup = Evaluation::new(id, &eval.job_key(), type_, eval.priority, trigger, now);
-        followup.job_modify_index = eval.job_modify_index;
-        followup.status = EvalStatus::Pending;
+        let mut followup = eval.following(id, trigger, now);
+        followup.type_ = self.input.job.map_or(eval.type_, |job| job.type_);
         followup.status_description = Arc::from(description);
         followup.wait_until = at;
-        followup.previous_eval = Some(eval.id);
         self.changes.followups.push(followup);
         id
     }
