@@ -8,8 +8,8 @@ use tarpan_model::ids::{EvalId, IdSource, NamespacedId};
 use tarpan_model::job::ParameterizedJobConfig;
 use tarpan_model::name::{self, MAX_LABEL};
 use tarpan_model::{Evaluation, Job, Trigger, UnixNanos};
-use tarpan_state::State;
 use tarpan_state::command::RegisterJob;
+use tarpan_state::{Command, Guard, State};
 
 use crate::periodic::derived;
 
@@ -88,10 +88,8 @@ pub fn dispatch(
     }
     let child = child(job, request, now, ids);
     // A child that is periodic itself is launched by the clock.
-    let eval = (!child.is_periodic()).then(|| {
-        let id = EvalId(ids.next_uuid());
-        Evaluation::new(id, &child.key(), child.job_type(), child.priority(), Trigger::JobRegister, now)
-    });
+    let eval =
+        (!child.is_periodic()).then(|| Evaluation::for_job(EvalId(ids.next_uuid()), &child, Trigger::JobRegister, now));
     Ok(Dispatch::Register(Box::new(RegisterJob {
         job: child,
         eval,
@@ -100,6 +98,12 @@ pub fn dispatch(
         preserve_counts: false,
         now,
     })))
+}
+
+/// The command that launches `child`, as long as what was looked at stays: one child a token, of the parent as it was.
+pub fn launch(state: &State, parent: &NamespacedId, token: &str, child: Box<RegisterJob>) -> Command {
+    let token = Guard::Token { parent: parent.clone(), token: token.to_owned() };
+    Command::RegisterJob(child).guarded(vec![Guard::RegistrationOn, Guard::job(state, parent), token])
 }
 
 fn check(rules: &ParameterizedJobConfig, request: &DispatchRequest) -> Result<(), DispatchError> {

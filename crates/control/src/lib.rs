@@ -2,8 +2,10 @@
 //!
 //! [`Evals`] holds [`Broker`] and [`Blocked`] and is fed with the events of state; workers dequeue from it. [`Planner`] verifies
 //! their plans. [`Heartbeats`], [`Periodic`], [`Deployments`], [`Drainer`] and [`Gc`] say which [`tarpan_state::Command`]s time asks
-//! for. The functions of [`nodes`], [`follow_ups`], [`dispatch`] and [`deployments`] turn requests into commands.
+//! for. The functions of [`jobs`], [`allocs`], [`nodes`], [`follow_ups`], [`dispatch`] and [`deployments`] turn requests into
+//! commands.
 
+pub mod allocs;
 pub mod blocked;
 pub mod broker;
 pub mod deployments;
@@ -13,8 +15,10 @@ pub mod evals;
 pub mod follow_ups;
 pub mod gc;
 pub mod heartbeats;
+pub mod jobs;
 pub mod nodes;
 pub mod periodic;
+pub mod places;
 pub mod planner;
 pub mod steps;
 

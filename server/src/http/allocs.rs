@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tarpan_api::convert::{self, AllocStub, StubOptions};
 use tarpan_api::wire;
-use tarpan_model::alloc::DesiredTransition;
-use tarpan_model::{AllocId, Allocation, EvalId, Evaluation, NodeId, Trigger};
-use tarpan_state::{Command, Guard, State, Table};
+use tarpan_control::allocs as control;
+use tarpan_model::{AllocId, Allocation, NodeId};
+use tarpan_state::{State, Table};
 
 use super::bind::bind;
 use super::context::Context;
@@ -78,22 +78,11 @@ async fn stop(cx: Context) -> Outcome {
 async fn stop_once(cx: &Context) -> Outcome {
     let (no_delay, reschedule) = (cx.query.flag("no_shutdown_delay")?, cx.query.flag("reschedule")?);
     let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
-    let Some(row) = cx.state()?.alloc(id).cloned() else {
-        return Err(ApiError::not_found("allocation not found"));
-    };
-    let transition = DesiredTransition {
-        migrate: Some(true),
-        no_shutdown_delay: no_delay.then_some(true),
-        reschedule: reschedule.then_some(true),
-        ..DesiredTransition::default()
-    };
-    let now = cx.now();
-    let eval_id = EvalId(cx.server.new_id());
-    let (type_, priority) = (row.job.job_type(), row.job.priority());
-    let mut eval = Evaluation::new(eval_id, &row.job_key(), type_, priority, Trigger::AllocStop, now);
-    eval.job_modify_index = row.job.modify_index.unwrap_or(0);
-    let command = Command::SetTransitions { allocs: [(id, transition)].into(), evals: vec![eval], now };
-    let (index, _) = cx.propose(command.guarded(vec![Guard::Alloc { id }])).await?;
+    let how = control::Stop { no_shutdown_delay: no_delay, reschedule };
+    let state = cx.state()?;
+    let stopped = control::stop(&state, id, how, cx.now(), &mut cx.ids());
+    let (eval_id, command) = stopped.ok_or_else(|| ApiError::not_found("allocation not found"))?;
+    let (index, _) = cx.propose(command).await?;
     cx.written(index, &wire::AllocStopResponse { eval_id: eval_id.to_string(), index })
 }
 

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use tarpan_control::deployments::DeploymentError;
 use tarpan_control::dispatch::DispatchError;
+use tarpan_control::jobs::JobError;
 use tarpan_control::nodes::NodeError;
 use tarpan_control::periodic::PeriodicError;
 use tarpan_state::Rejection;
@@ -100,6 +101,17 @@ impl From<ProposeError> for ApiError {
             }
         };
         ApiError::new(status, why)
+    }
+}
+
+impl From<JobError> for ApiError {
+    fn from(why: JobError) -> Self {
+        match &why {
+            JobError::NotFound | JobError::NoSuchJob(_) => ApiError::not_found(why),
+            JobError::RegistrationOff => ApiError::forbidden(why),
+            JobError::EvalPriority | JobError::Asked(_) => ApiError::bad_request(why),
+            JobError::Refused(_) => ApiError::internal(why),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Routes of nodes and node pools.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -10,8 +9,9 @@ use tarpan_api::wire::{
     NodeUpdateResponse,
 };
 use tarpan_control::nodes as control;
+use tarpan_control::places;
 use tarpan_model::node::DrainStrategy;
-use tarpan_model::{Allocation, Dur, Eligibility, Node, NodeId, UnixNanos};
+use tarpan_model::{Allocation, Dur, Eligibility, Node, NodeId};
 use tarpan_state::{Command, State, Table};
 
 use super::bind::bind;
@@ -109,8 +109,7 @@ async fn drain(cx: Context) -> Outcome {
     let strategy = request.drain_spec.map(|spec| DrainStrategy {
         deadline: spec.deadline,
         ignore_system_jobs: spec.ignore_system_jobs,
-        force_deadline: if spec.deadline > Dur::ZERO { now + spec.deadline } else { UnixNanos::ZERO },
-        started_at: now,
+        ..DrainStrategy::default()
     });
     let state = cx.state()?;
     let command = control::set_drain(&state, id, strategy, request.mark_eligible, now, &mut cx.ids())?;
@@ -224,14 +223,7 @@ const IDENTITY_TTL: Dur = Dur::from_secs(86_400);
 
 /// Every pool by name: the two built-in ones, and those that nodes are in.
 fn all_pools(state: &State) -> Vec<NodePool> {
-    pool_names(state).iter().map(|name| named_pool(name)).collect()
-}
-
-/// In order.
-pub fn pool_names(state: &State) -> BTreeSet<String> {
-    let mut names: BTreeSet<&str> = state.nodes().map(|n| &*n.node_pool).filter(|n| !n.is_empty()).collect();
-    names.extend(["all", "default"]);
-    names.into_iter().map(str::to_owned).collect()
+    places::node_pools(state).iter().map(|name| named_pool(name)).collect()
 }
 
 fn named_pool(name: &str) -> NodePool {
@@ -248,10 +240,6 @@ fn named_pool(name: &str) -> NodePool {
         modify_index: 1,
         ..NodePool::default()
     }
-}
-
-pub fn pool_exists(state: &State, name: &str) -> bool {
-    matches!(name, "" | "all" | "default") || state.nodes().any(|n| *n.node_pool == *name)
 }
 
 /// `GET /v1/node/pools`
@@ -273,7 +261,7 @@ async fn pools(cx: Context) -> Outcome {
 async fn pool(cx: Context) -> Outcome {
     let name = cx.path.get("pool").to_owned();
     let read = cx.read(&[Watch::Table(Table::Nodes)], |s| table_index(s).max(1)).await?;
-    read.found(pool_exists(&read.state, &name).then(|| named_pool(&name)), "node pool not found")
+    read.found(places::node_pool_exists(&read.state, &name).then(|| named_pool(&name)), "node pool not found")
 }
 
 fn no_prefix(cx: &Context) -> Result<(), ApiError> {

@@ -32,7 +32,8 @@ pub struct Named {
 impl Wanted {
     #[cfg(test)]
     pub fn everything() -> Wanted {
-        Wanted { topics: vec![("*".to_owned(), "*".to_owned())], namespace: "*".to_owned() }
+        let topics = vec![("*".to_owned(), "*".to_owned())];
+        Wanted { topics, namespace: "*".to_owned(), caller: Caller::Management }
     }
 
     pub fn read(cx: &Context) -> Result<Wanted, ApiError> {

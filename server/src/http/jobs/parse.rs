@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tarpan_api::wire::{JobValidateRequest, JobsParseRequest};
+use tarpan_control::jobs::admission::examine;
 use tarpan_jobspec::{Input, Limits, VarFile, Variables};
 use tarpan_model::Job;
 use tarpan_model::job::finding;
 
-use super::admission::{self, warnings_text};
+use super::admission::{rules, warnings_text};
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::reply::Outcome;
@@ -76,7 +77,7 @@ pub async fn validate(cx: Context) -> Outcome {
     let request: JobValidateRequest = cx.decode()?;
     let job = request.job.ok_or_else(|| ApiError::bad_request("Job must be specified"))?;
     cx.object(job.namespace())?;
-    let (admitted, findings) = admission::examine(&cx, &cx.server.state(), job);
+    let (admitted, findings) = examine(&cx.server.state(), &rules(cx.server.options()), job);
     let error = if findings.is_empty() { String::new() } else { finding::text(&findings) };
     cx.plain(&Response {
         validated: true,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tarpan_api::Timestamp;
 use tarpan_api::convert;
 use tarpan_api::wire::{AllocListStub, JobPlanRequest, JobPlanResponse};
+use tarpan_control::jobs::admission::succeed;
 use tarpan_control::periodic;
 use tarpan_model::diff::job_diff;
 use tarpan_model::plan::PlanAnnotations;
@@ -32,11 +33,8 @@ pub async fn plan(cx: Context) -> Outcome {
         return Err(ApiError::bad_request("Job ID does not match"));
     }
     let state = cx.server.state();
-    let admitted = admission::admit(&cx, &state, job)?;
+    let admitted = succeed(&state, &admission::rules(cx.server.options()), job)?;
     let old = state.job(&admitted.job.key()).cloned();
-    if let Some(old) = &old {
-        admission::immutable(old, &admitted.job)?;
-    }
     let now = cx.now();
     let next_periodic_launch = next_launch(&admitted.job, now)?;
     let scheduled = if admitted.job.is_periodic() || admitted.job.is_parameterized() {
@@ -77,14 +75,7 @@ fn next_launch(job: &Job, now: UnixNanos) -> Result<UnixNanos, ApiError> {
 
 /// Registers the job in a copy of the state and lets the scheduler look at it.
 async fn dry_run(cx: &Context, state: &Arc<State>, job: &Job, now: UnixNanos) -> Result<Scheduled, ApiError> {
-    let mut eval = Evaluation::new(
-        EvalId(cx.server.new_id()),
-        &job.key(),
-        job.job_type(),
-        job.priority(),
-        Trigger::JobRegister,
-        now,
-    );
+    let mut eval = Evaluation::for_job(EvalId(cx.server.new_id()), job, Trigger::JobRegister, now);
     eval.annotate_plan = true;
     let (state, job, mut ids) = (state.clone(), job.clone(), cx.ids());
     let command_id = CommandId(cx.server.new_id().as_u128());

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use tarpan_api::wire::{JobRegisterResponse, JobScaleStatus, ScalingRequest, TaskGroupScaleStatus};
-use tarpan_model::{ClientStatus, Job, JobType, TaskGroup, Trigger};
-use tarpan_state::{Guard, State, Table};
+use tarpan_control::jobs::{self, Scaled};
+use tarpan_model::{ClientStatus, Job, TaskGroup};
+use tarpan_state::{State, Table};
 
 use super::register;
 use crate::Watch;
@@ -56,38 +57,20 @@ pub async fn scale(cx: Context) -> Outcome {
 
 async fn scale_once(cx: &Context) -> Outcome {
     let request: ScalingRequest = cx.decode()?;
-    register::refuse_when_off(cx)?;
-    let key = cx.job_key();
     check_target(cx, &request.target)?;
-    let state = cx.server.state();
-    let Some(old) = state.job(&key) else {
-        return Err(ApiError::not_found(format!("job {:?} not found", key.id.as_str())));
+    let asked = jobs::Scale {
+        group: request.target.get("Group").cloned().unwrap_or_default(),
+        count: request.count.filter(|_| !request.error),
     };
-    let name = request.target.get("Group").map_or("", String::as_str);
-    let Some(position) = old.groups().iter().position(|g| g.name() == name) else {
-        let text = format!("task group {name:?} specified for scaling does not exist in job");
-        return Err(ApiError::bad_request(text));
+    let response = match jobs::scale(&cx.server.state(), &cx.job_key(), &asked, cx.now(), &mut cx.ids())? {
+        Scaled::Noted { job_modify_index } => {
+            JobRegisterResponse { job_modify_index, index: job_modify_index, ..Default::default() }
+        }
+        Scaled::Change(command) => {
+            let (index, reply) = cx.propose(*command).await?;
+            register::registered(index, &reply)
+        }
     };
-    let count = match request.count.filter(|_| !request.error) {
-        Some(count) => count,
-        None => return noted(cx, old),
-    };
-    check_count(old, &old.groups()[position], count)?;
-    let rollout = state.latest_deployment(&key).filter(|d| d.active() && Some(d.job_create_index) == old.create_index);
-    if rollout.is_some() {
-        return Err(ApiError::bad_request("job scaling blocked due to active deployment"));
-    }
-    let mut job = Job::clone(old);
-    if let Some(group) = job.task_groups.as_mut().and_then(|groups| groups.get_mut(position)) {
-        group.count = Some(count);
-    }
-    let options = register::Options {
-        guards: vec![Guard::RegistrationOn, Guard::job(&state, &key), Guard::NoRollout { job: key.clone() }],
-        trigger: Trigger::JobScaling,
-        ..register::Options::default()
-    };
-    let submission = state.job_submission(&key, old.version()).map(|s| tarpan_state::JobSubmission::clone(s));
-    let response = register::commit(cx, job, submission, options).await?;
     cx.written(response.index, &JobRegisterResponse { known_leader: true, ..response })
 }
 
@@ -97,31 +80,4 @@ fn check_target(cx: &Context, target: &BTreeMap<String, String>) -> Result<(), A
         Some(id) if id != cx.path.get("job") => Err(ApiError::bad_request("job ID in payload did not match URL")),
         _ => Ok(()),
     }
-}
-
-/// A group's policy bounds its count; what runs once a node can only be there or not.
-fn check_count(job: &Job, group: &TaskGroup, count: i64) -> Result<(), ApiError> {
-    if count < 0 {
-        return Err(ApiError::bad_request("scaling action count can't be negative"));
-    }
-    if matches!(job.job_type(), JobType::System | JobType::SysBatch) && count > 1 {
-        return Err(ApiError::bad_request("jobs of type system and sysbatch can only be scaled between 0 and 1"));
-    }
-    let Some(policy) = &group.scaling else { return Ok(()) };
-    if let Some(max) = policy.max.filter(|max| count > *max) {
-        let text = format!("group count was greater than scaling policy maximum: {count} > {max}");
-        return Err(ApiError::bad_request(text));
-    }
-    if let Some(min) = policy.min.filter(|min| count < *min) {
-        let text = format!("group count was less than scaling policy minimum: {count} < {min}");
-        return Err(ApiError::bad_request(text));
-    }
-    Ok(())
-}
-
-/// A note without a new count changes nothing.
-fn noted(cx: &Context, job: &Job) -> Outcome {
-    let index = job.modify_index.unwrap_or(0);
-    let response = JobRegisterResponse { job_modify_index: index, index, known_leader: true, ..Default::default() };
-    cx.written(index, &response)
 }

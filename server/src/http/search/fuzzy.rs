@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tarpan_api::wire::FuzzyMatch;
+use tarpan_control::places;
 use tarpan_model::Job;
 use tarpan_state::State;
 
@@ -35,10 +36,10 @@ pub fn search(state: &State, cx: &Context, contexts: &[&'static str], text: &str
     for row in state.allocs().filter(|r| cx.sees_as(READ_JOB, r.namespace.as_str())) {
         hits.add("allocs", &row.name, &[row.namespace.as_str(), &row.id.to_string()]);
     }
-    for namespace in crate::http::namespaces::names(state) {
+    for namespace in places::namespaces(state) {
         hits.add("namespaces", &namespace, &[]);
     }
-    for pool in crate::http::nodes::pool_names(state) {
+    for pool in places::node_pools(state) {
         hits.add("node_pools", &pool, &[]);
     }
     // These have no names: their ids are searched from the start.

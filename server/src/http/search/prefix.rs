@@ -1,5 +1,6 @@
 //! Ids and names that start with a text.
 
+use tarpan_control::places;
 use tarpan_state::State;
 
 use super::needs;
@@ -24,8 +25,8 @@ pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<
             limit(state.deployments().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string())))
         }
         "nodes" => limit(state.nodes().filter_map(|r| id(r.id.to_string()))),
-        "node_pools" => limit(crate::http::nodes::pool_names(state).into_iter().filter_map(|n| name(&n))),
-        "namespaces" => limit(crate::http::namespaces::names(state).into_iter().filter_map(|n| name(&n))),
+        "node_pools" => limit(places::node_pools(state).into_iter().filter_map(|n| name(&n))),
+        "namespaces" => limit(places::namespaces(state).into_iter().filter_map(|n| name(&n))),
         "scaling_policy" => limit(crate::http::scaling::ids(state, here).into_iter().filter_map(id)),
         // No plugins, volumes or variables are kept in tables that could be searched.
         _ => (Vec::new(), false),

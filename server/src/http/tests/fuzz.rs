@@ -244,7 +244,7 @@ fn jobs_as_json() {
         again.admit(&Default::default());
         assert_eq!(again, job, "taken in twice is another job");
         let mut findings = job.validate();
-        findings.extend(jobs::admission::too_many(&job, 50_000));
+        findings.extend(tarpan_control::jobs::admission::too_many(&job, 50_000));
         assert!(findings.iter().all(|f| !f.message.is_empty()));
         let warnings = jobs::admission::warnings_text(&job.warnings());
         format!("{} {}", findings.first().map(|f| f.message.as_str()).unwrap_or_default(), warnings.len().min(1))

@@ -218,3 +218,19 @@ async fn a_job_is_refused_for_what_it_would_cost_everybody() {
         assert!(answer.text.contains(&format!("Job ID {id:?} cannot ")), "{}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn a_job_is_ended_with_the_priority_that_was_asked_for() {
+    let api = Api::start().await;
+    for (asked, priority) in [("", 50), ("?eval_priority=", 50), ("?eval_priority=0", 50), ("?eval_priority=90", 90)] {
+        api.run(job("web", "service", 1)).await;
+        let ended = api.send("DELETE", &format!("/v1/job/web{asked}"), "").await.ok().json();
+        let eval = api.settled(ended["EvalID"].as_str().expect("an id")).await;
+        assert_eq!((&eval["Priority"], &eval["TriggeredBy"]), (&json!(priority), &json!("job-deregister")), "{asked}");
+    }
+    for asked in ["101", "-1", "x", "1.5"] {
+        let refused = api.send("DELETE", &format!("/v1/job/web?eval_priority={asked}"), "").await;
+        assert_eq!(refused.status, 400, "{asked}");
+        assert_eq!(refused.text, "Eval priority must be between 1 and 100 inclusively", "{asked}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Changing the count of a group.
+
+use tarpan_model::ids::{IdSource, NamespacedId};
+use tarpan_model::{Job, JobType, TaskGroup, Trigger, UnixNanos};
+use tarpan_state::{Command, Guard, JobSubmission, State};
+
+use super::register::written;
+use super::{JobError, eval_of, registration_on};
+
+/// What is asked of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scale {
+    pub group: String,
+    /// `None`: only a note.
+    pub count: Option<i64>,
+}
+
+/// What it comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scaled {
+    /// A note without a new count changes nothing: the job is as it was at this index.
+    Noted {
+        job_modify_index: u64,
+    },
+    Change(Box<Command>),
+}
+
+/// Gives a group of a job another count, within its policy and not while the job is rolled out.
+pub fn scale(
+    state: &State,
+    key: &NamespacedId,
+    asked: &Scale,
+    now: UnixNanos,
+    ids: &mut dyn IdSource,
+) -> Result<Scaled, JobError> {
+    registration_on(state)?;
+    let old = state.job(key).ok_or_else(|| JobError::NoSuchJob(key.id.to_string()))?;
+    let name = &asked.group;
+    let Some(position) = old.groups().iter().position(|g| g.name() == name) else {
+        return Err(JobError::Asked(format!("task group {name:?} specified for scaling does not exist in job")));
+    };
+    let Some(count) = asked.count else {
+        return Ok(Scaled::Noted { job_modify_index: old.modify_index.unwrap_or(0) });
+    };
+    check_count(old, &old.groups()[position], count)?;
+    let rollout = state.latest_deployment(key).filter(|d| d.active() && Some(d.job_create_index) == old.create_index);
+    if rollout.is_some() {
+        return Err(JobError::Asked("job scaling blocked due to active deployment".to_owned()));
+    }
+    let mut job = Job::clone(old);
+    if let Some(group) = job.task_groups.as_mut().and_then(|groups| groups.get_mut(position)) {
+        group.count = Some(count);
+    }
+    let submission = state.job_submission(key, old.version()).map(|s| JobSubmission::clone(s));
+    let eval = eval_of(&job, None, Trigger::JobScaling, now, ids);
+    let command = Command::RegisterJob(Box::new(written(job, submission, eval, now)));
+    let guards = vec![Guard::RegistrationOn, Guard::job(state, key), Guard::NoRollout { job: key.clone() }];
+    Ok(Scaled::Change(Box::new(command.guarded(guards))))
+}
+
+/// A group's policy bounds its count; what runs once a node can only be there or not.
+fn check_count(job: &Job, group: &TaskGroup, count: i64) -> Result<(), JobError> {
+    let refuse = |text: String| Err(JobError::Asked(text));
+    if count < 0 {
+        return refuse("scaling action count can't be negative".to_owned());
+    }
+    if matches!(job.job_type(), JobType::System | JobType::SysBatch) && count > 1 {
+        return refuse("jobs of type system and sysbatch can only be scaled between 0 and 1".to_owned());
+    }
+    let Some(policy) = &group.scaling else { return Ok(()) };
+    if let Some(max) = policy.max.filter(|max| count > *max) {
+        return refuse(format!("group count was greater than scaling policy maximum: {count} > {max}"));
+    }
+    if let Some(min) = policy.min.filter(|min| count < *min) {
+        return refuse(format!("group count was less than scaling policy minimum: {count} < {min}"));
+    }
+    Ok(())
+}
