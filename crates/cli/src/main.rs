@@ -7,7 +7,6 @@ mod command;
 mod commands;
 mod dispatch;
 mod flags;
-mod hclfmt;
 mod help;
 mod jobfile;
 mod lookup;

@@ -11,6 +11,7 @@ mod diagnostic;
 mod eval;
 mod functions;
 mod input;
+pub mod layout;
 mod lines;
 mod measure;
 mod number;

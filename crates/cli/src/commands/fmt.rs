@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::command::{Command, Fail, Outcome};
-use crate::hclfmt;
+use tarpan_jobspec::layout;
 
 #[derive(Debug, clap::Args)]
 pub struct Fmt {
@@ -33,7 +33,7 @@ impl Command for Fmt {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text).map_err(Fail::new)?;
             readable("stdin", &text)?;
-            let formatted = hclfmt::format(&text);
+            let formatted = layout::format(&text);
             if self.check {
                 return Ok(i32::from(formatted != text));
             }
@@ -59,7 +59,7 @@ impl Fmt {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).map_err(|e| Fail::new(format!("Error: reading {name}: {e}")))?;
         readable(&name, &text)?;
-        let formatted = hclfmt::format(&text);
+        let formatted = layout::format(&text);
         if formatted == text {
             return Ok(false);
         }
