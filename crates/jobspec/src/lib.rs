@@ -15,6 +15,7 @@ pub mod layout;
 mod lines;
 mod measure;
 mod number;
+mod print;
 mod read;
 pub mod syntax;
 mod types;
@@ -24,6 +25,7 @@ mod variables;
 pub use assist::{Completion, CompletionKind, Hover, complete, hover};
 pub use diagnostic::{Diagnostic, Place, Range, Severity};
 pub use input::{DeclaredVariable, FileError, Files, Input, Limits, Parsed, VarFile, Variables};
+pub use print::print;
 
 /// Reads a jobspec: every mistake of syntax, or else every mistake of names, types and values.
 pub fn parse(input: &Input<'_>) -> Parsed {

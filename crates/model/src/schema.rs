@@ -196,6 +196,7 @@ pub trait BlockListSlot {
     fn touch(&mut self);
     /// Appends an empty block.
     fn push(&mut self) -> &mut dyn Block;
+    fn get_mut(&mut self, index: usize) -> Option<&mut dyn Block>;
     fn clear(&mut self);
 }
 
@@ -309,6 +310,9 @@ impl<B: StaticBlock> BlockListSlot for Option<Vec<B>> {
         let list = self.get_or_insert_with(Vec::new);
         list.push(B::default());
         list.last_mut().expect("just pushed")
+    }
+    fn get_mut(&mut self, index: usize) -> Option<&mut dyn Block> {
+        self.as_mut()?.get_mut(index).map(|b| b as &mut dyn Block)
     }
     fn clear(&mut self) {
         *self = None;

@@ -6,7 +6,7 @@
 
 mod free;
 pub(crate) mod json;
-mod special;
+pub(crate) mod special;
 mod values;
 
 use std::collections::HashMap;
@@ -198,7 +198,7 @@ impl Decoder<'_> {
         if !self.eval.hold(size_of_val(child) as u64, view.header()) {
             return;
         }
-        special::presets(child);
+        special::preset(child);
         self.body(view.body, child, scope, path);
     }
 

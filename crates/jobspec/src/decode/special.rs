@@ -36,25 +36,43 @@ pub(super) fn extra_names(schema: &Schema) -> impl Iterator<Item = &'static str>
     names.iter().copied()
 }
 
-/// Values that reading a block sets before its arguments.
-pub(super) fn presets(block: &mut dyn Block) {
-    match block.schema().name {
-        "Template" => {
-            set_str(block, "ChangeMode", "restart");
-            set_str(block, "Perms", "0644");
-            set_bool(block, "ErrMissingKey", false);
-            set_dur(block, "Splay", Dur::from_secs(5));
-        }
+/// A value that reading a block sets before its arguments.
+pub(crate) enum Preset {
+    Str(&'static str),
+    Bool(bool),
+    Duration(Dur),
+}
+
+/// What reading a block of this type sets before its arguments, by wire name.
+pub(crate) fn presets(schema: &Schema) -> &'static [(&'static str, Preset)] {
+    const FIVE_SECONDS: Dur = Dur::from_secs(5);
+    match schema.name {
+        "Template" => &[
+            ("ChangeMode", Preset::Str("restart")),
+            ("Perms", Preset::Str("0644")),
+            ("ErrMissingKey", Preset::Bool(false)),
+            ("Splay", Preset::Duration(FIVE_SECONDS)),
+        ],
         "Vault" => {
-            set_bool(block, "Env", true);
-            set_bool(block, "DisableFile", false);
-            set_str(block, "ChangeMode", "restart");
+            &[("Env", Preset::Bool(true)), ("DisableFile", Preset::Bool(false)), ("ChangeMode", Preset::Str("restart"))]
         }
-        "ScalingPolicy" => set_str(block, "Type", "horizontal"),
-        "Constraint" | "Affinity" => set_str(block, "Operand", "="),
-        "PeriodicConfig" => set_str(block, "SpecType", "cron"),
-        "ChangeScript" => set_dur(block, "Timeout", Dur::from_secs(5)),
-        _ => {}
+        "ScalingPolicy" => &[("Type", Preset::Str("horizontal"))],
+        "Constraint" | "Affinity" => &[("Operand", Preset::Str("="))],
+        "PeriodicConfig" => &[("SpecType", Preset::Str("cron"))],
+        "ChangeScript" => &[("Timeout", Preset::Duration(FIVE_SECONDS))],
+        _ => &[],
+    }
+}
+
+/// Sets the [`presets`] of a block that has just been made.
+pub(crate) fn preset(block: &mut dyn Block) {
+    for (json, value) in presets(block.schema()) {
+        match (place_of(block, json), value) {
+            (Some(SlotMut::Str(place)), Preset::Str(text)) => *place = Some((*text).to_owned()),
+            (Some(SlotMut::Bool(place)), Preset::Bool(on)) => *place = Some(*on),
+            (Some(SlotMut::Duration(place)), Preset::Duration(time)) => *place = Some(*time),
+            _ => {}
+        }
     }
 }
 
@@ -66,18 +84,6 @@ fn place_of<'b>(block: &'b mut dyn Block, json: &str) -> Option<SlotMut<'b>> {
 fn set_str(block: &mut dyn Block, json: &str, value: &str) {
     if let Some(SlotMut::Str(place)) = place_of(block, json) {
         *place = Some(value.to_owned());
-    }
-}
-
-fn set_bool(block: &mut dyn Block, json: &str, value: bool) {
-    if let Some(SlotMut::Bool(place)) = place_of(block, json) {
-        *place = Some(value);
-    }
-}
-
-fn set_dur(block: &mut dyn Block, json: &str, value: Dur) {
-    if let Some(SlotMut::Duration(place)) = place_of(block, json) {
-        *place = Some(value);
     }
 }
 
