@@ -328,7 +328,7 @@ catalogue! {
     no_scores: "No scores were kept.", "没有保留评分。";
     no_services: "No services", "没有服务";
     no_services_text: "Services appear when an allocation with a service block runs.", "带有 service 块的分配运行后，服务会显示在这里。";
-    no_source: "submitted as JSON, or its text is no longer kept", "以 JSON 提交，或原文已不再保留";
+    no_source: "written from the job: it came as JSON, or its text is no longer kept", "由作业生成：以 JSON 提交，或原文已不再保留";
     // Evaluations and explanations
     why_not_running: "Why is it not running?", "为什么没有运行？";
     why_is_x_not_running: "Why is {0} not running?", "{0} 为什么没有运行？";

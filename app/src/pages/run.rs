@@ -178,11 +178,12 @@ fn begin(draft: Draft, edited: Memo<Option<(String, String)>>, template: Option<
     });
 }
 
-/// The text a job was submitted as, with the values of its variables; its JSON when that is not kept.
+/// The text a job was submitted as, with the values of its variables, or the one that the server writes from the job; its
+/// JSON where a server has neither.
 async fn source_of(client: &Client, namespace: &str, id: &str) -> Result<(String, Given), Error> {
     let job = client.get::<Value>(&v1_job(namespace, id, "")).await?.value;
     let version = job["Version"].as_u64().unwrap_or(0);
-    let path = v1_job(namespace, id, &format!("/submission?version={version}"));
+    let path = v1_job(namespace, id, &format!("/submission?version={version}&printed=true"));
     let kept = client.get::<JobSubmission>(&path).await.map(|a| a.value).unwrap_or_default();
     if kept.source.is_empty() {
         return Ok((serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default(), Given::new()));

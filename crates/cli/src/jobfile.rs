@@ -150,6 +150,7 @@ fn submission(text: String, variables: &Variables) -> JobSubmission {
         format: "hcl2".to_owned(),
         variable_flags: (!flags.is_empty()).then_some(flags),
         variables: files.join("\n"),
+        printed: false,
     }
 }
 

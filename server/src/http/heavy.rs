@@ -72,6 +72,8 @@ pub fn load(route: &Route, cx: &Context) -> Load {
     match () {
         () if cx.std.index > 0 => Load::Light,
         () if cx.body.len() >= LARGE_BODY => Load::Text,
+        // A text is written.
+        () if cx.query.get("printed").is_some() => Load::Text,
         () if looked_through(route, cx) >= many => Load::Read,
         () => Load::Light,
     }

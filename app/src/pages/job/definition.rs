@@ -1,4 +1,4 @@
-//! The definition: the text as it was submitted, else the job as JSON.
+//! The definition: the text as it was submitted, else as the server writes it from the job; and the job as JSON.
 
 use leptos::prelude::*;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::paths::v1_job;
 pub fn Definition(data: JobData) -> impl IntoView {
     let texts = t();
     let source: Read<JobSubmission> = read(
-        move || data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}", j.version))),
+        move || data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}&printed=true", j.version))),
         &[],
     );
     let json: Read<Value> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "")), &[Topic::Job]);
@@ -46,7 +46,7 @@ pub fn Definition(data: JobData) -> impl IntoView {
             {move || copy_button(text.get(), texts.copy)}
             <button type="button" class="btn small ghost" on:click=move |_| dom::download_text(&name(), &text.get_untracked())>{icon("download")}{texts.download}</button>
         };
-        let note = move || (!has_source()).then(|| view! { <span class="t12 t3">{texts.no_source}</span> });
+        let note = move || source.with(|s| s.printed).then(|| view! { <span class="t12 t3">{texts.no_source}</span> });
         panel(
             texts.definition,
             note,

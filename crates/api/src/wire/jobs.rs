@@ -24,6 +24,9 @@ pub struct JobSubmission {
     pub variable_flags: Option<BTreeMap<String, String>>,
     #[serde(rename = "Variables", deserialize_with = "null_default")]
     pub variables: String,
+    /// Written from the job rather than submitted. Ours; only where it was asked for.
+    #[serde(rename = "Printed", skip_serializing_if = "is_default")]
+    pub printed: bool,
 }
 
 /// Allocations of one group, by state.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tarpan_api::wire::{JobTagResponse, TagVersionRequest};
+use tarpan_api::wire::{JobSubmission, JobTagResponse, TagVersionRequest};
 use tarpan_model::Job;
 use tarpan_model::diff::{JobDiff, job_diff};
 use tarpan_model::ids::NamespacedId;
@@ -85,7 +85,8 @@ fn diffs(versions: &[&Job], base: Option<&Job>) -> Option<Vec<JobDiff>> {
     (!diffs.is_empty()).then_some(diffs)
 }
 
-/// `GET /v1/job/:id/submission?version=N`
+/// `GET /v1/job/:id/submission?version=N`. With `printed` (ours) a version that came without HCL has one that is written
+/// from the job.
 pub async fn submission(cx: Context) -> Outcome {
     let version: u64 = cx
         .query
@@ -94,7 +95,17 @@ pub async fn submission(cx: Context) -> Outcome {
         .ok_or_else(|| ApiError::bad_request("Unable to parse job submission version parameter"))?;
     let key = cx.job_key();
     let read = cx.read(&[Watch::Job(key.clone())], |s| s.table_index(Table::Jobs)).await?;
-    read.found(read.state.job_submission(&key, version).map(|s| &**s), "job source not found")
+    let kept = read.state.job_submission(&key, version);
+    if cx.query.flag("printed")? && kept.is_none_or(|s| s.source.is_empty() || s.format == "json") {
+        let job = read.state.job_version(&key, version);
+        return read.found(job.map(|job| printed(job)), "job source not found");
+    }
+    read.found(kept.map(|s| &**s), "job source not found")
+}
+
+fn printed(job: &Job) -> JobSubmission {
+    let source = tarpan_jobspec::print(job);
+    JobSubmission { source, format: "hcl2".to_owned(), printed: true, ..JobSubmission::default() }
 }
 
 /// `PUT /v1/job/:id/versions/:name/tag`

@@ -77,6 +77,35 @@ async fn what_does_not_fit_says_why() {
 }
 
 #[tokio::test]
+async fn a_job_that_came_as_json_has_a_text_for_whoever_asks() {
+    let api = Api::start().await;
+    let mut sent = job("plain", "service", 2);
+    sent["Meta"] = json!({"say": "${attr.cpu.arch} \"$${x}\"\n}"});
+    api.put("/v1/jobs", json!({"Job": sent})).await.ok();
+    let none = api.get("/v1/job/plain/submission?version=0").await;
+    assert_eq!((none.status.as_u16(), none.text.as_str()), (404, "job source not found"), "as the field has it");
+    let text = api.get("/v1/job/plain/submission?version=0&printed=true").await.ok().json();
+    assert_eq!((&text["Format"], &text["Printed"]), (&json!("hcl2"), &json!(true)), "{text}");
+    let parsed = api.put("/v1/jobs/parse", json!({"JobHCL": text["Source"], "Canonicalize": true})).await.ok().json();
+    let plan = api.put("/v1/job/plain/plan", json!({"Job": parsed, "Diff": true})).await.ok().json();
+    assert_eq!(plan["Diff"]["Type"], "None", "{} {plan}", text["Source"]);
+    assert_eq!(api.get("/v1/job/plain/submission?version=7&printed=true").await.status, 404);
+
+    let json = serde_json::to_string(&json!({"Job": sent})).unwrap();
+    let submission = json!({"Source": json, "Format": "json"});
+    api.put("/v1/jobs", json!({"Job": job("json", "batch", 1), "Submission": submission})).await.ok();
+    let kept = api.get("/v1/job/json/submission?version=0").await.ok().json();
+    assert_eq!((&kept["Source"], kept.get("Printed")), (&json!(json), None));
+    let text = api.get("/v1/job/json/submission?version=0&printed=true").await.ok().json();
+    assert!(text["Source"].as_str().is_some_and(|t| t.starts_with("job \"json\" {\n  type = \"batch\"\n")), "{text}");
+
+    let submission = json!({"Source": "# mine\njob \"a\" {}", "Format": "hcl2"});
+    api.put("/v1/jobs", json!({"Job": job("a", "service", 0), "Submission": submission})).await.ok();
+    let kept = api.get("/v1/job/a/submission?version=0&printed=true").await.ok().json();
+    assert_eq!((&kept["Source"], kept.get("Printed")), (&submission["Source"], None), "what a person wrote stays");
+}
+
+#[tokio::test]
 async fn sources_tags_stability_and_going_back() {
     let api = Api::start().await;
     let submission = json!({"Source": "job \"a\" {}", "Format": "hcl2"});

@@ -1,6 +1,8 @@
-//! `job inspect`: a job as the server has it, or the text it came from.
+//! `job inspect`: a job as the server has it, or as HCL: the text it came from, else one that says the same.
 
 use serde_json::{Value, json};
+use tarpan_api::wire::JobSubmission;
+use tarpan_model::Job;
 
 use super::one;
 use crate::client::ClientFlags;
@@ -14,7 +16,7 @@ pub struct Inspect {
     client: ClientFlags,
     #[command(flatten)]
     format: Format,
-    /// Print the text that the job was submitted as.
+    /// Print the job as HCL: the text that it was submitted as, or one written from it when it came as JSON.
     #[arg(long)]
     hcl: bool,
     /// With -hcl: print the values of variables too.
@@ -57,16 +59,11 @@ impl Command for Inspect {
         };
         if self.hcl {
             let version = whole["Version"].as_u64().unwrap_or(0);
-            let text = client.job_submission(&job.query(), &job.id, version).await.doing("Error getting job source")?;
-            println!("{}", text.value.source.trim_end());
-            if self.with_vars {
-                for (name, value) in text.value.variable_flags.unwrap_or_default() {
-                    println!("\n{name} = {value:?}");
-                }
-                if !text.value.variables.is_empty() {
-                    println!("\n{}", text.value.variables.trim_end());
-                }
-            }
+            let kept = match client.job_submission(&job.query(), &job.id, version).await {
+                Err(error) if error.is_not_found() => JobSubmission::default(),
+                kept => kept.doing("Error getting job source")?.value,
+            };
+            self.print_hcl(whole, kept)?;
             return Ok(0);
         }
         match &self.format.template {
@@ -76,5 +73,26 @@ impl Command for Inspect {
                 Ok(0)
             }
         }
+    }
+}
+
+impl Inspect {
+    /// The text that was submitted, or one that is written from a job that came as JSON.
+    fn print_hcl(&self, whole: Value, kept: JobSubmission) -> Result<(), Fail> {
+        if kept.source.is_empty() || kept.format == "json" {
+            let job: Job = serde_json::from_value(whole).map_err(|e| Fail::new(format!("Error reading job: {e}")))?;
+            println!("{}", tarpan_jobspec::print(&job).trim_end());
+            return Ok(());
+        }
+        println!("{}", kept.source.trim_end());
+        if self.with_vars {
+            for (name, value) in kept.variable_flags.unwrap_or_default() {
+                println!("\n{name} = {value:?}");
+            }
+            if !kept.variables.is_empty() {
+                println!("\n{}", kept.variables.trim_end());
+            }
+        }
+        Ok(())
     }
 }
