@@ -61,7 +61,8 @@ impl TaskEnv {
         }
         let own: Vec<(String, String)> = source.task.env.clone().unwrap_or_default().into_iter().collect();
         for (key, value) in own {
-            let (key, value) = (clean(&env.text(&key)), env.text(&value));
+            let (key, value) = (env.text(&key), env.text(&value));
+            let key = if is_cleaned(&key) { clean(&key) } else { key };
             env.vars.insert(key, value);
         }
         env
@@ -217,9 +218,15 @@ fn facts(s: &Source<'_>) -> BTreeMap<String, String> {
     facts
 }
 
-/// Everything but letters, digits and `_` becomes `_`.
+/// Everything but letters, digits, `_` and `.` becomes `_`.
 pub fn clean(key: &str) -> String {
-    key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+    key.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '_' }).collect()
+}
+
+/// Names that are made of labels and keys are cleaned, even where a task sets one itself; no other name of its own is.
+fn is_cleaned(key: &str) -> bool {
+    const MADE: [&str; 5] = ["NOMAD_ADDR_", "NOMAD_IP_", "NOMAD_PORT_", "NOMAD_HOST_PORT_", "NOMAD_META_"];
+    MADE.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// `ip:port`, with brackets around an IPv6 address.
@@ -272,8 +279,16 @@ mod tests {
         task.env = Some(BTreeMap::from([
             ("A.B".to_owned(), "${attr.kernel.name}-${NOMAD_PORT_http_x}-${nothing.here}".to_owned()),
             ("ESCAPED".to_owned(), "$${node.class}".to_owned()),
+            ("node-name".to_owned(), "n1".to_owned()),
+            ("9LIVES".to_owned(), "cat".to_owned()),
+            ("NOMAD_META_own-key".to_owned(), "x".to_owned()),
+            ("USES".to_owned(), "${NOMAD_META_my-key} ${NOMAD_META_my_key}".to_owned()),
         ]));
-        task.meta = Some(BTreeMap::from([("Budget".to_owned(), "200 ${node.datacenter}".to_owned())]));
+        task.meta = Some(BTreeMap::from([
+            ("Budget".to_owned(), "200 ${node.datacenter}".to_owned()),
+            ("my-key".to_owned(), "dash".to_owned()),
+            ("a.b".to_owned(), "dot".to_owned()),
+        ]));
         TaskEnv::new(&Source {
             node: &node,
             region: "global",
@@ -301,11 +316,21 @@ mod tests {
             ("NOMAD_META_BUDGET", "200 dc9"),
             ("NOMAD_DC", "dc9"),
             ("PATH", "/bin"),
-            ("A_B", "linux-80-${nothing.here}"),
+            ("A.B", "linux-80-${nothing.here}"),
+            ("node-name", "n1"),
+            ("9LIVES", "cat"),
+            ("NOMAD_META_own_key", "x"),
+            ("NOMAD_META_my_key", "dash"),
+            ("NOMAD_META_MY_KEY", "dash"),
+            ("NOMAD_META_a.b", "dot"),
+            ("USES", "dash dash"),
             ("ESCAPED", "${node.class}"),
             ("NOMAD_ALLOC_DIR", "/alloc"),
         ] {
             assert_eq!(env.vars.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        for changed in ["A_B", "node_name", "_9LIVES", "NOMAD_META_own-key"] {
+            assert_eq!(env.vars.get(changed), None, "{changed}");
         }
     }
 
