@@ -140,7 +140,29 @@ mod tests {
         check("${attr.beta}", "semver", ">= 1.4.0", false);
         check("${attr.nomad.version}", "semver", ">= 1.7.0-a", true);
         check("${attr.nomad.version}", "semver", "~> 1.7.0", false);
-        check("${attr.nomad.version}", "semver", ">= 1.7", false);
+        check("${attr.nomad.version}", "semver", ">= 1.7", true);
+        for (value, operator, range, expected) in [
+            ("4.18", "semver", ">= 4.2", true),
+            ("4.18", "semver", "< 4.18.1", true),
+            ("27", "semver", ">= 20.10", true),
+            ("1.2.3.4", "semver", "> 1.2.3", true),
+            ("1.2.3-rc.1", "semver", "< 1.2.3", true),
+            ("1.2", "semver", "= 1.2.0", true),
+            ("4.18.0-553.el8_10.x86_64", "semver", ">= 4", false),
+            ("4.18.0-553.el8_10.x86_64", "version", ">= 4", false),
+            ("5.15.0-91-generic", "semver", ">= 4.2", true),
+            ("1.2.3+a_b", "semver", ">= 1", false),
+            ("5.4rc1", "semver", ">= 5", false),
+            ("5.4rc1", "version", "= 5.4rc1", true),
+            ("1.2.", "semver", ">= 1", false),
+            ("", "semver", ">= 1", false),
+        ] {
+            let matched = match operator {
+                "semver" => version::SemverRange::parse(range).expect("a range").matches(value),
+                _ => version::VersionRange::parse(range).expect("a range").matches(value),
+            };
+            assert_eq!(matched, expected, "{value} {operator} {range}");
+        }
     }
 
     #[test]

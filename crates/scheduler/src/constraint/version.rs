@@ -1,4 +1,4 @@
-//! Version texts and ranges of them: the lenient kind (`version`) and the strict one (`semver`).
+//! Version texts and ranges of them: with `~>` and prereleases apart (`version`), and by precedence alone (`semver`).
 
 use std::cmp::Ordering;
 
@@ -12,23 +12,27 @@ struct Version {
 }
 
 impl Version {
-    fn parse(text: &str) -> Option<Version> {
+    /// Numbers with dots, as many as there are, then a prerelease and build data. A prerelease may follow at once
+    /// (`5.4rc1`) only where `lenient`.
+    fn parse(text: &str, lenient: bool) -> Option<Version> {
         let text = text.trim();
         let text = text.strip_prefix('v').unwrap_or(text);
-        let text = text.split_once('+').map_or(text, |(core, _)| core);
-        let (core, prerelease) = text.split_once('-').unwrap_or((text, ""));
+        let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+        let (core, rest) = text.split_at(end);
+        let (prerelease, build) = rest.split_once('+').map_or((rest, None), |(pre, build)| (pre, Some(build)));
+        let prerelease = match prerelease.strip_prefix('-') {
+            Some("") => return None,
+            Some(after) => after,
+            None if prerelease.is_empty() || lenient => prerelease,
+            None => return None,
+        };
+        if !(prerelease.is_empty() || is_suffix(prerelease)) || !build.is_none_or(is_suffix) {
+            return None;
+        }
         let mut numbers = core.split('.').map(|n| n.parse().ok()).collect::<Option<Vec<u64>>>()?;
         let written = numbers.len();
         numbers.resize(written.max(3), 0);
         Some(Version { numbers, written, prerelease: prerelease.to_owned() })
-    }
-
-    /// The same version as strict text demands it: three numbers, none with a leading zero.
-    fn parse_strict(text: &str) -> Option<Version> {
-        let version = Version::parse(text)?;
-        let core = text.split(['-', '+']).next()?;
-        let strict = version.written == 3 && core.split('.').all(|n| n == "0" || !n.starts_with('0'));
-        strict.then_some(version)
     }
 
     fn compare(&self, other: &Version) -> Ordering {
@@ -45,6 +49,12 @@ impl Version {
             .compare(&Version { prerelease: String::new(), ..other.clone() })
             == Ordering::Equal
     }
+}
+
+/// Words with dots between them: a suffix with any other character makes a text no version at all.
+fn is_suffix(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'~');
+    text.split('.').all(|word| !word.is_empty() && word.bytes().all(plain))
 }
 
 /// Precedence of semantic versioning, §11: none is greatest; numbers below words.
@@ -127,13 +137,13 @@ impl VersionRange {
     pub fn parse(text: &str) -> Option<VersionRange> {
         let bound = |part: &str| {
             let (bound, version) = Bound::split(part);
-            Some((bound, Version::parse(version)?))
+            Some((bound, Version::parse(version, true)?))
         };
         text.split(',').map(bound).collect::<Option<_>>().map(VersionRange)
     }
 
     pub fn matches(&self, text: &str) -> bool {
-        let Some(version) = Version::parse(text) else { return false };
+        let Some(version) = Version::parse(text, true) else { return false };
         self.0.iter().all(|(bound, limit)| {
             let ordered = !matches!(bound, Bound::Equal | Bound::NotEqual);
             let prerelease_ok = match (version.prerelease.is_empty(), limit.prerelease.is_empty()) {
@@ -150,7 +160,7 @@ impl VersionRange {
     }
 }
 
-/// A comma list of bounds on strict semantic versions, prereleases by precedence; no `~>`.
+/// A comma list of bounds on versions, prereleases by precedence; no `~>`. Despite its name two numbers, or four, are well.
 #[derive(Clone, Debug)]
 pub struct SemverRange(Vec<(Bound, Version)>);
 
@@ -158,13 +168,13 @@ impl SemverRange {
     pub fn parse(text: &str) -> Option<SemverRange> {
         let bound = |part: &str| {
             let (bound, version) = Bound::split(part);
-            if bound == Bound::Pessimistic { None } else { Some((bound, Version::parse_strict(version)?)) }
+            if bound == Bound::Pessimistic { None } else { Some((bound, Version::parse(version, false)?)) }
         };
         text.split(',').map(bound).collect::<Option<_>>().map(SemverRange)
     }
 
     pub fn matches(&self, text: &str) -> bool {
-        let Some(version) = Version::parse_strict(text) else { return false };
+        let Some(version) = Version::parse(text, false) else { return false };
         self.0.iter().all(|(bound, limit)| bound.holds(version.compare(limit)))
     }
 }
