@@ -44,10 +44,11 @@ impl Format {
     }
 }
 
-/// Fills a Go template with a JSON value.
+/// Fills a Go template with a JSON value. A field that the value does not have is a mistake, as it is where fields have types.
 pub fn fill(template: &str, value: &Value) -> Result<String, Fail> {
     let data = gotmpl::to_value(value).map_err(|e| Fail::new(format!("Error formatting the data: {e}")))?;
     gotmpl::Template::new("format")
+        .missing_key(gotmpl::MissingKey::Error)
         .parse(template)
         .and_then(|t| t.execute_to_string(&data))
         .map_err(|e| Fail::new(format!("Error formatting the data: {e}")))
@@ -118,5 +119,7 @@ mod tests {
         let value = json!([{"ID": "a"}, {"ID": "b"}]);
         assert_eq!(fill("{{range .}}{{.ID}};{{end}}", &value).expect("a good template"), "a;b;");
         assert!(fill("{{range", &value).is_err());
+        let Err(wrong) = fill("{{range .}}{{.Id}}{{end}}", &value) else { panic!("no field has that name") };
+        assert!(format!("{wrong:?}").contains("Id"), "the name that is wrong is said: {wrong:?}");
     }
 }
