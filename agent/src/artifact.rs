@@ -5,6 +5,7 @@
 //! `tmp` until it is whole: [`place`] moves it to where it belongs. [`unpack`] bounds what an archive may become, and
 //! [`Watch`] ends the work when its time is over or nobody waits for it any more.
 
+mod checksum;
 mod place;
 mod unpack;
 mod watch;
@@ -72,8 +73,10 @@ pub enum ArtifactError {
     TooLarge(u64),
     #[error("it is larger than the {0} bytes that the node's disk has to spare")]
     NoRoom(u64),
-    #[error("checksum {0:?} is not of the form TYPE:HEX with md5, sha1, sha256 or sha512")]
+    #[error("checksum {0:?} is not of the form TYPE:HEX with md5, sha1, sha256 or sha512, nor file:URL")]
     ChecksumForm(String),
+    #[error("the file of checksums {file:?} has none for {name:?}")]
+    ChecksumFile { file: String, name: String },
     #[error("checksums did not match: expected {expected}, got {actual}")]
     Checksum { expected: String, actual: String },
     #[error(transparent)]
@@ -151,18 +154,23 @@ pub async fn fetch(
     dirs: &TaskDirs,
     limits: &ArtifactLimits,
 ) -> Result<(), ArtifactError> {
-    let parsed = parse(artifact);
+    let mut parsed = parse(artifact);
     let url = web_address(&parsed.url).ok_or_else(|| refused(artifact))?.to_owned();
     let leaves = || ArtifactError::Destination(artifact.destination.clone());
     let target = inside(dirs, &artifact.destination).map_err(|_| leaves())?;
     let scratch = Scratch::new(dirs)?;
     let download = scratch.dir.create_new(Path::new("download"), 0o600)?;
     let (watch, _waiting) = Watch::new(limits.http_read_timeout);
-    let file =
-        match tokio::time::timeout(watch.left(), get(http, artifact, &url, download, limits, scratch.room())).await {
-            Ok(got) => got?,
-            Err(_) => return Err(watch.over().into()),
-        };
+    let getting = async {
+        if let Some(checksum) = parsed.options.get_mut("checksum") {
+            *checksum = checksum::settle(http, artifact, &url, checksum, &scratch, limits).await?;
+        }
+        get(http, artifact, &url, download, limits, scratch.room()).await
+    };
+    let file = match tokio::time::timeout(watch.left(), getting).await {
+        Ok(got) => got?,
+        Err(_) => return Err(watch.over().into()),
+    };
     let job = place::Job { artifact: artifact.clone(), parsed, scratch, target, limits: limits.clone(), watch };
     let dirs = dirs.clone();
     tokio::task::spawn_blocking(move || job.run(file, &dirs)).await.unwrap_or(Err(ArtifactError::Panic))

@@ -410,6 +410,33 @@ async fn nothing_is_written_through_a_tasks_links() {
 }
 
 #[tokio::test]
+async fn a_checksum_may_stand_in_a_file_beside_it() {
+    let place = Place::new().await;
+    let sums = place.file(
+        "SHA1SUMS",
+        b"0000000000000000000000000000000000000000  b.txt\na9993e364706816aba3e25717850c26c9cd0d89d  a.txt\n",
+    );
+    let with = |name: &str, checksum: &str| Artifact {
+        options: BTreeMap::from([("checksum".into(), checksum.into())]),
+        ..from(place.file(name, b"abc"), "local/")
+    };
+    let checksum = format!("file:{sums}");
+    place.fetch(with("a.txt", &checksum)).await.expect("it is the right one");
+    assert_eq!(place.read("local/a.txt").as_deref(), Some("abc"));
+    let wrong = place.fetch(with("b.txt", &checksum)).await.expect_err("another sum");
+    assert!(wrong.starts_with("checksums did not match: expected 0000"), "{wrong}");
+    assert_eq!(place.read("local/b.txt"), None);
+    let missing = place.fetch(with("c.txt", &checksum)).await.expect_err("not listed");
+    assert!(missing.contains("SHA1SUMS") && missing.contains("has none for \"c.txt\""), "{missing}");
+    let none = place.fetch(with("a.txt", &format!("file:{}/nothing", place.address))).await.expect_err("no such file");
+    assert!(none.contains("404"), "{none}");
+    for node_file in ["file:/etc/passwd", "file:///etc/passwd", "file:./sums", "file:"] {
+        let refused = place.fetch(with("a.txt", node_file)).await.expect_err("a file of the node");
+        assert!(refused.contains("nor file:URL"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn checksums_and_destinations_are_held() {
     let mut place = Place::new().await;
     let file = place.file("a.txt", b"abc");
