@@ -86,22 +86,6 @@ impl Number {
         Number::rounded(value, 0, false)
     }
 
-    /// `None` for infinities and what is not a number.
-    pub fn from_f64(value: f64) -> Option<Number> {
-        if !value.is_finite() {
-            return None;
-        }
-        let bits = value.to_bits();
-        let exponent = ((bits >> 52) & 0x7ff) as i64;
-        let fraction = bits & ((1 << 52) - 1);
-        let (significand, exponent) = match exponent {
-            0 => (fraction, -1074),
-            e => (fraction | 1 << 52, e - 1075),
-        };
-        let signed = if value < 0.0 { -BigInt::from(significand) } else { BigInt::from(significand) };
-        Number::rounded(signed, exponent, false)
-    }
-
     pub fn to_f64(&self) -> f64 {
         match &self.0 {
             Repr::Int(v) => *v as f64,
@@ -398,6 +382,5 @@ mod tests {
         assert_eq!(n("2").fixed(3), "2.000");
         assert!(n("0.1") < n("0.2") && n("1e30") > n("5"));
         assert_eq!(n("2.5").to_f64(), 2.5);
-        assert_eq!(Number::from_f64(0.5), Some(n("0.5")));
     }
 }

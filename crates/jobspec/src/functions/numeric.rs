@@ -28,11 +28,12 @@ functions! {
     };
 }
 
-/// Logarithms and powers are computed in double precision; what is off by rounding alone is made whole again.
+/// Logarithms and powers are computed in double precision, and have no more digits than that; what is off by rounding alone
+/// is made whole again.
 fn float(value: f64) -> Outcome {
     let near = value.round();
     let value = if (value - near).abs() < 1e-12 * near.abs().max(1.0) { near } else { value };
-    Number::from_f64(value).map(Value::Number).ok_or_else(|| failed("the result is not a number"))
+    Number::parse(&value.to_string()).map(Value::Number).ok_or_else(|| failed("the result is not a number"))
 }
 
 fn extreme(args: &[Value], _: &mut Call<'_>, largest: bool) -> Outcome {
