@@ -422,7 +422,8 @@ impl Template {
         or(&mut self.err_missing_key, false);
         if let Some(wait) = &mut self.wait {
             or(&mut wait.min, Dur::from_secs(5));
-            or(&mut wait.max, Dur(4 * MINUTE));
+            // Whoever waits longer than that at least means no less at most.
+            or(&mut wait.max, Dur(4 * MINUTE).max(wait.min.unwrap_or_default()));
         }
         if let Some(script) = &mut self.change_script {
             or(&mut script.args, Vec::new());

@@ -31,19 +31,19 @@ pub struct ConsulConnect {
 #[block(json = "ConsulSidecarService")]
 pub struct ConsulSidecarService {
     /// The `tags` of this sidecar_service.
-    #[field(json = "Tags", hcl = "tags", zero, interpolated)]
+    #[field(json = "Tags", hcl = "tags", interpolated)]
     pub tags: Option<Vec<String>>,
     /// The `port` of this sidecar_service.
     #[field(json = "Port", hcl = "port", zero, interpolated)]
     pub port: Option<String>,
     /// The `proxy` of this sidecar_service.
-    #[field(json = "Proxy", hcl = "proxy", zero)]
+    #[field(json = "Proxy", hcl = "proxy")]
     pub proxy: Option<ConsulProxy>,
     /// The `disable_default_tcp_check` of this sidecar_service.
     #[field(json = "DisableDefaultTCPCheck", hcl = "disable_default_tcp_check", default = "false", zero)]
     pub disable_default_tcp_check: Option<bool>,
     /// The `meta` of this sidecar_service.
-    #[field(json = "Meta", hcl = "meta", zero)]
+    #[field(json = "Meta", hcl = "meta")]
     pub meta: Option<TextMap>,
 }
 
@@ -61,31 +61,31 @@ pub struct SidecarTask {
     #[field(json = "User", hcl = "user", zero)]
     pub user: Option<String>,
     /// The `config` of this sidecar_task.
-    #[field(json = "Config", hcl = "config", default = "image ${meta.connect.sidecar_image} + args", zero)]
+    #[field(json = "Config", hcl = "config", default = "image ${meta.connect.sidecar_image} + args")]
     pub config: Option<Free>,
     /// The `env` of this sidecar_task.
-    #[field(json = "Env", hcl = "env", zero)]
+    #[field(json = "Env", hcl = "env")]
     pub env: Option<TextMap>,
     /// The `resources` of this sidecar_task.
-    #[field(json = "Resources", hcl = "resources", default = "cpu 250, memory 128", zero)]
+    #[field(json = "Resources", hcl = "resources", default = "cpu 250, memory 128")]
     pub resources: Option<Resources>,
     /// The `meta` of this sidecar_task.
-    #[field(json = "Meta", hcl = "meta", zero)]
+    #[field(json = "Meta", hcl = "meta")]
     pub meta: Option<TextMap>,
     /// The `kill_timeout` of this sidecar_task.
-    #[field(json = "KillTimeout", hcl = "kill_timeout", default = "5s", zero)]
+    #[field(json = "KillTimeout", hcl = "kill_timeout", default = "5s")]
     pub kill_timeout: Option<Dur>,
     /// The `logs` of this sidecar_task.
-    #[field(json = "LogConfig", hcl = "logs", default = "2 × 2 MB", zero)]
+    #[field(json = "LogConfig", hcl = "logs", default = "2 × 2 MB")]
     pub log_config: Option<LogConfig>,
     /// The `shutdown_delay` of this sidecar_task.
-    #[field(json = "ShutdownDelay", hcl = "shutdown_delay", default = "5s", zero)]
+    #[field(json = "ShutdownDelay", hcl = "shutdown_delay", default = "5s")]
     pub shutdown_delay: Option<Dur>,
     /// The `kill_signal` of this sidecar_task.
     #[field(json = "KillSignal", hcl = "kill_signal", zero)]
     pub kill_signal: Option<String>,
     /// The `volume_mount` of this sidecar_task.
-    #[field(json = "VolumeMounts", hcl = "volume_mount", zero)]
+    #[field(json = "VolumeMounts", hcl = "volume_mount")]
     pub volume_mounts: Option<Vec<VolumeMount>>,
     /// The `identity` of this sidecar_task.
     #[field(json = "Identities", hcl = "identity")]
@@ -103,16 +103,16 @@ pub struct ConsulProxy {
     #[field(json = "LocalServicePort", hcl = "local_service_port", default = "service port", zero)]
     pub local_service_port: Option<i64>,
     /// The `expose` of this proxy.
-    #[field(json = "Expose", hcl = "expose", zero)]
+    #[field(json = "Expose", hcl = "expose")]
     pub expose: Option<ConsulExposeConfig>,
     /// The `upstreams` of this proxy.
-    #[field(json = "Upstreams", hcl = "upstreams", zero)]
+    #[field(json = "Upstreams", hcl = "upstreams")]
     pub upstreams: Option<Vec<ConsulUpstream>>,
     /// The `transparent_proxy` of this proxy.
-    #[field(json = "TransparentProxy", hcl = "transparent_proxy", zero)]
+    #[field(json = "TransparentProxy", hcl = "transparent_proxy")]
     pub transparent_proxy: Option<ConsulTransparentProxy>,
     /// The `config` of this proxy.
-    #[field(json = "Config", hcl = "config", zero, interpolated)]
+    #[field(json = "Config", hcl = "config", interpolated)]
     pub config: Option<Free>,
     /// Old name of Expose.
     #[field(json = "ExposeConfig")]
@@ -124,7 +124,7 @@ pub struct ConsulProxy {
 #[block(json = "ConsulExposeConfig")]
 pub struct ConsulExposeConfig {
     /// The `path` of this expose.
-    #[field(json = "Paths", hcl = "path", zero)]
+    #[field(json = "Paths", hcl = "path")]
     pub paths: Option<Vec<ConsulExposePath>>,
     /// Old name of Paths.
     #[field(json = "Path")]
@@ -211,16 +211,16 @@ pub struct ConsulTransparentProxy {
     #[field(json = "OutboundPort", hcl = "outbound_port", zero)]
     pub outbound_port: Option<i64>,
     /// The `exclude_inbound_ports` of this transparent_proxy.
-    #[field(json = "ExcludeInboundPorts", hcl = "exclude_inbound_ports", zero)]
+    #[field(json = "ExcludeInboundPorts", hcl = "exclude_inbound_ports")]
     pub exclude_inbound_ports: Option<Vec<String>>,
     /// The `exclude_outbound_ports` of this transparent_proxy.
-    #[field(json = "ExcludeOutboundPorts", hcl = "exclude_outbound_ports", zero)]
+    #[field(json = "ExcludeOutboundPorts", hcl = "exclude_outbound_ports")]
     pub exclude_outbound_ports: Option<Vec<i64>>,
     /// The `exclude_outbound_cidrs` of this transparent_proxy.
-    #[field(json = "ExcludeOutboundCIDRs", hcl = "exclude_outbound_cidrs", zero)]
+    #[field(json = "ExcludeOutboundCIDRs", hcl = "exclude_outbound_cidrs")]
     pub exclude_outbound_cidrs: Option<Vec<String>>,
     /// The `exclude_uids` of this transparent_proxy.
-    #[field(json = "ExcludeUIDs", hcl = "exclude_uids", zero)]
+    #[field(json = "ExcludeUIDs", hcl = "exclude_uids")]
     pub exclude_uids: Option<Vec<String>>,
     /// The `no_dns` of this transparent_proxy.
     #[field(json = "NoDNS", hcl = "no_dns", zero)]
@@ -250,7 +250,7 @@ pub struct ConsulGateway {
 #[block(json = "ConsulGatewayProxy")]
 pub struct ConsulGatewayProxy {
     /// The `connect_timeout` of this gateway proxy.
-    #[field(json = "ConnectTimeout", hcl = "connect_timeout", default = "5s", zero)]
+    #[field(json = "ConnectTimeout", hcl = "connect_timeout", default = "5s")]
     pub connect_timeout: Option<Dur>,
     /// The `envoy_gateway_bind_tagged_addresses` of this gateway proxy.
     #[field(
@@ -261,7 +261,7 @@ pub struct ConsulGatewayProxy {
     )]
     pub envoy_gateway_bind_tagged_addresses: Option<bool>,
     /// The `envoy_gateway_bind_addresses` of this gateway proxy.
-    #[field(json = "EnvoyGatewayBindAddresses", hcl = "envoy_gateway_bind_addresses", zero)]
+    #[field(json = "EnvoyGatewayBindAddresses", hcl = "envoy_gateway_bind_addresses")]
     pub envoy_gateway_bind_addresses: Option<BTreeMap<String, ConsulGatewayBindAddress>>,
     /// The `envoy_gateway_no_default_bind` of this gateway proxy.
     #[field(json = "EnvoyGatewayNoDefaultBind", hcl = "envoy_gateway_no_default_bind", default = "false", zero)]
@@ -270,7 +270,7 @@ pub struct ConsulGatewayProxy {
     #[field(json = "EnvoyDNSDiscoveryType", hcl = "envoy_dns_discovery_type", zero)]
     pub envoy_dns_discovery_type: Option<String>,
     /// The `config` of this gateway proxy.
-    #[field(json = "Config", hcl = "config", zero, interpolated)]
+    #[field(json = "Config", hcl = "config", interpolated)]
     pub config: Option<Free>,
 }
 
@@ -294,10 +294,10 @@ pub struct ConsulGatewayBindAddress {
 #[block(json = "ConsulIngressConfigEntry")]
 pub struct ConsulIngressConfigEntry {
     /// The `tls` of this ingress.
-    #[field(json = "TLS", hcl = "tls", zero)]
+    #[field(json = "TLS", hcl = "tls")]
     pub tls: Option<ConsulGatewayTLSConfig>,
     /// The `listener` of this ingress.
-    #[field(json = "Listeners", hcl = "listener", zero)]
+    #[field(json = "Listeners", hcl = "listener")]
     pub listeners: Option<Vec<ConsulIngressListener>>,
 }
 
@@ -345,7 +345,7 @@ pub struct ConsulIngressListener {
     #[field(json = "Protocol", hcl = "protocol", zero)]
     pub protocol: Option<String>,
     /// The `service` of this listener.
-    #[field(json = "Services", hcl = "service", zero)]
+    #[field(json = "Services", hcl = "service")]
     pub services: Option<Vec<ConsulIngressService>>,
 }
 
@@ -357,25 +357,25 @@ pub struct ConsulIngressService {
     #[field(json = "Name", hcl = "name", zero)]
     pub name: Option<String>,
     /// The `hosts` of this ingress service.
-    #[field(json = "Hosts", hcl = "hosts", zero)]
+    #[field(json = "Hosts", hcl = "hosts")]
     pub hosts: Option<Vec<String>>,
     /// The `tls` of this ingress service.
-    #[field(json = "TLS", hcl = "tls", zero)]
+    #[field(json = "TLS", hcl = "tls")]
     pub tls: Option<ConsulGatewayTLSConfig>,
     /// The `request_headers` of this ingress service.
-    #[field(json = "RequestHeaders", hcl = "request_headers", zero)]
+    #[field(json = "RequestHeaders", hcl = "request_headers")]
     pub request_headers: Option<ConsulHTTPHeaderModifiers>,
     /// The `response_headers` of this ingress service.
-    #[field(json = "ResponseHeaders", hcl = "response_headers", zero)]
+    #[field(json = "ResponseHeaders", hcl = "response_headers")]
     pub response_headers: Option<ConsulHTTPHeaderModifiers>,
     /// The `max_connections` of this ingress service.
-    #[field(json = "MaxConnections", hcl = "max_connections", zero)]
+    #[field(json = "MaxConnections", hcl = "max_connections")]
     pub max_connections: Option<i64>,
     /// The `max_pending_requests` of this ingress service.
-    #[field(json = "MaxPendingRequests", hcl = "max_pending_requests", zero)]
+    #[field(json = "MaxPendingRequests", hcl = "max_pending_requests")]
     pub max_pending_requests: Option<i64>,
     /// The `max_concurrent_requests` of this ingress service.
-    #[field(json = "MaxConcurrentRequests", hcl = "max_concurrent_requests", zero)]
+    #[field(json = "MaxConcurrentRequests", hcl = "max_concurrent_requests")]
     pub max_concurrent_requests: Option<i64>,
 }
 
@@ -390,7 +390,7 @@ pub struct ConsulHTTPHeaderModifiers {
     #[field(json = "Set", hcl = "set")]
     pub set: Option<TextMap>,
     /// The `remove` of this request_headers.
-    #[field(json = "Remove", hcl = "remove", zero)]
+    #[field(json = "Remove", hcl = "remove")]
     pub remove: Option<Vec<String>>,
 }
 
@@ -399,7 +399,7 @@ pub struct ConsulHTTPHeaderModifiers {
 #[block(json = "ConsulTerminatingConfigEntry")]
 pub struct ConsulTerminatingConfigEntry {
     /// The `service` of this terminating.
-    #[field(json = "Services", hcl = "service", zero)]
+    #[field(json = "Services", hcl = "service")]
     pub services: Option<Vec<ConsulLinkedService>>,
 }
 

@@ -234,7 +234,7 @@ pub struct ScalingPolicy {
     #[field(json = "Min", hcl = "min", default = "group count")]
     pub min: Option<i64>,
     /// required for horizontal; ≥ min and count in range.
-    #[field(json = "Max", hcl = "max", zero)]
+    #[field(json = "Max", hcl = "max")]
     pub max: Option<i64>,
     /// free-form block.
     #[field(json = "Policy", hcl = "policy")]
@@ -303,7 +303,7 @@ pub struct CSIMountOptions {
     #[field(json = "FSType", hcl = "fs_type", zero)]
     pub fs_type: Option<String>,
     /// The `mount_flags` of this mount_options.
-    #[field(json = "MountFlags", hcl = "mount_flags", zero)]
+    #[field(json = "MountFlags", hcl = "mount_flags")]
     pub mount_flags: Option<Vec<String>>,
 }
 

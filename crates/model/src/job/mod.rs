@@ -69,7 +69,7 @@ pub struct Job {
     #[field(json = "Affinities", hcl = "affinity")]
     pub affinities: Option<Vec<Affinity>>,
     /// Tasks that run together on one node, `count` times. At least one is needed.
-    #[field(json = "TaskGroups", hcl = "group", zero)]
+    #[field(json = "TaskGroups", hcl = "group")]
     pub task_groups: Option<Vec<TaskGroup>>,
     /// How a new version replaces the old one. Groups inherit what they leave out.
     #[field(json = "Update", hcl = "update", default = "see update")]
@@ -159,7 +159,7 @@ pub struct JobUIConfig {
     #[field(json = "Description", hcl = "description", zero)]
     pub description: Option<String>,
     /// repeatable.
-    #[field(json = "Links", hcl = "link", zero)]
+    #[field(json = "Links", hcl = "link")]
     pub links: Option<Vec<JobUILink>>,
 }
 
@@ -222,10 +222,10 @@ pub struct ParameterizedJobConfig {
     #[field(json = "Payload", hcl = "payload", default = "optional", values = "optional required forbidden", zero)]
     pub payload: Option<String>,
     /// Keys of meta that a dispatch has to set.
-    #[field(json = "MetaRequired", hcl = "meta_required", zero)]
+    #[field(json = "MetaRequired", hcl = "meta_required")]
     pub meta_required: Option<Vec<String>>,
     /// Keys of meta that a dispatch may set.
-    #[field(json = "MetaOptional", hcl = "meta_optional", zero)]
+    #[field(json = "MetaOptional", hcl = "meta_optional")]
     pub meta_optional: Option<Vec<String>>,
 }
 
@@ -234,10 +234,10 @@ pub struct ParameterizedJobConfig {
 #[block(json = "Multiregion")]
 pub struct Multiregion {
     /// The `strategy` of this multiregion.
-    #[field(json = "Strategy", hcl = "strategy", zero)]
+    #[field(json = "Strategy", hcl = "strategy")]
     pub strategy: Option<MultiregionStrategy>,
     /// The `region` of this multiregion.
-    #[field(json = "Regions", hcl = "region", zero)]
+    #[field(json = "Regions", hcl = "region")]
     pub regions: Option<Vec<MultiregionRegion>>,
 }
 
@@ -246,10 +246,10 @@ pub struct Multiregion {
 #[block(json = "MultiregionStrategy")]
 pub struct MultiregionStrategy {
     /// The `max_parallel` of this strategy.
-    #[field(json = "MaxParallel", hcl = "max_parallel", zero)]
+    #[field(json = "MaxParallel", hcl = "max_parallel")]
     pub max_parallel: Option<i64>,
     /// The `on_failure` of this strategy.
-    #[field(json = "OnFailure", hcl = "on_failure", zero)]
+    #[field(json = "OnFailure", hcl = "on_failure")]
     pub on_failure: Option<String>,
 }
 
@@ -261,7 +261,7 @@ pub struct MultiregionRegion {
     #[field(json = "Name", label, zero)]
     pub name: Option<String>,
     /// The `count` of this region.
-    #[field(json = "Count", hcl = "count", zero)]
+    #[field(json = "Count", hcl = "count")]
     pub count: Option<i64>,
     /// The `datacenters` of this region.
     #[field(json = "Datacenters", hcl = "datacenters")]

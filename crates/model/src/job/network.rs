@@ -33,7 +33,7 @@ pub struct NetworkResource {
     #[field(json = "Hostname", hcl = "hostname", zero, interpolated)]
     pub hostname: Option<String>,
     /// deprecated, warning.
-    #[field(json = "MBits", hcl = "mbits", unit = "Mbit/s")]
+    #[field(json = "MBits", hcl = "mbits", default = "0", unit = "Mbit/s")]
     pub mbits: Option<i64>,
     /// Arguments for the CNI plugins.
     #[field(json = "CNI", hcl = "cni")]
@@ -45,13 +45,13 @@ pub struct NetworkResource {
 #[block(json = "DNSConfig")]
 pub struct DNSConfig {
     /// The `servers` of this dns.
-    #[field(json = "Servers", hcl = "servers", zero, interpolated)]
+    #[field(json = "Servers", hcl = "servers", interpolated)]
     pub servers: Option<Vec<String>>,
     /// The `searches` of this dns.
-    #[field(json = "Searches", hcl = "searches", zero, interpolated)]
+    #[field(json = "Searches", hcl = "searches", interpolated)]
     pub searches: Option<Vec<String>>,
     /// The `options` of this dns.
-    #[field(json = "Options", hcl = "options", zero, interpolated)]
+    #[field(json = "Options", hcl = "options", interpolated)]
     pub options: Option<Vec<String>>,
 }
 
@@ -60,7 +60,7 @@ pub struct DNSConfig {
 #[block(json = "CNIConfig")]
 pub struct CNIConfig {
     /// map; no `;` in keys/values.
-    #[field(json = "Args", hcl = "args", zero, interpolated)]
+    #[field(json = "Args", hcl = "args", interpolated)]
     pub args: Option<TextMap>,
 }
 

@@ -147,7 +147,7 @@ pub struct Action {
 #[block(json = "TaskSchedule")]
 pub struct TaskSchedule {
     /// Ent.
-    #[field(json = "Cron", hcl = "cron", zero)]
+    #[field(json = "Cron", hcl = "cron")]
     pub cron: Option<TaskScheduleCron>,
 }
 
@@ -183,7 +183,7 @@ pub struct Resources {
     #[field(json = "MemoryMaxMB", hcl = "memory_max", default = "0", unit = "MB")]
     pub memory_max_mb: Option<i64>,
     /// error at task level.
-    #[field(json = "DiskMB", hcl = "disk", unit = "MB")]
+    #[field(json = "DiskMB", hcl = "disk", default = "0", unit = "MB")]
     pub disk_mb: Option<i64>,
     /// deprecated, warning.
     #[field(json = "Networks", hcl = "network")]
@@ -198,7 +198,7 @@ pub struct Resources {
     #[field(json = "SecretsMB", hcl = "secrets", default = "0 (client uses 1)", unit = "MB")]
     pub secrets_mb: Option<i64>,
     /// deprecated.
-    #[field(json = "IOPS", hcl = "iops")]
+    #[field(json = "IOPS", hcl = "iops", default = "0")]
     pub iops: Option<i64>,
 }
 
@@ -229,7 +229,7 @@ pub struct NUMAResource {
     #[field(json = "Affinity", hcl = "affinity", default = "none", values = "none prefer require", zero)]
     pub affinity: Option<String>,
     /// subset of device blocks.
-    #[field(json = "Devices", hcl = "devices", zero)]
+    #[field(json = "Devices", hcl = "devices")]
     pub devices: Option<Vec<String>>,
 }
 
@@ -379,7 +379,7 @@ pub struct ChangeScript {
     #[field(json = "Args", hcl = "args", default = "[]", zero, interpolated)]
     pub args: Option<Vec<String>>,
     /// The `timeout` of this change_script.
-    #[field(json = "Timeout", hcl = "timeout", default = "5s", zero)]
+    #[field(json = "Timeout", hcl = "timeout", default = "5s")]
     pub timeout: Option<Dur>,
     /// required; kill task.
     #[field(json = "FailOnError", hcl = "fail_on_error", default = "false", zero)]
@@ -394,10 +394,10 @@ pub struct ChangeScript {
 #[block(json = "WaitConfig")]
 pub struct WaitConfig {
     /// required in HCL; ≤ max.
-    #[field(json = "Min", hcl = "min", default = "5s", zero)]
+    #[field(json = "Min", hcl = "min", default = "5s")]
     pub min: Option<Dur>,
     /// required in HCL.
-    #[field(json = "Max", hcl = "max", default = "4m", zero)]
+    #[field(json = "Max", hcl = "max", default = "4m")]
     pub max: Option<Dur>,
 }
 
