@@ -33,6 +33,9 @@ pub fn examine(state: &State, rules: &Rules, mut job: Job) -> (Admitted, Vec<Fin
     findings.extend(too_many(&job, rules.max_count));
     let mut warnings = job.warnings();
     warnings.extend(left_out);
+    if !state.scheduler_config().memory_oversubscription {
+        warnings.extend(job.memory_warnings());
+    }
     (Admitted { job, warnings }, findings)
 }
 

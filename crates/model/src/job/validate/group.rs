@@ -160,6 +160,13 @@ impl TaskGroup {
             let context = format!("Task {} validation failed", shown(task.name()));
             rules.inside(format!("Tasks[{index}]"), &[&context], |rules| task.validate(rules, self, job));
         }
+        for (index, service) in self.services().iter().enumerate() {
+            if let Some(sidecar) = service.connect.as_ref().and_then(|c| c.sidecar_task.as_ref()) {
+                let name = service.name.as_deref().unwrap_or_default();
+                let path = format!("Services[{index}].Connect.SidecarTask");
+                rules.inside(path, &[], |rules| sidecar.validate(rules, self, name));
+            }
+        }
     }
 }
 

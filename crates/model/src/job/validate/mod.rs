@@ -75,6 +75,11 @@ impl Job {
         warnings::of(self)
     }
 
+    /// Sentences about tasks whose `memory_max` does nothing where a cluster has no oversubscription.
+    pub fn memory_warnings(&self) -> Vec<String> {
+        warnings::memory(self)
+    }
+
     /// What the job asks for and no server here gives.
     fn unavailable(&self, rules: &mut Rules) {
         if self.multiregion.is_some() {
@@ -355,7 +360,8 @@ fn version_constraint(text: &str, pessimistic: bool) -> Result<(), String> {
         let core = version.split(['-', '+']).next().unwrap_or_default();
         let numeric =
             !core.is_empty() && core.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-        if !known || !numeric {
+        let plain = version.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'~'));
+        if !known || !numeric || !plain {
             return Err(format!("malformed constraint: {part}"));
         }
     }

@@ -1,7 +1,8 @@
 //! Rules of services and their checks.
 
-use super::super::{NetworkResource, Service, ServiceCheck, Task, TaskGroup};
-use super::Rules;
+use super::super::{NetworkResource, Service, ServiceCheck, SidecarTask, Task, TaskGroup};
+use super::task::mounts;
+use super::{Rules, shown};
 use crate::duration::Dur;
 
 impl Service {
@@ -84,7 +85,9 @@ impl Service {
         let proxy = connect.sidecar_service.as_ref().and_then(|s| s.proxy.as_ref());
         let excluded = proxy.and_then(|p| p.transparent_proxy.as_ref()).and_then(|t| t.exclude_inbound_ports.as_ref());
         for port in excluded.into_iter().flatten() {
-            let labelled = networks.iter().any(|n| has_port(n, port));
+            // A port that the scheduler chooses is no port that a proxy could leave out beforehand.
+            let labelled =
+                networks.iter().any(|n| n.reserved_ports.iter().flatten().any(|p| p.label.as_deref() == Some(port)));
             if port.parse::<u16>().is_err() && !labelled {
                 let message = format!(
                     "Consul Connect transparent proxy port {port:?} must be numeric or one of network.port labels"
@@ -92,6 +95,16 @@ impl Service {
                 rules.say(&format!("{path}.Connect"), message);
             }
         }
+    }
+}
+
+impl SidecarTask {
+    /// The proxy's volumes are the group's. What else it says is looked at by whoever runs a mesh.
+    pub(super) fn validate(&self, rules: &mut Rules, group: &TaskGroup, service: &str) {
+        let own = self.name.clone().filter(|n| !n.is_empty());
+        let name = own.unwrap_or_else(|| format!("connect-proxy-{service}"));
+        let context = format!("Task {} validation failed", shown(&name));
+        rules.inside("", &[&context], |rules| mounts(rules, self.volume_mounts.as_deref(), group));
     }
 }
 
@@ -148,7 +161,25 @@ impl ServiceCheck {
             }
             _ => {}
         }
+        self.thresholds(rules, provider);
         self.reactions(rules, service, provider);
+    }
+
+    /// How many results in a row count; only Consul counts them.
+    fn thresholds(&self, rules: &mut Rules, provider: &str) {
+        for (field, name, value) in [
+            ("SuccessBeforePassing", "success_before_passing", self.success_before_passing),
+            ("FailuresBeforeCritical", "failures_before_critical", self.failures_before_critical),
+            ("FailuresBeforeWarning", "failures_before_warning", self.failures_before_warning),
+        ] {
+            let message = match value.unwrap_or(0) {
+                0 => continue,
+                n if n < 0 => format!("{name} must be non-negative"),
+                _ if provider == "nomad" => format!("{name} may only be set for Consul service checks"),
+                _ => continue,
+            };
+            rules.say(field, message);
+        }
     }
 
     /// What happens when the check fails.

@@ -1,6 +1,9 @@
 //! Rules of tasks and what is prepared for them.
 
-use super::super::{Action, Job, JobType, Resources, Task, TaskArtifact, TaskGroup, Template, WorkloadIdentity};
+use super::super::{
+    Action, Job, JobType, NUMAResource, RequestedDevice, Resources, Task, TaskArtifact, TaskGroup, Template, Vault,
+    VolumeMount, WorkloadIdentity,
+};
 use super::service::has_port;
 use super::{Firsts, Level, Rules, affinities, constraints};
 
@@ -30,7 +33,7 @@ impl Task {
                 }
             });
         }
-        self.mounts(rules, group);
+        mounts(rules, self.volume_mounts.as_deref(), group);
         self.the_rest(rules, group);
     }
 
@@ -109,30 +112,6 @@ impl Task {
         }
     }
 
-    fn mounts(&self, rules: &mut Rules, group: &TaskGroup) {
-        for (index, mount) in self.volume_mounts.iter().flatten().enumerate() {
-            let path = format!("VolumeMounts[{index}]");
-            let volume = mount.volume.as_deref().unwrap_or_default();
-            if volume.is_empty() {
-                rules.say(&path, format!("Volume Mount ({index}) references an empty volume"));
-            } else if !group.volumes.iter().flatten().any(|(label, _)| label == volume) {
-                rules.say(
-                    &format!("{path}.Volume"),
-                    format!("Volume Mount ({index}) references undefined volume {volume}"),
-                );
-            }
-            if mount.destination.as_deref().unwrap_or_default().is_empty() {
-                rules.say(&path, format!("Volume Mount ({index}) destination is empty"));
-            }
-            mount.names(rules, &path);
-            let propagation = mount.propagation_mode.as_deref().unwrap_or("private");
-            if !matches!(propagation, "" | "private" | "host-to-task" | "bidirectional") {
-                let message = format!("Volume Mount ({index}) has an invalid propagation mode: {propagation:?}");
-                rules.say(&format!("{path}.PropagationMode"), message);
-            }
-        }
-    }
-
     fn the_rest(&self, rules: &mut Rules, group: &TaskGroup) {
         if let Some(lifecycle) = &self.lifecycle {
             let hook = lifecycle.hook.as_deref().unwrap_or_default();
@@ -161,6 +140,17 @@ impl Task {
                 rules.say(&path, format!("Identity {name:?} defined multiple times"));
             }
             rules.inside(path, &[], |rules| identity.validate(rules));
+        }
+        if let Some(identity) = &self.identity {
+            rules.inside("Identity", &[], |rules| {
+                identity.validate(rules);
+                if identity.ttl.is_some_and(|t| t.0 > 0) {
+                    rules.say("TTL", "ttl for default identity not yet supported");
+                }
+            });
+        }
+        if let Some(vault) = &self.vault {
+            rules.inside("Vault", &[], |rules| vault.validate(rules));
         }
         // What a task inherits has been looked at in the group.
         if let Some(policy) = self.restart_policy.as_ref().filter(|p| group.restart_policy.as_ref() != Some(*p)) {
@@ -199,7 +189,34 @@ impl Task {
                 if matches!(provider, "nomad" | "vault") && secret.env.as_ref().is_some_and(|e| !e.is_empty()) {
                     rules.say("Env", format!("{provider} provider cannot use the env block"));
                 }
+                let plugin = !matches!(provider, "" | "nomad" | "vault");
+                if plugin && secret.config.as_ref().is_some_and(|c| !c.0.is_empty()) {
+                    rules.say("Config", format!("custom plugin provider {provider} cannot use the config block"));
+                }
             });
+        }
+    }
+}
+
+/// Volumes that a task mounts have to be its group's.
+pub(super) fn mounts(rules: &mut Rules, mounts: Option<&[VolumeMount]>, group: &TaskGroup) {
+    for (index, mount) in mounts.unwrap_or_default().iter().enumerate() {
+        let path = format!("VolumeMounts[{index}]");
+        let volume = mount.volume.as_deref().unwrap_or_default();
+        if volume.is_empty() {
+            rules.say(&path, format!("Volume Mount ({index}) references an empty volume"));
+        } else if !group.volumes.iter().flatten().any(|(label, _)| label == volume) {
+            rules
+                .say(&format!("{path}.Volume"), format!("Volume Mount ({index}) references undefined volume {volume}"));
+        }
+        if mount.destination.as_deref().unwrap_or_default().is_empty() {
+            rules.say(&path, format!("Volume Mount ({index}) destination is empty"));
+        }
+        mount.names(rules, &path);
+        let propagation = mount.propagation_mode.as_deref().unwrap_or("private");
+        if !matches!(propagation, "" | "private" | "host-to-task" | "bidirectional") {
+            let message = format!("Volume Mount ({index}) has an invalid propagation mode: {propagation:?}");
+            rules.say(&format!("{path}.PropagationMode"), message);
         }
     }
 }
@@ -237,8 +254,41 @@ impl Resources {
             );
         }
         for (index, device) in self.devices.iter().flatten().enumerate() {
-            if device.count.unwrap_or(1) < 1 {
-                rules.say(&format!("Devices[{index}].Count"), "device count must be at least 1");
+            let context = format!("device {} validation failed", index + 1);
+            rules.inside(format!("Devices[{index}]"), &[&context], |rules| device.validate(rules));
+        }
+        if let Some(numa) = &self.numa {
+            rules.inside("NUMA", &[], |rules| numa.validate(rules, self.devices.as_deref().unwrap_or_default()));
+        }
+    }
+}
+
+impl RequestedDevice {
+    fn validate(&self, rules: &mut Rules) {
+        let name = self.name.as_deref().unwrap_or_default();
+        let parts = name.split('/').count();
+        if parts > 3 || name.split('/').any(str::is_empty) {
+            let message =
+                format!("device name {name:?} must be one of: <type>, <vendor>/<type>, <vendor>/<type>/<name>");
+            rules.say("Name", message);
+        }
+        if self.count.unwrap_or(1) < 1 {
+            rules.say("Count", "device count must be at least 1");
+        }
+        constraints(rules, self.constraints.as_deref(), Level::Task);
+        affinities(rules, self.affinities.as_deref(), false);
+    }
+}
+
+impl NUMAResource {
+    fn validate(&self, rules: &mut Rules, devices: &[RequestedDevice]) {
+        let affinity = self.affinity.as_deref().unwrap_or_default();
+        if !matches!(affinity, "" | "none" | "prefer" | "require") {
+            rules.say("Affinity", "numa affinity must be one of none, prefer, or require");
+        }
+        for wanted in self.devices.iter().flatten() {
+            if !devices.iter().any(|d| d.name.as_deref() == Some(wanted)) {
+                rules.say("Devices", format!("numa device {wanted:?} not requested as task resource"));
             }
         }
     }
@@ -281,6 +331,23 @@ impl WorkloadIdentity {
         }
         if self.ttl.is_some_and(|t| t.0 < 0) {
             rules.say("TTL", "ttl must not be negative");
+        }
+        if !self.filepath.as_deref().unwrap_or_default().is_empty() && self.file != Some(true) {
+            rules.say("Filepath", "file parameter must be true in order to specify filepath");
+        }
+    }
+}
+
+impl Vault {
+    fn validate(&self, rules: &mut Rules) {
+        let mode = self.change_mode.as_deref().unwrap_or_default();
+        match mode {
+            "" | "noop" | "restart" => {}
+            "signal" if self.change_signal.as_deref().unwrap_or_default().is_empty() => {
+                rules.say("ChangeSignal", "Signal must be specified when using change mode \"signal\"");
+            }
+            "signal" => {}
+            _ => rules.say("ChangeMode", format!("Unknown change mode {mode:?}")),
         }
     }
 }

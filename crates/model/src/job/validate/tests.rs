@@ -1,6 +1,8 @@
 use super::super::finding::text;
 use super::*;
+use crate::duration::Dur;
 use crate::job::*;
+use crate::schema::Free;
 
 fn job(kind: &str) -> Job {
     let task = Task { name: Some("t".into()), driver: Some("raw_exec".into()), ..Task::default() };
@@ -140,6 +142,136 @@ fn rules_of_tasks_and_services() {
 }
 
 #[test]
+fn a_sidecar_is_held_to_its_group() {
+    let mesh = |j: &mut Job| {
+        let port = |label: &str, value: Option<i64>| Port { label: Some(label.into()), value, ..Port::default() };
+        group(j).networks = Some(vec![NetworkResource {
+            mode: Some("bridge".into()),
+            dynamic_ports: Some(vec![port("chosen", None)]),
+            reserved_ports: Some(vec![port("fixed", Some(9000))]),
+            ..NetworkResource::default()
+        }]);
+        let ports = ["fixed", "9002", "chosen", "nowhere"].map(str::to_owned).to_vec();
+        let transparent_proxy =
+            Some(ConsulTransparentProxy { exclude_inbound_ports: Some(ports), ..ConsulTransparentProxy::default() });
+        let proxy = Some(ConsulProxy { transparent_proxy, ..ConsulProxy::default() });
+        let mount = |volume: &str| VolumeMount {
+            volume: Some(volume.into()),
+            destination: Some("/x".into()),
+            ..VolumeMount::default()
+        };
+        let volume = VolumeRequest { type_: Some("host".into()), source: Some("d".into()), ..VolumeRequest::default() };
+        group(j).volumes = Some([("data".to_owned(), volume)].into());
+        let connect = ConsulConnect {
+            sidecar_service: Some(ConsulSidecarService { proxy, ..ConsulSidecarService::default() }),
+            sidecar_task: Some(SidecarTask {
+                volume_mounts: Some(vec![mount("data"), mount("certs")]),
+                ..SidecarTask::default()
+            }),
+            ..ConsulConnect::default()
+        };
+        group(j).services =
+            Some(vec![Service { name: Some("api".into()), connect: Some(connect), ..Service::default() }]);
+    };
+    check(
+        "service",
+        mesh,
+        &[
+            "TaskGroups[0].Services[0].Connect: Consul Connect transparent proxy port \"chosen\" must be numeric or one of network.port labels",
+            "TaskGroups[0].Services[0].Connect: Consul Connect transparent proxy port \"nowhere\" must be numeric or one of network.port labels",
+            "TaskGroups[0].Services[0].Connect.SidecarTask.VolumeMounts[1].Volume: Volume Mount (1) references undefined volume certs",
+        ],
+    );
+}
+
+#[test]
+fn rules_of_what_stands_in_a_task() {
+    let messages = |change: &dyn Fn(&mut Task)| {
+        let mut job = job("service");
+        change(task(&mut job));
+        job.canonicalise();
+        job.validate().into_iter().map(|f| f.message).collect::<Vec<_>>().join("; ")
+    };
+    let resources = |resources: Resources| messages(&|t| t.resources = Some(resources.clone()));
+    let device = |name: &str| RequestedDevice { name: Some(name.into()), ..RequestedDevice::default() };
+    let with = |name: &str| resources(Resources { devices: Some(vec![device(name)]), ..Resources::default() });
+    assert_eq!([with("gpu"), with("nvidia/gpu"), with("nvidia/gpu/1080ti")].concat(), "");
+    for name in ["", "a/b/c/d", "nvidia/"] {
+        assert!(with(name).contains("must be one of: <type>, <vendor>/<type>"), "{name:?}");
+    }
+    let numa = |affinity: &str, wanted: &str| {
+        let numa = NUMAResource { affinity: Some(affinity.into()), devices: Some(vec![wanted.into()]) };
+        resources(Resources { numa: Some(numa), devices: Some(vec![device("gpu")]), ..Resources::default() })
+    };
+    assert_eq!(numa("none", "gpu"), "");
+    assert_eq!(numa("close", "gpu"), "numa affinity must be one of none, prefer, or require");
+    assert_eq!(numa("none", "fpga"), "numa device \"fpga\" not requested as task resource");
+
+    let identity = WorkloadIdentity { ttl: Some(Dur::from_secs(60)), ..WorkloadIdentity::default() };
+    assert_eq!(messages(&|t| t.identity = Some(identity.clone())), "ttl for default identity not yet supported");
+    let identity =
+        WorkloadIdentity { name: Some("x".into()), filepath: Some("a".into()), ..WorkloadIdentity::default() };
+    let said = messages(&|t| t.identities = Some(vec![identity.clone()]));
+    assert_eq!(said, "file parameter must be true in order to specify filepath");
+    let secret = Secret {
+        name: Some("s".into()),
+        provider: Some("mine".into()),
+        path: Some("p".into()),
+        config: Some(Free([("a".to_owned(), serde_json::json!(1))].into())),
+        ..Secret::default()
+    };
+    let said = messages(&|t| t.secrets = Some(vec![secret.clone()]));
+    assert_eq!(said, "custom plugin provider mine cannot use the config block");
+    // A wait that says only its least time.
+    let wait = Some(WaitConfig { min: Some(Dur::from_secs(600)), max: None });
+    let template =
+        Template { wait, embedded_tmpl: Some("x".into()), dest_path: Some("x".into()), ..Template::default() };
+    assert_eq!(messages(&|t| t.templates = Some(vec![template.clone()])), "");
+}
+
+#[test]
+fn only_consul_counts_results_of_checks() {
+    let said = |provider: &str, kind: &str, times: i64| {
+        let mut job = job("service");
+        let check = ServiceCheck {
+            type_: Some(kind.into()),
+            command: Some("/bin/true".into()),
+            path: Some("/".into()),
+            interval: Some(Dur::from_secs(10)),
+            timeout: Some(Dur::from_secs(2)),
+            success_before_passing: Some(times),
+            ..ServiceCheck::default()
+        };
+        let service = Service {
+            name: Some("s".into()),
+            provider: Some(provider.into()),
+            checks: Some(vec![check]),
+            ..Service::default()
+        };
+        group(&mut job).services = Some(vec![service]);
+        job.canonicalise();
+        job.validate().into_iter().map(|f| f.message).collect::<Vec<_>>().concat()
+    };
+    assert_eq!(said("consul", "http", 3), "");
+    assert_eq!(said("consul", "script", 3), "", "the field takes it");
+    assert_eq!(said("consul", "http", -1), "success_before_passing must be non-negative");
+    assert_eq!(said("nomad", "http", 2), "success_before_passing may only be set for Consul service checks");
+    assert_eq!(said("nomad", "http", 0), "");
+}
+
+#[test]
+fn memory_beyond_the_normal_amount_is_warned_of_where_nobody_gets_it() {
+    let mut job = job("service");
+    assert!(job.memory_warnings().is_empty());
+    for most in [128, -1] {
+        task(&mut job).resources = Some(Resources { memory_max_mb: Some(most), ..Resources::default() });
+        let warnings = job.memory_warnings();
+        assert_eq!(warnings.len(), 1, "{most}");
+        assert!(warnings[0].contains("Task \"g.t\" memory_max value will be ignored"), "{warnings:?}");
+    }
+}
+
+#[test]
 fn constraints_say_what_is_wrong_with_them() {
     let constrained = |operand: &str, value: &str| {
         let constraint = Constraint {
@@ -157,6 +289,8 @@ fn constraints_say_what_is_wrong_with_them() {
         ("version", ">= 1.2, < 3", ""),
         ("version", "~> 1.2", ""),
         ("semver", "~> 1.2", "Semver constraint is invalid: malformed constraint: ~> 1.2"),
+        ("semver", ">= 1.2, < 3", ""),
+        ("semver", "< 5.14.0-1.el9_2", "Semver constraint is invalid: malformed constraint: < 5.14.0-1.el9_2"),
         ("version", "banana", "Version constraint is invalid: malformed constraint: banana"),
         ("regexp", "^(a|b", "Regular expression failed to compile: missing closing ) in \"^(a|b\""),
         ("resembles", "x", "Unknown constraint type \"resembles\""),

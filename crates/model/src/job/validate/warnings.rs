@@ -38,12 +38,24 @@ pub(super) fn of(job: &Job) -> Vec<String> {
     warnings
 }
 
+/// More memory than asked as the normal amount, where nobody gets that.
+pub(super) fn memory(job: &Job) -> Vec<String> {
+    let asks = |task: &Task| task.resources.as_ref().is_some_and(|r| r.memory_max_mb.unwrap_or(0) != 0);
+    let tasks = job.groups().iter().flat_map(|g| g.tasks().iter().map(move |t| (g, t)));
+    let sentence = |(group, task): (&TaskGroup, &Task)| {
+        format!(
+            "Memory oversubscription is not enabled; Task \"{}.{}\" memory_max value will be ignored. Update the Scheduler Configuration to allow oversubscription.",
+            group.name(),
+            task.name()
+        )
+    };
+    tasks.filter(|(_, task)| asks(task)).map(sentence).collect()
+}
+
 /// The getting-started guides ask for more restarts than fit their interval, so this is no mistake: the interval is simply
 /// over before the attempts are used up.
 fn restart_pace(group: &TaskGroup, warnings: &mut Vec<String>) {
-    let tasks = group.tasks().iter().filter_map(|t| t.restart_policy.as_ref());
-    let own = tasks.filter(|policy| group.restart_policy.as_ref() != Some(policy));
-    for policy in group.restart_policy.iter().chain(own) {
+    if let Some(policy) = &group.restart_policy {
         let attempts = policy.attempts.unwrap_or(0);
         let (interval, delay) = (policy.interval.unwrap_or_default(), policy.delay.unwrap_or_default());
         if attempts.saturating_mul(delay.0) > interval.0 {
