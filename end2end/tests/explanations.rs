@@ -102,6 +102,36 @@ job "wrong" {
 }
 
 #[test]
+fn broken_rules_are_a_list_with_a_place_behind_each() -> Result<()> {
+    let lab = Lab::new()?;
+    let agent = Agent::dev(&lab)?;
+    let text = r#"
+job "two" {
+  priority = 500
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      resources {
+        memory = 1
+      }
+    }
+  }
+}
+"#;
+    let file = lab.file("two.nomad.hcl", text)?.display().to_string();
+    let out = agent.run(&["job", "validate", &file])?;
+    ensure!(out.code == 1, "{}", out.text());
+    let text = out.text();
+    ensure!(text.starts_with("Job validation errors:\n2 errors occurred:\n"), "{text}");
+    let bullets: Vec<&str> = text.lines().filter(|l| l.trim_start().starts_with("* ")).collect();
+    let at = |line: &str| format!("two.nomad.hcl:{line},");
+    ensure!(bullets[0].contains("priority must be between") && bullets[0].contains(&at("3")), "{text}");
+    let last = bullets.last().context("a bullet")?;
+    ensure!(last.contains("minimum MemoryMB value is 10; got 1") && last.contains(&at("8")), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_task_that_cannot_start_says_why_in_its_events() -> Result<()> {
     let lab = Lab::new()?;
     let agent = Agent::dev(&lab)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tarpan_api::wire::JobSubmission;
 use tarpan_jobspec::{Diagnostic, FileError, Files, Input, Parsed, VarFile, Variables};
 use tarpan_model::Job;
+use tarpan_model::job::finding;
 
 use crate::command::Fail;
 use crate::output;
@@ -48,6 +49,8 @@ pub enum Depth {
     Parse,
     /// It is a job that a server will take.
     Check,
+    /// The same; broken rules are told as the field's command line tells them.
+    Validate,
 }
 
 /// Reads a job from a path, an address (`http://…`) or standard input (`-`). Errors are ready to print.
@@ -67,8 +70,11 @@ pub async fn read(path: &str, flags: &JobFlags, depth: Depth) -> Result<JobFile,
     };
     let parsed = match depth {
         Depth::Parse => tarpan_jobspec::parse(&input),
-        Depth::Check => check(&input),
+        Depth::Check | Depth::Validate => check(&input),
     };
+    if depth == Depth::Validate && parsed.job.is_some() && !parsed.broken.is_empty() {
+        return Err(Fail::new(format!("Job validation errors:\n{}", finding::text(&parsed.broken).trim_end())));
+    }
     let warnings = parsed.diagnostics.iter().filter(|d| !d.is_error()).map(|d| d.detail.clone()).collect();
     let Some(job) = parsed.job.filter(|_| !parsed.diagnostics.iter().any(Diagnostic::is_error)) else {
         return Err(Fail::new(refusal(&name, &text, &parsed.diagnostics)));

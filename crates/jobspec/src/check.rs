@@ -3,23 +3,27 @@
 use crate::diagnostic::Severity;
 use crate::eval::Found;
 use crate::input::{Input, Parsed};
+use crate::lines::Lines;
 use crate::read::{Reading, read};
 use crate::syntax::Span;
+use tarpan_model::job::Finding;
 
 /// See [`crate::check`].
 pub(crate) fn check(input: &Input<'_>) -> Parsed {
     let mut reading = read(input);
+    let mut broken = Vec::new();
     if !reading.broken {
-        let found = rules(&reading, input.text);
+        let found = rules(&reading, input, &mut broken);
         reading.found.extend(found);
     }
-    reading.finish(input)
+    Parsed { broken, ..reading.finish(input) }
 }
 
-fn rules(reading: &Reading, text: &str) -> Vec<Found> {
+fn rules(reading: &Reading, input: &Input<'_>, broken: &mut Vec<Finding>) -> Vec<Found> {
     let Some(mut job) = reading.job.clone() else {
         return Vec::new();
     };
+    let (text, lines) = (input.text, Lines::new(input.text));
     job.canonicalise();
     let mistaken: Vec<Span> = reading.found.iter().filter_map(|f| f.span).collect();
     let mut found = Vec::new();
@@ -29,6 +33,8 @@ fn rules(reading: &Reading, text: &str) -> Vec<Found> {
         let believable =
             mistaken.is_empty() || place.exact && !mistaken.iter().any(|m| same_line(text, *m, place.span));
         if believable {
+            let message = format!("{} ({})", finding.message, lines.range(input.name, place.span));
+            broken.push(Finding { message, ..finding.clone() });
             found.push(Found {
                 severity: Severity::Error,
                 summary: "Invalid job".to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tarpan_model::Job;
+use tarpan_model::job::Finding;
 
 use crate::diagnostic::Diagnostic;
 
@@ -115,6 +116,8 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// In the order of the names.
     pub variables: Vec<DeclaredVariable>,
+    /// The job's broken rules, each with its place behind its message; among the diagnostics, too.
+    pub broken: Vec<Finding>,
 }
 
 impl Parsed {

@@ -68,7 +68,7 @@ impl Reading {
         let diagnostics: Vec<Diagnostic> = self.found.into_iter().map(|f| place(f, input.name, &lines)).collect();
         let broken = diagnostics.iter().any(Diagnostic::is_error);
         let (job, partial) = if broken { (None, self.job) } else { (self.job, None) };
-        Parsed { job, partial, diagnostics, variables: self.variables }
+        Parsed { job, partial, diagnostics, variables: self.variables, broken: Vec::new() }
     }
 }
 

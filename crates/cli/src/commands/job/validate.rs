@@ -22,7 +22,7 @@ impl Command for Validate {
 
     async fn run(self) -> Outcome {
         let path = one(&self.args, "<path>")?;
-        let file = jobfile::read(path, &self.job, Depth::Check).await?;
+        let file = jobfile::read(path, &self.job, Depth::Validate).await?;
         let client = self.client.client()?;
         let query = tarpan_api::Query::in_namespace(file.job.namespace());
         let mut warnings = count_warnings(&file.warnings);
