@@ -51,7 +51,8 @@ impl Random {
 fn job(id: &str, count: u64, mark: &str, file: &Path) -> serde_json::Value {
     let script = format!(": {mark}; echo $NOMAD_ALLOC_ID $$ >> {}; while :; do sleep 1; done", file.display());
     json!({"Job": {"ID": id, "Name": id, "Type": "service", "Datacenters": ["*"], "TaskGroups": [{
-        "Name": "g", "Count": count, "Tasks": [{
+        // Fifty times the usual 300 MB is more than a machine of tests may have left.
+        "Name": "g", "Count": count, "EphemeralDisk": {"SizeMB": 10}, "Tasks": [{
             "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/sh", "args": ["-c", script]},
             "Resources": {"CPU": 20, "MemoryMB": 10}
         }]
