@@ -77,6 +77,22 @@ async fn what_does_not_fit_says_why() {
 }
 
 #[tokio::test]
+async fn memory_max_warns_while_nobody_gets_it() {
+    let api = Api::start().await;
+    let mut greedy = job("greedy", "service", 1);
+    greedy["TaskGroups"][0]["Tasks"][0]["Resources"] = json!({"CPU": 20, "MemoryMB": 64, "MemoryMaxMB": 128});
+    let validated = api.put("/v1/validate/job", json!({"Job": greedy})).await.ok().json();
+    let said = validated["Warnings"].as_str().unwrap_or_default();
+    assert!(said.starts_with("1 warning:\n\n* Memory oversubscription is not enabled; Task \"g."), "{validated}");
+    let plan = api.put("/v1/job/greedy/plan", json!({"Job": greedy})).await.ok().json();
+    assert_eq!(plan["Warnings"], validated["Warnings"]);
+    let config = json!({"SchedulerAlgorithm": "binpack", "MemoryOversubscriptionEnabled": true});
+    api.put("/v1/operator/scheduler/configuration", config).await.ok();
+    let validated = api.put("/v1/validate/job", json!({"Job": greedy})).await.ok().json();
+    assert_eq!(validated["Warnings"], "", "{validated}");
+}
+
+#[tokio::test]
 async fn a_job_that_came_as_json_has_a_text_for_whoever_asks() {
     let api = Api::start().await;
     let mut sent = job("plain", "service", 2);
