@@ -17,7 +17,9 @@ use crate::paths::v1_job;
 pub fn Definition(data: JobData) -> impl IntoView {
     let texts = t();
     let source: Read<JobSubmission> = read(
-        move || data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}&printed=true", j.version))),
+        move || {
+            data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}&printed=true", j.version)))
+        },
         &[],
     );
     let json: Read<Value> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "")), &[Topic::Job]);
