@@ -16,6 +16,7 @@ use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
 use crate::history::History;
 use crate::options::Options;
 use crate::runner::Runner;
+use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
 use crate::session::{self, Host, Orders, Outbox, Seen, Session};
 use crate::store::{Identity, Opened, Record, Store};
@@ -69,6 +70,11 @@ struct Inner {
 impl Agent {
     /// Fingerprints the node, takes up again what an earlier agent ran, and opens the session in the background.
     pub async fn start(options: Options) -> Result<Agent, StartError> {
+        Agent::start_with(options, Hooks::default()).await
+    }
+
+    /// `hooks`: what allocations and tasks are set up by.
+    pub(crate) async fn start_with(options: Options, hooks: Hooks) -> Result<Agent, StartError> {
         let (state_dir, alloc_root) = (options.state_dir(), options.alloc_dir());
         for dir in [&state_dir, &alloc_root] {
             std::fs::create_dir_all(dir).map_err(|source| StartError::Directory { path: dir.clone(), source })?;
@@ -105,6 +111,7 @@ impl Agent {
             outbox: outbox.clone(),
             history: History::open(&store),
             store,
+            hooks,
             drivers,
             found: Mutex::default(),
             contacted: watch::Sender::new(false),
@@ -142,6 +149,11 @@ impl Agent {
 
     pub fn node_id(&self) -> NodeId {
         self.inner.id
+    }
+
+    #[cfg(test)]
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.inner.context
     }
 
     /// The node as last fingerprinted.

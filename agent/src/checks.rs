@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use tarpan_api::wire::CheckQueryResult;
 use tarpan_model::job::{Service, ServiceCheck};
@@ -23,7 +24,8 @@ const PAUSED: Duration = Duration::from_secs(1);
 
 type Results = Arc<Mutex<BTreeMap<String, CheckQueryResult>>>;
 type Tell = Arc<dyn Fn(Checks) + Send + Sync>;
-type Restart = Arc<dyn Fn(Option<&str>, &str) + Send + Sync>;
+/// Ends when the restart is told.
+pub type Restart = Arc<dyn Fn(Option<&str>, &str) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Runs the checks of one allocation until dropped.
 pub struct Checker {
@@ -132,7 +134,7 @@ async fn watch(check: Check, results: Results, tell: Tell, restart: Restart) {
             && crate::now().since(since).to_std() > grace
             && unhealthy >= limit
         {
-            restart(check.task.as_deref(), &check.name);
+            restart(check.task.as_deref(), &check.name).await;
             // The new run is watched like the first, its grace included.
             (unhealthy, since) = (0, crate::now());
         }
@@ -280,7 +282,10 @@ mod tests {
             restart: Some((2, Duration::from_millis(10))),
         };
         let (told, mut restarts) = tokio::sync::mpsc::unbounded_channel();
-        let restart: Restart = Arc::new(move |task: Option<&str>, _: &str| drop(told.send(task.map(str::to_owned))));
+        let restart: Restart = Arc::new(move |task: Option<&str>, _: &str| {
+            drop(told.send(task.map(str::to_owned)));
+            Box::pin(std::future::ready(()))
+        });
         let watching = tokio::spawn(watch(check, Results::default(), Arc::new(|_| {}), restart));
         for _ in 0..3 {
             let told = tokio::time::timeout(Duration::from_secs(20), restarts.recv()).await;

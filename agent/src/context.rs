@@ -11,6 +11,7 @@ use crate::driver::{Driver, Place};
 use crate::history::History;
 use crate::options::Options;
 use crate::runner::Runner;
+use crate::runner::setup::Hooks;
 use crate::session::{Outbox, Session};
 use crate::store::Store;
 
@@ -19,6 +20,8 @@ pub struct Context {
     pub options: Options,
     pub store: Store,
     pub(crate) history: History,
+    /// What allocations and tasks are set up by.
+    pub(crate) hooks: Hooks,
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
     pub outbox: Arc<Outbox>,
     /// Set right after the start; templates, which watch services over it, wait until it is.

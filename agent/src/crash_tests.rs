@@ -79,7 +79,7 @@ impl Witness {
         let state = TaskState { state, ..TaskState::default() };
         let states: TaskStates = [("t".into(), state)].into_iter().collect();
         let handles = BTreeMap::from([("t".to_owned(), task)]);
-        let record = Record { alloc: self.alloc.clone(), states, healthy: None, handles, born: None };
+        let record = Record { alloc: self.alloc.clone(), states, healthy: None, handles, born: None, made: Vec::new() };
         let store = Store::open(&state_dir(home).join("state")).expect("opens").store;
         store.put(&record, true).await;
     }
@@ -379,6 +379,7 @@ async fn templates_that_are_taken_up_find_their_session() {
                 healthy: None,
                 handles: BTreeMap::new(),
                 born: None,
+                made: Vec::new(),
             };
             store.put(&record, false).await;
         }

@@ -136,7 +136,7 @@ pub fn record(context: &Context, alloc: Allocation, traces: Vec<Trace>) -> Recor
     }
     let healthy = alloc.deployment_status.and_then(|d| d.healthy);
     let states = (*alloc.task_states).clone();
-    Record { alloc, states, healthy, handles, born: None }
+    Record { alloc, states, healthy, handles, born: None, made: Vec::new() }
 }
 
 /// The servers know nothing of it: what was found is ended and removed.
@@ -207,7 +207,7 @@ mod tests {
         let mark = own.map(|suffix| trace(alloc.id, suffix, true).mark);
         let handles = BTreeMap::from([("web".to_owned(), TaskRecord { mark, ..TaskRecord::default() })]);
         let states = [(Arc::from("web"), TaskState { state, ..TaskState::default() })].into_iter().collect();
-        Record { alloc, states, healthy: None, handles, born: None }
+        Record { alloc, states, healthy: None, handles, born: None, made: Vec::new() }
     }
 
     /// What a record says, what the machine shows, and what becomes of it: the run that the record then holds, and what is removed.

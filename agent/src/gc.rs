@@ -54,8 +54,10 @@ pub async fn collect(context: Arc<Context>, id: AllocId) {
     let Some(runner) = context.runner(id) else { return crate::found::forget(&context, id).await };
     runner.destroy();
     runner.wait_finished().await;
+    if !runner.remove().await {
+        return;
+    }
     runner.leave();
-    remove_files(&context, id).await;
     context.store.remove(id);
     if context.history.found(id) {
         context.outbox.drop_report(id);

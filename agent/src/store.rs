@@ -31,15 +31,37 @@ pub struct Record {
     pub handles: BTreeMap<String, TaskRecord>,
     #[serde(default)]
     pub born: Option<Birth>,
+    /// What was set up for the allocation, or is about to be.
+    #[serde(default)]
+    pub made: Vec<Made>,
+}
+
+/// One hook of a set-up, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    pub hook: String,
+    pub stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Stage {
+    /// On disk before anything of it is made: after a crash all of it may be there, or a part, or nothing.
+    Planned,
+    Begun,
+    /// With what the hook wants to know of it later.
+    Made(Value),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     pub driver: String,
     pub handle: Value,
-    /// Artifacts and payload are there: they are not fetched again.
+    /// The task has once been set up: artifacts and payload are there, and are not fetched again.
     #[serde(default)]
     pub prepared: bool,
+    /// What was set up for the task, or is about to be.
+    #[serde(default)]
+    pub made: Vec<Made>,
     /// The start that is under way or that runs. On disk before anything of it happens: a mark without a handle is a start
     /// of which nobody knows yet what came of it.
     #[serde(default)]
@@ -55,7 +77,8 @@ pub struct TaskRecord {
 impl TaskRecord {
     /// This start is over, and what became of it is in the task's state.
     pub fn forget_run(&mut self) {
-        *self = TaskRecord { prepared: self.prepared, ..TaskRecord::default() };
+        let (prepared, made) = (self.prepared, std::mem::take(&mut self.made));
+        *self = TaskRecord { prepared, made, ..TaskRecord::default() };
     }
 }
 
@@ -354,7 +377,7 @@ mod tests {
     fn record(name: &str) -> Record {
         let handles = BTreeMap::from([(name.to_owned(), TaskRecord { prepared: true, ..TaskRecord::default() })]);
         let alloc = crate::test_support::alloc(name);
-        Record { alloc, states: TaskStates::default(), healthy: Some(true), handles, born: None }
+        Record { alloc, states: TaskStates::default(), healthy: Some(true), handles, born: None, made: Vec::new() }
     }
 
     /// A store with one record, closed again.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rand::Rng;
 use tarpan_model::TaskEvent;
 use tarpan_model::job::Template;
@@ -57,7 +58,8 @@ pub enum Change {
     Failed(String),
 }
 
-type Tell = Arc<dyn Fn(Change) + Send + Sync>;
+/// Ends when the change is told.
+pub type Tell = Arc<dyn Fn(Change) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Everything a task's templates need.
 pub struct Setup {
@@ -100,7 +102,7 @@ pub async fn start(setup: Setup, tell: Tell) -> Result<(Watcher, BTreeMap<String
     let changed = set.first(&tell).await?;
     let env = set.env();
     if !changed.is_empty() {
-        tell(set.change(&changed));
+        tell(set.change(&changed)).await;
     }
     let once = set.templates.iter().all(|t| t.template.once == Some(true)) || set.data.watched().is_empty();
     let watcher = tokio::spawn(async move {
@@ -218,7 +220,7 @@ impl Set {
             let missing = self.data.missing();
             let changed = self.data.changed.notified();
             if tokio::time::timeout(TELL_MISSING, changed).await.is_err() && told != missing {
-                tell(Change::Notice(event::template(&missing_text(&missing))));
+                tell(Change::Notice(event::template(&missing_text(&missing)))).await;
                 told = missing;
             }
         }
@@ -293,15 +295,15 @@ impl Set {
             let rendered = match self.render_whole().await {
                 Ok(Some(rendered)) => rendered,
                 Ok(None) => continue,
-                Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))),
+                Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))).await,
             };
             match self.write(rendered, false).await {
                 Ok(changed) if changed.is_empty() => {}
                 Ok(changed) => {
                     tokio::time::sleep(self.splay(&changed)).await;
-                    tell(self.change(&changed));
+                    tell(self.change(&changed)).await;
                 }
-                Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))),
+                Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))).await,
             }
         }
     }

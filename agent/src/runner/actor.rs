@@ -2,69 +2,66 @@
 //!
 //! Everything that happens arrives as a [`Message`]; everything slow runs beside the loop and sends a message when done.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, ClientStatus, Dur, UnixNanos};
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::birth::Birth;
 use super::core::{AllocCore, Effect, Input, Report};
-use super::event;
-use super::handle::{Runner, Shared};
+use super::handle::Shared;
+use super::inbox::{Inbox, Message, Receiver};
 use super::plan::plan;
-use super::prepare::{self, Prepared};
-use super::task;
+use super::restore::Left;
+use super::setup::alloc::AllocScope;
+use super::setup::task::{Live, TaskScope};
+use super::setup::{Beside, Ledger, List, Setup};
+use super::{event, task};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
-use crate::driver::{Exit, Handle, TaskRequest};
+use crate::driver::{Handle, TaskRequest};
 use crate::store::TaskRecord;
 use crate::template;
 
-/// What a runner can be told.
-pub(super) enum Message {
-    Core(Input),
-    Task(usize, task::Input),
-    Prepared(usize, Box<Prepared>),
-    Started(usize, Arc<dyn Handle>),
-    /// A start is over; its traces are still there.
-    Ended(usize, Arc<dyn Handle>, Exit),
-    /// The servers were heard of: a task that could not be found again may run anew.
-    Contacted(usize),
-    Template(usize, template::Change),
-    Update(Box<Allocation>),
-    Restart {
-        task: Option<String>,
-        all: bool,
-        reply: oneshot::Sender<Result<(), String>>,
-    },
-    Signal {
-        task: Option<String>,
-        signal: String,
-        reply: oneshot::Sender<Result<(), String>>,
-    },
-    /// What was reported so far is not known any more.
-    ReportAgain,
-    /// The agent ends; what runs goes on.
-    Leave,
-}
-
 /// One task's part of the actor.
-#[derive(Default)]
 pub(super) struct TaskPart {
     pub(super) name: String,
+    pub(super) setup: Setup<TaskScope>,
+    pub(super) live: Arc<Live>,
+    pub(super) beside: Beside,
     /// What is under way for a start.
     pub(super) work: Option<JoinHandle<()>>,
+    /// It runs, and is set up as far as it lives with that, when the allocation is.
+    pub(super) taken_up: bool,
+    /// What was set up for an earlier run is given back.
+    pub(super) undoing: Option<JoinHandle<()>>,
     pub(super) request: Arc<Mutex<Option<TaskRequest>>>,
-    pub(super) templates: Option<template::Watcher>,
-    pub(super) template_env: BTreeMap<String, String>,
     pub(super) handle: Option<Arc<dyn Handle>>,
     pub(super) record: TaskRecord,
     pub(super) waiter: Option<JoinHandle<()>>,
     pub(super) services: Vec<String>,
+}
+
+impl TaskPart {
+    pub(super) fn new(name: String, hooks: List<TaskScope>) -> TaskPart {
+        TaskPart {
+            name,
+            setup: Setup::new(hooks, Ledger::default()),
+            live: Arc::default(),
+            beside: Beside::default(),
+            work: None,
+            taken_up: false,
+            undoing: None,
+            request: Arc::default(),
+            handle: None,
+            record: TaskRecord::default(),
+            waiter: None,
+            services: Vec::new(),
+        }
+    }
 }
 
 pub(super) struct Actor {
@@ -76,92 +73,62 @@ pub(super) struct Actor {
     pub(super) alloc: Arc<Allocation>,
     pub(super) dir: AllocDir,
     pub(super) tasks: Vec<TaskPart>,
-    pub(super) messages: mpsc::UnboundedSender<Message>,
+    pub(super) setup: Setup<AllocScope>,
+    pub(super) setting_up: Option<JoinHandle<()>>,
+    /// The allocation is set up.
+    pub(super) ready: bool,
+    pub(super) beside: Beside,
+    pub(super) inbox: Inbox,
+    /// What follows from what was done just now, and orders that were taken up.
+    pub(super) todo: VecDeque<Message>,
     pub(super) shared: Arc<Shared>,
     pub(super) last: Option<Report>,
     pub(super) group_services: Vec<String>,
 }
 
 impl Actor {
-    pub(super) async fn run(
-        mut self,
-        mut receiver: mpsc::UnboundedReceiver<Message>,
-        restored: Option<BTreeMap<String, TaskRecord>>,
-    ) {
+    pub(super) async fn run(mut self, mut receiver: Receiver, restored: Option<Left>) {
         let fresh = restored.is_none();
         match restored {
             None => self.begin().await,
-            Some(handles) => self.resume(handles).await,
+            Some(left) => self.resume(left).await,
         }
         self.publish(fresh).await;
         while !self.core.finished() {
-            let wake = self.core.wake_at().map(|at| at.since(crate::now()).to_std());
-            let message = tokio::select! {
-                message = receiver.recv() => message,
-                () = tokio::time::sleep(wake.unwrap_or(Duration::MAX / 4)), if wake.is_some() => Some(Message::Core(Input::Tick)),
-            };
-            match message {
-                None | Some(Message::Leave) => return self.abandon(),
-                Some(message) => self.take(message).await,
+            match self.next(&mut receiver).await {
+                Message::Leave => return self.abandon(),
+                message => self.take(message).await,
             }
         }
-        self.finish().await;
-        // Afterwards only questions come, and newer rows of the same allocation.
-        while let Some(message) = receiver.recv().await {
-            match message {
-                Message::Leave => return,
-                Message::Update(alloc) => self.adopt(*alloc).await,
-                Message::ReportAgain => self.report_again().await,
-                Message::Restart { reply, .. } => {
-                    drop(reply.send(Err("restart of an alloc that should not run".to_owned())))
+        self.give_back();
+        // From here on only questions come, and newer rows of the same allocation.
+        loop {
+            match self.next(&mut receiver).await {
+                Message::Leave => return self.abandon(),
+                Message::Undone => self.finish().await,
+                message => self.answer(message).await,
+            }
+        }
+    }
+
+    /// What happens next.
+    async fn next(&mut self, receiver: &mut Receiver) -> Message {
+        loop {
+            if let Some(message) = self.todo.pop_front() {
+                return message;
+            }
+            self.todo.extend(receiver.orders());
+            if !self.todo.is_empty() {
+                continue;
+            }
+            let wake = self.core.wake_at().filter(|_| !self.core.finished()).map(|at| at.since(crate::now()).to_std());
+            tokio::select! {
+                message = receiver.message() => if let Some(message) = message { return message },
+                () = tokio::time::sleep(wake.unwrap_or(Duration::MAX / 4)), if wake.is_some() => {
+                    return Message::Core(Input::Tick);
                 }
-                Message::Signal { reply, .. } => drop(reply.send(Err("Task not running".to_owned()))),
-                _ => {}
             }
         }
-    }
-
-    async fn begin(&mut self) {
-        let record = self.record();
-        // Known on disk before anything runs: a crash right after the start must not leave an orphan.
-        self.context.store.put(&record, true).await;
-        crate::crash::point("alloc-recorded");
-        self.prerun();
-        crate::crash::point("alloc-directory-made");
-    }
-
-    /// Group-level preparation; ends in `Ready` or `NotReady`.
-    pub(super) fn prerun(&mut self) {
-        if self.core.tasks().is_empty() {
-            return self.send(Input::NotReady(format!("the job has no group {:?}", &*self.alloc.task_group)));
-        }
-        if let Err(error) = self.dir.create() {
-            return self.send(Input::NotReady(format!("failed to setup alloc: {}", crate::chain(&error))));
-        }
-        self.register_group();
-        let previous = self.alloc.previous.into_iter().chain(self.alloc.preempted.iter().copied());
-        let local: Vec<Arc<Runner>> = previous.filter_map(|id| self.context.runner(id)).collect();
-        if local.is_empty() {
-            return self.send(Input::Ready);
-        }
-        let (messages, alloc, dir) = (self.messages.clone(), self.alloc.clone(), self.dir.clone());
-        tokio::spawn(async move {
-            for runner in &local {
-                runner.wait_finished().await;
-            }
-            let sticky = alloc
-                .group()
-                .and_then(|g| g.ephemeral_disk.as_ref())
-                .is_some_and(|d| d.sticky == Some(true) || d.migrate == Some(true));
-            if let Some(old) = local.iter().find(|r| sticky && Some(r.id) == alloc.previous) {
-                prepare::move_data(&old.dir, &dir, &alloc);
-            }
-            let _ = messages.send(Message::Core(Input::Ready));
-        });
-    }
-
-    pub(super) fn send(&self, input: Input) {
-        let _ = self.messages.send(Message::Core(input));
     }
 
     pub(super) fn hold(&mut self, index: usize, handle: Arc<dyn Handle>) {
@@ -174,14 +141,26 @@ impl Actor {
 
     async fn take(&mut self, message: Message) {
         match message {
-            Message::Core(input) => self.step(input).await,
+            Message::Core(input) => {
+                if matches!(input, Input::Ready) {
+                    self.ready();
+                }
+                self.step(input).await;
+            }
             Message::Task(index, input) => {
                 if matches!(input, task::Input::Exited(_) | task::Input::StartFailed(_) | task::Input::Canceled) {
                     self.let_go(index);
                 }
                 self.step(Input::Task(index, input)).await;
             }
-            Message::Prepared(index, prepared) => self.prepared(index, *prepared).await,
+            Message::RegisterGroup if !self.core.ending() => self.register_group(),
+            Message::WithdrawGroup => self.withdraw_group(),
+            Message::Made => self.context.store.write(&self.record()),
+            Message::SetUp(index, running) => self.set_up_task(index, running),
+            Message::Prepared(index) => {
+                self.tasks[index].record.prepared = true;
+                self.step(Input::Task(index, task::Input::Prepared)).await;
+            }
             Message::Started(index, handle) => self.started(index, handle).await,
             Message::Ended(index, handle, exit) => self.ended(index, handle, exit),
             Message::Contacted(index) => self.contacted(index).await,
@@ -198,7 +177,22 @@ impl Actor {
                 let _ = reply.send(result);
             }
             Message::ReportAgain => self.report_again().await,
-            Message::Leave => {}
+            Message::RegisterGroup | Message::Undone | Message::Remove(_) | Message::Leave => {}
+        }
+    }
+
+    /// What is still said to an allocation of which nothing runs any more.
+    async fn answer(&mut self, message: Message) {
+        match message {
+            Message::Update(alloc) => self.adopt(*alloc).await,
+            Message::ReportAgain => self.report_again().await,
+            Message::Restart { reply, .. } => {
+                drop(reply.send(Err("restart of an alloc that should not run".to_owned())));
+            }
+            Message::Signal { reply, .. } => drop(reply.send(Err("Task not running".to_owned()))),
+            Message::WithdrawGroup => self.withdraw_group(),
+            Message::Remove(reply) => self.remove(reply),
+            _ => {}
         }
     }
 
@@ -215,13 +209,10 @@ impl Actor {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::DeregisterGroup => {
-                self.context.outbox.deregister(std::mem::take(&mut self.group_services));
-                self.set_checks(None);
-            }
+            Effect::DeregisterGroup => self.withdraw_group(),
             Effect::Finish => {}
             Effect::Task(index, effect) => match effect {
-                task::Effect::Prepare => self.prepare(index, false),
+                task::Effect::Prepare => self.set_up_task(index, false),
                 task::Effect::Start => self.launch(index),
                 task::Effect::Cancel => self.cancel(index),
                 task::Effect::RegisterServices => self.register(index),
@@ -229,7 +220,7 @@ impl Actor {
                 task::Effect::Stop { grace } => self.stop(index, grace),
                 task::Effect::Ended => {
                     self.deregister(index);
-                    self.tasks[index].templates = None;
+                    self.undo_task(index);
                 }
             },
         }
@@ -237,37 +228,6 @@ impl Actor {
 
     pub(super) fn task(&self, index: usize) -> Option<Task> {
         self.alloc.group().and_then(|g| g.task(&self.tasks[index].name)).cloned()
-    }
-
-    pub(super) fn prepare(&mut self, index: usize, running: bool) {
-        let Some(task) = self.task(index) else { return };
-        let render_again = self.core.tasks()[index].settings.policy.render_templates;
-        let part = &mut self.tasks[index];
-        if render_again {
-            part.templates = None;
-        }
-        let request = prepare::Request {
-            context: self.context.clone(),
-            alloc: self.alloc.clone(),
-            dir: self.dir.clone(),
-            task,
-            index,
-            fetched: part.record.prepared,
-            watching: part.templates.is_some(),
-            running,
-            messages: self.messages.clone(),
-        };
-        part.work = Some(tokio::spawn(prepare::run(request)));
-    }
-
-    async fn prepared(&mut self, index: usize, prepared: Prepared) {
-        let part = &mut self.tasks[index];
-        part.record.prepared = true;
-        if let Some((watcher, env)) = prepared.templates {
-            part.templates = Some(watcher);
-            part.template_env = env;
-        }
-        self.step(Input::Task(index, task::Input::Prepared)).await;
     }
 
     fn stop(&mut self, index: usize, grace: Dur) {
@@ -294,7 +254,7 @@ impl Actor {
                 self.step(Input::Task(index, task::Input::Fail(event::template(&text)))).await;
             }
             template::Change::Rendered { env, restart, signals } => {
-                self.tasks[index].template_env = env;
+                self.tasks[index].live.set_env(env);
                 if restart {
                     let event = event::restart_signaled("Template with change_mode restart re-rendered");
                     self.step(Input::Task(index, task::Input::Restart { event, failure: false })).await;
@@ -341,11 +301,8 @@ impl Actor {
     }
 
     async fn finish(&mut self) {
-        self.context.outbox.deregister(std::mem::take(&mut self.group_services));
-        self.set_checks(None);
-        for task in &mut self.tasks {
-            task.templates = None;
-        }
+        self.withdraw_group();
+        self.context.store.write(&self.record());
         *self.shared.ended_at.lock().expect("no panic while held") = crate::now();
         self.publish(true).await;
         self.shared.finished.send_replace(true);
@@ -353,10 +310,7 @@ impl Actor {
 
     /// The agent goes; tasks stay.
     fn abandon(&mut self) {
-        for task in &mut self.tasks {
-            for work in [task.work.take(), task.waiter.take()].into_iter().flatten() {
-                work.abort();
-            }
-        }
+        let of_tasks = self.tasks.iter_mut().flat_map(|t| [t.work.take(), t.waiter.take(), t.undoing.take()]);
+        of_tasks.chain([self.setting_up.take()]).flatten().for_each(|work| work.abort());
     }
 }

@@ -1,27 +1,30 @@
 //! One allocation on this node, as everyone else sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 
 use tarpan_api::wire::CheckQueryResult;
 use tarpan_model::{AllocId, Allocation, UnixNanos};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use super::actor::{Actor, Message, TaskPart};
+use super::actor::{Actor, TaskPart};
 use super::birth::Birth;
-use super::core::{AllocCore, Input, Report};
+use super::core::{AllocCore, Report};
+use super::inbox::{Inbox, Message, inbox};
 use super::plan::plan;
+use super::restore::Left;
+use super::setup::{Beside, Ledger, Setup};
 use crate::alloc_dir::AllocDir;
 use crate::checks::Checker;
 use crate::context::Context;
 use crate::driver::{Handle, Mark};
-use crate::store::{Record, TaskRecord};
+use crate::store::Record;
 
 /// One allocation on this node: a handle for everyone else.
 pub struct Runner {
     pub id: AllocId,
     pub dir: AllocDir,
-    messages: mpsc::UnboundedSender<Message>,
+    inbox: Inbox,
     shared: Arc<Shared>,
 }
 
@@ -51,7 +54,8 @@ impl Runner {
         let (now, born) = (crate::now(), birth.measured());
         let plan = plan(&context, &record.alloc, born);
         let core = AllocCore::restored(plan, &record.states, record.healthy, now);
-        Runner::spawn(context, record.alloc, core, (birth, born), Some(record.handles))
+        let left = Left { made: record.made, tasks: record.handles };
+        Runner::spawn(context, record.alloc, core, (birth, born), Some(left))
     }
 
     fn spawn(
@@ -59,9 +63,9 @@ impl Runner {
         alloc: Allocation,
         core: AllocCore,
         (birth, born): (Birth, UnixNanos),
-        restored: Option<BTreeMap<String, TaskRecord>>,
+        restored: Option<Left>,
     ) -> Arc<Runner> {
-        let (messages, receiver) = mpsc::unbounded_channel();
+        let (inbox, receiver) = inbox();
         let id = alloc.id;
         let dir = AllocDir::new(&context.alloc_root, id);
         let alloc = Arc::new(alloc);
@@ -74,22 +78,28 @@ impl Runner {
             ended_at: Mutex::new(UnixNanos::ZERO),
             marks: Mutex::default(),
         });
-        let names: Vec<String> = core.tasks().iter().map(|t| t.settings.name.to_string()).collect();
+        let names = core.tasks().iter().map(|t| t.settings.name.to_string());
+        let part = |name| TaskPart::new(name, context.hooks.task.clone());
         let actor = Actor {
-            tasks: names.into_iter().map(|name| TaskPart { name, ..TaskPart::default() }).collect(),
+            tasks: names.map(part).collect(),
+            setup: Setup::new(context.hooks.alloc.clone(), Ledger::default()),
+            setting_up: None,
+            ready: false,
+            beside: Beside::default(),
+            todo: VecDeque::new(),
             context,
             core,
             birth,
             born,
             alloc,
             dir: dir.clone(),
-            messages: messages.clone(),
+            inbox: inbox.clone(),
             shared: shared.clone(),
             last: None,
             group_services: Vec::new(),
         };
         tokio::spawn(actor.run(receiver, restored));
-        Arc::new(Runner { id, dir, messages, shared })
+        Arc::new(Runner { id, dir, inbox, shared })
     }
 
     pub fn alloc(&self) -> Arc<Allocation> {
@@ -98,25 +108,38 @@ impl Runner {
 
     /// The servers have news of it.
     pub fn update(&self, alloc: Allocation) {
-        let _ = self.messages.send(Message::Update(Box::new(alloc)));
+        self.inbox.update(alloc);
     }
 
     /// Tells the servers everything once more, registrations included.
     pub fn report_again(&self) {
-        let _ = self.messages.send(Message::ReportAgain);
+        self.inbox.report_again();
     }
 
     /// Ends everything, poststop tasks included.
     pub fn destroy(&self) {
-        let _ = self.messages.send(Message::Core(Input::Destroy));
+        self.inbox.destroy();
     }
 
     pub fn stop(&self) {
-        let _ = self.messages.send(Message::Core(Input::Stop { no_shutdown_delay: true }));
+        self.inbox.stop();
     }
 
     pub(crate) fn leave(&self) {
-        let _ = self.messages.send(Message::Leave);
+        self.inbox.leave();
+    }
+
+    /// Removes everything of an ended allocation; `false`: the agent leaves, and the next one does.
+    pub(crate) async fn remove(&self) -> bool {
+        let (reply, removed) = oneshot::channel();
+        self.inbox.tell(Message::Remove(reply)).await;
+        removed.await.is_ok()
+    }
+
+    /// Leaves no room for a message.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        self.inbox.fill();
     }
 
     pub fn finished(&self) -> bool {
@@ -154,13 +177,13 @@ impl Runner {
     /// Restarts one task, the running ones, or all. The error is a sentence for the caller.
     pub async fn restart(&self, task: Option<String>, all: bool) -> Result<(), String> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.messages.send(Message::Restart { task, all, reply });
+        self.inbox.tell(Message::Restart { task, all, reply }).await;
         answer.await.unwrap_or_else(|_| Err("the allocation has ended".to_owned()))
     }
 
     pub async fn signal(&self, task: Option<String>, signal: String) -> Result<(), String> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.messages.send(Message::Signal { task, signal, reply });
+        self.inbox.tell(Message::Signal { task, signal, reply }).await;
         answer.await.unwrap_or_else(|_| Err("the allocation has ended".to_owned()))
     }
 }

@@ -6,13 +6,16 @@ pub mod core;
 pub mod event;
 mod handle;
 pub mod health;
+mod inbox;
 mod operator;
 mod persist;
 mod plan;
-mod prepare;
 mod registrations;
+mod request;
 pub mod restart;
 mod restore;
+mod setting_up;
+pub(crate) mod setup;
 mod start;
 pub mod task;
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use tarpan_model::ClientStatus;
-use tarpan_model::alloc::{AllocUpdate, TaskStates};
+use tarpan_model::alloc::AllocUpdate;
 
-use super::actor::Actor;
-use crate::store::Record;
+use super::actor::{Actor, TaskPart};
+use crate::store::{Record, TaskRecord};
 
 impl Actor {
     /// Tells the servers and the disk what is new.
@@ -38,13 +38,12 @@ impl Actor {
     }
 
     pub(super) fn record(&self) -> Record {
-        let handles = self.tasks.iter().map(|t| (t.name.clone(), t.record.clone())).collect();
-        let (states, healthy) = match &self.last {
-            Some(report) => (report.tasks.clone(), report.healthy),
-            None => (self.core.report(crate::now()).tasks, None),
-        };
+        let of_task = |t: &TaskPart| TaskRecord { made: t.setup.ledger.rows(), ..t.record.clone() };
+        let handles = self.tasks.iter().map(|t| (t.name.clone(), of_task(t))).collect();
+        let made = self.setup.ledger.rows();
+        let report = self.last.clone().unwrap_or_else(|| self.core.report(crate::now()));
         let (alloc, born) = ((*self.alloc).clone(), Some(self.birth.clone()));
-        Record { alloc, states: TaskStates::clone(&states), healthy, handles, born }
+        Record { alloc, states: report.tasks, healthy: report.healthy, handles, born, made }
     }
 
     pub(super) async fn report_again(&mut self) {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::actor::{Actor, Message};
-use super::core::Input;
+use super::actor::Actor;
 use super::health::Checks;
-use super::{event, prepare, task};
+use super::request::environment;
+use super::{event, task};
 use crate::checks::Checker;
 use crate::services;
 
@@ -14,7 +14,7 @@ impl Actor {
     pub(super) fn register(&mut self, index: usize) {
         let Some(task) = self.task(index) else { return };
         let network = self.tasks[index].handle.as_ref().and_then(|h| h.network());
-        let env = prepare::environment(&self.context, &self.alloc, &self.dir, &task, &BTreeMap::new());
+        let env = environment(&self.context, &self.alloc, &self.dir, &task, &BTreeMap::new());
         let rows = services::of_task(&self.context, &self.alloc, &task, network.as_ref(), &env);
         self.tasks[index].services = rows.iter().map(|r| r.id.to_string()).collect();
         self.context.outbox.register(rows);
@@ -36,20 +36,28 @@ impl Actor {
         }
     }
 
+    /// Whatever answers for the group answers no more.
+    pub(super) fn withdraw_group(&mut self) {
+        self.context.outbox.deregister(std::mem::take(&mut self.group_services));
+        self.set_checks(None);
+    }
+
     /// Native checks of the services begin with the first task that runs.
     pub(super) fn watch_checks(&mut self) {
         if self.shared.checks.read().expect("no panic while held").is_none() {
-            let messages = self.messages.clone();
-            let tell = Arc::new(move |checks| drop(messages.send(Message::Core(Input::Checks(checks)))));
-            let restarts = self.messages.clone();
+            let inbox = self.inbox.clone();
+            let tell = Arc::new(move |checks| inbox.checks(checks));
+            let inbox = self.inbox.clone();
             let names: Vec<String> = self.tasks.iter().map(|t| t.name.clone()).collect();
-            let restart = Arc::new(move |task: Option<&str>, check: &str| {
+            let restart: crate::checks::Restart = Arc::new(move |task: Option<&str>, check: &str| {
                 let event = event::restart_signaled(&format!("healthcheck: check {check:?} unhealthy"));
-                for (index, name) in names.iter().enumerate().filter(|(_, n)| task.is_none_or(|t| t == *n)) {
-                    let _ = name;
-                    let input = task::Input::Restart { event: event.clone(), failure: true };
-                    let _ = restarts.send(Message::Task(index, input));
-                }
+                let meant = |(index, name): (usize, &String)| task.is_none_or(|t| t == name).then_some(index);
+                let (inbox, meant) = (inbox.clone(), names.iter().enumerate().filter_map(meant).collect::<Vec<_>>());
+                Box::pin(async move {
+                    for index in meant {
+                        inbox.task(index, task::Input::Restart { event: event.clone(), failure: true }).await;
+                    }
+                })
             });
             self.set_checks(Checker::start(&self.context, &self.alloc, tell, restart));
         }
@@ -68,7 +76,7 @@ impl Actor {
         self.context.outbox.deregister(gone(old, &self.group_services));
         self.set_checks(None);
         // What the old checks said last must not count when the new version has none.
-        self.send(Input::Checks(Checks::None));
+        self.inbox.checks(Checks::None);
         for index in 0..self.tasks.len() {
             if self.core.tasks()[index].running() {
                 let old = std::mem::take(&mut self.tasks[index].services);

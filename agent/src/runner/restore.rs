@@ -4,13 +4,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::actor::{Actor, Message};
+use super::actor::Actor;
 use super::core::Input;
-use super::prepare;
+use super::inbox::Message;
+use super::request;
+use super::setup::Ledger;
 use super::{event, task};
 use crate::driver::mark::remove;
 use crate::driver::{DriverError, Exit, Handle};
-use crate::store::TaskRecord;
+use crate::store::{Made, TaskRecord};
+
+/// What an earlier agent left of an allocation.
+pub(super) struct Left {
+    pub(super) made: Vec<Made>,
+    pub(super) tasks: BTreeMap<String, TaskRecord>,
+}
 
 /// What became of a start.
 enum Fate {
@@ -24,11 +32,13 @@ enum Fate {
 
 impl Actor {
     /// Finds the tasks of an earlier agent again.
-    pub(super) async fn resume(&mut self, mut records: BTreeMap<String, TaskRecord>) {
+    pub(super) async fn resume(&mut self, left: Left) {
+        self.remember(left).await;
         for index in 0..self.tasks.len() {
-            let Some(record) = records.remove(&self.tasks[index].name) else { continue };
-            self.tasks[index].record = record.clone();
-            if record.driver.is_empty() {
+            if self.core.tasks()[index].dead() {
+                self.undo_task(index);
+            }
+            if self.tasks[index].record.driver.is_empty() {
                 continue;
             }
             if self.core.tasks()[index].dead() {
@@ -44,7 +54,28 @@ impl Actor {
         }
         match self.core.finished() {
             true => {}
-            false => self.prerun(),
+            false => self.set_up(),
+        }
+    }
+
+    /// What was set up and is not in the record, as an older agent wrote none, may all the same be there.
+    async fn remember(&mut self, mut left: Left) {
+        self.setup.ledger = Ledger::recorded(left.made);
+        for part in &mut self.tasks {
+            let Some(mut record) = left.tasks.remove(&part.name) else { continue };
+            let made = std::mem::take(&mut record.made);
+            if record.prepared && made.is_empty() {
+                part.setup.assume_once();
+            } else {
+                part.setup.ledger = Ledger::recorded(made);
+            }
+            part.record = record;
+        }
+        let unwritten = self.plan_all();
+        self.setup.ledger.suspect();
+        self.tasks.iter().for_each(|part| part.setup.ledger.suspect());
+        if unwritten {
+            self.context.store.put(&self.record(), true).await;
         }
     }
 
@@ -62,12 +93,12 @@ impl Actor {
             }
             Ok(Fate::Ended(handle, exit)) => {
                 self.step(Input::Task(index, task::Input::Hold { lost: false })).await;
-                let messages = self.messages.clone();
+                let inbox = self.inbox.clone();
                 tokio::spawn(async move {
                     if let Some(handle) = handle {
                         handle.destroy().await;
                     }
-                    let _ = messages.send(Message::Task(index, task::Input::Exited(exit)));
+                    inbox.task(index, task::Input::Exited(exit)).await;
                 });
             }
             Ok(Fate::Never) => self.let_go(index),
@@ -95,7 +126,7 @@ impl Actor {
     /// A start that was found on the machine does not say where its logs go: the job does.
     fn complete_mark(&mut self, index: usize) {
         let Some(task) = self.task(index) else { return };
-        let logs = prepare::logs(&task, &self.dir);
+        let logs = request::logs(&task, &self.dir);
         let part = &mut self.tasks[index];
         if let Some(mark) = &mut part.record.mark {
             self.shared.marks.lock().expect("no panic while held").insert(part.name.clone(), mark.id.clone());
@@ -115,10 +146,10 @@ impl Actor {
         self.step(Input::Task(index, task::Input::Hold { lost: true })).await;
         let text = "failed to restore task; will not run until server is contacted";
         self.step(Input::Task(index, task::Input::Notice(event::failed_restore(text)))).await;
-        let (messages, mut contacted) = (self.messages.clone(), self.context.contacted.subscribe());
+        let (inbox, mut contacted) = (self.inbox.clone(), self.context.contacted.subscribe());
         tokio::spawn(async move {
             if contacted.wait_for(|c| *c).await.is_ok() {
-                let _ = messages.send(Message::Contacted(index));
+                inbox.tell(Message::Contacted(index)).await;
             }
         });
     }
@@ -146,6 +177,6 @@ impl Actor {
         self.step(Input::Task(index, input)).await;
         self.watch_exit(index, handle);
         // Templates are watched again; what is on disk already counts as rendered.
-        self.prepare(index, true);
+        self.take_up_set_up(index);
     }
 }

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::actor::{Actor, Message};
+use super::actor::Actor;
 use super::event;
-use super::prepare;
+use super::inbox::Message;
+use super::request::task_request;
 use super::task::{self, StartFailure};
 use crate::driver::{DriverError, Exit, Handle, Mark};
 use crate::store::TaskRecord;
@@ -15,28 +16,27 @@ use crate::store::TaskRecord;
 impl Actor {
     pub(super) fn launch(&mut self, index: usize) {
         let Some(task) = self.task(index) else { return };
-        let fail = |failure| drop(self.messages.send(Message::Task(index, task::Input::StartFailed(failure))));
         let Some(driver) = self.context.drivers.get(task.driver()).cloned() else {
             let text = format!("failed to initialize task: driver {:?} not found", task.driver());
-            return fail(StartFailure { event: event::driver_failure(&text), recoverable: true });
+            let failure = StartFailure { event: event::driver_failure(&text), recoverable: true };
+            return self.todo.push_back(Message::Task(index, task::Input::StartFailed(failure)));
         };
-        let env = &self.tasks[index].template_env;
-        let request = match prepare::task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, env) {
+        let env = self.tasks[index].live.env();
+        let request = match task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, &env) {
             Ok(request) => request,
             Err(sentence) => {
-                return fail(StartFailure { event: event::setup_failure(&sentence), recoverable: false });
+                let failure = StartFailure { event: event::setup_failure(&sentence), recoverable: false };
+                return self.todo.push_back(Message::Task(index, task::Input::StartFailed(failure)));
             }
         };
         crate::crash::point("unrecorded");
-        self.remember(index, Mark::of(driver.name(), &request));
+        self.remember_start(index, Mark::of(driver.name(), &request));
         self.context.store.write(&self.record());
         *self.tasks[index].request.lock().expect("no panic while held") = Some(request.clone());
-        let (messages, store) = (self.messages.clone(), self.context.store.clone());
+        let (inbox, store) = (self.inbox.clone(), self.context.store.clone());
         let notices = {
-            let messages = messages.clone();
-            Arc::new(move |text: String| {
-                let _ = messages.send(Message::Task(index, task::Input::Notice(event::driver_message(&text))));
-            })
+            let inbox = inbox.clone();
+            Arc::new(move |text: String| inbox.notice(index, event::driver_message(&text)))
         };
         self.tasks[index].work = Some(tokio::spawn(async move {
             store.flush().await;
@@ -47,12 +47,12 @@ impl Actor {
                 Ok(handle) => Message::Started(index, handle),
                 Err(error) => Message::Task(index, task::Input::StartFailed(start_failure(&error))),
             };
-            let _ = messages.send(message);
+            inbox.tell(message).await;
         }));
     }
 
     /// A start begins: its mark goes into the record.
-    fn remember(&mut self, index: usize, mark: Mark) {
+    fn remember_start(&mut self, index: usize, mark: Mark) {
         let part = &mut self.tasks[index];
         self.shared.marks.lock().expect("no panic while held").insert(part.name.clone(), mark.id.clone());
         let (driver, prepared) = (mark.driver.clone(), part.record.prepared);
@@ -81,11 +81,11 @@ impl Actor {
     }
 
     pub(super) fn watch_exit(&mut self, index: usize, handle: Arc<dyn Handle>) {
-        let messages = self.messages.clone();
+        let inbox = self.inbox.clone();
         self.tasks[index].waiter = Some(tokio::spawn(async move {
             let exit = handle.wait().await;
             crate::crash::point("task-ended");
-            let _ = messages.send(Message::Ended(index, handle, exit));
+            inbox.tell(Message::Ended(index, handle, exit)).await;
         }));
     }
 
@@ -94,13 +94,13 @@ impl Actor {
     pub(super) fn ended(&mut self, index: usize, handle: Arc<dyn Handle>, exit: Exit) {
         self.tasks[index].record.exit = Some(exit.clone());
         self.context.store.write(&self.record());
-        let (messages, store) = (self.messages.clone(), self.context.store.clone());
+        let (inbox, store) = (self.inbox.clone(), self.context.store.clone());
         self.tasks[index].waiter = Some(tokio::spawn(async move {
             store.flush().await;
             crate::crash::point("exit-recorded");
             handle.destroy().await;
             crate::crash::point("task-removed");
-            let _ = messages.send(Message::Task(index, task::Input::Exited(exit)));
+            inbox.task(index, task::Input::Exited(exit)).await;
         }));
     }
 
@@ -109,16 +109,17 @@ impl Actor {
         let work = part.work.take();
         let request = part.request.lock().expect("no panic while held").take();
         let driver = request.as_ref().and(self.task(index)).and_then(|t| self.context.drivers.get(t.driver()).cloned());
-        let messages = self.messages.clone();
+        let (inbox, beside) = (self.inbox.clone(), self.tasks[index].beside.clone());
         tokio::spawn(async move {
             if let Some(work) = work {
                 work.abort();
                 let _ = work.await;
             }
+            beside.idle().await;
             if let (Some(driver), Some(request)) = (driver, request) {
                 driver.clean_up(&request).await;
             }
-            let _ = messages.send(Message::Task(index, task::Input::Canceled));
+            inbox.task(index, task::Input::Canceled).await;
         });
     }
 }

@@ -13,7 +13,7 @@ use super::restart::{Cause, Decision, Policy, Tracker};
 use crate::supervisor::Exit;
 
 /// Events kept of a task.
-const KEPT_EVENTS: usize = 10;
+pub(super) const KEPT_EVENTS: usize = 10;
 
 /// When in its allocation's life a task runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

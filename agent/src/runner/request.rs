@@ -1,0 +1,163 @@
+//! What a task's driver is asked: everything interpolated, and the environment that the task will see.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tarpan_model::Allocation;
+use tarpan_model::job::Task;
+use tarpan_model::resources::TaskResources;
+
+use crate::alloc_dir::AllocDir;
+use crate::context::Context;
+use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskDirs, TaskRequest};
+use crate::env::{SeenDirs, Source, TaskEnv, host_env};
+
+/// The driver of a task, as far as it decides what the task sees.
+pub(super) fn isolation(context: &Context, task: &Task) -> Isolation {
+    context.drivers.get(task.driver()).map_or(Isolation::None, |d| d.isolation())
+}
+
+fn seen_dirs(isolation: Isolation, dirs: &TaskDirs) -> SeenDirs {
+    let text = |p: &Path| p.to_string_lossy().into_owned();
+    match isolation {
+        Isolation::None => {
+            SeenDirs { alloc: text(&dirs.shared), local: text(&dirs.local), secrets: text(&dirs.secrets) }
+        }
+        Isolation::Chroot | Isolation::Image => {
+            SeenDirs { alloc: "/alloc".to_owned(), local: "/local".to_owned(), secrets: "/secrets".to_owned() }
+        }
+    }
+}
+
+/// The task's environment with what its templates gave.
+pub(super) fn environment(
+    context: &Context,
+    alloc: &Allocation,
+    dir: &AllocDir,
+    task: &Task,
+    template_env: &BTreeMap<String, String>,
+) -> TaskEnv {
+    let isolation = isolation(context, task);
+    let node = context.node();
+    let mut env = TaskEnv::new(&Source {
+        node: &node,
+        region: &context.options.region,
+        alloc,
+        task,
+        dirs: seen_dirs(isolation, &dir.task(task.name())),
+        alloc_ip: None,
+        alloc_interface: None,
+        cgroup_parent: &context.cgroup_parent,
+        host_env: if isolation == Isolation::Image { BTreeMap::new() } else { host_env(context.env_denylist()) },
+    });
+    env.extend(template_env.clone());
+    env
+}
+
+/// What the driver is asked; the error is a sentence for the task's events.
+pub(super) fn task_request(
+    context: &Context,
+    alloc: &Allocation,
+    dir: &AllocDir,
+    task: &Task,
+    driver: &dyn Driver,
+    template_env: &BTreeMap<String, String>,
+) -> Result<TaskRequest, String> {
+    let env = environment(context, alloc, dir, task, template_env);
+    let node = context.node();
+    let suffix = format!("{:08x}", rand::random::<u32>());
+    let config = task.config.as_ref().map(|c| c.0.iter().map(|(k, v)| (k.clone(), env.value(v))).collect());
+    let resources = alloc.resources.tasks.get(task.name()).cloned().unwrap_or_else(TaskResources::default);
+    let group = alloc.group();
+    let dns = group.and_then(|g| g.networks.as_deref()?.first()?.dns.clone()).map(|d| Dns {
+        servers: env.texts(d.servers.as_deref().unwrap_or_default()),
+        searches: env.texts(d.searches.as_deref().unwrap_or_default()),
+        options: env.texts(d.options.as_deref().unwrap_or_default()),
+    });
+    Ok(TaskRequest {
+        alloc_id: alloc.id,
+        task: task.name().to_owned(),
+        id: format!("{}/{}/{suffix}", alloc.id, task.name()),
+        config: config.unwrap_or_default(),
+        user: env.text(task.user.as_deref().unwrap_or_default()),
+        resources,
+        node_cpu_mhz: node.resources.cpu_mhz,
+        ports: alloc.resources.ports.clone(),
+        network_mode: alloc.resources.network_mode.to_string(),
+        netns: None,
+        hostname: env.text(&alloc.resources.hostname),
+        dns,
+        dirs: dir.task(task.name()),
+        mounts: mounts(alloc, task, driver, &node, &env)?,
+        logs: logs(task, dir),
+        run_dir: context.state_dir.join("tasks").join(alloc.id.to_string()).join(format!("{}-{suffix}", task.name())),
+        cgroup_parent: context.cgroup_parent.clone(),
+        labels: labels(alloc, task, &node),
+        kill_signal: task.kill_signal.clone().unwrap_or_default(),
+        env: env.vars,
+    })
+}
+
+pub(super) fn logs(task: &Task, dir: &AllocDir) -> Option<LogTarget> {
+    let config = task.log_config.clone().unwrap_or_default();
+    let disabled = config.disabled == Some(true) || config.enabled == Some(false);
+    (!disabled).then(|| LogTarget {
+        alloc: dir.root.clone(),
+        max_files: config.max_files.unwrap_or(10).max(1) as u64,
+        max_bytes: (config.max_file_size_mb.unwrap_or(10).max(1) as u64) << 20,
+    })
+}
+
+fn labels(alloc: &Allocation, task: &Task, node: &tarpan_model::Node) -> BTreeMap<String, String> {
+    let job_name = alloc.job.name.clone().unwrap_or_else(|| alloc.job_id.to_string());
+    [
+        ("job_name", job_name),
+        ("job_id", alloc.job_id.to_string()),
+        ("parent_job_id", alloc.job.parent_id.clone().unwrap_or_default()),
+        ("task_group_name", alloc.task_group.to_string()),
+        ("task_name", task.name().to_owned()),
+        ("namespace", alloc.namespace.to_string()),
+        ("node_name", node.name.to_string()),
+        ("node_id", node.id.to_string()),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v))
+    .collect()
+}
+
+/// Host volumes that the task mounts.
+fn mounts(
+    alloc: &Allocation,
+    task: &Task,
+    driver: &dyn Driver,
+    node: &tarpan_model::Node,
+    env: &TaskEnv,
+) -> Result<Vec<Mount>, String> {
+    let wanted = task.volume_mounts.as_deref().unwrap_or_default();
+    if !wanted.is_empty() && !driver.supports_mounts() {
+        let (driver, task) = (driver.name(), task.name());
+        return Err(format!("task driver {driver:?} for {task:?} does not support host volumes"));
+    }
+    let volumes = alloc.group().and_then(|g| g.volumes.clone()).unwrap_or_default();
+    let mut mounts = Vec::new();
+    for mount in wanted {
+        let name = mount.volume.as_deref().unwrap_or_default();
+        let Some(request) = volumes.get(name) else {
+            return Err(format!("host volume validation error: the group has no volume {name:?}"));
+        };
+        let mut source = request.source.clone().unwrap_or_default();
+        if request.per_alloc == Some(true) {
+            source.push_str(&format!("[{}]", alloc.index().unwrap_or(0)));
+        }
+        let Some(volume) = node.host_volumes.get(source.as_str()) else {
+            return Err(format!("host volume validation error: missing {source}"));
+        };
+        mounts.push(Mount {
+            source: PathBuf::from(&volume.path),
+            target: env.text(mount.destination.as_deref().unwrap_or_default()),
+            read_only: volume.read_only || request.read_only == Some(true) || mount.read_only == Some(true),
+            propagation: mount.propagation_mode.clone().unwrap_or_default(),
+        });
+    }
+    Ok(mounts)
+}

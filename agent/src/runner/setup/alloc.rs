@@ -1,0 +1,180 @@
+//! What an allocation needs before its first task: its directory, the names under which its group answers, and what it takes
+//! over from the allocation before it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tarpan_model::{AllocId, Allocation, name};
+
+use super::{Beside, Hook, Making, Scope, Until};
+use crate::alloc_dir::AllocDir;
+use crate::context::Context;
+use crate::ground::{self, Attr, Dir};
+use crate::runner::Runner;
+use crate::runner::inbox::{Inbox, Message};
+
+/// The hooks of an allocation, in order.
+pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
+    vec![Box::new(Directory), Box::new(Services), Box::new(Previous)]
+}
+
+/// What they work on.
+#[derive(Clone)]
+pub(crate) struct AllocScope {
+    pub(crate) context: Arc<Context>,
+    pub(crate) alloc: Arc<Allocation>,
+    pub(crate) dir: AllocDir,
+    pub(crate) inbox: Inbox,
+    pub(crate) beside: Beside,
+}
+
+impl Scope for AllocScope {
+    /// A sentence.
+    type Failure = String;
+
+    fn made(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.inbox.tell(Message::Made))
+    }
+}
+
+struct Directory;
+
+impl Hook<AllocScope> for Directory {
+    fn name(&self) -> &'static str {
+        "directory"
+    }
+
+    fn until(&self) -> Until {
+        Until::Removed
+    }
+
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
+        Box::pin(async move {
+            let dir = scope.dir.clone();
+            let made = scope.beside.run(move || dir.create().map_err(|e| crate::chain(&e))).await;
+            made.map_err(|text| format!("failed to setup alloc: {text}"))?;
+            crate::crash::point("alloc-directory-made");
+            Ok(Value::Null)
+        })
+    }
+
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> BoxFuture<'a, ()> {
+        Box::pin(crate::gc::remove_files(&scope.context, scope.alloc.id))
+    }
+}
+
+/// The group's services answer from before the first task runs. The actor keeps them, as newer versions change them.
+struct Services;
+
+impl Hook<AllocScope> for Services {
+    fn name(&self) -> &'static str {
+        "services"
+    }
+
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
+        Box::pin(async move {
+            scope.inbox.tell(Message::RegisterGroup).await;
+            Ok(Value::Null)
+        })
+    }
+
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> BoxFuture<'a, ()> {
+        Box::pin(scope.inbox.tell(Message::WithdrawGroup))
+    }
+}
+
+/// Waits for the allocations that this one replaces on this node, and takes over the data of a sticky disk.
+struct Previous;
+
+impl Hook<AllocScope> for Previous {
+    fn name(&self) -> &'static str {
+        "previous"
+    }
+
+    fn wanted(&self, scope: &AllocScope) -> bool {
+        replaced(&scope.alloc).next().is_some()
+    }
+
+    fn once(&self) -> bool {
+        true
+    }
+
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
+        Box::pin(async move {
+            let alloc = &scope.alloc;
+            let local: Vec<Arc<Runner>> = replaced(alloc).filter_map(|id| scope.context.runner(id)).collect();
+            for runner in &local {
+                runner.wait_finished().await;
+            }
+            if let Some(old) = local.iter().find(|r| sticky(alloc) && Some(r.id) == alloc.previous) {
+                let (old, new, alloc) = (old.dir.clone(), scope.dir.clone(), alloc.clone());
+                let take_over = move || {
+                    move_data(&old, &new, &alloc);
+                    Ok(())
+                };
+                scope.beside.run(take_over).await?;
+            }
+            Ok(Value::Null)
+        })
+    }
+}
+
+fn replaced(alloc: &Allocation) -> impl Iterator<Item = AllocId> {
+    alloc.previous.into_iter().chain(alloc.preempted.iter().copied())
+}
+
+fn sticky(alloc: &Allocation) -> bool {
+    let disk = alloc.group().and_then(|g| g.ephemeral_disk.as_ref());
+    disk.is_some_and(|d| d.sticky == Some(true) || d.migrate == Some(true))
+}
+
+/// Moves what a sticky disk keeps from an ended allocation of this node. A failure only leaves the new one empty.
+fn move_data(old: &AllocDir, new: &AllocDir, alloc: &Allocation) {
+    let mut kept = vec![("alloc", "data")];
+    let names = alloc.group().map(|g| g.tasks()).unwrap_or_default().iter().map(|task| task.name());
+    kept.extend(names.filter(|task| name::part(task).is_ok()).map(|task| (task, "local")));
+    for (parent, name) in kept {
+        if let Err(error) = move_one(old, new, Path::new(parent), name) {
+            let text = crate::chain(&error);
+            tracing::warn!(alloc_id = %alloc.id, "moving {parent}/{name} of the previous allocation: {text}");
+        }
+    }
+}
+
+/// Moves one directory, and only a directory: the task of the old allocation may have put anything in its place.
+fn move_one(old: &AllocDir, new: &AllocDir, parent: &Path, name: &str) -> Result<(), ground::Error> {
+    let (from, to) = (Dir::trusted(&old.root)?.dir(parent)?, Dir::trusted(&new.root)?);
+    let to = to.make_dirs(parent, Attr::mode(0o777))?;
+    from.dir(Path::new(name))?;
+    to.remove_dir(Path::new(name))?;
+    from.rename(name.as_ref(), &to, name.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sticky_disk_keeps_moves_and_links_do_not() {
+        let (base, host) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        std::fs::write(host.path().join("kept"), "x").expect("written");
+        let dirs = ["old", "new"].map(|name| AllocDir { root: base.path().join(name) });
+        for dir in &dirs {
+            dir.create().expect("made");
+        }
+        let [old, new] = dirs;
+        old.create_task("web").expect("made");
+        std::fs::write(old.shared().join("data/f"), "data").expect("written");
+        std::fs::remove_dir(old.task("web").local).expect("removed");
+        std::os::unix::fs::symlink(host.path(), old.task("web").local).expect("linked");
+        let task = crate::test_support::task("web", "raw_exec", serde_json::json!({}));
+        let job = Arc::new(crate::test_support::job("j", "service", vec![task]));
+        move_data(&old, &new, &crate::test_support::place(&job, 0));
+        assert_eq!(std::fs::read_to_string(new.shared().join("data/f")).expect("moved"), "data");
+        assert!(new.task("web").local.symlink_metadata().is_err(), "the link stays where it is");
+        assert!(new.create_task("web").expect("made").local.is_dir());
+        assert!(host.path().join("kept").exists());
+    }
+}

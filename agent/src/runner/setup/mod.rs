@@ -1,0 +1,180 @@
+//! What an allocation and each of its tasks need before anything runs: hooks, made in order and undone in reverse.
+//!
+//! A set-up runs beside the actor's loop. What it is about to make is in the stored record before it begins ([`Stage`]), what
+//! it has made there when that matters; an agent that comes back goes on from the record, or undoes by it.
+//! [`alloc`] has the hooks of an allocation, [`task`] those of a task: a new one is a type there and a line in its list.
+
+pub(crate) mod alloc;
+mod ledger;
+pub(crate) mod task;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::RwLock;
+
+pub(crate) use self::ledger::Ledger;
+use crate::store::Stage;
+
+/// How long one hook may take to undo what it made. What is not undone by then stays in the record, for the next agent.
+const UNDOING: Duration = Duration::from_secs(60);
+
+/// What hooks work on: an allocation or a task.
+pub(crate) trait Scope: Send + Sync + 'static {
+    /// Why a set-up did not work, as the core wants to know it.
+    type Failure: Send;
+
+    /// Something was made that must be written down.
+    fn made(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Up to when what a hook made is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Until {
+    /// Nothing runs any more.
+    End,
+    /// The allocation is forgotten: until then people look at its files.
+    Removed,
+}
+
+pub(crate) type Making<'a, S> = BoxFuture<'a, Result<Value, <S as Scope>::Failure>>;
+
+/// One thing that is made before something runs.
+///
+/// An agent may die, and an allocation be stopped, at any moment of `make`, which is then dropped. So whatever a hook makes
+/// has a name that follows from the allocation and the task: it is found again without being told.
+pub(crate) trait Hook<S: Scope>: Send + Sync {
+    /// In the record: it must never change.
+    fn name(&self) -> &'static str;
+
+    fn wanted(&self, scope: &S) -> bool {
+        let _ = scope;
+        true
+    }
+
+    /// Not made again once it was, neither at the next start of a task nor by a later agent.
+    fn once(&self) -> bool {
+        false
+    }
+
+    fn until(&self) -> Until {
+        Until::End
+    }
+
+    /// Makes it, or takes it up where it is there already: `was` is what an earlier call gave.
+    fn make<'a>(&'a self, scope: &'a S, was: Option<Value>) -> Making<'a, S>;
+
+    /// Removes it, however much of it there is. Called for every hook whose `make` began; a hook whose things lie in a
+    /// directory that goes anyway has nothing to do.
+    fn undo<'a>(&'a self, scope: &'a S, made: Option<Value>) -> BoxFuture<'a, ()> {
+        let _ = (scope, made);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+pub(crate) type List<S> = Arc<Vec<Box<dyn Hook<S>>>>;
+
+/// Everything that sets something up on this node, in order.
+#[derive(Clone)]
+pub(crate) struct Hooks {
+    pub(crate) alloc: List<alloc::AllocScope>,
+    pub(crate) task: List<task::TaskScope>,
+}
+
+impl Default for Hooks {
+    fn default() -> Hooks {
+        Hooks { alloc: Arc::new(alloc::hooks()), task: Arc::new(task::hooks()) }
+    }
+}
+
+/// The set-up of one allocation or task.
+pub(crate) struct Setup<S: Scope> {
+    hooks: List<S>,
+    pub(crate) ledger: Ledger,
+}
+
+impl<S: Scope> Clone for Setup<S> {
+    fn clone(&self) -> Setup<S> {
+        Setup { hooks: self.hooks.clone(), ledger: self.ledger.clone() }
+    }
+}
+
+impl<S: Scope> Setup<S> {
+    pub(crate) fn new(hooks: List<S>, ledger: Ledger) -> Setup<S> {
+        Setup { hooks, ledger }
+    }
+
+    /// Puts what will be made into the ledger; whether some of it is new there, and so must be on disk before it is made.
+    pub(crate) fn plan(&self, scope: &S) -> bool {
+        let wanted = self.hooks.iter().filter(|h| h.wanted(scope)).map(|h| h.name());
+        self.ledger.plan(wanted)
+    }
+
+    /// Takes everything that is made once for made: an older record, or a task that was found running, says no more.
+    pub(crate) fn assume_once(&self) {
+        self.hooks.iter().filter(|h| h.once()).for_each(|h| self.ledger.done(h.name(), Value::Null));
+    }
+
+    /// Makes everything in order, up to the first that fails. What was made stays.
+    pub(crate) async fn make(&self, scope: &S) -> Result<(), S::Failure> {
+        for hook in self.hooks.iter().filter(|h| h.wanted(scope)) {
+            let was = self.ledger.begin(hook.name());
+            if was.is_some() && hook.once() {
+                continue;
+            }
+            let value = hook.make(scope, was).await?;
+            let worth_writing = hook.once() || !value.is_null();
+            self.ledger.done(hook.name(), value);
+            if worth_writing {
+                scope.made().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether [`Setup::undo`] would do anything.
+    pub(crate) fn undoable(&self, until: Until) -> bool {
+        self.hooks.iter().any(|h| h.until() <= until && self.ledger.begun(h.name()))
+    }
+
+    /// Undoes what was begun and is needed no longer than `until`, the last first.
+    pub(crate) async fn undo(&self, scope: &S, until: Until) {
+        for hook in self.hooks.iter().rev().filter(|h| h.until() <= until) {
+            let Some(stage) = self.ledger.stage(hook.name()) else { continue };
+            let made = if let Stage::Made(value) = &stage { Some(value.clone()) } else { None };
+            if stage != Stage::Planned && tokio::time::timeout(UNDOING, hook.undo(scope, made)).await.is_err() {
+                tracing::warn!(hook = hook.name(), "undoing what was set up takes too long: it is left");
+                continue;
+            }
+            self.ledger.forget(hook.name());
+        }
+    }
+}
+
+/// Blocking calls of a set-up, on threads of their own. They go on when nobody waits for them any more: whoever undoes waits
+/// until none is left.
+#[derive(Clone, Default)]
+pub(crate) struct Beside(Arc<RwLock<()>>);
+
+impl Beside {
+    /// The error is a sentence.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let running = self.0.clone().read_owned().await;
+        let calling = tokio::task::spawn_blocking(move || {
+            let _running = running;
+            call()
+        });
+        calling.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    pub(crate) async fn idle(&self) {
+        drop(self.0.write().await);
+    }
+}

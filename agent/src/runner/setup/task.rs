@@ -1,0 +1,289 @@
+//! What a task needs before it starts: directory, payload, artifacts, templates.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use base64::Engine;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tarpan_model::job::Task;
+use tarpan_model::{Allocation, name};
+
+use super::{Beside, Hook, Making, Scope, Until};
+use crate::alloc_dir::{AllocDir, Reader, below};
+use crate::context::Context;
+use crate::driver::{Isolation, TaskDirs};
+use crate::env::TaskEnv;
+use crate::ground::Attr;
+use crate::runner::event;
+use crate::runner::inbox::{Inbox, Message};
+use crate::runner::request::{environment, isolation};
+use crate::runner::task::StartFailure;
+use crate::{artifact, template};
+
+/// The hooks of a task, in order.
+pub(super) fn hooks() -> Vec<Box<dyn Hook<TaskScope>>> {
+    vec![Box::new(ServiceNames), Box::new(Directory), Box::new(Payload), Box::new(Artifacts), Box::new(Templates)]
+}
+
+/// What they work on.
+#[derive(Clone)]
+pub(crate) struct TaskScope {
+    pub(crate) context: Arc<Context>,
+    pub(crate) alloc: Arc<Allocation>,
+    pub(crate) dir: AllocDir,
+    pub(crate) task: Task,
+    pub(crate) index: usize,
+    /// The task runs (the agent was restarted): nothing but what lives with it is taken up again.
+    pub(crate) running: bool,
+    pub(crate) live: Arc<Live>,
+    pub(crate) inbox: Inbox,
+    pub(crate) beside: Beside,
+    pub(crate) env: OnceLock<TaskEnv>,
+}
+
+/// What was set up and lives with the task.
+#[derive(Default)]
+pub(crate) struct Live {
+    templates: Mutex<Option<template::Watcher>>,
+    /// Variables that templates gave.
+    env: Mutex<BTreeMap<String, String>>,
+}
+
+impl Live {
+    pub(crate) fn env(&self) -> BTreeMap<String, String> {
+        self.env.lock().expect("no panic while held").clone()
+    }
+
+    pub(crate) fn set_env(&self, env: BTreeMap<String, String>) {
+        *self.env.lock().expect("no panic while held") = env;
+    }
+
+    /// The next set-up renders anew.
+    pub(crate) fn stop_templates(&self) {
+        self.templates.lock().expect("no panic while held").take();
+    }
+
+    fn watches(&self) -> bool {
+        self.templates.lock().expect("no panic while held").is_some()
+    }
+}
+
+impl Scope for TaskScope {
+    type Failure = StartFailure;
+
+    fn made(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.inbox.tell(Message::Made))
+    }
+}
+
+impl TaskScope {
+    /// Without what templates give.
+    fn env(&self) -> &TaskEnv {
+        let none = BTreeMap::new();
+        self.env.get_or_init(|| environment(&self.context, &self.alloc, &self.dir, &self.task, &none))
+    }
+
+    fn dirs(&self) -> TaskDirs {
+        self.dir.task(self.task.name())
+    }
+}
+
+fn unrecoverable(message: &str) -> StartFailure {
+    StartFailure { event: event::setup_failure(message), recoverable: false }
+}
+
+/// Looks at what the name of a service became on this node: the servers saw it with its variables only.
+struct ServiceNames;
+
+impl Hook<TaskScope> for ServiceNames {
+    fn name(&self) -> &'static str {
+        "service-names"
+    }
+
+    fn wanted(&self, scope: &TaskScope) -> bool {
+        !scope.task.services().is_empty()
+    }
+
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+        Box::pin(async move {
+            for service in scope.task.services() {
+                let named = scope.env().text(service.name.as_deref().unwrap_or_default());
+                if let Err(wrong) = name::service(&named) {
+                    let shown = name::quoted(&named);
+                    return Err(unrecoverable(&format!("service {shown} failed validation: its name {wrong}")));
+                }
+            }
+            Ok(Value::Null)
+        })
+    }
+}
+
+/// Lies in the allocation's directory, and goes with it; so does what payload and artifacts bring.
+struct Directory;
+
+impl Hook<TaskScope> for Directory {
+    fn name(&self) -> &'static str {
+        "directory"
+    }
+
+    fn until(&self) -> Until {
+        Until::Removed
+    }
+
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+        Box::pin(async move {
+            let reader = secrets_reader(isolation(&scope.context, &scope.task), &scope.task, scope.env());
+            let (dir, task) = (scope.dir.clone(), scope.task.name().to_owned());
+            let make = move || dir.create_task_for(&task, reader).map_err(|e| crate::chain(&e));
+            scope.beside.run(make).await.map_err(|text| unrecoverable(&text))?;
+            crate::crash::point("task-directory-made");
+            Ok(Value::Null)
+        })
+    }
+}
+
+/// Who must be able to read the task's secrets. A user that this node does not know is the driver's to refuse.
+fn secrets_reader(isolation: Isolation, task: &Task, env: &TaskEnv) -> Reader {
+    let name = env.text(task.user.as_deref().unwrap_or_default());
+    match (isolation, crate::driver::raw_exec::user(&name)) {
+        (Isolation::Image, _) => Reader::Container,
+        (Isolation::None | Isolation::Chroot, Ok(Some(user))) => Reader::User { uid: user.uid, gid: user.gid },
+        (Isolation::None | Isolation::Chroot, _) => Reader::Agent,
+    }
+}
+
+/// The payload of a dispatched job, as a file of the task.
+struct Payload;
+
+impl Payload {
+    /// Where it goes, and what it is.
+    fn of(scope: &TaskScope) -> Option<(String, &str)> {
+        let file = scope.task.dispatch_payload.as_ref().and_then(|d| d.file.clone()).filter(|f| !f.is_empty());
+        Some((file?, scope.alloc.job.payload.as_deref().filter(|p| !p.is_empty())?))
+    }
+}
+
+impl Hook<TaskScope> for Payload {
+    fn name(&self) -> &'static str {
+        "payload"
+    }
+
+    fn wanted(&self, scope: &TaskScope) -> bool {
+        !scope.running && Payload::of(scope).is_some()
+    }
+
+    fn once(&self) -> bool {
+        true
+    }
+
+    fn until(&self) -> Until {
+        Until::Removed
+    }
+
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+        Box::pin(async move {
+            let Some((file, payload)) = Payload::of(scope) else { return Ok(Value::Null) };
+            let (dirs, payload, to) = (scope.dirs(), payload.to_owned(), file.clone());
+            let written = scope.beside.run(move || write_payload(&dirs, &to, &payload)).await;
+            written.map_err(|text| unrecoverable(&format!("writing the dispatch payload to {file}: {text}")))?;
+            Ok(Value::Null)
+        })
+    }
+}
+
+fn write_payload(dirs: &TaskDirs, file: &str, payload: &str) -> Result<(), String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(payload).map_err(|e| e.to_string())?;
+    let path = below(&dirs.local, file).map_err(|e| e.to_string())?;
+    let path = path.strip_prefix(&dirs.alloc).map_err(|e| e.to_string())?;
+    let written = dirs.open().and_then(|alloc| {
+        alloc.make_dirs(path.parent().unwrap_or(path), Attr::mode(0o755))?;
+        alloc.replace(path, &bytes, Attr::mode(0o644))
+    });
+    written.map_err(|e| crate::chain(&e))
+}
+
+struct Artifacts;
+
+impl Hook<TaskScope> for Artifacts {
+    fn name(&self) -> &'static str {
+        "artifacts"
+    }
+
+    fn wanted(&self, scope: &TaskScope) -> bool {
+        !scope.running && scope.task.artifacts.as_ref().is_some_and(|all| !all.is_empty())
+    }
+
+    fn once(&self) -> bool {
+        true
+    }
+
+    fn until(&self) -> Until {
+        Until::Removed
+    }
+
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+        Box::pin(async move {
+            scope.inbox.notice(scope.index, event::downloading());
+            let (context, dirs, env) = (&scope.context, scope.dirs(), scope.env());
+            let owner = env.text(scope.task.user.as_deref().unwrap_or_default());
+            for one in scope.task.artifacts.iter().flatten() {
+                let wanted = artifact::Artifact::of(one, env, &owner);
+                let _slot = context.downloads.acquire().await;
+                let fetched = artifact::fetch(context.http(), &wanted, &dirs, &context.options.artifact).await;
+                if let Err(error) = fetched {
+                    let text = format!("failed to download artifact {:?}: {}", wanted.source, crate::chain(&error));
+                    let recoverable = error.recoverable();
+                    return Err(StartFailure { event: event::failed_download(&text), recoverable });
+                }
+            }
+            Ok(Value::Null)
+        })
+    }
+}
+
+/// Rendered once before the task starts, and watched while it lives.
+struct Templates;
+
+impl Hook<TaskScope> for Templates {
+    fn name(&self) -> &'static str {
+        "templates"
+    }
+
+    fn wanted(&self, scope: &TaskScope) -> bool {
+        scope.task.templates.as_ref().is_some_and(|all| !all.is_empty())
+    }
+
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+        Box::pin(async move {
+            if scope.live.watches() {
+                return Ok(Value::Null);
+            }
+            let (index, inbox) = (scope.index, scope.inbox.clone());
+            let tell: template::Tell = Arc::new(move |change| {
+                let inbox = inbox.clone();
+                Box::pin(async move { inbox.tell(Message::Template(index, change)).await })
+            });
+            let setup = template::Setup {
+                context: scope.context.clone(),
+                namespace: scope.alloc.namespace.to_string(),
+                templates: scope.task.templates.clone().unwrap_or_default(),
+                dirs: scope.dirs(),
+                env: scope.env().clone(),
+                running: scope.running,
+            };
+            let (watcher, env) = template::start(setup, tell).await.map_err(|error| {
+                let event = event::failing(event::template(&format!("Template failed: {error}")));
+                StartFailure { event, recoverable: false }
+            })?;
+            *scope.live.templates.lock().expect("no panic while held") = Some(watcher);
+            scope.live.set_env(env);
+            Ok(Value::Null)
+        })
+    }
+
+    fn undo<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> BoxFuture<'a, ()> {
+        scope.live.stop_templates();
+        Box::pin(std::future::ready(()))
+    }
+}
