@@ -383,7 +383,7 @@ mod tests {
             assert!(references > 0 || out == text);
             let nested = env.value(&serde_json::json!({ text: [text, 1, null] }));
             assert_eq!(nested, serde_json::json!({ out.as_str(): [out, 1, null] }));
-            assert!(clean(text).bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            assert!(clean(text).bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')));
             format!("{} {} {}", references.min(4), out == text, out.contains("${"))
         });
     }
