@@ -8,6 +8,7 @@
 pub mod allocs;
 pub mod blocked;
 pub mod broker;
+pub mod cron;
 pub mod deployments;
 pub mod dispatch;
 pub mod drainer;

@@ -1,8 +1,7 @@
 //! Launches of periodic jobs: when, and as which child.
 //!
 //! Reads: periodic jobs as they are registered, `now`: the time of day, which may be set. Gives: children to register, and a
-//! note wherever times were passed over ([`Note`]). Cron expressions are the field's: five fields, six with a year, seven with
-//! seconds first.
+//! note wherever times were passed over ([`Note`]). When a cron expression comes next: [`crate::cron`].
 //!
 //! When the clock is set ahead, or nobody led, what was missed is launched once. When it is set back by up to
 //! [`SET_BACK`], times that were launched already are not launched again: the next one is awaited; set back by more, it was
@@ -14,8 +13,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeZone};
 use chrono_tz::Tz;
-use croner::Cron;
-use croner::parser::CronParser;
 use tarpan_model::duration::SECOND;
 use tarpan_model::ids::{EvalId, IdSource, NamespacedId};
 use tarpan_model::job::PeriodicConfig;
@@ -23,6 +20,8 @@ use tarpan_model::time::rfc3339;
 use tarpan_model::{Dur, EvalStatus, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::command::RegisterJob;
 use tarpan_state::{Change, Event, State};
+
+use crate::cron;
 
 /// Launches that are later than this are not made up for one by one.
 const LATE: Dur = Dur::from_secs(5);
@@ -64,14 +63,7 @@ pub enum PeriodicError {
 /// Five fields: minute to weekday. Six: a year follows. Seven: seconds come first. Further fields are ignored. `0/3` is "from 0,
 /// every third".
 pub fn parse_cron(expression: &str) -> Result<Cron, PeriodicError> {
-    let fields: Vec<&str> = expression.split_whitespace().collect();
-    let normal = match fields.len() {
-        6 => format!("0 {}", fields.join(" ")),
-        7.. => fields[..7].join(" "),
-        _ => fields.join(" "),
-    };
-    let error = |reason: String| PeriodicError::Cron { expression: expression.to_owned(), reason };
-    CronParser::builder().sloppy_ranges(true).build().parse(&normal).map_err(|e| error(e.to_string()))
+    Cron::parse(expression).map_err(|reason| PeriodicError::Cron { expression: expression.to_owned(), reason })
 }
 
 fn time_zone(periodic: &PeriodicConfig) -> Result<Tz, PeriodicError> {
@@ -90,15 +82,11 @@ fn expressions(periodic: &PeriodicConfig) -> impl Iterator<Item = &str> {
 /// The first launch after `after`; `None` when there is none.
 pub fn next_launch(periodic: &PeriodicConfig, after: UnixNanos) -> Result<Option<UnixNanos>, PeriodicError> {
     let zone = time_zone(periodic)?;
-    let Some(after) = DateTime::from_timestamp(after.secs(), 0) else { return Ok(None) };
-    let after = zone.from_utc_datetime(&after.naive_utc());
-    let mut first = None;
+    let mut first: Option<i64> = None;
     for expression in expressions(periodic) {
-        // The only failure left is a time that never comes, such as February 30th.
-        let Ok(next) = parse_cron(expression)?.find_next_occurrence(&after, false) else { continue };
-        // A time after the year 2262 has no nanoseconds of ours; it does not come either.
-        let Some(next) = next.timestamp_nanos_opt().map(UnixNanos) else { continue };
-        first = Some(first.map_or(next, |known: UnixNanos| known.min(next)));
+        if let Some(next) = cron::next(&parse_cron(expression)?, zone, after.secs()) {
+            first = Some(first.map_or(next, |known| known.min(next)));
+        }
     }
     Ok(first)
 }
@@ -320,7 +308,7 @@ mod tests {
             time_zone: Some(zone.to_owned()),
             ..PeriodicConfig::default()
         };
-        let after = DateTime::parse_from_rfc3339(after).unwrap().timestamp();
+        let after = chrono::DateTime::parse_from_rfc3339(after).unwrap().timestamp();
         match next_launch(&periodic, UnixNanos::from_secs(after)).unwrap() {
             Some(time) => rfc3339(time),
             None => "never".to_owned(),

@@ -7,7 +7,7 @@ mod access;
 mod admission;
 mod canonical;
 mod connect;
-mod cron;
+pub mod cron;
 pub mod finding;
 mod group;
 mod network;

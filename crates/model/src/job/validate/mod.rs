@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-use super::cron;
+use super::cron::Cron;
 use super::{Affinity, Constraint, Finding, Job, JobType, ParameterizedJobConfig, PeriodicConfig, Spread};
 
 /// Gathers findings while the rules walk the tree.
@@ -227,7 +227,7 @@ impl PeriodicConfig {
         let specs = many.iter().enumerate().map(|(i, s)| (format!("Specs[{i}]"), s.as_str()));
         let specs = specs.chain((!single.is_empty()).then(|| ("Spec".to_owned(), single)));
         for (field, spec) in specs {
-            if let Err(reason) = cron::check(spec) {
+            if let Err(reason) = Cron::parse(spec) {
                 rules.say(&field, format!("Invalid cron spec {spec:?}: {reason}"));
             }
         }
