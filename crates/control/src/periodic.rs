@@ -54,6 +54,8 @@ pub enum PeriodicError {
     TimeZone(String),
     #[error("can't force launch non-periodic job")]
     NotPeriodic,
+    #[error("can't force run non-tracked job {id:?} ({namespace})", id = .0.id.as_str(), namespace = .0.namespace.as_str())]
+    NotTracked(NamespacedId),
     #[error("job not found")]
     NotFound,
 }
@@ -131,6 +133,9 @@ pub fn force(
     }
     Ok(RegisterJob { enforce_index: None, ..child(parent, now, now, ids) })
 }
+    if tracked(parent).is_none() {
+        return Err(PeriodicError::NotTracked(job.clone()));
+    }
 
 /// A job that is launched by time.
 fn tracked(job: &Job) -> Option<&PeriodicConfig> {

@@ -125,9 +125,10 @@ impl From<PeriodicError> for ApiError {
     fn from(why: PeriodicError) -> Self {
         match why {
             PeriodicError::NotFound => ApiError::not_found(why),
-            PeriodicError::Cron { .. } | PeriodicError::TimeZone(_) | PeriodicError::NotPeriodic => {
-                ApiError::internal(why)
-            }
+            PeriodicError::Cron { .. }
+            | PeriodicError::TimeZone(_)
+            | PeriodicError::NotPeriodic
+            | PeriodicError::NotTracked(_) => ApiError::internal(why),
         }
     }
 }
