@@ -10,7 +10,10 @@ pub mod transport;
 pub mod wire;
 
 pub use client::{Answer, Client, Query};
-pub use timestamp::Timestamp;
+/// The release of the field's API that is spoken.
+pub const API_VERSION: &str = "2.0.6";
+
+pub use timestamp::{Timestamp, ZonedTime};
 pub use transport::{ByteStream, Error, Fut, Transport};
 
 use std::collections::BTreeMap;

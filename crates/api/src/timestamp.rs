@@ -31,6 +31,44 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A time as a clock shows it that is ahead of UTC by some seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZonedTime {
+    pub at: UnixNanos,
+    /// Seconds east of Greenwich, in whole minutes.
+    pub offset: i64,
+}
+
+impl fmt::Display for ZonedTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.offset / 60;
+        let text = rfc3339(UnixNanos(self.at.0.saturating_add(minutes * 60_000_000_000)));
+        if minutes == 0 {
+            return f.write_str(&text);
+        }
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
+        write!(f, "{}{sign}{hours:02}:{rest:02}", text.trim_end_matches('Z'))
+    }
+}
+
+impl Serialize for ZonedTime {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ZonedTime {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(d)?;
+        let at = parse(&text).ok_or_else(|| serde::de::Error::custom(format!("not a time: {text:?}")))?;
+        // What the text would say were its clock that of UTC.
+        let shown = text.find('T').and_then(|t| Some(t + text[t..].find(['Z', 'z', '+', '-'])?));
+        let shown = shown.and_then(|zone| parse(&format!("{}Z", &text[..zone]))).unwrap_or(at);
+        Ok(ZonedTime { at, offset: shown.since(at).0 / 1_000_000_000 })
+    }
+}
+
 /// Reads RFC 3339; `None` when the text is something else. Year 1 is the zero time.
 pub fn parse(text: &str) -> Option<UnixNanos> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
@@ -78,5 +116,19 @@ mod tests {
         }
         assert_eq!(parse("2026-01-01T02:00:00+02:00"), parse("2026-01-01T00:00:00Z"));
         assert_eq!(parse("yesterday"), None);
+    }
+
+    #[test]
+    fn zoned_times_keep_their_clock() {
+        for (text, offset) in [
+            ("2027-03-15T02:30:00-04:00", -4 * 3600),
+            ("2027-03-15T02:30:00Z", 0),
+            ("2026-11-28T12:00:00+05:45", 5 * 3600 + 45 * 60),
+            ("2026-11-28T00:10:00-03:30", -(3 * 3600 + 30 * 60)),
+        ] {
+            let quoted = format!("{text:?}");
+            let read: ZonedTime = serde_json::from_str(&quoted).expect(text);
+            assert_eq!((read.offset, serde_json::to_string(&read).expect(text)), (offset, quoted));
+        }
     }
 }

@@ -11,11 +11,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeZone};
 use chrono_tz::Tz;
 use tarpan_model::duration::SECOND;
 use tarpan_model::ids::{EvalId, IdSource, NamespacedId};
 use tarpan_model::job::PeriodicConfig;
+use tarpan_model::job::cron::Cron;
 use tarpan_model::time::rfc3339;
 use tarpan_model::{Dur, EvalStatus, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::command::RegisterJob;
@@ -61,9 +61,6 @@ pub enum PeriodicError {
 }
 
 /// A cron expression as the field reads it.
-///
-/// Five fields: minute to weekday. Six: a year follows. Seven: seconds come first. Further fields are ignored. `0/3` is "from 0,
-/// every third".
 pub fn parse_cron(expression: &str) -> Result<Cron, PeriodicError> {
     Cron::parse(expression).map_err(|reason| PeriodicError::Cron { expression: expression.to_owned(), reason })
 }
@@ -90,7 +87,12 @@ pub fn next_launch(periodic: &PeriodicConfig, after: UnixNanos) -> Result<Option
             first = Some(first.map_or(next, |known| known.min(next)));
         }
     }
-    Ok(first)
+    Ok(first.map(UnixNanos::from_secs))
+}
+
+/// By how many seconds the clock of the block's time zone is ahead of UTC at `at`.
+pub fn offset(periodic: &PeriodicConfig, at: UnixNanos) -> Result<i64, PeriodicError> {
+    Ok(cron::offset(time_zone(periodic)?, at.secs()).unwrap_or(0))
 }
 
 /// The child of `parent` for the launch at `at`, with its evaluation. Refused when that launch was made already.
@@ -131,11 +133,11 @@ pub fn force(
     if !parent.is_periodic() {
         return Err(PeriodicError::NotPeriodic);
     }
-    Ok(RegisterJob { enforce_index: None, ..child(parent, now, now, ids) })
-}
     if tracked(parent).is_none() {
         return Err(PeriodicError::NotTracked(job.clone()));
     }
+    Ok(RegisterJob { enforce_index: None, ..child(parent, now, now, ids) })
+}
 
 /// A job that is launched by time.
 fn tracked(job: &Job) -> Option<&PeriodicConfig> {

@@ -26,7 +26,10 @@ pub fn schedule(context: Context<'_>, eval: &Evaluation, type_: JobType) -> Outc
     let job = state.job(&key).filter(|job| !job.stopped()).map(|job| jobs.get(job));
     // A parent runs nothing itself.
     let job = job.filter(|j| !j.job.is_periodic() && !j.job.is_parameterized());
-    let allocs: Vec<AllocRef<'_>> = state.allocs_by_job(&key).collect();
+    // What ended under a job that was purged is no work of the one that has its name now.
+    let created = job.as_ref().map(|job| job.job.create_index.unwrap_or(0));
+    let counts = |a: &AllocRef<'_>| !a.terminal() || created.is_none_or(|created| a.job_create_index == created);
+    let allocs: Vec<AllocRef<'_>> = state.allocs_by_job(&key).filter(counts).collect();
     let batch = type_ == JobType::Batch;
     let deployment = if batch { None } else { state.latest_deployment(&key) };
     let input = Input { job: job.as_deref(), batch, eval, now, nodes, allocs, deployment };

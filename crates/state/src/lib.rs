@@ -16,6 +16,7 @@ mod snapshot;
 pub mod tables;
 pub mod usage;
 
+pub use apply::same_spec;
 pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};
 pub use guard::Guard;

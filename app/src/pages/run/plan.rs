@@ -133,9 +133,9 @@ fn shown(answer: &JobPlanResponse) -> AnyView {
             </section>
         }
     });
-    let launch = answer.next_periodic_launch.0;
-    let launch = (!launch.is_zero())
-        .then(|| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.0/></p> });
+    let launch = answer.next_periodic_launch;
+    let launch = launch
+        .map(|launch| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.at.0/></p> });
     let diff = answer.diff.as_ref().map(|d| {
         let title = if answer.job_modify_index == 0 { texts.new_job } else { texts.changes };
         view! { <section><header class="row between"><h3>{title}</h3></header>{diff_view(d)}</section> }

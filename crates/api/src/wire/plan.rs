@@ -10,7 +10,7 @@ pub use tarpan_model::plan::DesiredUpdates;
 
 use crate::null_default;
 use crate::null_list;
-use crate::timestamp::Timestamp;
+use crate::timestamp::ZonedTime;
 use crate::wire::{AllocListStub, Evaluation};
 
 /// `JobPlanRequest` on the wire.
@@ -46,8 +46,9 @@ pub struct JobPlanResponse {
     pub created_evals: Vec<Evaluation>,
     #[serde(rename = "Diff")]
     pub diff: Option<JobDiff>,
-    #[serde(rename = "NextPeriodicLaunch", deserialize_with = "null_default")]
-    pub next_periodic_launch: Timestamp,
+    /// In the time zone of the job; `None` without one.
+    #[serde(rename = "NextPeriodicLaunch")]
+    pub next_periodic_launch: Option<ZonedTime>,
     #[serde(rename = "Warnings", deserialize_with = "null_default")]
     pub warnings: String,
     #[serde(rename = "Index", deserialize_with = "null_default")]

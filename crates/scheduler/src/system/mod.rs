@@ -78,6 +78,15 @@ struct GroupResult {
     running: u64,
 }
 
+/// What came of one instance on its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placing {
+    Done,
+    NoRoom,
+    /// The node can't run the group.
+    NotThere,
+}
+
 struct Turn<'a, 'i> {
     state: &'a State,
     nodes: &'i Nodes,
@@ -118,9 +127,10 @@ impl<'a> Turn<'a, '_> {
             self.join_in_place(alloc);
         }
         for missing in wanted.missing {
-            let group = &self.job.groups[missing.group];
-            self.groups[group.index].desired.place += 1;
-            self.place(missing, ids);
+            // On a node that can't run it nothing is missing.
+            if self.place(missing, ids) != Placing::NotThere {
+                self.groups[missing.group].desired.place += 1;
+            }
         }
         self.finish(ids)
     }
@@ -188,7 +198,7 @@ impl<'a> Turn<'a, '_> {
                 self.groups[group.index].desired.destructive_update += 1;
                 self.groups[group.index].running -= 1;
                 self.placer.stop(alloc);
-                if self.place(*missing, ids) {
+                if self.place(*missing, ids) == Placing::Done {
                     let stop = Stop { alloc, description: text::UPDATING, client_status: None, followup: None };
                     plan::add_stop(&mut self.plan, &mut self.texts, &stop, None);
                 } else {
@@ -209,13 +219,13 @@ impl<'a> Turn<'a, '_> {
         }
     }
 
-    /// Places on the one node it is for; says whether that went well.
-    fn place(&mut self, missing: Missing<'a>, ids: &mut dyn IdSource) -> bool {
+    /// Places on the one node it is for.
+    fn place(&mut self, missing: Missing<'a>, ids: &mut dyn IdSource) -> Placing {
         let group = &self.job.groups[missing.group];
         let row = self.nodes.row(missing.node);
         if let Err(filtered) = self.placer.could_run(group, missing.node) {
             self.groups[group.index].filtered.add(row, &filtered);
-            return false;
+            return Placing::NotThere;
         }
         let mut answer = self.placer.place_on(group, missing.node, missing.index);
         if matches!(answer, Err(Closed::Exhausted(_)))
@@ -234,7 +244,7 @@ impl<'a> Turn<'a, '_> {
                 new.deployment_id = self.rollout.id_for(&group.name);
                 self.groups[group.index].running += 1;
                 plan::add_placement(&mut self.plan, self.state, new);
-                true
+                Placing::Done
             }
             Err(closed) => {
                 let (free, result) = (self.placer.free[missing.node as usize], &mut self.groups[group.index]);
@@ -244,7 +254,7 @@ impl<'a> Turn<'a, '_> {
                     result.queued += 1;
                     self.exhausted.push(missing.node);
                 }
-                false
+                Placing::NoRoom
             }
         }
     }

@@ -211,3 +211,22 @@ fn a_node_stays_out_of_touch_for_too_long() {
     assert_snapshot!(cluster.commit_eval(&later), @"web.group[0] stop node-1 as lost (alloc is lost since its node is down)");
     assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
 }
+
+#[test]
+fn what_ended_under_a_purged_job_is_not_counted_for_its_name() {
+    let mut cluster = Harness::new(1);
+    let job = jobs::batch("sum", 1);
+    for _ in 0..3 {
+        cluster.run(&job);
+        let alloc = cluster.live(&job.key())[0].clone();
+        cluster.report_with(&alloc, ClientStatus::Complete, None);
+        cluster.stop_job(&job.key(), true);
+    }
+    cluster.run(&job);
+    let alloc = cluster.live(&job.key())[0].clone();
+    cluster.report_with(&alloc, ClientStatus::Complete, None);
+    let eval = Evaluation { annotate_plan: true, ..cluster.eval(&job.key(), Trigger::JobRegister) };
+    let outcome = cluster.schedule(&eval);
+    let counts = outcome.plan.annotations.expect("asked for").groups["group"];
+    assert_eq!((counts.ignore, counts.place), (1, 0));
+}

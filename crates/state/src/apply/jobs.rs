@@ -68,7 +68,7 @@ fn preserve_counts(job: &mut Job, old: &Job) {
 }
 
 /// Equal but for what the servers write into a job.
-fn same_spec(old: &Job, new: &Job) -> bool {
+pub fn same_spec(old: &Job, new: &Job) -> bool {
     let servers_part = |job: &Job| Job {
         status: old.status.clone(),
         status_description: old.status_description.clone(),

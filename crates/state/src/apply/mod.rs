@@ -16,6 +16,7 @@ mod txn;
 
 use std::sync::Arc;
 
+pub use jobs::same_spec;
 pub(crate) use txn::{Txn, parent};
 
 use crate::command::{Command, CommandId, Envelope, Rejection, Reply};

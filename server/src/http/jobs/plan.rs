@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tarpan_api::Timestamp;
+use tarpan_api::ZonedTime;
 use tarpan_api::convert;
 use tarpan_api::wire::{AllocListStub, JobPlanRequest, JobPlanResponse};
 use tarpan_control::jobs::admission::succeed;
@@ -12,7 +12,7 @@ use tarpan_model::plan::PlanAnnotations;
 use tarpan_model::{EvalId, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_scheduler::{Cache, Outcome as Scheduled, schedule};
 use tarpan_state::command::RegisterJob;
-use tarpan_state::{Command, CommandId, Envelope, State};
+use tarpan_state::{Command, CommandId, Envelope, State, same_spec};
 
 use super::admission::{self, warnings_text};
 use super::annotate::annotate;
@@ -37,16 +37,14 @@ pub async fn plan(cx: Context) -> Outcome {
     let old = state.job(&admitted.job.key()).cloned();
     let now = cx.now();
     let next_periodic_launch = next_launch(&admitted.job, now)?;
-    let scheduled = if admitted.job.is_periodic() || admitted.job.is_parameterized() {
-        None
-    } else {
-        Some(dry_run(&cx, &state, &admitted.job, now).await?)
+    let scheduled = match child_of(&admitted.job, old.as_deref()) {
+        Planned::Nothing => None,
+        Planned::Job(job) => Some(dry_run(&cx, &state, job, now).await?),
     };
     let mut response = JobPlanResponse {
         job_modify_index: old.as_ref().and_then(|job| job.job_modify_index).unwrap_or(0),
-        next_periodic_launch: Timestamp(next_periodic_launch),
+        next_periodic_launch,
         warnings: warnings_text(&admitted.warnings),
-        index: state.index(),
         ..JobPlanResponse::default()
     };
     if let Some(scheduled) = &scheduled {
@@ -65,19 +63,35 @@ pub async fn plan(cx: Context) -> Outcome {
     cx.written(state.index(), &response)
 }
 
-/// The zero time for what is not periodic.
-fn next_launch(job: &Job, now: UnixNanos) -> Result<UnixNanos, ApiError> {
-    match job.periodic.as_ref().filter(|p| p.enabled != Some(false)) {
-        Some(block) => Ok(periodic::next_launch(block, now)?.unwrap_or(UnixNanos::ZERO)),
-        None => Ok(UnixNanos::ZERO),
+/// What the scheduler is to look at.
+enum Planned {
+    /// A parent that is registered as it is: it runs nothing itself.
+    Nothing,
+    Job(Job),
+}
+
+/// A job that launches others runs nothing itself: its plan is that of a child as it would be launched.
+fn child_of(job: &Job, old: Option<&Job>) -> Planned {
+    if !job.is_periodic() && !job.is_parameterized() {
+        return Planned::Job(job.clone());
+    }
+    match old.is_some_and(|old| !old.stopped() && same_spec(old, job)) {
+        true => Planned::Nothing,
+        false => Planned::Job(Job { periodic: None, parameterized_job: None, ..job.clone() }),
     }
 }
 
+fn next_launch(job: &Job, now: UnixNanos) -> Result<Option<ZonedTime>, ApiError> {
+    let Some(block) = job.periodic.as_ref().filter(|p| p.enabled != Some(false)) else { return Ok(None) };
+    let Some(at) = periodic::next_launch(block, now)? else { return Ok(None) };
+    Ok(Some(ZonedTime { at, offset: periodic::offset(block, at)? }))
+}
+
 /// Registers the job in a copy of the state and lets the scheduler look at it.
-async fn dry_run(cx: &Context, state: &Arc<State>, job: &Job, now: UnixNanos) -> Result<Scheduled, ApiError> {
-    let mut eval = Evaluation::for_job(EvalId(cx.server.new_id()), job, Trigger::JobRegister, now);
+async fn dry_run(cx: &Context, state: &Arc<State>, job: Job, now: UnixNanos) -> Result<Scheduled, ApiError> {
+    let mut eval = Evaluation::for_job(EvalId(cx.server.new_id()), &job, Trigger::JobRegister, now);
     eval.annotate_plan = true;
-    let (state, job, mut ids) = (state.clone(), job.clone(), cx.ids());
+    let (state, mut ids) = (state.clone(), cx.ids());
     let command_id = CommandId(cx.server.new_id().as_u128());
     let seed = eval.id.0.as_u64_pair().0;
     let run = move || {

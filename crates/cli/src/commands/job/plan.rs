@@ -86,11 +86,11 @@ impl Plan {
     }
 }
 
-/// Anything created or destroyed, or anything that can't be placed.
+/// Anything created or destroyed.
 fn changes(answer: &JobPlanResponse) -> bool {
     let groups = answer.annotations.iter().flat_map(|a| a.groups.values());
     let moved = groups.map(|u| u.stop + u.place + u.migrate + u.destructive_update + u.canary).sum::<u64>();
-    moved > 0 || !answer.failed_tg_allocs.is_empty()
+    moved > 0
 }
 
 /// The block under `Scheduler dry-run:`.
@@ -102,18 +102,16 @@ fn dry_run(job: &Job, answer: &JobPlanResponse) -> String {
         out.push('\n');
     } else {
         let everywhere = matches!(job.type_.as_deref(), Some("system" | "sysbatch"));
-        let place = if everywhere { " on all nodes" } else { "" };
-        out.push_str(&paint("33", &format!("- WARNING: Failed to place all allocations{place}.")));
+        let what = if everywhere { "allocations on all nodes" } else { "all allocations" };
+        out.push_str(&paint("33", &format!("- WARNING: Failed to place {what}.")));
         out.push('\n');
         out.push_str(&metric::failures(&answer.failed_tg_allocs, "  ", "\n\n"));
         out.push('\n');
     }
     let now = time::now();
-    let next = answer.next_periodic_launch.0;
-    if waits && !next.is_zero() {
-        let wait = time::rounded(next.since(now));
-        let line =
-            format!("- If submitted now, next periodic launch would be at {} ({wait} from now).", time::stamp(next));
+    if let Some(next) = answer.next_periodic_launch.filter(|_| waits) {
+        let wait = time::rounded(next.at.since(now));
+        let line = format!("- If submitted now, next periodic launch would be at {next} ({wait} from now).");
         out.push_str(&paint("32", &line));
         out.push('\n');
     }
