@@ -156,7 +156,12 @@ pub fn node_score(row: &Row, parts: &Parts) -> NodeScore {
     ];
     NodeScore {
         node_id: row.node.id,
-        scores: scores.into_iter().map(|(name, score)| (name_of(name), score)).collect(),
+        // Where nothing is to be spread, nothing is said of it.
+        scores: scores
+            .into_iter()
+            .filter(|(name, score)| *name != "allocation-spread" || *score != 0.0)
+            .map(|(name, score)| (name_of(name), score))
+            .collect(),
         norm_score: parts.score,
     }
 }

@@ -359,16 +359,13 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
             let failed = job.groups.iter().filter(|g| self.failures.0.contains_key(&g.name));
             failed.filter_map(|group| placer.pass(group)).for_each(|pass| eligibility.add(self.nodes, pass));
         }
-        if self.input.eval.annotate_plan {
-            let mut groups = changes.annotations.groups;
-            for row in self.plan.placements.values().flatten() {
-                if let Some(desired) = groups.get_mut(&row.task_group).filter(|_| row.create_index == 0) {
-                    desired.preemptions += row.preempted.len() as u64;
-                }
+        let mut groups = changes.annotations.groups;
+        for row in self.plan.placements.values().flatten().filter(|row| !row.preempted.is_empty()) {
+            if let Some(desired) = groups.get_mut(&row.task_group).filter(|_| row.create_index == 0) {
+                desired.preemptions += row.preempted.len() as u64;
             }
-            let annotations = PlanAnnotations { groups, preempted: self.preempted() };
-            self.plan.annotations = Some(Arc::new(annotations));
         }
+        self.plan.annotations = Some(Arc::new(PlanAnnotations { groups, preempted: self.preempted() }));
         let ending = Ending {
             failures: std::mem::take(&mut self.failures),
             queued: std::mem::take(&mut self.queued),

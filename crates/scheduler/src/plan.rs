@@ -181,6 +181,14 @@ pub struct Ending {
     pub has_followups: bool,
 }
 
+/// Evaluations say what their plan did to each group; the plan itself only where that was asked for.
+pub fn annotate(ended: &mut Evaluation, plan: &mut Plan) {
+    ended.plan_annotations.clone_from(&plan.annotations);
+    if !ended.annotate_plan {
+        plan.annotations = None;
+    }
+}
+
 /// Ends a service or batch evaluation: complete, or back to wait; a blocked one is made where something failed.
 pub fn end(
     eval: &Evaluation,
@@ -199,10 +207,7 @@ pub fn end(
     if let Some(deployment) = &plan.deployment {
         ended.deployment_id = Some(deployment.id);
     }
-    if !eval.annotate_plan {
-        plan.annotations = None;
-    }
-    ended.plan_annotations = plan.annotations.clone();
+    annotate(&mut ended, &mut plan);
     let mark = |eval: &mut Evaluation| {
         eval.escaped_computed_class = ending.eligibility.escaped;
         eval.class_eligibility =

@@ -293,18 +293,16 @@ impl<'a> Turn<'a, '_> {
         let (deployment, updates) = self.rollout.end(self.job, complete);
         self.plan.deployment = deployment;
         self.plan.deployment_updates = updates;
-        if eval.annotate_plan {
-            let groups = self.job.groups.iter().map(|g| (g.name.clone(), self.groups[g.index].desired)).collect();
-            let preempted = self.plan.preemptions.values().flatten().map(|p| p.id).collect();
-            self.plan.annotations = Some(Arc::new(PlanAnnotations { groups, preempted }));
-        }
+        let groups = self.job.groups.iter().map(|g| (g.name.clone(), self.groups[g.index].desired)).collect();
+        let preempted = self.plan.preemptions.values().flatten().map(|p| p.id).collect();
+        self.plan.annotations = Some(Arc::new(PlanAnnotations { groups, preempted }));
         let mut ended = eval.clone();
         ended.snapshot_index = self.plan.snapshot_index;
         ended.modify_time = now;
         ended.queued_allocations =
             self.job.groups.iter().map(|g| (g.name.clone(), self.groups[g.index].queued)).collect();
         ended.failed_tg_allocs = failures;
-        ended.plan_annotations = self.plan.annotations.clone();
+        plan::annotate(&mut ended, &mut self.plan);
         ended.deployment_id = self.plan.deployment.as_ref().map(|d: &Deployment| d.id).or(ended.deployment_id);
         let blocked = self.blocked(&mut ended, ids);
         let empty = Plan::new(eval.id, self.plan.job.clone(), self.plan.priority, self.plan.snapshot_index);
