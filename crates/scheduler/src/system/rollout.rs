@@ -11,6 +11,9 @@ use super::compare::Missing;
 use crate::compile::{Compiled, Group};
 use crate::reconcile::AllocRef;
 
+const RUNNING: &str = "Deployment is running";
+const SUCCESSFUL: &str = "Deployment completed successfully";
+
 /// The rollout of the current version, if there is one.
 pub struct Rollout<'a> {
     eval: &'a Evaluation,
@@ -58,10 +61,11 @@ impl<'a> Rollout<'a> {
         if self.current.is_some() || !wanted || sysbatch {
             return;
         }
+        let anywhere = job.groups.iter().any(|g| self.runnable[g.index] > 0);
         let groups: BTreeMap<Arc<str>, DeploymentGroup> = job
             .groups
             .iter()
-            .filter(|g| g.count > 0 && self.runnable[g.index] > 0)
+            .filter(|g| g.count > 0 && (self.runnable[g.index] > 0 || !anywhere))
             .filter_map(|g| {
                 let update = g.update?;
                 let group = DeploymentGroup {
@@ -86,8 +90,9 @@ impl<'a> Rollout<'a> {
             job_spec_modify_index: job.job.job_modify_index.unwrap_or(0),
             job_create_index: job.job.create_index.unwrap_or(0),
             groups,
-            status: DeploymentStatus::Running,
-            status_description: Arc::from("Deployment is running"),
+            // With nothing to do anywhere it is over at once.
+            status: if anywhere { DeploymentStatus::Running } else { DeploymentStatus::Successful },
+            status_description: Arc::from(if anywhere { RUNNING } else { SUCCESSFUL }),
             eval_priority: self.eval.priority,
             create_index: 0,
             modify_index: 0,
@@ -127,7 +132,7 @@ impl<'a> Rollout<'a> {
             // Nodes may have left since.
             let runnable = |name: &str| job.group(name).map_or(0, |g| self.runnable[g.index]);
             if current.groups.iter().all(|(name, g)| g.healthy_allocs >= g.desired_total.min(runnable(name))) {
-                self.updates.push(update(current, DeploymentStatus::Successful, "Deployment completed successfully"));
+                self.updates.push(update(current, DeploymentStatus::Successful, SUCCESSFUL));
             }
         }
         (self.new.take(), std::mem::take(&mut self.updates))
