@@ -33,20 +33,20 @@ const DEADLINE: &str = "Failed due to progress deadline";
 pub enum DeploymentError {
     #[error("deployment not found")]
     NotFound,
-    #[error("Deployment {id:?} has terminal status {status:?}:", id = .id.to_string(), status = .status.as_str())]
-    Terminal { id: DeploymentId, status: DeploymentStatus },
+    #[error("can't {0} terminal deployment")]
+    Terminal(&'static str),
+    #[error("can't set health of allocations for a terminal deployment")]
+    TerminalHealth,
     #[error("Task group {group:?} has {have}/{need} healthy allocations")]
     NotHealthy { group: String, have: u64, need: u64 },
     #[error("{0}")]
     Other(String),
 }
 
-fn active(state: &State, id: DeploymentId) -> Result<&Arc<Deployment>, DeploymentError> {
+/// The deployment, refused with `over` when nothing can be done to it any more.
+fn active(state: &State, id: DeploymentId, over: DeploymentError) -> Result<&Arc<Deployment>, DeploymentError> {
     let deployment = state.deployment(id).ok_or(DeploymentError::NotFound)?;
-    if !deployment.active() {
-        return Err(DeploymentError::Terminal { id, status: deployment.status });
-    }
-    Ok(deployment)
+    if deployment.active() { Ok(deployment) } else { Err(over) }
 }
 
 /// A command that does nothing yet, with the evaluation that looks at its effects.
@@ -83,7 +83,7 @@ pub fn promote(
     now: UnixNanos,
     ids: &mut dyn IdSource,
 ) -> Result<Command, DeploymentError> {
-    let deployment = active(state, id)?;
+    let deployment = active(state, id, DeploymentError::Terminal("promote"))?;
     let groups = groups.unwrap_or_default();
     for (name, group) in &deployment.groups {
         let chosen = groups.is_empty() || groups.contains(name);
@@ -112,7 +112,7 @@ pub fn pause(
     now: UnixNanos,
     ids: &mut dyn IdSource,
 ) -> Result<Command, DeploymentError> {
-    let deployment = active(state, id)?;
+    let deployment = active(state, id, DeploymentError::Terminal(if pause { "pause" } else { "resume" }))?;
     let mut change = change(state, deployment, now, ids);
     change.status = match pause {
         true => status(deployment, DeploymentStatus::Paused, PAUSED),
@@ -131,7 +131,7 @@ pub fn fail(
     now: UnixNanos,
     ids: &mut dyn IdSource,
 ) -> Result<Command, DeploymentError> {
-    let deployment = active(state, id)?;
+    let deployment = active(state, id, DeploymentError::Terminal("fail"))?;
     let revert = deployment.groups.values().any(|g| g.auto_revert);
     Ok(failed(state, deployment, MARKED_FAILED, revert, now, ids))
 }
@@ -145,7 +145,7 @@ pub fn set_health(
     now: UnixNanos,
     ids: &mut dyn IdSource,
 ) -> Result<Command, DeploymentError> {
-    let deployment = active(state, id)?;
+    let deployment = active(state, id, DeploymentError::TerminalHealth)?;
     if healthy.is_empty() && unhealthy.is_empty() {
         return Err(DeploymentError::Other("must specify at least one healthy/unhealthy allocation ID".to_owned()));
     }

@@ -136,8 +136,8 @@ impl From<PeriodicError> for ApiError {
 impl From<NodeError> for ApiError {
     fn from(why: NodeError) -> Self {
         match why {
-            NodeError::NotFound => ApiError::not_found(why),
-            NodeError::Draining => ApiError::internal(why),
+            // Wishes about a node that is not there are errors like others in the field, unlike reading it.
+            NodeError::NotFound | NodeError::Draining => ApiError::internal(why),
         }
     }
 }
@@ -146,9 +146,10 @@ impl From<DeploymentError> for ApiError {
     fn from(why: DeploymentError) -> Self {
         match &why {
             DeploymentError::NotFound => ApiError::not_found(why),
-            DeploymentError::Terminal { .. } | DeploymentError::NotHealthy { .. } | DeploymentError::Other(_) => {
-                ApiError::internal(why)
-            }
+            DeploymentError::Terminal(_)
+            | DeploymentError::TerminalHealth
+            | DeploymentError::NotHealthy { .. }
+            | DeploymentError::Other(_) => ApiError::internal(why),
         }
     }
 }

@@ -69,11 +69,13 @@ fn promote(txn: &mut Txn<'_>, command: &UpdateDeployment, groups: &[Arc<str>]) {
     let Some(deployment) = txn.deployment(command.id) else { return };
     let mut canaries = Vec::new();
     for (name, group) in &mut deployment.groups {
-        if group.desired_canaries == 0 || !(groups.is_empty() || groups.contains(name)) {
+        if !(groups.is_empty() || groups.contains(name)) {
             continue;
         }
+        // Groups without canaries are promoted with the others: so the field says it.
         group.promoted = true;
-        if group.progress_deadline.0 > 0 {
+        let runs = group.desired_canaries > 0 || !group.require_progress_by.is_zero();
+        if group.progress_deadline.0 > 0 && runs {
             group.require_progress_by = command.now + group.progress_deadline;
         }
         canaries.extend(group.placed_canaries.iter().copied());

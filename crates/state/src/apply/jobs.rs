@@ -95,6 +95,9 @@ impl Txn<'_> {
         submission: Option<&JobSubmission>,
         now: UnixNanos,
     ) -> u64 {
+        if let Some(old) = old {
+            self.keep_status(key, old);
+        }
         let version = old.map_or(job.version(), |old| job.version().max(old.version().saturating_add(1)));
         job.version = Some(version);
         job.create_index = Some(old.and_then(|old| old.create_index).unwrap_or(self.index));
@@ -176,6 +179,18 @@ impl Txn<'_> {
         for version in gone {
             self.state.job_submissions.remove(&(key.clone(), version));
         }
+    }
+
+    /// What became of a version while it was the newest: its row is left with that. Until then only the job's own row follows,
+    /// because each change of a version's row is one of all its allocations.
+    fn keep_status(&mut self, key: &NamespacedId, old: &Job) {
+        let Some(row) = self.state.job_versions.get(&(key.clone(), old.version())) else { return };
+        if row.status == old.status {
+            return;
+        }
+        let row = Arc::new(Job { status: old.status.clone(), ..Job::clone(row) });
+        self.state.job_versions.insert((key.clone(), old.version()), row.clone());
+        self.relink(key, &row);
     }
 
     /// Replaces one version of a job, and the current row when it is that version.

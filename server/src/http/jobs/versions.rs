@@ -7,6 +7,7 @@ use tarpan_api::wire::{JobSubmission, JobTagResponse, TagVersionRequest};
 use tarpan_model::Job;
 use tarpan_model::diff::{JobDiff, job_diff};
 use tarpan_model::ids::NamespacedId;
+use tarpan_model::job::StoredJob;
 use tarpan_model::name;
 use tarpan_state::{Command, Guard, State, Table};
 
@@ -21,7 +22,7 @@ const MAX_DESCRIPTION: usize = 1000;
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Versions<'a> {
-    versions: &'a [&'a Job],
+    versions: Vec<StoredJob<'a>>,
     diffs: Option<Vec<JobDiff>>,
     index: u64,
     last_contact: u64,
@@ -37,14 +38,17 @@ pub async fn versions(cx: Context) -> Outcome {
         None => state.table_index(Table::Jobs),
     };
     let read = cx.read(&[Watch::Job(key.clone())], index).await?;
-    let versions: Vec<&Job> = read.state.job_versions(&key).map(|v| &**v).collect();
+    // The newest version is told by the job itself, whose status goes on changing.
+    let newest = read.state.job(&key).map(|job| &**job);
+    let told = |version| newest.filter(|job| job.version() == Job::version(version)).unwrap_or(version);
+    let versions: Vec<&Job> = read.state.job_versions(&key).map(|v| told(&**v)).collect();
     if versions.is_empty() {
         return Err(read.missing("job versions not found"));
     }
     let base = base(&cx, &versions)?;
     let diffs = if cx.query.flag("diffs")? { diffs(&versions, base) } else { None };
     read.json(&Versions {
-        versions: &versions,
+        versions: versions.iter().map(|job| job.stored()).collect(),
         diffs,
         index: read.index(),
         last_contact: 0,
