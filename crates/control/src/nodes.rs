@@ -199,7 +199,7 @@ pub fn set_drain(
     });
     let evals = if mark_eligible || strategy.is_some() { evals_for(state, row, now, ids) } else { Vec::new() };
     let event = Some(event("Drain", message, now));
-    Ok(Command::UpdateNodeDrain { node, strategy, mark_eligible, event, now, evals })
+    Ok(Command::UpdateNodeDrain { node, strategy, mark_eligible, event, now, evals, meta: BTreeMap::new() })
 }
 
 /// Removes a node; its allocations are lost.

@@ -92,6 +92,9 @@ pub enum Command {
         event: Option<NodeEvent>,
         now: UnixNanos,
         evals: Vec<Evaluation>,
+        /// What an operator says of it; empty: nothing.
+        #[serde(default)]
+        meta: BTreeMap<String, String>,
     },
     DeregisterNode {
         node: NodeId,

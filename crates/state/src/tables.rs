@@ -161,6 +161,9 @@ pub struct SchedulerConfig {
     pub memory_oversubscription: bool,
     pub reject_job_registration: bool,
     pub pause_eval_broker: bool,
+    /// How many nodes are looked at for a placement; 0: as many as the scheduler thinks right. Kept and shown, not obeyed yet.
+    #[serde(default)]
+    pub node_limit: u64,
     pub create_index: u64,
     pub modify_index: u64,
 }
@@ -176,6 +179,7 @@ impl Default for SchedulerConfig {
             memory_oversubscription: false,
             reject_job_registration: false,
             pause_eval_broker: false,
+            node_limit: 0,
             create_index: 0,
             modify_index: 0,
         }

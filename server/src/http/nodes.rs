@@ -112,7 +112,10 @@ async fn drain(cx: Context) -> Outcome {
         ..DrainStrategy::default()
     });
     let state = cx.state()?;
-    let command = control::set_drain(&state, id, strategy, request.mark_eligible, now, &mut cx.ids())?;
+    let mut command = control::set_drain(&state, id, strategy, request.mark_eligible, now, &mut cx.ids())?;
+    if let Command::UpdateNodeDrain { meta, .. } = &mut command {
+        *meta = request.meta;
+    }
     let evals = evals_of(&command);
     let (index, _) = cx.propose(command).await?;
     let response = NodeDrainUpdateResponse {

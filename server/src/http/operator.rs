@@ -50,9 +50,10 @@ fn shown(row: &SchedulerConfig) -> SchedulerConfiguration {
         memory_oversubscription: row.memory_oversubscription,
         reject_job_registration: row.reject_job_registration,
         pause_eval_broker: row.pause_eval_broker,
-        node_limit: 0,
-        create_index: row.create_index,
-        modify_index: row.modify_index,
+        node_limit: row.node_limit,
+        // Settings that nobody changed are as old as the cluster.
+        create_index: row.create_index.max(1),
+        modify_index: row.modify_index.max(1),
     }
 }
 
@@ -84,6 +85,7 @@ async fn set_scheduler(cx: Context) -> Outcome {
         memory_oversubscription: wanted.memory_oversubscription,
         reject_job_registration: wanted.reject_job_registration,
         pause_eval_broker: wanted.pause_eval_broker,
+        node_limit: wanted.node_limit,
         create_index: 0,
         modify_index: 0,
     };

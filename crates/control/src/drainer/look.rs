@@ -223,5 +223,6 @@ fn complete(node: &Node, deadline_reached: bool, now: UnixNanos) -> Command {
         event: Some(event),
         now,
         evals: Vec::new(),
+        meta: BTreeMap::new(),
     }
 }

@@ -17,6 +17,8 @@ pub struct Registration {
     /// Only over this modify index of the job; 0: only where there is none.
     pub enforce_index: Option<u64>,
     pub preserve_counts: bool,
+    /// Tasks of groups that go on keep the resources that they have.
+    pub preserve_resources: bool,
     /// 0: the job's.
     pub eval_priority: i64,
 }
@@ -38,9 +40,12 @@ pub fn register(
 ) -> Result<Accepted, JobError> {
     let priority = eval_priority(asked.eval_priority)?;
     registration_on(state)?;
-    let admission::Admitted { job, mut warnings } = admission::succeed(state, rules, asked.job)?;
+    let admission::Admitted { mut job, mut warnings } = admission::succeed(state, rules, asked.job)?;
     if job.dispatched == Some(true) && state.job(&job.key()).is_none() {
         return Err(JobError::Refused("job can't be submitted with 'Dispatched' set".to_owned()));
+    }
+    if let Some(old) = state.job(&job.key()).filter(|_| asked.preserve_resources) {
+        preserve_resources(&mut job, old);
     }
     let submission = asked.submission.and_then(|s| kept(s, rules.max_source, &mut warnings));
     let eval = eval_of(&job, priority, Trigger::JobRegister, now, ids);
@@ -51,6 +56,17 @@ pub fn register(
         ..written(job, submission, eval, now)
     };
     Ok(Accepted { command: Command::RegisterJob(Box::new(command)).guarded(guards), warnings })
+}
+
+fn preserve_resources(job: &mut Job, old: &Job) {
+    for group in job.task_groups.iter_mut().flatten() {
+        let Some(before) = old.group(group.name()) else { continue };
+        for task in group.tasks.iter_mut().flatten() {
+            if let Some(before) = before.task(task.name()) {
+                task.resources.clone_from(&before.resources);
+            }
+        }
+    }
 }
 
 /// The job as it is written, now.

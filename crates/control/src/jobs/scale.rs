@@ -2,6 +2,7 @@
 
 use tarpan_model::ids::{IdSource, NamespacedId};
 use tarpan_model::{Job, JobType, TaskGroup, Trigger, UnixNanos};
+use tarpan_state::command::RegisterJob;
 use tarpan_state::{Command, Guard, JobSubmission, State};
 
 use super::register::written;
@@ -13,6 +14,8 @@ pub struct Scale {
     pub group: String,
     /// `None`: only a note.
     pub count: Option<i64>,
+    /// Only over this modify index of the job.
+    pub check_index: Option<u64>,
 }
 
 /// What it comes to.
@@ -53,7 +56,8 @@ pub fn scale(
     }
     let submission = state.job_submission(key, old.version()).map(|s| JobSubmission::clone(s));
     let eval = eval_of(&job, None, Trigger::JobScaling, now, ids);
-    let command = Command::RegisterJob(Box::new(written(job, submission, eval, now)));
+    let command = RegisterJob { enforce_index: asked.check_index, ..written(job, submission, eval, now) };
+    let command = Command::RegisterJob(Box::new(command));
     let guards = vec![Guard::RegistrationOn, Guard::job(state, key), Guard::NoRollout { job: key.clone() }];
     Ok(Scaled::Change(Box::new(command.guarded(guards))))
 }

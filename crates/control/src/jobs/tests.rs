@@ -163,7 +163,7 @@ fn an_earlier_version_comes_again() {
 fn a_group_gets_another_count() {
     let here = state([jobs::service("web", 1), jobs::system("each")]);
     let to = |id: &str, group: &str, count| {
-        scale(&here, &key(id), &Scale { group: group.to_owned(), count }, at(5), &mut ids())
+        scale(&here, &key(id), &Scale { group: group.to_owned(), count, check_index: None }, at(5), &mut ids())
     };
     let Ok(Scaled::Change(command)) = to("web", "group", Some(3)) else { panic!("not scaled") };
     let (guards, done) = registered(*command);
@@ -178,6 +178,26 @@ fn a_group_gets_another_count() {
     ] {
         assert_eq!(to(id, group, Some(count)).expect_err(text).to_string(), text);
     }
+}
+
+#[test]
+fn what_a_caller_wants_kept_is_kept() {
+    let mut small = jobs::service("web", 1);
+    jobs::group_mut(&mut small).tasks.as_mut().expect("tasks")[0].resources.as_mut().expect("some").memory_mb =
+        Some(77);
+    let here = state([small]);
+    let memory = |preserve_resources| {
+        let asked = Registration { job: jobs::service("web", 2), preserve_resources, ..Registration::default() };
+        let accepted = register(&here, &rules(), asked, at(6), &mut ids()).expect("taken in");
+        registered(accepted.command).1.job.groups()[0].tasks()[0].resources.as_ref().and_then(|r| r.memory_mb)
+    };
+    assert_eq!(memory(true), Some(77));
+    assert_ne!(memory(false), Some(77));
+    let asked = Scale { group: "group".to_owned(), count: Some(3), check_index: Some(9) };
+    let Ok(Scaled::Change(command)) = scale(&here, &key("web"), &asked, at(6), &mut ids()) else {
+        panic!("not scaled")
+    };
+    assert_eq!(registered(*command).1.enforce_index, Some(9));
 }
 
 #[test]

@@ -97,8 +97,9 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
         Command::UpdateNodeEligibility { node, eligibility, event, evals, .. } => {
             nodes::set_eligibility(&mut txn, *node, *eligibility, event.as_ref(), evals)
         }
-        Command::UpdateNodeDrain { node, strategy, mark_eligible, event, now, evals } => {
-            nodes::set_drain(&mut txn, *node, strategy.as_ref(), *mark_eligible, event.as_ref(), *now, evals)
+        Command::UpdateNodeDrain { node, strategy, mark_eligible, event, now, evals, meta } => {
+            let drain = nodes::Drain { strategy: strategy.as_ref(), mark_eligible: *mark_eligible, meta };
+            nodes::set_drain(&mut txn, *node, &drain, event.as_ref(), *now, evals)
         }
         Command::DeregisterNode { node, evals, .. } => nodes::deregister(&mut txn, *node, evals),
         Command::UpdateAllocs { updates, evals, now } => Ok(allocs::client_updates(&mut txn, updates, evals, *now)),

@@ -1,5 +1,6 @@
 //! Nodes: registration, status, eligibility, drain, removal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tarpan_model::ids::NodeId;
@@ -141,17 +142,26 @@ pub(crate) fn set_eligibility(
     change(txn, node, event, evals, |row| row.eligibility = eligibility)
 }
 
-/// Starting makes the node ineligible; ending leaves it so unless `mark_eligible`.
+/// A drain as it is wished: to start, to change or, without a strategy, to end.
+pub(crate) struct Drain<'a> {
+    pub strategy: Option<&'a DrainStrategy>,
+    pub mark_eligible: bool,
+    pub meta: &'a BTreeMap<String, String>,
+}
+
+/// Starting makes the node ineligible; ending leaves it so unless `mark_eligible`. A new drain begins with its own metadata;
+/// later wishes keep it, unless they bring some.
 pub(crate) fn set_drain(
     txn: &mut Txn<'_>,
     node: NodeId,
-    strategy: Option<&DrainStrategy>,
-    mark_eligible: bool,
+    wish: &Drain<'_>,
     event: Option<&NodeEvent>,
     now: UnixNanos,
     evals: &[Evaluation],
 ) -> Result<Reply, Rejection> {
+    let Drain { strategy, mark_eligible, meta } = *wish;
     change(txn, node, event, evals, |row| {
+        let begins = row.drain.is_none();
         let started = row.last_drain.as_ref().filter(|_| row.drain.is_some()).map_or(now, |d| d.started_at);
         let status = match strategy {
             Some(_) => "draining",
@@ -159,9 +169,10 @@ pub(crate) fn set_drain(
             None => "canceled",
         };
         if strategy.is_some() || row.drain.is_some() {
-            let meta = row.last_drain.take().unwrap_or_default();
-            row.last_drain =
-                Some(DrainMetadata { started_at: started, updated_at: now, status: status.to_owned(), ..meta });
+            let last = row.last_drain.take().unwrap_or_default();
+            let meta = if begins || !meta.is_empty() { meta.clone() } else { last.meta };
+            let status = status.to_owned();
+            row.last_drain = Some(DrainMetadata { started_at: started, updated_at: now, status, meta, ..last });
         }
         row.drain = strategy.cloned();
         if strategy.is_some() {

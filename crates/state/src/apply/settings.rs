@@ -38,8 +38,9 @@ pub(crate) fn scheduler_config(
     check_index: Option<u64>,
 ) -> Result<Reply, Rejection> {
     let old = &txn.state.scheduler_config;
-    if let Some(check) = check_index.filter(|check| *check != old.modify_index) {
-        let found = old.modify_index;
+    // Settings that nobody changed are as old as the cluster.
+    let found = old.modify_index.max(1);
+    if let Some(check) = check_index.filter(|check| *check != found) {
         return Err(Rejection::Other(format!("scheduler configuration has modify index {found}, not {check}")));
     }
     let create_index = if old.create_index == 0 { txn.index } else { old.create_index };

@@ -25,6 +25,7 @@ async fn deregister_once(cx: &Context) -> Outcome {
     let flag = |name: &str| cx.query.flag(name).map_err(|e| ApiError::internal(e.message));
     let (purge, no_shutdown_delay) = (flag("purge")?, flag("no_shutdown_delay")?);
     let eval_priority = match cx.query.get("eval_priority").filter(|v| !v.is_empty()) {
+        // 0 is how the field's own command line and SDK say that none was asked for.
         None => 0,
         Some(text) => text.parse().map_err(|_| ApiError::from(JobError::EvalPriority))?,
     };
@@ -49,6 +50,9 @@ pub async fn evaluate(cx: Context) -> Outcome {
 
 async fn evaluate_once(cx: &Context) -> Outcome {
     let request: JobEvaluateRequest = cx.decode_optional()?;
+    if !request.job_id.is_empty() {
+        same_job(cx, &request.job_id)?;
+    }
     let forced = request.eval_options.force_reschedule;
     let asked = jobs::evaluate(&cx.server.state(), &cx.job_key(), forced, cx.now(), &mut cx.ids())?;
     let (index, _) = cx.propose(asked.command).await?;

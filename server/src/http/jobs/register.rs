@@ -34,6 +34,7 @@ async fn take_in_once(cx: &Context, request: JobRegisterRequest) -> Outcome {
         submission: request.submission.map(source),
         enforce_index: request.enforce_index.then_some(request.job_modify_index),
         preserve_counts: request.preserve_counts,
+        preserve_resources: request.preserve_resources,
         eval_priority: request.eval_priority,
     };
     let rules = admission::rules(cx.server.options());

@@ -61,6 +61,7 @@ async fn scale_once(cx: &Context) -> Outcome {
     let asked = jobs::Scale {
         group: request.target.get("Group").cloned().unwrap_or_default(),
         count: request.count.filter(|_| !request.error),
+        check_index: Some(request.job_modify_index).filter(|index| *index != 0),
     };
     let response = match jobs::scale(&cx.server.state(), &cx.job_key(), &asked, cx.now(), &mut cx.ids())? {
         Scaled::Noted { job_modify_index } => {
