@@ -272,7 +272,15 @@ pub(crate) fn alloc_of(job: Job) -> Allocation {
 }
 
 pub(crate) async fn get(agent: &Agent, path: &str) -> (u16, String) {
-    let request = http::Request::get(path).body(Body::empty()).expect("a request");
+    send(agent, http::Request::get(path).body(Body::empty()).expect("a request")).await
+}
+
+/// Without any header.
+async fn post(agent: &Agent, path: &str, body: &'static str) -> (u16, String) {
+    send(agent, http::Request::post(path).body(Body::from(body)).expect("a request")).await
+}
+
+async fn send(agent: &Agent, request: http::Request<Body>) -> (u16, String) {
     let response = agent.router().oneshot(request).await.expect("infallible");
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
@@ -327,7 +335,12 @@ async fn a_job_runs_answers_and_stops() {
             403,
             "Reading secret file prohibited: web/secrets/x",
         ),
-        (format!("/v1/client/fs/cat/{}?path=../../x", alloc.id), 400, "Path escapes the alloc directory"),
+        (format!("/v1/client/fs/cat/{}?path=../../x", alloc.id), 200, "Path escapes the alloc directory"),
+        (format!("/v1/client/fs/readat/{}?path=../../x&offset=0", alloc.id), 200, "Path escapes the alloc directory"),
+        (format!("/v1/client/fs/readat/{}?path=alloc/logs/web.stdout.0", alloc.id), 200, "error parsing offset: "),
+        (format!("/v1/client/fs/ls/{}?path=../..", alloc.id), 400, "Path escapes the alloc directory"),
+        (format!("/v1/client/fs/logs/{}?task=nope&type=stdout", alloc.id), 400, "unknown task name \"nope\""),
+        (format!("/v1/client/allocation/{}/checks", alloc.id), 200, "null"),
         (format!("/v1/client/fs/logs/{}?type=stdout", alloc.id), 400, "must provide task name"),
         (format!("/v1/client/fs/logs/{}?task=web", alloc.id), 400, "must provide log type (stdout/stderr)"),
         (format!("/v1/client/fs/logs/{}?task=x&type=stdout", uuid::Uuid::nil()), 404, "Unknown allocation"),
@@ -337,6 +350,14 @@ async fn a_job_runs_answers_and_stops() {
         let (got, body) = get(&agent, &path).await;
         assert!(got == status && body.contains(part), "{path}: {got} {body}");
     }
+
+    let listed = get(&agent, &format!("/v1/client/fs/ls/{}?path=/alloc/logs", alloc.id)).await.1;
+    assert!(listed.contains("web.stdout.0") && !listed.contains("ContentType"), "{listed}");
+    // So the field's own command line sends it: without a Content-Type.
+    let meta = post(&agent, "/v1/client/metadata", r#"{"Meta":{"rack":"7"}}"#).await;
+    assert!(meta.0 == 200 && meta.1.contains(r#""rack":"7""#), "{meta:?}");
+    let nothing = post(&agent, "/v1/client/metadata", "").await;
+    assert_eq!(nothing, (400, "Request body is empty".to_owned()));
 
     // The same request through the session.
     let request = HttpRequest {

@@ -141,6 +141,7 @@ mod tests {
         let one = ResourceUsage {
             memory_stats: Some(MemoryStats { rss: 2 << 20, ..Default::default() }),
             cpu_stats: Some(CpuStats { total_ticks: 30.0, ..Default::default() }),
+            ..Default::default()
         };
         let task = TaskResourceUsage { resource_usage: Some(one), ..Default::default() };
         let sample = AllocResourceUsage {

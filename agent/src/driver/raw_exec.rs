@@ -241,7 +241,11 @@ impl Handle for RawExecTask {
 
     fn signal<'a>(&'a self, signal: &'a str) -> BoxFuture<'a, Result<(), DriverError>> {
         Box::pin(async move {
-            let number = super::signal_number(signal)?;
+            // A name that nobody knows asks the task to end: so the field's driver takes it.
+            let number = super::signal_number(signal).unwrap_or_else(|why| {
+                tracing::warn!(%why, "SIGINT is sent instead");
+                nix::sys::signal::Signal::SIGINT as i32
+            });
             self.process.signal(number).map_err(|e| DriverError::Other(format!("sending {signal} to the task: {e}")))
         })
     }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tarpan_api::wire::{AllocResourceUsage, CheckQueryResult, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
 use tarpan_model::AllocId;
 
+use super::body;
 use super::error::Error;
 use crate::context::Context;
 use crate::driver::{Handle, TaskUsage};
@@ -52,7 +53,11 @@ pub async fn stats(
     };
     let all = futures::future::join_all(handles.into_iter().map(one)).await;
     let timestamp = crate::wall().0;
-    let mut sum = ResourceUsage { memory_stats: Some(MemoryStats::default()), cpu_stats: Some(CpuStats::default()) };
+    let mut sum = ResourceUsage {
+        memory_stats: Some(MemoryStats::default()),
+        cpu_stats: Some(CpuStats::default()),
+        device_stats: Some(Vec::new()),
+    };
     let mut tasks = BTreeMap::new();
     for (name, usage) in all {
         let Some(usage) = usage else { continue };
@@ -108,7 +113,7 @@ async fn usage(key: Key, handle: &dyn Handle, core_mhz: f64) -> Option<ResourceU
     let mut samples = SAMPLES.lock().expect("no panic while held");
     samples.retain(|_, (at, _)| at.elapsed() < Duration::from_secs(60));
     samples.insert(key, (at, now));
-    Some(ResourceUsage { memory_stats: Some(memory), cpu_stats: Some(cpu) })
+    Some(ResourceUsage { memory_stats: Some(memory), cpu_stats: Some(cpu), device_stats: None })
 }
 
 fn add(sum: &mut ResourceUsage, one: &ResourceUsage) {
@@ -134,8 +139,9 @@ fn add(sum: &mut ResourceUsage, one: &ResourceUsage) {
 pub async fn checks(
     State(context): State<Arc<Context>>,
     Path(alloc): Path<String>,
-) -> Result<Json<BTreeMap<String, CheckQueryResult>>, Error> {
-    Ok(Json(find(&context, &alloc)?.checks()))
+) -> Result<Json<Option<BTreeMap<String, CheckQueryResult>>>, Error> {
+    // `null` where there are none.
+    Ok(Json(Some(find(&context, &alloc)?.checks()).filter(|checks| !checks.is_empty())))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -145,14 +151,6 @@ struct Restart {
     task: Option<String>,
     #[serde(rename = "AllTasks")]
     all: Option<bool>,
-}
-
-/// A JSON body that may be left out.
-fn body<T: serde::de::DeserializeOwned + Default>(bytes: &Bytes) -> Result<T, Error> {
-    match bytes.is_empty() {
-        true => Ok(T::default()),
-        false => serde_json::from_slice(bytes).map_err(|e| Error::bad(format!("Failed to decode body: {e}"))),
-    }
 }
 
 fn done() -> Json<serde_json::Value> {
@@ -165,7 +163,7 @@ pub async fn restart(
     bytes: Bytes,
 ) -> Result<Json<serde_json::Value>, Error> {
     let runner = find(&context, &alloc)?;
-    let asked: Restart = body(&bytes)?;
+    let asked: Restart = body::decode_optional(&bytes)?;
     runner.restart(asked.task, asked.all == Some(true)).await.map_err(refusal)?;
     Ok(done())
 }
@@ -192,7 +190,7 @@ pub async fn signal(
     bytes: Bytes,
 ) -> Result<Json<serde_json::Value>, Error> {
     let runner = find(&context, &alloc)?;
-    let asked: Signal = body(&bytes)?;
+    let asked: Signal = body::decode_optional(&bytes)?;
     let signal = asked.signal.filter(|s| !s.is_empty()).unwrap_or_else(|| "SIGKILL".to_owned());
     runner.signal(asked.task, signal).await.map_err(refusal)?;
     Ok(done())

@@ -155,15 +155,10 @@ pub async fn list(
 fn entries(place: &Place) -> Result<Vec<AllocFileInfo>, Error> {
     let failed = |e| Error::ground(&place.path, e);
     let dir = place.find()?.into_dir().map_err(failed)?;
+    // Lists say nothing of what files hold.
     let one = |name: std::ffi::OsString| {
-        let shown = name.to_string_lossy().into_owned();
         let meta = dir.entry(&name).ok()?;
-        let kind = match meta.kind() {
-            // Looked at through the handle; a link that takes its place meanwhile is not followed.
-            Kind::File => dir.find_plain(FilePath::new(&name)).map_or_else(|_| String::new(), |f| content_type_of(&f)),
-            _ => String::new(),
-        };
-        Some(info(shown, &meta, kind))
+        Some(info(name.to_string_lossy().into_owned(), &meta, String::new()))
     };
     let mut files: Vec<AllocFileInfo> = dir.names().map_err(failed)?.into_iter().filter_map(one).collect();
     files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -202,6 +197,9 @@ pub async fn cat(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
     let place = Place::of(&context, &alloc, required(&asked)?)?;
+    if let Some(sentence) = outside(&place) {
+        return Ok(sentence);
+    }
     raw(context, place, 0, None).await
 }
 
@@ -210,11 +208,29 @@ pub async fn read_at(
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
-    let path = required(&asked)?;
-    let offset = asked.offset.ok_or_else(|| Error::bad("must specify offset as integer"))?;
+    let place = Place::of(&context, &alloc, required(&asked)?)?;
+    let Some(offset) = asked.offset else {
+        return Ok(said("error parsing offset: strconv.ParseInt: parsing \"\": invalid syntax".to_owned()));
+    };
+    if let Some(sentence) = outside(&place) {
+        return Ok(sentence);
+    }
     let offset = u64::try_from(offset).map_err(|_| Error::bad("offset must not be negative"))?;
     let limit = asked.limit.and_then(|l| u64::try_from(l).ok());
-    raw(context.clone(), Place::of(&context, &alloc, path)?, offset, limit).await
+    raw(context, place, offset, limit).await
+}
+
+/// What is wrong as the body of a success: so the field answers where bytes are expected.
+fn said(sentence: String) -> Response {
+    Error::new(http::StatusCode::OK, sentence).into_response()
+}
+
+/// The answer to a path that is typed out of the allocation.
+fn outside(place: &Place) -> Option<Response> {
+    match crate::ground::names(FilePath::new(&place.path)) {
+        Err(why @ crate::ground::Error::Escapes) => Some(said(why.to_string())),
+        _ => None,
+    }
 }
 
 /// Bytes of a file, as something that no browser runs.
@@ -265,7 +281,7 @@ pub async fn stream(
     let size = size.await?;
     let offset = asked.offset.unwrap_or(0).max(0) as u64;
     let start = if from_end { size.saturating_sub(offset) } else { offset };
-    Ok(stream::response(false, move |sink| send(context, place, start, follow, sink)))
+    Ok(stream::response(stream::Kind::File, move |sink| send(context, place, start, follow, sink)))
 }
 
 async fn send(context: Arc<Context>, place: Place, mut offset: u64, follow: bool, mut sink: Sink) {

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use bytes::Bytes;
 use tarpan_api::wire::{
     HostCPUStats, HostDiskStats, HostMemoryStats, HostStats, NodeMetaApplyRequest, NodeMetaResponse,
 };
 
+use super::body;
 use super::error::Error;
 use crate::context::Context;
 
@@ -106,6 +108,8 @@ pub async fn stats(State(context): State<Arc<Context>>) -> Json<HostStats> {
         disk_stats: disk(std::path::Path::new("/")).into_iter().collect(),
         alloc_dir_stats: alloc_dir,
         uptime,
+        device_stats: None,
+        timestamp: crate::clock::wall().0,
     })
 }
 
@@ -122,10 +126,8 @@ pub async fn metadata(State(context): State<Arc<Context>>) -> Json<NodeMetaRespo
     Json(meta(&context))
 }
 
-pub async fn set_metadata(
-    State(context): State<Arc<Context>>,
-    Json(asked): Json<NodeMetaApplyRequest>,
-) -> Result<Json<NodeMetaResponse>, Error> {
+pub async fn set_metadata(State(context): State<Arc<Context>>, body: Bytes) -> Result<Json<NodeMetaResponse>, Error> {
+    let asked: NodeMetaApplyRequest = body::decode(&body)?;
     let valid = |key: &str| {
         !key.is_empty()
             && key.len() <= tarpan_model::name::MAX_KEY

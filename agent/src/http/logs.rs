@@ -58,7 +58,7 @@ pub async fn logs(
     };
     let row = runner.alloc();
     let Some(task) = row.group().and_then(|g| g.task(&asked.task)) else {
-        return Err(Error::not_found(format!("unknown task name {:?}", asked.task)));
+        return Err(Error::bad(format!("unknown task name {:?}", asked.task)));
     };
     if task.log_config.as_ref().is_some_and(|l| l.disabled == Some(true) || l.enabled == Some(false)) {
         return Err(Error::bad(format!("logs are disabled for task {:?}", asked.task)));
@@ -78,7 +78,8 @@ pub async fn logs(
             return Err(Error::not_found(format!("task {:?} not started yet. No logs available", asked.task)));
         }
     }
-    Ok(stream::response(plain, move |sink| send(context, reader, sink, follow)))
+    let kind = if plain { stream::Kind::PlainLog } else { stream::Kind::Log };
+    Ok(stream::response(kind, move |sink| send(context, reader, sink, follow)))
 }
 
 async fn send(context: Arc<Context>, reader: Reader, mut sink: Sink, follow: bool) {

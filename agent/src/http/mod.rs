@@ -3,6 +3,7 @@
 //! The same router answers the agent's listener and, through the session, requests that came to a server.
 
 mod alloc;
+mod body;
 mod error;
 mod exec;
 mod files;

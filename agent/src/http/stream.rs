@@ -80,18 +80,39 @@ impl Sink {
     }
 }
 
+/// What is streamed, and with it what callers of the field's API are told that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Frames.
+    Log,
+    /// The bytes alone.
+    PlainLog,
+    /// Frames.
+    File,
+}
+
+impl Kind {
+    fn content_type(self) -> &'static str {
+        match self {
+            Kind::Log => "application/json",
+            Kind::PlainLog => "text/plain",
+            Kind::File => "text/plain; charset=utf-8",
+        }
+    }
+}
+
 /// A response whose body `write` fills in the background.
-pub fn response<F, W>(plain: bool, write: W) -> Response
+pub fn response<F, W>(kind: Kind, write: W) -> Response
 where
     F: Future<Output = ()> + Send + 'static,
     W: FnOnce(Sink) -> F,
 {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let plain = kind == Kind::PlainLog;
     tokio::spawn(write(Sink { sender, plain, last: tokio::time::Instant::now() }));
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(receiver)));
-    let kind = if plain { "text/plain; charset=utf-8" } else { "application/json" };
     let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind.content_type()));
     // A task's own bytes: a browser that is shown them runs nothing of them.
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, http::HeaderValue::from_static("nosniff"));
     headers

@@ -42,19 +42,23 @@ impl Actor {
     }
 
     pub(super) async fn signal(&mut self, task: Option<String>, signal: &str) -> Result<(), String> {
+        let named = task.as_deref().is_some_and(|t| !t.is_empty());
+        let mut wrong = Vec::new();
         for index in self.named(task.as_deref())? {
             let Some(handle) = self.tasks[index].handle.clone().filter(|_| self.core.tasks()[index].running()) else {
-                match task.as_deref().is_some_and(|t| !t.is_empty()) {
+                match named {
                     true => return Err("Task not running".to_owned()),
                     false => continue,
                 }
             };
             self.step(Input::Task(index, task::Input::Notice(event::signaling(signal, "")))).await;
-            handle
-                .signal(signal)
-                .await
-                .map_err(|e| format!("Failed to signal task {:?}, err: {e}", self.tasks[index].name))?;
+            match handle.signal(signal).await {
+                Err(error) if named => return Err(error.to_string()),
+                Err(error) => wrong.push(format!("Failed to signal task: {}, err: {error}", self.tasks[index].name)),
+                Ok(()) => {}
+            }
         }
-        Ok(())
+        // Every task gets its signal, whatever became of the one before.
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 }

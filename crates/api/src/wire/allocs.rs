@@ -301,7 +301,7 @@ pub struct AllocFileInfo {
     pub file_mode: String,
     #[serde(rename = "ModTime", deserialize_with = "null_default")]
     pub mod_time: Timestamp,
-    #[serde(rename = "ContentType", deserialize_with = "null_default")]
+    #[serde(rename = "ContentType", deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub content_type: String,
 }
 

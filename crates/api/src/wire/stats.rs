@@ -38,6 +38,9 @@ pub struct ResourceUsage {
     pub memory_stats: Option<MemoryStats>,
     #[serde(rename = "CpuStats")]
     pub cpu_stats: Option<CpuStats>,
+    /// Of the devices that were given; `None` of a task without any.
+    #[serde(rename = "DeviceStats")]
+    pub device_stats: Option<Vec<serde_json::Value>>,
 }
 
 /// `MemoryStats` on the wire.
@@ -50,6 +53,8 @@ pub struct MemoryStats {
     pub cache: u64,
     #[serde(rename = "Swap", deserialize_with = "null_default")]
     pub swap: u64,
+    #[serde(rename = "MappedFile", deserialize_with = "null_default")]
+    pub mapped_file: u64,
     #[serde(rename = "Usage", deserialize_with = "null_default")]
     pub usage: u64,
     #[serde(rename = "MaxUsage", deserialize_with = "null_default")]
@@ -98,6 +103,12 @@ pub struct HostStats {
     pub uptime: u64,
     #[serde(rename = "CPUTicksConsumed", deserialize_with = "null_default")]
     pub cpu_ticks_consumed: f64,
+    /// By group of devices; `None` where the node has none.
+    #[serde(rename = "DeviceStats")]
+    pub device_stats: Option<Vec<serde_json::Value>>,
+    /// Nanoseconds since 1970.
+    #[serde(rename = "Timestamp", deserialize_with = "null_default")]
+    pub timestamp: i64,
 }
 
 /// `HostMemoryStats` on the wire.
