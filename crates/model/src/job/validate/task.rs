@@ -406,6 +406,8 @@ impl Template {
             _ => {}
         }
         match text(&self.change_mode).as_str() {
+            // A process can't be told of variables that it did not start with.
+            "signal" if self.envvars == Some(true) => rules.say("", "cannot use signals with env var templates"),
             "noop" | "restart" | "signal" | "" => {}
             "script" => match &self.change_script {
                 None => rules

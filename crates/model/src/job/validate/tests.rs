@@ -33,6 +33,22 @@ fn task(job: &mut Job) -> &mut Task {
 }
 
 #[test]
+fn a_signal_tells_nobody_of_new_variables() {
+    let with = |mode: &str, envvars: bool| Template {
+        embedded_tmpl: Some("A=1".into()),
+        dest_path: Some("local/e".into()),
+        envvars: Some(envvars),
+        change_mode: Some(mode.into()),
+        change_signal: Some("SIGHUP".into()),
+        ..Template::default()
+    };
+    let refused = "TaskGroups[0].Tasks[0].Templates[0]: cannot use signals with env var templates";
+    check("service", |j| task(j).templates = Some(vec![with("signal", true)]), &[refused]);
+    check("service", |j| task(j).templates = Some(vec![with("signal", false)]), &[]);
+    check("service", |j| task(j).templates = Some(vec![with("restart", true)]), &[]);
+}
+
+#[test]
 fn every_type_has_a_valid_smallest_job() {
     for kind in ["service", "batch", "system", "sysbatch"] {
         check(kind, |_| {}, &[]);
