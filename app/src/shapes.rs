@@ -47,6 +47,8 @@ shape!(
         modify_index "ModifyIndex": u64,
         job_modify_index "JobModifyIndex": u64,
         meta "Meta": BTreeMap<String, String>,
+        /// Base64 of what a dispatched job was given.
+        payload "Payload": String,
         constraints "Constraints": Vec<Constraint>,
         periodic "Periodic": Option<Periodic>,
         parameterized "ParameterizedJob": Option<Parameterized>,

@@ -44,6 +44,46 @@ pub enum Kind {
     Named,
 }
 
+/// How servers show a field of a job that they hold, where that differs from what a client writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    Same,
+    /// Its zero value where it is unset.
+    Zero,
+    /// `null` where it is unset, though clients leave it out.
+    Null,
+    /// Never.
+    Absent,
+    /// Only where it is neither unset nor zero.
+    Given,
+}
+
+/// Whose JSON is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Client,
+    Server,
+}
+
+impl Form {
+    fn shows(self, field: &Field, slot: &Slot<'_>, readable: bool) -> bool {
+        match (self, field.stored) {
+            (Form::Server, Stored::Absent) => false,
+            (Form::Server, Stored::Given) => !slot.is_zero(),
+            (Form::Server, Stored::Null) => true,
+            _ => !slot.is_none() || (readable && !field.omit),
+        }
+    }
+
+    fn zero(self, field: &Field) -> bool {
+        match (self, field.stored) {
+            (Form::Server, Stored::Zero) => true,
+            (Form::Server, Stored::Null) => false,
+            _ => field.zero,
+        }
+    }
+}
+
 /// One attribute or block of a [`Schema`].
 pub struct Field {
     /// Name of the field in the Rust struct, snake case.
@@ -68,6 +108,7 @@ pub struct Field {
     pub omit: bool,
     /// `${…}` in it is replaced on the node.
     pub interpolated: bool,
+    pub stored: Stored,
     pub kind: Kind,
     /// Schema of the nested block, for the kinds `Block`, `Blocks` and `Named`.
     pub child: Option<&'static Schema>,
@@ -149,6 +190,23 @@ pub enum SlotMut<'a> {
 }
 
 impl Slot<'_> {
+    /// Unset, or what an unset one stands for.
+    pub fn is_zero(&self) -> bool {
+        match self {
+            Slot::Str(v) => v.is_none_or(str::is_empty),
+            Slot::Int(v) => v.is_none_or(|n| n == 0),
+            Slot::Uint(v) => v.is_none_or(|n| n == 0),
+            Slot::Bool(v) => *v != Some(true),
+            Slot::Duration(v) => v.is_none_or(|d| d == Dur::ZERO),
+            Slot::Strs(v) => v.is_none_or(<[String]>::is_empty),
+            Slot::Ints(v) => v.is_none_or(<[i64]>::is_empty),
+            Slot::Map(v) => v.is_none_or(TextMap::is_empty),
+            Slot::Lists(v) => v.is_none_or(ListMap::is_empty),
+            Slot::Blocks(v) => v.is_none_or(BlockList::is_empty),
+            Slot::Free(_) | Slot::Block(_) | Slot::Named(_) => self.is_none(),
+        }
+    }
+
     pub fn is_none(&self) -> bool {
         match self {
             Slot::Str(v) => v.is_none(),
@@ -337,14 +395,23 @@ impl<B: StaticBlock> BlockMapSlot for Option<BTreeMap<String, B>> {
 /// Writes a block as a map of its wire names. JSON shows every field (`null` or zero where unset); compact formats
 /// leave unset fields out, and [`deserialize`] takes both.
 pub fn serialize<S: Serializer>(block: &dyn Block, serializer: S) -> Result<S::Ok, S::Error> {
+    serialize_in(Form::Client, block, serializer)
+}
+
+/// Writes a block as servers show what they hold: see [`Stored`].
+pub fn serialize_stored<S: Serializer>(block: &dyn Block, serializer: S) -> Result<S::Ok, S::Error> {
+    serialize_in(Form::Server, block, serializer)
+}
+
+fn serialize_in<S: Serializer>(form: Form, block: &dyn Block, serializer: S) -> Result<S::Ok, S::Error> {
     let fields = block.schema().fields;
     let readable = serializer.is_human_readable();
-    let shown = |i: &usize| !block.slot(*i).is_none() || (readable && !fields[*i].omit);
+    let shown = |i: &usize| form.shows(&fields[*i], &block.slot(*i), readable);
     let count = (0..fields.len()).filter(shown).count();
     let mut map = serializer.serialize_map(Some(count))?;
     for (index, field) in fields.iter().enumerate() {
         if shown(&index) {
-            map.serialize_entry(field.json, &Shown { slot: block.slot(index), zero: field.zero })?;
+            map.serialize_entry(field.json, &Shown { slot: block.slot(index), zero: form.zero(field), form })?;
         }
     }
     map.end()
@@ -353,13 +420,14 @@ pub fn serialize<S: Serializer>(block: &dyn Block, serializer: S) -> Result<S::O
 struct Shown<'a> {
     slot: Slot<'a>,
     zero: bool,
+    form: Form,
 }
 
-struct ShownBlock<'a>(&'a dyn Block);
+struct ShownBlock<'a>(&'a dyn Block, Form);
 
 impl Serialize for ShownBlock<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(self.0, serializer)
+        serialize_in(self.1, self.0, serializer)
     }
 }
 
@@ -379,12 +447,12 @@ impl Serialize for Shown<'_> {
             Slot::Map(v) => v.serialize(s),
             Slot::Lists(v) => v.serialize(s),
             Slot::Free(v) => v.serialize(s),
-            Slot::Block(v) => v.map(ShownBlock).serialize(s),
+            Slot::Block(v) => v.map(|block| ShownBlock(block, self.form)).serialize(s),
             Slot::Blocks(v) => {
                 let list = v.expect("checked above");
                 let mut seq = s.serialize_seq(Some(list.len()))?;
                 for i in 0..list.len() {
-                    seq.serialize_element(&ShownBlock(list.get(i)))?;
+                    seq.serialize_element(&ShownBlock(list.get(i), self.form))?;
                 }
                 seq.end()
             }
@@ -392,7 +460,7 @@ impl Serialize for Shown<'_> {
                 let entries = v.expect("checked above").entries();
                 let mut map = s.serialize_map(Some(entries.len()))?;
                 for (label, block) in entries {
-                    map.serialize_entry(label, &ShownBlock(block))?;
+                    map.serialize_entry(label, &ShownBlock(block, self.form))?;
                 }
                 map.end()
             }

@@ -9,7 +9,7 @@ use super::{JobData, blocked_eval, children, needs_promotion};
 use crate::chart::Chart;
 use crate::format::{Ago, mib, short, span, thousands};
 use crate::lang::{Texts, fill, t};
-use crate::pages::actions;
+use crate::pages::actions::{self, unbase64};
 use crate::pages::tables::{AllocTable, Columns, instance, stub_badge};
 use crate::parts::dialog::AskButton;
 use crate::parts::pager::{self, Pager};
@@ -364,6 +364,12 @@ fn Use(data: JobData) -> impl IntoView {
     }
 }
 
+/// What a dispatched job was given: the text, or base64 of what is none.
+fn payload_of(job: &Job) -> Option<String> {
+    let text = || String::from_utf8(unbase64(&job.payload)?).ok();
+    (!job.payload.is_empty()).then(|| text().unwrap_or_else(|| job.payload.clone()))
+}
+
 #[component]
 fn About(data: JobData) -> impl IntoView {
     let texts = t();
@@ -383,6 +389,7 @@ fn About(data: JobData) -> impl IntoView {
                     {(!p.meta_optional.is_empty()).then(|| fact(texts.meta_optional, p.meta_optional.join(", ")))}
                 }
             });
+            let payload = payload_of(job).map(|text| fact(texts.payload, view! { <pre class="code">{text}</pre> }));
             let meta = job.meta.iter().map(|(k, v)| view! { <dt class="mono">{k.clone()}</dt><dd class="mono">{v.clone()}</dd> }).collect_view();
             view! {
                 <dl class="facts">
@@ -392,7 +399,7 @@ fn About(data: JobData) -> impl IntoView {
                     {fact(texts.node_pool, job.node_pool.clone())}
                     {fact(texts.datacenters, job.datacenters.join(", "))}
                     {fact(texts.submitted, view! { <Ago at=job.submit_time/> })}
-                    {periodic}{parameters}{update}{meta}
+                    {periodic}{parameters}{update}{meta}{payload}
                 </dl>
             }
         })
@@ -445,6 +452,14 @@ mod tests {
     use super::*;
     use crate::lang::texts_of;
     use crate::prefs::Lang;
+
+    #[test]
+    fn payloads_are_shown_as_they_were_given() {
+        let with = |payload: &str| payload_of(&Job { payload: payload.to_owned(), ..Job::default() });
+        assert_eq!(with(""), None);
+        assert_eq!(with("aGkgw6kK").as_deref(), Some("hi é\n"));
+        assert_eq!(with("/wA=").as_deref(), Some("/wA="), "no text");
+    }
 
     #[test]
     fn steps_of_a_deployment() {

@@ -1,9 +1,10 @@
 //! Allocations, borrowed from their rows.
 
 use serde::{Serialize, Serializer};
+use tarpan_model::Allocation;
 use tarpan_model::alloc::{AllocDeploymentStatus, DesiredTransition, NetworkStatus, RescheduleTracker};
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NodeId};
-use tarpan_model::{Allocation, Job};
+use tarpan_model::job::StoredJob;
 
 use super::resources::{Given, Legacy, LegacyTasks};
 use super::{Metric, OrEmpty, null_if_empty, task_states};
@@ -135,7 +136,7 @@ impl Serialize for AllocFull<'_> {
             #[serde(rename = "JobID")]
             job_id: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
-            job: Option<&'a Job>,
+            job: Option<StoredJob<'a>>,
             task_group: &'a str,
             resources: Legacy<'a>,
             shared_resources: Legacy<'a>,
@@ -187,7 +188,7 @@ impl Serialize for AllocFull<'_> {
             node_id: row.node_id,
             node_name: &row.node_name,
             job_id: row.job_id.as_str(),
-            job: self.with_job.then_some(&*row.job),
+            job: self.with_job.then_some(row.job.stored()),
             task_group: &row.task_group,
             resources: Legacy::all(&row.resources),
             shared_resources: Legacy::shared(&row.resources),
@@ -210,7 +211,7 @@ impl Serialize for AllocFull<'_> {
             deployment_id: OrEmpty(row.deployment_id),
             deployment_status: row.deployment_status.as_ref().map(Health),
             reschedule_tracker: row.reschedule.as_deref().map(Tracker),
-            network_status: row.network_status.as_deref().map(Net),
+            network_status: network_status(row).map(Net),
             followup_eval: OrEmpty(row.followup_eval),
             preempted_allocations: &row.preempted,
             preempted_by_allocation: OrEmpty(row.preempted_by),
@@ -296,4 +297,11 @@ impl Serialize for Net<'_> {
         let (interface_name, address) = (&*self.0.interface_name, &*self.0.address);
         Fields { interface_name, address, address_ipv6: &self.0.address_ipv6, dns: None }.serialize(s)
     }
+}
+
+/// What the node said of the allocation's network; of one that it reported on without a network of its own, that it is none.
+fn network_status(row: &Allocation) -> Option<&NetworkStatus> {
+    static NONE: NetworkStatus =
+        NetworkStatus { interface_name: String::new(), address: String::new(), address_ipv6: String::new() };
+    row.network_status.as_deref().or_else(|| (!row.task_states.is_empty()).then_some(&NONE))
 }

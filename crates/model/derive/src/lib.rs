@@ -1,7 +1,7 @@
 //! `#[derive(Block)]`: makes a struct of `Option` fields a block of the Job tree.
 //!
 //! Reads: `#[block(json = "Type")]` on the struct; on each field its doc comment (the help text)
-//! and `#[field(json = "Name", hcl = "name", default = "…", unit = "…", values = "a b", label, zero, omit, interpolated)]`.
+//! and `#[field(json = "Name", hcl = "name", default = "…", unit = "…", values = "a b", label, zero, omit, interpolated, stored = "…")]`.
 //! Gives: the static schema, typed access to every field by number, and serde over the wire's names.
 //! All behaviour lives in `tarpan_model::schema`; the generated code is only a table and two matches.
 
@@ -27,6 +27,7 @@ struct FieldFacts {
     default: String,
     unit: String,
     values: String,
+    stored: String,
     label: bool,
     zero: bool,
     omit: bool,
@@ -59,11 +60,20 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         };
         let (default, unit, values) = (facts.default, facts.unit, facts.values);
         let (label, zero, omit, interpolated) = (facts.label, facts.zero, facts.omit, facts.interpolated);
+        let stored = match facts.stored.as_str() {
+            "" => quote!(Same),
+            "zero" => quote!(Zero),
+            "null" => quote!(Null),
+            "absent" => quote!(Absent),
+            "given" => quote!(Given),
+            _ => return Err(syn::Error::new_spanned(field, "stored is zero, null, absent or given")),
+        };
         let doc = doc(&field.attrs);
         rows.push(quote! {
             ::tarpan_model::schema::Field {
                 rust: #rust, json: #json, hcl: #hcl, doc: #doc, default: #default, unit: #unit, values: #values,
                 label: #label, zero: #zero, omit: #omit, interpolated: #interpolated,
+                stored: ::tarpan_model::schema::Stored::#stored,
                 kind: <#ty as ::tarpan_model::schema::FieldType>::KIND,
                 child: <#ty as ::tarpan_model::schema::FieldType>::CHILD,
             }
@@ -134,9 +144,10 @@ fn facts(attrs: &[Attribute]) -> syn::Result<FieldFacts> {
                         "default" => facts.default = value,
                         "unit" => facts.unit = value,
                         "values" => facts.values = value,
+                        "stored" => facts.stored = value,
                         _ => {
                             return Err(meta.error(
-                                "field knows json, hcl, default, unit, values, label, zero, omit, interpolated",
+                                "field knows json, hcl, default, unit, values, stored, label, zero, omit, interpolated",
                             ));
                         }
                     }

@@ -108,10 +108,10 @@ pub(super) fn name(field: &Field) -> &'static str {
     }
 }
 
-/// Fields of a port that mean nothing where it is dynamic, or by default.
+/// Fields of a port that mean nothing where it is dynamic, or by default, and what only clients know.
 pub(super) fn hidden_in(owner: &Field, field: &Field, block: &dyn Block, index: usize) -> bool {
     match (owner.json, field.json) {
-        ("DynamicPorts", "Value") => true,
+        ("DynamicPorts", "Value") | ("LogConfig", "Enabled") => true,
         ("DynamicPorts" | "ReservedPorts", "IgnoreCollision") => !matches!(block.slot(index), Slot::Bool(Some(true))),
         _ => false,
     }

@@ -25,6 +25,7 @@ impl Job {
     /// implied constraints. The job's own update block keeps only its pace: groups have the rest by then.
     /// Doing it twice changes nothing.
     pub fn admit(&mut self, admission: &Admission) {
+        self.forget_no_update();
         self.canonicalise();
         if self.priority == Some(0) {
             self.priority = Some(admission.default_priority);
@@ -49,6 +50,7 @@ impl Job {
         for group in self.task_groups.iter_mut().flatten() {
             group.admit();
         }
+        self.forget_zeros();
     }
 }
 

@@ -83,7 +83,7 @@ pub struct TaskGroup {
     #[field(json = "Consul", hcl = "consul")]
     pub consul: Option<Consul>,
     /// deprecated → disconnect.replace.
-    #[field(json = "PreventRescheduleOnLost", hcl = "prevent_reschedule_on_lost", default = "false")]
+    #[field(json = "PreventRescheduleOnLost", hcl = "prevent_reschedule_on_lost", default = "false", stored = "zero")]
     pub prevent_reschedule_on_lost: Option<bool>,
 }
 
@@ -249,7 +249,7 @@ pub struct ScalingPolicy {
     #[field(json = "ID", zero)]
     pub id: Option<String>,
     /// Namespace of the job.
-    #[field(json = "Namespace", zero)]
+    #[field(json = "Namespace", zero, stored = "absent")]
     pub namespace: Option<String>,
     /// What the policy scales.
     #[field(json = "Target")]

@@ -13,6 +13,7 @@ mod group;
 mod network;
 mod placement;
 mod service;
+mod stored;
 mod task;
 mod validate;
 
@@ -24,6 +25,7 @@ pub use group::*;
 pub use network::*;
 pub use placement::*;
 pub use service::*;
+pub use stored::StoredJob;
 pub use task::*;
 pub use validate::warnings_text;
 
@@ -87,10 +89,10 @@ pub struct Job {
     #[field(json = "ParameterizedJob", hcl = "parameterized")]
     pub parameterized_job: Option<ParameterizedJobConfig>,
     /// How failed allocations move to other nodes. Groups inherit what they leave out.
-    #[field(json = "Reschedule", hcl = "reschedule")]
+    #[field(json = "Reschedule", hcl = "reschedule", stored = "absent")]
     pub reschedule: Option<ReschedulePolicy>,
     /// How allocations move off a draining node. Groups inherit what they leave out.
-    #[field(json = "Migrate", hcl = "migrate")]
+    #[field(json = "Migrate", hcl = "migrate", stored = "absent")]
     pub migrate: Option<MigrateStrategy>,
     /// Values of the job’s own, seen by its tasks as `NOMAD_META_<key>`; groups and tasks add to them.
     #[field(json = "Meta", hcl = "meta", interpolated)]
@@ -108,7 +110,7 @@ pub struct Job {
     #[field(json = "Dispatched", zero)]
     pub dispatched: Option<bool>,
     /// Token under which a dispatch happens once.
-    #[field(json = "DispatchIdempotencyToken")]
+    #[field(json = "DispatchIdempotencyToken", stored = "zero")]
     pub dispatch_idempotency_token: Option<String>,
     /// Dispatched payload, base64.
     #[field(json = "Payload")]

@@ -14,6 +14,9 @@ pub struct Service {
     /// Name by which the service is found.
     #[field(json = "Name", hcl = "name", default = "<job>-<group>[-<task>]", zero, interpolated)]
     pub name: Option<String>,
+    /// Where servers find it: the namespace of its job.
+    #[field(json = "Namespace", omit)]
+    pub namespace: Option<String>,
     /// Words that tell instances apart.
     #[field(json = "Tags", hcl = "tags", interpolated)]
     pub tags: Option<Vec<String>>,
@@ -42,7 +45,7 @@ pub struct Service {
     #[field(json = "Checks", hcl = "check")]
     pub checks: Option<Vec<ServiceCheck>>,
     /// Restart the task when its checks keep failing.
-    #[field(json = "CheckRestart", hcl = "check_restart")]
+    #[field(json = "CheckRestart", hcl = "check_restart", stored = "absent")]
     pub check_restart: Option<CheckRestart>,
     /// group service only, consul provider.
     #[field(json = "Connect", hcl = "connect")]
@@ -135,7 +138,7 @@ pub struct ServiceCheck {
     )]
     pub address_mode: Option<String>,
     /// consul.
-    #[field(json = "Advertise", hcl = "advertise", zero)]
+    #[field(json = "Advertise", hcl = "advertise", zero, stored = "given")]
     pub advertise: Option<String>,
     /// Time between two checks, 1s at least.
     #[field(json = "Interval", hcl = "interval", zero)]

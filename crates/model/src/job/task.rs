@@ -75,7 +75,7 @@ pub struct Task {
     #[field(json = "VolumeMounts", hcl = "volume_mount")]
     pub volume_mounts: Option<Vec<VolumeMount>>,
     /// The `csi_plugin` of this task.
-    #[field(json = "CSIPluginConfig", hcl = "csi_plugin", zero, omit)]
+    #[field(json = "CSIPluginConfig", hcl = "csi_plugin", zero, omit, stored = "null")]
     pub csi_plugin_config: Option<TaskCSIPluginConfig>,
     /// When this task ends, the other tasks of the group are stopped. One to a group.
     #[field(json = "Leader", hcl = "leader", default = "false", zero)]
@@ -180,10 +180,10 @@ pub struct Resources {
     #[field(json = "MemoryMB", hcl = "memory", default = "300", unit = "MB")]
     pub memory_mb: Option<i64>,
     /// Memory that the task may use while the node has it to spare; -1 sets no limit. Needs memory oversubscription.
-    #[field(json = "MemoryMaxMB", hcl = "memory_max", default = "0", unit = "MB")]
+    #[field(json = "MemoryMaxMB", hcl = "memory_max", default = "0", unit = "MB", stored = "zero")]
     pub memory_max_mb: Option<i64>,
     /// error at task level.
-    #[field(json = "DiskMB", hcl = "disk", default = "0", unit = "MB")]
+    #[field(json = "DiskMB", hcl = "disk", default = "0", unit = "MB", stored = "zero")]
     pub disk_mb: Option<i64>,
     /// deprecated, warning.
     #[field(json = "Networks", hcl = "network")]
@@ -195,10 +195,10 @@ pub struct Resources {
     #[field(json = "NUMA", hcl = "numa")]
     pub numa: Option<NUMAResource>,
     /// MB tmpfs for secrets dir; 0 ≤ x ≤ memory (new).
-    #[field(json = "SecretsMB", hcl = "secrets", default = "0 (client uses 1)", unit = "MB")]
+    #[field(json = "SecretsMB", hcl = "secrets", default = "0 (client uses 1)", unit = "MB", stored = "zero")]
     pub secrets_mb: Option<i64>,
     /// deprecated.
-    #[field(json = "IOPS", hcl = "iops", default = "0")]
+    #[field(json = "IOPS", hcl = "iops", default = "0", stored = "zero")]
     pub iops: Option<i64>,
 }
 
@@ -244,7 +244,7 @@ pub struct LogConfig {
     #[field(json = "MaxFileSizeMB", hcl = "max_file_size", default = "10", unit = "MB")]
     pub max_file_size_mb: Option<i64>,
     /// deprecated.
-    #[field(json = "Enabled", hcl = "enabled")]
+    #[field(json = "Enabled", hcl = "enabled", stored = "absent")]
     pub enabled: Option<bool>,
     /// Keep no logs.
     #[field(json = "Disabled", hcl = "disabled", default = "false")]

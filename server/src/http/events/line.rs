@@ -94,7 +94,7 @@ impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(Some(1))?;
         match self.0 {
-            Change::Job { row, .. } => map.serialize_entry("Job", row)?,
+            Change::Job { row, .. } => map.serialize_entry("Job", &row.as_deref().map(|job| job.stored()))?,
             Change::Evaluation { row, .. } => {
                 map.serialize_entry("Evaluation", &row.as_deref().map(convert::evaluation))?;
             }

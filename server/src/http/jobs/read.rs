@@ -21,7 +21,7 @@ fn job_index(state: &State, key: &NamespacedId) -> u64 {
 pub async fn job(cx: Context) -> Outcome {
     let key = cx.job_key();
     let read = cx.read(&[Watch::Job(key.clone())], |state| job_index(state, &key)).await?;
-    read.found(read.state.job(&key).map(|job| &**job), "job not found")
+    read.found(read.state.job(&key).map(|job| job.stored()), "job not found")
 }
 
 /// At most `most` rows: what still goes on before what is over, then the newest. Ours, where `per_page` asks for it; 0: all.

@@ -2,13 +2,24 @@
 
 use serde_json::{Value, json};
 use tarpan_api::wire::JobSubmission;
-use tarpan_model::Job;
+use tarpan_model::{Job, TaskGroup};
 
 use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
 use crate::output::Format;
+
+/// The job as clients write it: with every field that one can set, and without what only servers say.
+fn as_written(whole: Value) -> Value {
+    let Ok(mut job) = serde_json::from_value::<Job>(whole.clone()) else { return whole };
+    let services = |group: &mut TaskGroup| {
+        let of_tasks = group.tasks.iter_mut().flatten().flat_map(|task| task.services.iter_mut().flatten());
+        group.services.iter_mut().flatten().chain(of_tasks).for_each(|service| service.namespace = None);
+    };
+    job.task_groups.iter_mut().flatten().for_each(services);
+    serde_json::to_value(&job).unwrap_or(whole)
+}
 
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
@@ -66,6 +77,7 @@ impl Command for Inspect {
             self.print_hcl(whole, kept)?;
             return Ok(0);
         }
+        let whole = as_written(whole);
         match &self.format.template {
             Some(_) => self.format.print(&whole),
             None => {
