@@ -61,7 +61,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
             let text =
                 std::fs::read_to_string(&file).map_err(|source| LoadError::Read { path: file.clone(), source })?;
             match read(&file, &text) {
-                Ok(one) => {
+                Ok(mut one) => {
+                    leave_on(&mut one.tree);
                     tree::merge(&mut merged, one.tree, &AGENT);
                     // A later file may take a wish back.
                     notes.extend(one.notes.into_iter().map(|(path, note)| (path, note.map(|n| (file.clone(), n)))));
@@ -85,6 +86,22 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         notes.into_iter().map(|(file, n)| format!("{}:{}: {}", file.display(), n.at, n.message)).collect()
     };
     Ok(Loaded { config, files, refused: lines(refused), idle: lines(idle) })
+}
+
+/// Switches that files, flags and `-dev` only ever turn on, as in the field: `false` says no more than leaving the key out.
+const SWITCHES: [(&str, &[&str]); 3] = [
+    ("", &["log_json", "log_include_location"]),
+    ("server", &["enabled"]),
+    ("client", &["enabled", "disable_remote_exec", "default_ineligible"]),
+];
+
+/// Takes the switches out of a file's tree that it does not turn on.
+fn leave_on(tree: &mut Json) {
+    for (block, keys) in SWITCHES {
+        let block = if block.is_empty() { Some(&mut *tree) } else { tree.get_mut(block) };
+        let Some(Json::Object(block)) = block else { continue };
+        block.retain(|key, value| !(keys.contains(&key.as_str()) && *value == Json::Bool(false)));
+    }
 }
 
 /// One file, checked.
@@ -278,6 +295,23 @@ mod tests {
         assert_eq!(problems(&config), Vec::<String>::new());
         assert_eq!(config.bind_addr, "127.0.0.1");
         assert_eq!(config.plugin["raw_exec"].config["enabled"], json!(true));
+    }
+
+    #[test]
+    fn a_role_that_was_turned_on_stays_on() {
+        let files = [
+            ("1.hcl", "client {\n  disable_remote_exec = true\n}\nlog_json = true\n"),
+            (
+                "2.hcl",
+                "client {\n  enabled = false\n  disable_remote_exec = false\n}\nserver {\n  enabled = false\n}\nlog_json = false\n",
+            ),
+        ];
+        let config = load_texts(&files, Json::Null, true).expect("good files").config;
+        assert!(config.client.enabled && config.server.enabled, "-dev runs both roles whatever files say");
+        assert!(config.client.disable_remote_exec && config.log_json);
+        let flags = json!({"client": {"enabled": true}});
+        let config = load_texts(&files, flags, false).expect("good files").config;
+        assert!(config.client.enabled && !config.server.enabled);
     }
 
     #[test]
