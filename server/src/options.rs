@@ -18,6 +18,8 @@ pub struct Options {
     pub rpc_bind: SocketAddr,
     /// `host:port` that agents and other servers are told; empty: the address that was bound.
     pub rpc_advertise: String,
+    /// Where the field's servers gossip. Nothing listens there: it is what lists of servers show.
+    pub gossip_port: u16,
     /// `host:port` of this server's HTTP API.
     pub http_advertise: String,
     /// How many servers wait for each other before the first election. 1: elects itself at once.
@@ -59,6 +61,7 @@ impl Default for Options {
             data_dir: None,
             rpc_bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             rpc_advertise: String::new(),
+            gossip_port: 4648,
             http_advertise: String::new(),
             bootstrap_expect: 1,
             heartbeat_ttl: Duration::from_secs(10),

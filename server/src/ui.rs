@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -147,9 +147,10 @@ fn busy(why: &str) -> Response {
 }
 
 /// A redirect that keeps the query.
-async fn to(path: &str, request: Request) -> Redirect {
+async fn to(path: &str, request: Request) -> Response {
     let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
-    Redirect::temporary(&format!("{path}{query}"))
+    let html = Html(format!("<a href=\"{path}\">Temporary Redirect</a>.\n\n"));
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{path}{query}"))], html).into_response()
 }
 
 /// What a page may ask for while it is rendered: the client, the preferences, a way to set the status.

@@ -101,11 +101,13 @@ pub struct LogRotation {
 pub struct Ports {
     pub http: u16,
     pub rpc: u16,
+    /// Nothing listens there: it is what lists of servers show.
+    pub serf: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Ports { http: 4646, rpc: 4647 }
+        Ports { http: 4646, rpc: 4647, serf: 4648 }
     }
 }
 

@@ -121,7 +121,7 @@ pub static AGENT: Block = Block(&[
     (Free, IDLE, "keyring"),
 ]);
 
-static PORTS: Block = Block(&[(Int, Read, "http rpc"), (Int, given(&["4648"]), "serf")]);
+static PORTS: Block = Block(&[(Int, Read, "http rpc serf")]);
 static ADDRESSES: Block = Block(&[(Str, Read, "http rpc"), (Str, IDLE, "serf")]);
 
 static SERVER: Block = Block(&[

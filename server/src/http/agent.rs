@@ -34,14 +34,16 @@ bind! { Agent {
     Regions => regions,
 }}
 
-/// The release of the field's API that this server speaks.
-pub const API_VERSION: &str = "2.0.6";
+pub use tarpan_api::API_VERSION;
 
 /// `GET /v1/agent/self`
 async fn agent_self(cx: Context) -> Outcome {
     let me = cx.server.members().into_iter().find(|m| m.me);
-    let answer =
-        AgentSelf { config: config(&cx), member: me.as_ref().map(member).unwrap_or_default(), stats: stats(&cx) };
+    let answer = AgentSelf {
+        config: config(&cx),
+        member: me.as_ref().map(|me| member(me, cx.server.options().gossip_port)).unwrap_or_default(),
+        stats: stats(&cx),
+    };
     cx.plain(&answer)
 }
 
@@ -108,7 +110,7 @@ fn stats(cx: &Context) -> BTreeMap<String, BTreeMap<String, String>> {
 }
 
 /// A server as the gossip of the field shows it.
-fn member(info: &MemberInfo) -> AgentMember {
+fn member(info: &MemberInfo, gossip_port: u16) -> AgentMember {
     let (host, port) = info.rpc_addr.rsplit_once(':').unwrap_or((&info.rpc_addr, "0"));
     let bootstrap = info.bootstrap_expect == 1;
     let tags = [
@@ -128,7 +130,7 @@ fn member(info: &MemberInfo) -> AgentMember {
     AgentMember {
         name: format!("{}.{}", info.name, info.region),
         addr: host.to_owned(),
-        port: port.parse().unwrap_or(0),
+        port: gossip_port.into(),
         tags: tags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         status: "alive".to_owned(),
         protocol_min: 1,
@@ -152,7 +154,7 @@ async fn members(cx: Context) -> Outcome {
         server_name: options.name.clone(),
         server_region: options.region.clone(),
         server_dc: options.datacenter.clone(),
-        members: cx.server.members().iter().map(member).collect(),
+        members: cx.server.members().iter().map(|info| member(info, options.gossip_port)).collect(),
     })
 }
 

@@ -168,10 +168,10 @@ async fn at_its_place(mut cx: Context) -> reply::Outcome {
 /// People who come to the address itself want the pages.
 fn to_ui(query: Option<&str>) -> Response<Body> {
     let target = query.map_or("/ui/".to_owned(), |q| format!("/ui/?{q}"));
-    let mut response = Response::new(Body::from("Temporary Redirect\n"));
+    let mut response = Response::new(Body::from("<a href=\"/ui/\">Temporary Redirect</a>.\n\n"));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     if let Ok(target) = HeaderValue::from_str(&target) {
         headers.insert(header::LOCATION, target);
     }

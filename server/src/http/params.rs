@@ -72,6 +72,8 @@ pub struct Standard {
     pub wait: Duration,
     /// 0: all.
     pub per_page: usize,
+    /// A page of less than no rows was asked for: it is empty.
+    pub no_rows: bool,
     pub next_token: Option<String>,
     pub filter: Option<Filter>,
     pub reverse: bool,
@@ -81,6 +83,12 @@ pub struct Standard {
 impl Standard {
     pub fn read(pairs: &Pairs) -> Result<Standard, ApiError> {
         let text = |name: &str| pairs.get(name).filter(|v| !v.is_empty()).map(str::to_owned);
+        let per_page = match text("per_page") {
+            Some(n) => n
+                .parse::<i32>()
+                .map_err(|_| ApiError::bad_request("Expect a number for `per_page` query string parameter"))?,
+            None => 0,
+        };
         Ok(Standard {
             namespace: text("namespace").unwrap_or_else(|| "default".to_owned()),
             region: text("region"),
@@ -91,14 +99,8 @@ impl Standard {
                 None => 0,
             },
             wait: wait(text("wait"))?,
-            per_page: match text("per_page") {
-                Some(n) => n
-                    .parse::<i32>()
-                    .ok()
-                    .and_then(|n| usize::try_from(n).ok())
-                    .ok_or_else(|| ApiError::bad_request("Expect a number for `per_page` query string parameter"))?,
-                None => 0,
-            },
+            per_page: usize::try_from(per_page).unwrap_or(0),
+            no_rows: per_page < 0,
             next_token: text("next_token"),
             filter: match text("filter") {
                 Some(expression) => Some(Filter::parse(&expression).map_err(|e| {

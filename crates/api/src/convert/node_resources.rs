@@ -43,6 +43,9 @@ pub fn node_reserved(r: &row::NodeReserved) -> NodeReservedResources {
 fn topology(r: &row::NodeResources) -> ProcessorTopology {
     let cores = i64::from(r.cpu_cores).max(1);
     ProcessorTopology {
+        nodes: vec![0],
+        distances: None,
+        override_withhold_compute: 0,
         override_total_compute: r.cpu_mhz,
         cores: (0..u64::from(r.cpu_cores)).map(|id| crate::wire::ProcessorCore::new(id, r.cpu_mhz / cores)).collect(),
     }

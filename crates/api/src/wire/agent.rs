@@ -164,6 +164,8 @@ pub struct MetricsSummary {
     pub timestamp: String,
     #[serde(rename = "Gauges")]
     pub gauges: Vec<GaugeValue>,
+    #[serde(rename = "PrecisionGauges")]
+    pub precision_gauges: Vec<GaugeValue>,
     #[serde(rename = "Points")]
     pub points: Vec<serde_json::Value>,
     #[serde(rename = "Counters")]

@@ -163,11 +163,20 @@ pub struct NodeProcessorResources {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProcessorTopology {
+    /// NUMA nodes.
+    #[serde(rename = "Nodes", deserialize_with = "null_default")]
+    pub nodes: Vec<u64>,
+    /// How far NUMA nodes are from each other; `None` where nobody knows.
+    #[serde(rename = "Distances")]
+    pub distances: Option<Vec<Vec<u64>>>,
     #[serde(rename = "Cores", deserialize_with = "null_default")]
     pub cores: Vec<ProcessorCore>,
     /// MHz of all cores together; 0: what the cores say.
     #[serde(rename = "OverrideTotalCompute", deserialize_with = "null_default")]
     pub override_total_compute: i64,
+    /// MHz that nobody is to use. The wire's own spelling.
+    #[serde(rename = "OverrideWitholdCompute", deserialize_with = "null_default")]
+    pub override_withhold_compute: i64,
 }
 
 /// One core. Speeds in MHz.
@@ -180,8 +189,9 @@ pub struct ProcessorCore {
     pub socket_id: u64,
     #[serde(rename = "NodeID", deserialize_with = "null_default")]
     pub node_id: u64,
+    /// As fast as cores of the machine are; false of one that saves power.
     #[serde(rename = "Grade", deserialize_with = "null_default")]
-    pub grade: u64,
+    pub grade: bool,
     #[serde(rename = "Disable", deserialize_with = "null_default")]
     pub disable: bool,
     #[serde(rename = "BaseSpeed", deserialize_with = "null_default")]
@@ -195,6 +205,6 @@ pub struct ProcessorCore {
 impl ProcessorCore {
     /// A core of socket and NUMA node 0.
     pub fn new(id: u64, mhz: i64) -> ProcessorCore {
-        ProcessorCore { id, grade: 1, base_speed: mhz, ..ProcessorCore::default() }
+        ProcessorCore { id, grade: true, base_speed: mhz, ..ProcessorCore::default() }
     }
 }

@@ -72,7 +72,8 @@ fn prometheus(gauges: &[GaugeValue]) -> String {
     for gauge in gauges {
         let name = gauge.name.replace(['.', '-'], "_");
         let labels: Vec<String> = gauge.labels.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
-        out.push_str(&format!("# TYPE {name} gauge\n{name}{{{}}} {}\n", labels.join(","), gauge.value));
+        let value = gauge.value;
+        out.push_str(&format!("# HELP {name} {name}\n# TYPE {name} gauge\n{name}{{{}}} {value}\n", labels.join(",")));
     }
     out
 }

@@ -91,17 +91,18 @@ pub fn name_of(topic: Topic) -> &'static str {
 
 impl Named {
     pub fn of(event: &Event) -> Named {
-        let text = |id: Option<tarpan_model::DeploymentId>| id.map(|id| id.to_string());
+        // An empty key stands where there is no deployment: so the field writes it.
+        let text = |id: Option<tarpan_model::DeploymentId>| id.map(|id| id.to_string()).unwrap_or_default();
         let (key, namespace, filter_keys) = match &event.change {
             Change::Job { key, .. } => (key.id.to_string(), key.namespace.to_string(), Vec::new()),
             Change::Evaluation { id, job, row } => {
-                let deployment = row.as_ref().and_then(|r| text(r.deployment_id));
-                let keys = [Some(job.id.to_string()), deployment].into_iter().flatten().collect();
+                let deployment = text(row.as_ref().and_then(|r| r.deployment_id));
+                let keys = vec![job.id.to_string(), deployment];
                 (id.to_string(), job.namespace.to_string(), keys)
             }
             Change::Allocation { id, job, row, .. } => {
-                let deployment = row.as_ref().and_then(|r| text(r.deployment_id));
-                let keys = [Some(job.id.to_string()), deployment].into_iter().flatten().collect();
+                let deployment = text(row.as_ref().and_then(|r| r.deployment_id));
+                let keys = vec![job.id.to_string(), deployment];
                 (id.to_string(), job.namespace.to_string(), keys)
             }
             Change::Deployment { id, job, .. } => (id.to_string(), job.namespace.to_string(), vec![job.id.to_string()]),

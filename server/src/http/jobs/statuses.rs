@@ -7,7 +7,7 @@ use axum::http::Method;
 use tarpan_api::wire::{
     JobStatusesAlloc, JobStatusesDeployment, JobStatusesJob, JobStatusesLatestDeployment, JobStatusesRequest,
 };
-use tarpan_model::{Allocation, Deployment, Job, NamespacedId};
+use tarpan_model::{Allocation, Deployment, DeploymentStatus, Job, NamespacedId};
 use tarpan_state::{State, Table};
 
 use crate::Watch;
@@ -124,7 +124,9 @@ fn deployment(row: &Deployment) -> JobStatusesLatestDeployment {
         job_version: row.job_version,
         status: row.status.to_string(),
         status_description: row.status_description.to_string(),
-        all_auto_promote: row.groups.values().all(|g| g.auto_promote),
+        all_auto_promote: row.status == DeploymentStatus::Running
+            && !row.groups.is_empty()
+            && row.groups.values().all(|g| g.desired_canaries == 0 || g.auto_promote),
         requires_promotion: row.requires_promotion(),
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod costs;
 mod errors;
+mod exact;
 mod fuzz;
 mod gate;
 mod jobs;

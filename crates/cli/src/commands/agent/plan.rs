@@ -122,6 +122,7 @@ pub fn server_options(config: &AgentConfig, addresses: &Addresses, connections: 
         data_dir: if config.dev { None } else { data_dir },
         rpc_bind: addresses.rpc,
         rpc_advertise: addresses.rpc_advertise.clone(),
+        gossip_port: config.ports.serf,
         http_advertise: addresses.http_advertise.clone(),
         bootstrap_expect,
         heartbeat_ttl: min_heartbeat_ttl.to_std(),
