@@ -5,7 +5,7 @@ use tarpan_api::{Client, Query};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output::{self, Format, allocs, deployment, time, title};
+use crate::output::{self, Format, deployment};
 use crate::{lookup, monitor};
 
 fn one(args: &[String]) -> Result<&str, Fail> {
@@ -108,12 +108,6 @@ impl Status {
             return monitor::deployment(&client, &found.id, &options).await;
         }
         println!("{}", deployment::whole(&found, self.verbose));
-        if self.verbose {
-            let mut stubs =
-                client.deployment_allocations(&query, &found.id).await.doing("Error retrieving allocations")?.value;
-            stubs.sort_by_key(|a| std::cmp::Reverse(a.create_index));
-            println!("{}{}", title("Allocations"), allocs::table(&stubs, true, time::now()));
-        }
         let page = format!("/ui/jobs/{}/deployments", output::encode(&found.job_id));
         output::hint("View all deployments for this job", &self.client.address(), &page);
         Ok(0)

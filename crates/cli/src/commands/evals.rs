@@ -1,12 +1,13 @@
 //! `eval list`, `eval status`.
 
+use serde_json::Value;
 use tarpan_api::wire::{ClientVerdict, Evaluation};
 use tarpan_api::{Client, Query};
 use tarpan_model::time::UnixNanos;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output::{self, Format, Table, allocs, block, eval, metric, short, time, title};
+use crate::output::{self, Format, Table, allocs, block, eval, metric, sdk, short, time, title};
 use crate::{lookup, monitor};
 
 #[derive(Debug, Default, clap::Args)]
@@ -40,11 +41,17 @@ impl Command for EvalStatus {
             [word] => self.one(word).await,
             [] if self.format.asked() => {
                 let client = self.client.client()?;
-                self.format.print_path(&client, "/v1/evaluations", "Error querying evaluations").await
+                print(&self.format, &client, "/v1/evaluations", "Error querying evaluations").await
             }
             _ => Err(Fail::usage("This command takes one argument")),
         }
     }
+}
+
+/// What `GET path` answers, each evaluation with all its fields.
+async fn print(format: &Format, client: &Client, path: &str, doing: &str) -> Outcome {
+    let value: Value = client.get(path).await.doing(doing)?.value;
+    format.print(&sdk::each(value, sdk::evaluation))
 }
 
 impl EvalStatus {
@@ -61,7 +68,7 @@ impl EvalStatus {
         }
         if self.format.asked() {
             let path = self.asked(&query).on(&format!("/v1/evaluation/{}", found.id));
-            return self.format.print_path(&client, &path, "Error querying evaluation").await;
+            return print(&self.format, &client, &path, "Error querying evaluation").await;
         }
         let full =
             client.evaluation(&self.asked(&query), &found.id, true).await.doing("Error querying evaluation")?.value;
@@ -275,7 +282,7 @@ impl Command for EvalList {
             }
         }
         if self.format.asked() {
-            return self.format.print_path(&client, &query.on("/v1/evaluations"), "Error querying evaluations").await;
+            return print(&self.format, &client, &query.on("/v1/evaluations"), "Error querying evaluations").await;
         }
         let answer = client.evaluations(&query).await.doing("Error querying evaluations")?;
         match answer.value.is_empty() {

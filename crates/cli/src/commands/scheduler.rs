@@ -5,7 +5,7 @@ use tarpan_api::wire::SchedulerConfiguration;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output::{Format, block};
+use crate::output::{Format, block, sdk};
 
 const PATH: &str = "/v1/operator/scheduler/configuration";
 
@@ -29,7 +29,8 @@ impl Command for Get {
         let client = self.client.client()?;
         let doing = "Error querying scheduler configuration";
         if self.format.asked() {
-            return self.format.print_path(&client, PATH, doing).await;
+            let value: Value = client.get(PATH).await.doing(doing)?.value;
+            return self.format.print(&sdk::each(value, sdk::scheduler));
         }
         println!("{}", text(&client.scheduler_configuration().await.doing(doing)?.value.config));
         Ok(0)

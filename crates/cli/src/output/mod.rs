@@ -6,6 +6,7 @@ pub mod diff;
 pub mod eval;
 pub mod json;
 pub mod metric;
+pub mod sdk;
 pub mod table;
 pub mod time;
 

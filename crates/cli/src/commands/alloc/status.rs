@@ -7,7 +7,7 @@ use super::query_of;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup::{self, Allocs};
-use crate::output::{self, Format, Table, allocs, block, bytes, metric, short, time, title};
+use crate::output::{self, Format, Table, allocs, block, bytes, metric, sdk, short, time, title};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -41,7 +41,9 @@ impl Command for AllocStatus {
         let client = self.client.client()?;
         match self.args.as_slice() {
             [] if self.format.asked() => {
-                self.format.print_path(&client, "/v1/allocations", "Error querying allocations").await
+                let value: serde_json::Value =
+                    client.get("/v1/allocations").await.doing("Error querying allocations")?.value;
+                self.format.print(&sdk::each(value, sdk::alloc_stub))
             }
             [word] => self.one(word).await,
             _ => Err(Fail::usage(

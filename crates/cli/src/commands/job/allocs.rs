@@ -4,7 +4,7 @@ use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Outcome};
 use crate::lookup;
-use crate::output::{Format, allocs, time};
+use crate::output::{Format, allocs, sdk, time};
 
 #[derive(Debug, clap::Args)]
 pub struct Allocs {
@@ -33,7 +33,7 @@ impl Command for Allocs {
         let query = if self.all { job.query().with("all", true) } else { job.query() };
         if self.format.asked() {
             let value = client.job_part(&query, &job.id, "allocations").await.doing("Error retrieving allocations")?;
-            return self.format.print(&value.value);
+            return self.format.print(&sdk::each(value.value, sdk::alloc_stub));
         }
         let mut stubs =
             client.job_allocations(&job.query(), &job.id, self.all).await.doing("Error retrieving allocations")?.value;

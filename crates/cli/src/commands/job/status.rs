@@ -10,7 +10,7 @@ use super::page;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
-use crate::output::{self, Format, Table, allocs, block, deployment, eval, metric, short, time, title};
+use crate::output::{self, Format, Table, allocs, block, deployment, eval, metric, sdk, short, time, title};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct JobStatus {
@@ -136,8 +136,8 @@ impl JobStatus {
             };
             out.push(json!({
                 "Summary": part("summary").await?,
-                "Allocations": part("allocations").await?,
-                "Evaluations": part("evaluations").await?,
+                "Allocations": sdk::each(part("allocations").await?, sdk::alloc_stub),
+                "Evaluations": sdk::each(part("evaluations").await?, sdk::evaluation),
                 "LatestDeployment": part("deployment").await?,
             }));
         }

@@ -7,7 +7,7 @@ use tarpan_api::{Client, Query};
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
-use crate::output::{self, Format, Table, short};
+use crate::output::{self, Format, Table, sdk, short};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct NodeStatus {
@@ -81,7 +81,8 @@ impl NodeStatus {
             query = query.with("os", true);
         }
         if self.format.asked() {
-            return self.format.print_path(client, &query.on("/v1/nodes"), "Error querying nodes").await;
+            let value: Value = client.get(&query.on("/v1/nodes")).await.doing("Error querying nodes")?.value;
+            return self.format.print(&sdk::each(value, sdk::node_stub));
         }
         let answer = client.nodes(&query).await.doing("Error querying node status")?;
         if self.quiet {
