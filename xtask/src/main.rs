@@ -4,6 +4,7 @@
 
 mod bench;
 mod browser;
+mod conformance;
 mod demo;
 mod fuzz;
 mod setup;
@@ -25,6 +26,8 @@ cargo xtask COMMAND
                                        -all: with the long forms of the proofs that CI runs short
   ci                                   the same, where a skipped part is a failure
   fuzz [-seconds=N]                    every fuzzer for N seconds (60), with what it finds kept in its corpus
+  conformance [-shrink]                the recorded cases of the field's behaviour in ../shared/conformance, where they are there;
+                                       -shrink: takes those that pass out of end2end/conformance-open.txt
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
         Some("test") => test::run(&test::Options { strict: false, long: flags.contains(&"all") }),
         Some("ci") => test::run(&test::Options { strict: true, long: false }),
         Some("fuzz") => fuzz::run(&flags),
+        Some("conformance") => conformance::run(&flags),
         Some("pictures") => browser::pictures(),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(),
