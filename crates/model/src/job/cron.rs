@@ -135,7 +135,7 @@ impl Part {
     fn value(&self, text: &str) -> Option<u32> {
         let lower = text.to_ascii_lowercase();
         let named = |word: &&str| lower == **word || lower == word[..3];
-        if let Some(index) = self.words.iter().position(|word| named(&word)) {
+        if let Some(index) = self.words.iter().position(&named) {
             return Some(index as u32 + self.least);
         }
         if text.len() > 4 || !text.bytes().all(|b| b.is_ascii_digit()) {

@@ -38,8 +38,8 @@ pub async fn plan(cx: Context) -> Outcome {
     let now = cx.now();
     let next_periodic_launch = next_launch(&admitted.job, now)?;
     let scheduled = match child_of(&admitted.job, old.as_deref()) {
-        Planned::Nothing => None,
-        Planned::Job(job) => Some(dry_run(&cx, &state, job, now).await?),
+        None => None,
+        Some(job) => Some(dry_run(&cx, &state, job, now).await?),
     };
     let mut response = JobPlanResponse {
         job_modify_index: old.as_ref().and_then(|job| job.job_modify_index).unwrap_or(0),
@@ -63,21 +63,15 @@ pub async fn plan(cx: Context) -> Outcome {
     cx.written(state.index(), &response)
 }
 
-/// What the scheduler is to look at.
-enum Planned {
-    /// A parent that is registered as it is: it runs nothing itself.
-    Nothing,
-    Job(Job),
-}
-
-/// A job that launches others runs nothing itself: its plan is that of a child as it would be launched.
-fn child_of(job: &Job, old: Option<&Job>) -> Planned {
+/// What the scheduler is to look at. A job that launches others runs nothing itself: its plan is that of a child as it would be
+/// launched, and one that is registered as it is launches nothing for it.
+fn child_of(job: &Job, old: Option<&Job>) -> Option<Job> {
     if !job.is_periodic() && !job.is_parameterized() {
-        return Planned::Job(job.clone());
+        return Some(job.clone());
     }
     match old.is_some_and(|old| !old.stopped() && same_spec(old, job)) {
-        true => Planned::Nothing,
-        false => Planned::Job(Job { periodic: None, parameterized_job: None, ..job.clone() }),
+        true => None,
+        false => Some(Job { periodic: None, parameterized_job: None, ..job.clone() }),
     }
 }
 
