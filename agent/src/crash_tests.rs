@@ -150,6 +150,32 @@ async fn a_start_that_nobody_heard_of_is_taken_up() {
     agent.shutdown().await;
 }
 
+/// Its templates may ask for what is not there any more: the task runs, and ends when it is told to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_whose_templates_can_not_be_taken_up_is_still_the_agents() {
+    let (fake, home) = (Fake::start().await, Home::new());
+    let mut witness = Witness::new(&home, "service", "exec sleep 60");
+    let mut task = script("t", &witness.script);
+    let broken = Some("{{ nothing }}".to_owned());
+    let dest_path = Some("local/x".to_owned());
+    task.templates = Some(vec![Template { embedded_tmpl: broken, dest_path, ..Template::default() }]);
+    witness.alloc = alloc_of(job("witness", "service", vec![task]));
+    let process = witness.start(&home).await;
+    witness.leave(&home, TaskStateKind::Pending, begun(witness.mark(&home))).await;
+    let agent = agent(&fake, home.path()).await;
+    let id = witness.alloc.id;
+    fake.until("the template's failure to be told", |h| {
+        let events = h.updates.iter().filter(|(_, u)| u.id == id).flat_map(|(_, u)| u.task_states["t"].events.clone());
+        events.into_iter().find(|e| e.message.contains("Template failed"))
+    })
+    .await;
+    assert!(!gone(&process), "it runs on");
+    fake.order(&stopped(&witness.alloc)).await;
+    fake.status(&witness.alloc, ClientStatus::Complete).await;
+    assert!(gone(&process));
+    agent.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_that_ended_while_the_agent_was_dead_has_ended() {
     let (fake, home) = (Fake::start().await, Home::new());
