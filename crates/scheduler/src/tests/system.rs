@@ -133,5 +133,8 @@ fn leaves_nodes_alone_that_do_not_fit() {
     ");
     job.id = Some("nowhere".to_owned());
     job.constraints = Some(vec![constraint("${attr.kernel.name}", "=", "hurd")]);
-    assert_snapshot!(cluster.run(&job), @"failed group 1: all 3 clients do not meet the constraint ${attr.kernel.name} = hurd");
+    assert_snapshot!(cluster.run(&job), @r"
+    deployment group total 0: Deployment completed successfully
+    failed group 1: all 3 clients do not meet the constraint ${attr.kernel.name} = hurd
+    ");
 }
