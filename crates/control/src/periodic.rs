@@ -361,6 +361,8 @@ mod tests {
         };
         assert!(matches!(next_launch(&with("61 * * * *", "UTC"), at(0)), Err(PeriodicError::Cron { .. })));
         assert!(matches!(next_launch(&with("* *", "UTC"), at(0)), Err(PeriodicError::Cron { .. })));
+        // Taken as a list of nothing, it has no time to come to in thousands of years.
+        assert!(matches!(next_launch(&with(", 0 * * * * *", "UTC"), at(0)), Err(PeriodicError::Cron { .. })));
         assert!(matches!(next_launch(&with("* * * * *", "Mars/Olympus"), at(0)), Err(PeriodicError::TimeZone(_))));
     }
 
