@@ -54,7 +54,7 @@ fn job(id: &str, count: u64, mark: &str, file: &Path) -> serde_json::Value {
         // Fifty times the usual 300 MB is more than a machine of tests may have left.
         "Name": "g", "Count": count, "EphemeralDisk": {"SizeMB": 10}, "Tasks": [{
             "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/sh", "args": ["-c", script]},
-            "Resources": {"CPU": 20, "MemoryMB": 10}
+            "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 1}, "Resources": {"CPU": 20, "MemoryMB": 10}
         }]
     }]}})
 }
