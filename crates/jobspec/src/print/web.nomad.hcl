@@ -89,7 +89,7 @@ EOF
         timeout  = "2s"
 
         header {
-          Accept = ["text/html"]
+          Accept = ["application/json"]
         }
       }
     }
