@@ -8,7 +8,7 @@ use super::JobData;
 use crate::dom;
 use crate::lang::t;
 use crate::live::Topic;
-use crate::pages::{or_default, read};
+use crate::pages::read;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::{copy_button, icon, panel};
 use crate::paths::v1_job;
@@ -23,12 +23,12 @@ pub fn Definition(data: JobData) -> impl IntoView {
         &[],
     );
     let json: Read<Value> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "")), &[Topic::Job]);
-    let source = or_default(source);
     let as_json = RwSignal::new(false);
     let choose = move |json: bool, text: &'static str| {
         view! { <button type="button" aria-pressed=move || (as_json.get() == json).to_string() on:click=move |_| as_json.set(json)>{text}</button> }
     };
-    let content = move |value: Signal<Value>| {
+    // Both are waited for: the server renders whichever comes last with the other.
+    let content = move |source: Signal<JobSubmission>, value: Signal<Value>| {
         let has_source = move || source.with(|s| !s.source.is_empty());
         let text = Memo::new(move |_| match has_source() && !as_json.get() {
             true => source.with(|s| s.source.clone()),
@@ -56,5 +56,9 @@ pub fn Definition(data: JobData) -> impl IntoView {
             view! { <pre class="code" tabindex="0" aria-label=texts.definition>{move || text.get()}</pre> },
         )
     };
-    view! { <div class="pad"><Loaded read=json view=content/></div> }
+    let with_source = move |source: Signal<JobSubmission>| {
+        let shown = move |value: Signal<Value>| content(source, value);
+        view! { <Loaded read=json view=shown/> }.into_any()
+    };
+    view! { <div class="pad"><Loaded read=source view=with_source/></div> }
 }
