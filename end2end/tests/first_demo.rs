@@ -63,7 +63,7 @@ fn play(lab: &Lab, flavour: Flavour) -> Result<()> {
 
     let faster = flavour.faster_employee(lab)?.display().to_string();
     let plan = agent.run(&["job", "plan", &faster])?;
-    // A periodic job places nothing itself: no allocation comes or goes, which is 0.
+    // As if a child were launched now: that allocation would come, which is 1.
     ensure!(plan.code == 1, "{}", plan.text());
     for expected in ["0/3 * * * * * *", "0/1 * * * * * *", "sales_engineer", "Job Modify Index"] {
         ensure!(plan.stdout.contains(expected), "no {expected:?} in\n{}", plan.stdout);
