@@ -72,11 +72,15 @@ pub fn load(route: &Route, cx: &Context) -> Load {
     match () {
         () if cx.std.index > 0 => Load::Light,
         () if cx.body.len() >= LARGE_BODY => Load::Text,
-        // A text is written.
-        () if cx.query.get("printed").is_some() => Load::Text,
+        () if writes_a_text(route, cx) => Load::Text,
         () if looked_through(route, cx) >= many => Load::Read,
         () => Load::Light,
     }
+}
+
+/// Nobody else's route is to take a slot by being asked for this.
+fn writes_a_text(route: &Route, cx: &Context) -> bool {
+    route.name == Name::Jobs(Jobs::Submission) && cx.query.get("printed").is_some()
 }
 
 /// How many rows an answer may have to look through.
