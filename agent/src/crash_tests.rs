@@ -221,11 +221,16 @@ async fn a_task_that_can_not_be_found_again_waits_for_the_servers() {
     agent.shutdown().await;
 }
 
-/// The server's row of an allocation that runs, as a new session brings it.
-fn as_known(alloc: &Allocation) -> Allocation {
-    let state = TaskState { state: TaskStateKind::Running, ..TaskState::default() };
+/// The server's row of an allocation whose task was last seen in `state`, as a new session brings it.
+fn as_known(alloc: &Allocation, state: TaskStateKind) -> Allocation {
+    let client_status = match state {
+        TaskStateKind::Pending => ClientStatus::Pending,
+        TaskStateKind::Running => ClientStatus::Running,
+        TaskStateKind::Dead => ClientStatus::Complete,
+    };
+    let state = TaskState { state, ..TaskState::default() };
     Allocation {
-        client_status: ClientStatus::Running,
+        client_status,
         task_states: [("t".into(), state)].into_iter().collect::<TaskStates>().into(),
         alloc_modify_index: alloc.alloc_modify_index + 1,
         ..alloc.clone()
@@ -259,7 +264,7 @@ async fn a_lost_store_costs_no_task() {
     assert!(damage.is_some_and(|d| d.contains("is empty although this node ran before")));
     let have = fake.until("the second session", |h| Some(h.have.clone()).filter(|h| !h.is_empty())).await;
     assert_eq!(have, [(witness.alloc.id.0, 0)]);
-    fake.order(&as_known(&witness.alloc)).await;
+    fake.order(&as_known(&witness.alloc, TaskStateKind::Running)).await;
     let update = fake.status(&witness.alloc, ClientStatus::Running).await;
     let told = update.task_states["t"].events.iter().map(|e| e.message.to_string()).collect::<Vec<_>>();
     assert!(told.iter().any(|m| m.contains("found running after this node had lost")), "{told:?}");
@@ -323,17 +328,6 @@ impl Left {
     }
 }
 
-/// The server's row of an allocation that was about to start.
-fn as_starting(alloc: &Allocation) -> Allocation {
-    let state = TaskState { state: TaskStateKind::Pending, ..TaskState::default() };
-    Allocation {
-        client_status: ClientStatus::Pending,
-        task_states: [("t".into(), state)].into_iter().collect::<TaskStates>().into(),
-        alloc_modify_index: alloc.alloc_modify_index + 1,
-        ..alloc.clone()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_start_has_left_the_task_runs_once() {
     for left in [Left::Nothing, Left::Directory, Left::SupervisorsClaim, Left::VoidClaim] {
@@ -346,7 +340,7 @@ async fn whatever_a_start_has_left_the_task_runs_once() {
                 witness.leave(&home, TaskStateKind::Pending, begun(witness.mark(&home))).await;
             }
             let agent = agent(&fake, home.path()).await;
-            fake.order(&as_starting(&witness.alloc)).await;
+            fake.order(&as_known(&witness.alloc, TaskStateKind::Pending)).await;
             fake.status(&witness.alloc, ClientStatus::Running).await;
             witness.ran(1).await;
             agent.shutdown().await;

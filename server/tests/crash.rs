@@ -31,14 +31,7 @@ async fn victim() {
             for number in 0.. {
                 let id = format!("job-{writer}-{number}");
                 let keys = if number % 4 == 0 { LARGE } else { &[] };
-                let register = RegisterJob {
-                    job: jobs::parameterized(&id, keys),
-                    eval: None,
-                    submission: None,
-                    enforce_index: None,
-                    preserve_counts: false,
-                    now: server.now(),
-                };
+                let register = RegisterJob::of(jobs::parameterized(&id, keys), None, server.now());
                 server.propose(tarpan_state::Command::RegisterJob(Box::new(register))).await.expect("committed");
                 println!("acknowledged {id}");
             }

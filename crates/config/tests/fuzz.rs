@@ -126,3 +126,14 @@ fn address_templates() {
         said.concat()
     });
 }
+
+#[test]
+fn deep_texts_are_refused_not_suffered() {
+    for open in ["{", "[", "a {\n", "a = [", "a = {\n b = ", "{\"a\":", "\"${", "/*"] {
+        let text = open.repeat(100_000);
+        let reader = std::thread::Builder::new()
+            .stack_size(1 << 20)
+            .spawn(move || drop(load::read(Path::new("agent.hcl"), &text)));
+        reader.expect("a thread").join().expect("no overflow");
+    }
+}

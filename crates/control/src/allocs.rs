@@ -57,8 +57,7 @@ mod tests {
         };
         let (node, job, now) = (nodes::ready(1), jobs::service("web", 1), at(0));
         let (key, first) = (job.key(), evals::register(&job, &mut ids));
-        let (eval, submission) = (Some(first.clone()), None);
-        let register = RegisterJob { job, eval, submission, enforce_index: None, preserve_counts: false, now };
+        let register = RegisterJob::of(job, Some(first.clone()), now);
         apply(&mut state, Command::UpsertNode { node: Box::new(node.clone()), now, evals: Vec::new() });
         apply(&mut state, Command::RegisterJob(Box::new(register)));
         let alloc = allocs::place(state.job(&key).expect("registered"), &node, first.id, 0, &mut ids);

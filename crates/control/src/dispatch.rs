@@ -90,14 +90,7 @@ pub fn dispatch(
     // A child that is periodic itself is launched by the clock.
     let eval =
         (!child.is_periodic()).then(|| Evaluation::for_job(EvalId(ids.next_uuid()), &child, Trigger::JobRegister, now));
-    Ok(Dispatch::Register(Box::new(RegisterJob {
-        job: child,
-        eval,
-        submission: None,
-        enforce_index: None,
-        preserve_counts: false,
-        now,
-    })))
+    Ok(Dispatch::Register(Box::new(RegisterJob::of(child, eval, now))))
 }
 
 /// The command that launches `child`, as long as what was looked at stays: one child a token, of the parent as it was.
@@ -175,8 +168,7 @@ mod tests {
 
     fn state(job: Job) -> State {
         let mut state = State::default();
-        let command =
-            RegisterJob { job, eval: None, submission: None, enforce_index: None, preserve_counts: false, now: at(0) };
+        let command = RegisterJob::of(job, None, at(0));
         apply(&mut state, command);
         state
     }

@@ -100,7 +100,7 @@ pub fn child(parent: &Job, at: UnixNanos, now: UnixNanos, ids: &mut dyn IdSource
     let id = format!("{}/periodic-{}", parent.id(), at.secs());
     let job = Job { periodic: None, ..derived(parent, id, now) };
     let eval = Evaluation::for_job(EvalId(ids.next_uuid()), &job, Trigger::PeriodicJob, now);
-    RegisterJob { job, eval: Some(eval), submission: None, enforce_index: Some(0), preserve_counts: false, now }
+    RegisterJob { enforce_index: Some(0), ..RegisterJob::of(job, Some(eval), now) }
 }
 
 /// A copy of `parent` as its child `id`, without what the servers wrote into the parent.
@@ -377,14 +377,7 @@ mod tests {
         fn new(job: Job) -> World {
             let mut world =
                 World { state: State::default(), periodic: Periodic::default(), ids: CountingIds::default() };
-            let command = RegisterJob {
-                job,
-                eval: None,
-                submission: None,
-                enforce_index: None,
-                preserve_counts: false,
-                now: at(0),
-            };
+            let command = RegisterJob::of(job, None, at(0));
             world.register(command, at(0));
             world
         }

@@ -216,3 +216,19 @@ fn a_spent_budget_is_said_even_where_mistakes_are_caught() {
     let parsed = check(&Input { limits, ..Input::new("x", &text) });
     assert!(parsed.diagnostics.iter().any(|d| d.summary == "Too much work"), "{:?}", parsed.diagnostics);
 }
+
+#[test]
+fn deep_and_long_texts_are_refused_not_suffered() {
+    for text in [
+        "[".repeat(100_000),
+        format!("job \"j\" {{ priority = {} }}", "(".repeat(50_000)),
+        format!("job \"j\" {{\n priority = {}1\n}}", "1+".repeat(50_000)),
+        format!("job \"j\" {{\n priority = {}1\n}}", "-".repeat(50_000)),
+        format!("job \"j\" {{\n name = x{}\n}}", ".a".repeat(50_000)),
+        "a {\n".repeat(50_000),
+        format!("locals {{\n a = \"{}\"\n}}", "%{ if true }".repeat(10_000)),
+        format!("job \"j\" {{\n name = {}x\n}}", "a ? b : ".repeat(20_000)),
+    ] {
+        assert!(check(&Input::new("x", &text)).has_errors());
+    }
+}

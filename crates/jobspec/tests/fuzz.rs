@@ -96,9 +96,11 @@ fn jobspecs() {
     ];
     let fuzz = Fuzz::new(env!("CARGO_MANIFEST_DIR"), "jobspecs").words(&WORDS).seeds(seeds).longest(8_000);
     fuzz.limit(Duration::from_secs(5)).texts(|text| {
-        let edge = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        complete(text, edge);
-        hover("x.nomad.hcl", text, edge);
+        // Anywhere, in the middle of a character and behind the end too.
+        for at in [0, text.len() / 3, text.len() / 2, text.len(), text.len() + 7] {
+            complete(text, at);
+            hover("x.nomad.hcl", text, at);
+        }
         look(text)
     });
 }

@@ -91,8 +91,7 @@ impl Bench {
     fn register(&mut self, job: Job) -> Arc<Job> {
         let key = job.key();
         let eval = Some(evals::register(&job, &mut self.ids));
-        let command =
-            RegisterJob { job, eval, submission: None, enforce_index: None, preserve_counts: false, now: at(0) };
+        let command = RegisterJob::of(job, eval, at(0));
         self.apply(vec![Command::RegisterJob(Box::new(command))]);
         self.state.job(&key).expect("registered").clone()
     }

@@ -154,6 +154,13 @@ pub struct RegisterJob {
     pub now: UnixNanos,
 }
 
+impl RegisterJob {
+    /// The job and its evaluation, whatever is stored, without a source.
+    pub fn of(job: Job, eval: Option<Evaluation>, now: UnixNanos) -> RegisterJob {
+        RegisterJob { job, eval, submission: None, enforce_index: None, preserve_counts: false, now }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeregisterJob {
     pub job: NamespacedId,

@@ -20,9 +20,7 @@ impl World {
 
     fn registration(&mut self, job: Job) -> Command {
         let eval = Some(evals::register(&job, &mut self.ids));
-        let (submission, enforce_index, now) = (None, None, at(0));
-        let register = RegisterJob { job, eval, submission, enforce_index, preserve_counts: false, now };
-        Command::RegisterJob(Box::new(register))
+        Command::RegisterJob(Box::new(RegisterJob::of(job, eval, at(0))))
     }
 
     fn register(&mut self, job: Job) {

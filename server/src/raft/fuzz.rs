@@ -118,14 +118,7 @@ fn the_deepest_job_comes_back() {
     let mut job = jobs::service("deep", 1);
     let task = job.task_groups.as_mut().and_then(|g| g[0].tasks.as_mut()).expect("it has one");
     task[0].config = Some(serde_json::from_value(serde_json::json!({"deep": value})).expect("a block"));
-    let register = tarpan_state::command::RegisterJob {
-        job,
-        eval: None,
-        submission: None,
-        enforce_index: None,
-        preserve_counts: false,
-        now: at(0),
-    };
+    let register = tarpan_state::command::RegisterJob::of(job, None, at(0));
     let envelope = Envelope { id: CommandId(1), command: Command::RegisterJob(Box::new(register)) };
     let back: Envelope = tarpan_rpc::unpack(&types::encode(&envelope)).expect("read back");
     let mut state = State::default();

@@ -44,8 +44,7 @@ pub async fn register(server: &Server, job: Job) {
     let mut eval = tarpan_testkit::evals::register(&job, &mut ids);
     eval.create_time = server.now();
     let now = server.now();
-    let command =
-        RegisterJob { job, eval: Some(eval), submission: None, enforce_index: None, preserve_counts: false, now };
+    let command = RegisterJob::of(job, Some(eval), now);
     let (_, reply) = server.propose(Command::RegisterJob(Box::new(command))).await.expect("committed");
     assert!(matches!(reply, Reply::Registered { .. }), "{reply:?}");
 }

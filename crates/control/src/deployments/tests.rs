@@ -37,8 +37,7 @@ impl World {
 
     fn register(&mut self, job: Job) {
         let eval = Some(evals::register(&job, &mut self.ids));
-        let command =
-            RegisterJob { job, eval, submission: None, enforce_index: None, preserve_counts: false, now: at(0) };
+        let command = RegisterJob::of(job, eval, at(0));
         self.apply(Command::RegisterJob(Box::new(command)), at(0));
     }
 

@@ -31,8 +31,7 @@ impl World {
         for job in jobs {
             let eval = Some(evals::register(job, &mut world.ids));
             let job = job.clone();
-            let register =
-                RegisterJob { job, eval, submission: None, enforce_index: None, preserve_counts: false, now: at(0) };
+            let register = RegisterJob::of(job, eval, at(0));
             world.apply(Command::RegisterJob(Box::new(register)), at(0));
         }
         world.schedule(at(0));

@@ -77,7 +77,7 @@ pub(super) fn written(
     now: UnixNanos,
 ) -> RegisterJob {
     job.submit_time = Some(now.0);
-    RegisterJob { job, eval, submission, enforce_index: None, preserve_counts: false, now }
+    RegisterJob { submission, ..RegisterJob::of(job, eval, now) }
 }
 
 /// The source that is kept; one that is larger than `most` bytes is not, and 0 keeps none.

@@ -93,43 +93,8 @@ proptest! {
 }
 
 #[test]
-fn samples_read_back() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs");
-    let mut seen = 0;
-    for folder in [folder.clone(), folder.join("raw_exec"), folder.join("second")] {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.to_str().is_some_and(|p| p.ends_with(".nomad.hcl")) {
-                round(&read(&std::fs::read_to_string(path).unwrap()));
-                seen += 1;
-            }
-        }
-    }
-    assert!(seen >= 10, "{seen}");
+fn what_a_jobspec_can_say_reads_back() {
     round(&read(include_str!("../../tests/whole.nomad.hcl")));
-}
-
-/// Every job of a conformance corpus (`TARPAN_CONFORMANCE` names it), as sent and as a server keeps it.
-#[test]
-fn the_corpus_reads_back() {
-    let Some(corpus) = std::env::var_os("TARPAN_CONFORMANCE") else {
-        println!("TARPAN_CONFORMANCE is not set: nothing printed");
-        return;
-    };
-    let mut seen = 0;
-    for entry in std::fs::read_dir(std::path::PathBuf::from(corpus).join("jobspec")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let recorded = name.ends_with(".json") && !name[..name.len() - 5].contains('.');
-        let Some(job) = recorded.then(|| std::fs::read_to_string(&path).unwrap()).and_then(|t| parse_json(&t).ok())
-        else {
-            continue;
-        };
-        println!("{name}");
-        assert_eq!(round(&job), print(&kept::normal(&job)), "{name}");
-        seen += 1;
-    }
-    assert!(seen > 50, "{seen}");
 }
 
 #[test]

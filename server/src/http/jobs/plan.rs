@@ -91,14 +91,7 @@ async fn dry_run(cx: &Context, state: &Arc<State>, job: Job, now: UnixNanos) -> 
     let run = move || {
         let mut copy = State::clone(&state);
         let index = copy.index() + 1;
-        let register = RegisterJob {
-            job,
-            eval: Some(eval.clone()),
-            submission: None,
-            enforce_index: None,
-            preserve_counts: false,
-            now,
-        };
+        let register = RegisterJob::of(job, Some(eval.clone()), now);
         copy.apply(index, &[Envelope { id: command_id, command: Command::RegisterJob(Box::new(register)) }]);
         let eval = copy.eval(eval.id).map_or(eval, |stored| Evaluation { annotate_plan: true, ..(**stored).clone() });
         let mut cache = Cache::default();

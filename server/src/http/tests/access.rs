@@ -157,8 +157,7 @@ async fn run_in(api: &Api, namespace: &str) -> NamespacedId {
     let (key, now) = (job.key(), api.server.now());
     let eval =
         Evaluation::new(EvalId(api.server.new_id()), &key, job.job_type(), job.priority(), Trigger::JobRegister, now);
-    let command =
-        RegisterJob { job, eval: Some(eval), submission: None, enforce_index: None, preserve_counts: false, now };
+    let command = RegisterJob::of(job, Some(eval), now);
     api.server.propose(Command::RegisterJob(Box::new(command))).await.expect("it is taken in");
     let until = Instant::now() + Duration::from_secs(60);
     let mut state = api.server.state();

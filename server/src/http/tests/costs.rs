@@ -106,14 +106,7 @@ async fn with_jobs(count: usize) -> Api {
         let mut job: tarpan_model::Job =
             serde_json::from_value(super::job(&format!("job-{n:05}"), "service", 1)).expect("a job");
         job.admit(&tarpan_model::job::Admission::default());
-        let register = tarpan_state::command::RegisterJob {
-            job,
-            eval: None,
-            submission: None,
-            enforce_index: None,
-            preserve_counts: false,
-            now: api.server.now(),
-        };
+        let register = tarpan_state::command::RegisterJob::of(job, None, api.server.now());
         api.server.propose(tarpan_state::Command::RegisterJob(Box::new(register)))
     });
     for registered in futures::future::join_all(jobs).await {
