@@ -2,10 +2,16 @@
 //!
 //! Builds without debug assertions have none of it.
 
-/// Dies here when `TARPAN_DIE_AT` names this point.
+/// Dies here when the file that `TARPAN_DIE_AT` names holds the name of this point.
+///
+/// A file, so that a test can name the point once the agent is up: one that starts again may first have to finish what an
+/// earlier death left, and would pass the same point for that.
 #[cfg(debug_assertions)]
 pub(crate) fn point(name: &str) {
-    if std::env::var_os("TARPAN_DIE_AT").is_some_and(|wanted| wanted == *name) {
+    let Some(file) = std::env::var_os("TARPAN_DIE_AT") else { return };
+    #[expect(clippy::disallowed_methods, reason = "a file of the test that runs this agent")]
+    let wanted = std::fs::read_to_string(file);
+    if wanted.is_ok_and(|wanted| wanted == name) {
         // SAFETY: our own process.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
     }

@@ -292,14 +292,17 @@ fn a_task_runs_once_whenever_its_agent_dies() -> Result<()> {
         "exit-recorded",
         "task-removed",
     ];
+    let armed = lab.file("die-at", "")?;
     for point in points {
         client.kill9()?;
-        client.start_again_with(&[("TARPAN_DIE_AT", point)])?;
+        client.start_again_with(&[("TARPAN_DIE_AT", &armed.display().to_string())])?;
         server.wait_nodes(1)?;
+        std::fs::write(&armed, point)?;
         let text = ONCE.replace("JOB", point).replace("FILE", &file.display().to_string());
         let job = lab.file(&format!("{point}.nomad.hcl"), &text)?.display().to_string();
         server.ok(&["job", "run", "-detach", &job])?;
         client.wait_dead().with_context(|| format!("dying at {point}"))?;
+        std::fs::write(&armed, "")?;
         client.start_again()?;
         server.wait_alloc(point, "complete").with_context(|| format!("{point}: {}", client.log_tail()))?;
         let ran = std::fs::read_to_string(&file)?.lines().filter(|l| *l == point).count();
