@@ -380,6 +380,19 @@ mod tests {
         Record { alloc, states: TaskStates::default(), healthy: Some(true), handles, born: None, made: Vec::new() }
     }
 
+    /// Opens a store that was just closed: its library's threads let go of it a moment later.
+    async fn open(dir: &Path) -> Result<Opened, OpenError> {
+        let begun = std::time::Instant::now();
+        loop {
+            match Store::open(dir) {
+                Err(OpenError::Locked(_)) if begun.elapsed() < std::time::Duration::from_secs(60) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
     /// A store with one record, closed again.
     async fn written(dir: &Path) -> Record {
         let store = Store::open(dir).expect("opens").store;
@@ -394,7 +407,7 @@ mod tests {
     async fn what_was_written_is_there_after_the_next_start() {
         let dir = tempfile::tempdir().expect("a directory");
         let alloc = written(dir.path()).await.alloc;
-        let Opened { store, records, damage } = Store::open(dir.path()).expect("opens again");
+        let Opened { store, records, damage } = open(dir.path()).await.expect("opens again");
         assert!(damage.is_empty(), "{damage:?}");
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].alloc, alloc);
@@ -435,18 +448,18 @@ mod tests {
         let good = written(&dir).await;
         let bad = uuid::Uuid::from_u128(7);
         {
-            let store = Store::open(&dir).expect("opens").store;
+            let store = open(&dir).await.expect("opens").store;
             store.0.as_ref().expect("there").allocs.insert(bad.as_bytes(), &b"no record"[..]).expect("written");
             store.flush().await;
         }
-        let opened = Store::open(&dir).expect("opens");
+        let opened = open(&dir).await.expect("opens");
         assert_eq!(opened.records.iter().map(|r| r.alloc.id).collect::<Vec<_>>(), [good.alloc.id]);
         assert!(opened.damage.len() == 1 && opened.damage[0].contains(&bad.to_string()), "{:?}", opened.damage);
         let kept = std::fs::read_dir(root.path()).expect("there").flatten();
         let kept = kept.map(|e| e.path()).find(|p| p.to_string_lossy().contains(&format!("{bad}.damaged-")));
         assert_eq!(std::fs::read(kept.expect("a file of its own")).expect("readable"), b"no record");
         drop(opened);
-        assert!(Store::open(&dir).expect("opens").damage.is_empty(), "once is enough");
+        assert!(open(&dir).await.expect("opens").damage.is_empty(), "once is enough");
     }
 
     /// Whatever became of the files: the agent starts, the old ones are kept, and a sentence says so.
@@ -468,7 +481,7 @@ mod tests {
             let dir = root.path().join("state");
             written(&dir).await;
             damage(&dir.join(file));
-            let opened = Store::open(&dir).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let opened = open(&dir).await.unwrap_or_else(|e| panic!("{what}: {e}"));
             let lost = opened.records.is_empty();
             let told = opened.damage.iter().any(|d| d.contains("state.damaged-"));
             let kept = std::fs::read_dir(root.path()).expect("there").count() == 2;

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::lab::{Lab, eventually};
+use crate::lab::{Lab, PATIENCE, eventually};
 
 /// A running agent. It is stopped when dropped.
 pub struct Agent {
@@ -77,7 +77,7 @@ impl Agent {
     }
 
     fn wait_until_up(&mut self) -> Result<()> {
-        eventually("the agent to answer", Duration::from_secs(20), || {
+        eventually("the agent to answer", PATIENCE, || {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the agent ended with {status}:\n{}", self.log_tail());
             }
@@ -87,7 +87,7 @@ impl Agent {
 
     /// Waits until `count` nodes are ready.
     pub fn wait_nodes(&self, count: usize) -> Result<()> {
-        eventually(&format!("{count} ready nodes"), Duration::from_secs(30), || {
+        eventually(&format!("{count} ready nodes"), PATIENCE, || {
             let nodes = self.get("/v1/nodes")?;
             let ready = nodes.as_array().into_iter().flatten().filter(|n| n["Status"] == "ready").count();
             Ok((ready >= count).then_some(()))
@@ -208,7 +208,7 @@ impl Agent {
             return Ok(());
         }
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).context("interrupting the agent")?;
-        let ended = eventually("the agent to end", Duration::from_secs(20), || Ok(self.child.try_wait()?.map(|_| ())));
+        let ended = eventually("the agent to end", PATIENCE, || Ok(self.child.try_wait()?.map(|_| ())));
         if ended.is_err() {
             self.kill9()?;
         }

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// How long something that will come is waited for: on a machine that is busy with other things, too. Nothing is proven by it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A temporary directory and the binaries under test.
 pub struct Lab {
     dir: tempfile::TempDir,
@@ -104,11 +107,9 @@ impl FixedPorts {
             .map_err(|(_, e)| anyhow::anyhow!("locking {}: {e}", path.display()))?;
         for port in ports {
             // A port of an earlier journey may still be closing.
-            eventually(
-                &format!("port {port} to be free (something else listens on it)"),
-                Duration::from_secs(10),
-                || Ok(TcpListener::bind(("0.0.0.0", *port)).ok().map(|_| ())),
-            )?;
+            eventually(&format!("port {port} to be free (something else listens on it)"), PATIENCE, || {
+                Ok(TcpListener::bind(("0.0.0.0", *port)).ok().map(|_| ()))
+            })?;
         }
         Ok(FixedPorts(lock))
     }

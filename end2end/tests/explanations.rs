@@ -1,8 +1,7 @@
 //! Mistakes and refusals, as a user meets them: where, what, why, and what would help.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
+use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::{Agent, Lab, eventually};
 
 fn sleeper(name: &str, memory: u64) -> String {
@@ -42,7 +41,7 @@ fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()
     let plan = agent.run(&["job", "plan", &wanting])?;
     ensure!(plan.stdout.contains("memory") && plan.stdout.contains("512"), "the plan says why: {}", plan.text());
     agent.run(&["job", "run", "-detach", &wanting])?;
-    let status = eventually("the reason in job status", Duration::from_secs(20), || {
+    let status = eventually("the reason in job status", PATIENCE, || {
         let out = agent.run(&["job", "status", "wanting"])?.text();
         Ok(out.contains("Placement Failure").then_some(out))
     })?;
@@ -138,7 +137,7 @@ fn a_task_that_cannot_start_says_why_in_its_events() -> Result<()> {
     let text = sleeper("nothing", 10).replace("/bin/sleep", "/no/such/program");
     let file = lab.file("nothing.nomad.hcl", &text)?.display().to_string();
     agent.run(&["job", "run", "-detach", &file])?;
-    let events = eventually("a driver failure", Duration::from_secs(30), || {
+    let events = eventually("a driver failure", PATIENCE, || {
         let allocs = agent.allocs("nothing")?;
         let text = allocs.first().map(|a| a["TaskStates"]["t"]["Events"].to_string()).unwrap_or_default();
         Ok(text.contains("Driver Failure").then_some(text))

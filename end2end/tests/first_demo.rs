@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tarpan_end2end::demo::Flavour;
 use tarpan_end2end::docker::{self, Daemon};
-use tarpan_end2end::lab::FixedPorts;
+use tarpan_end2end::lab::{FixedPorts, PATIENCE};
 use tarpan_end2end::{Agent, Lab, eventually};
 
 #[test]
@@ -52,7 +52,7 @@ fn play(lab: &Lab, flavour: Flavour) -> Result<()> {
     let out = agent.ok(&["job", "dispatch", "-meta", "budget=200", "pytechco-setup"])?;
     let child = word_with(&out, "pytechco-setup/dispatch-").context(out.clone())?;
     agent.wait_alloc(&child, "complete")?;
-    eventually("the budget on the page", Duration::from_secs(10), || {
+    eventually("the budget on the page", PATIENCE, || {
         Ok(self::page(&address)?.contains("set up with a budget").then_some(()))
     })?;
 
@@ -69,7 +69,7 @@ fn play(lab: &Lab, flavour: Flavour) -> Result<()> {
         ensure!(plan.stdout.contains(expected), "no {expected:?} in\n{}", plan.stdout);
     }
     agent.ok(&["job", "run", &faster])?;
-    eventually("a sales engineer on the page", Duration::from_secs(20), || {
+    eventually("a sales engineer on the page", PATIENCE, || {
         Ok(self::page(&address)?.contains("sales_engineer").then_some(()))
     })?;
     let fast = pace(&agent)?;
@@ -105,7 +105,7 @@ fn web_address(agent: &Agent) -> Result<String> {
 
 fn page(address: &str) -> Result<String> {
     let url = format!("http://{address}:5000/");
-    eventually("the web page", Duration::from_secs(20), || {
+    eventually("the web page", PATIENCE, || {
         let mut response = ureq::get(&url).call()?;
         Ok(Some(response.body_mut().read_to_string()?))
     })
@@ -129,7 +129,7 @@ fn pace(agent: &Agent) -> Result<u64> {
         Ok(times)
     };
     let before = launches(agent)?.last().copied().unwrap_or(0);
-    eventually("two more children", Duration::from_secs(30), || {
+    eventually("two more children", PATIENCE, || {
         let new: Vec<u64> = launches(agent)?.into_iter().filter(|t| *t > before).collect();
         Ok((new.len() >= 3).then(|| new[new.len() - 1] - new[new.len() - 2]))
     })

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::pair::server_and_client;
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -30,7 +30,7 @@ fn goes_on(lab: &Lab, alloc: &str) -> Result<()> {
     let lines = lab.path().join(format!("client/alloc/{alloc}/t/local/lines"));
     let length = || std::fs::metadata(&lines).map(|m| m.len()).with_context(|| lines.display().to_string());
     let before = length()?;
-    eventually(&format!("{alloc} to go on"), Duration::from_secs(20), || Ok((length()? > before).then_some(())))
+    eventually(&format!("{alloc} to go on"), PATIENCE, || Ok((length()? > before).then_some(())))
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
     std::fs::remove_dir_all(&data)?;
     copy(&kept, &data)?;
     server.start_again()?;
-    let node = eventually("the node to say so", Duration::from_secs(40), || {
+    let node = eventually("the node to say so", PATIENCE, || {
         let nodes = server.get("/v1/nodes")?;
         let id = nodes[0]["ID"].as_str().context("a node")?.to_owned();
         let node = server.get(&format!("/v1/node/{id}"))?;
@@ -66,7 +66,7 @@ fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
     client.kill9()?;
     client.start_again()?;
     server.wait_nodes(1)?;
-    eventually("the session", Duration::from_secs(20), || {
+    eventually("the session", PATIENCE, || {
         Ok(server.get(&format!("/v1/client/stats?node_id={node}")).ok().map(|_| ()))
     })?;
     for alloc in [&old, &newer, &other] {
@@ -77,7 +77,7 @@ fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
     // Registering the job again is a decision: what ran of it before ends, and nothing else does.
     let again = run(&lab, &server, "newer")?;
     let dir = lab.path().join(format!("client/alloc/{newer}"));
-    eventually("the earlier one to end", Duration::from_secs(40), || Ok((!dir.exists()).then_some(())))
+    eventually("the earlier one to end", PATIENCE, || Ok((!dir.exists()).then_some(())))
         .with_context(|| client.log_tail())?;
     for alloc in [&old, &other, &again] {
         goes_on(&lab, alloc)?;

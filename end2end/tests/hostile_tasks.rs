@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
 
 /// Replaces its logs, its `tmp` and files that others may ask for; then speaks on both of its outputs.
@@ -76,7 +76,7 @@ fn a_task_cannot_turn_the_agents_files_against_the_host() -> Result<()> {
         get(agent, &format!("/v1/client/fs/logs/{id}?task=bad&type={kind}&plain=true")).map(|(_, text)| text)
     };
     for kind in ["stdout", "stderr"] {
-        eventually(&format!("{kind} to go on in a fresh file"), Duration::from_secs(30), || {
+        eventually(&format!("{kind} to go on in a fresh file"), PATIENCE, || {
             let text = log(&agent, kind)?;
             ensure!(!text.contains("the host's"), "the log shows the host's file");
             Ok((text.contains("it goes on here") && text.lines().count() > 3).then_some(()))
@@ -100,9 +100,7 @@ fn a_task_cannot_turn_the_agents_files_against_the_host() -> Result<()> {
     agent.start_again()?;
     agent.wait_nodes(1)?;
     let lines = log(&agent, "stdout")?.lines().count();
-    eventually("the output to go on", Duration::from_secs(30), || {
-        Ok((log(&agent, "stdout")?.lines().count() > lines).then_some(()))
-    })?;
+    eventually("the output to go on", PATIENCE, || Ok((log(&agent, "stdout")?.lines().count() > lines).then_some(())))?;
     untouched()?;
 
     agent.ok(&["job", "stop", "-purge", "-detach", "bad"])?;

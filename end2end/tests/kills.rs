@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::pair::server_and_client;
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -177,7 +178,7 @@ fn kill_away(
     for n in 0..size.kills {
         let count = size.tasks / size.kills + u64::from(n < size.tasks % size.kills);
         let job = job(&format!("tasks-{n}"), count, mark, &file);
-        eventually("the job to be taken", Duration::from_secs(30), || put(&server.addr, "/v1/jobs", &job).map(Some))?;
+        eventually("the job to be taken", PATIENCE, || put(&server.addr, "/v1/jobs", &job).map(Some))?;
         std::thread::sleep(Duration::from_millis(random.below(700)));
         // Somewhere in the middle, so that much has to be found again.
         let loses_all = n == size.kills / 2;

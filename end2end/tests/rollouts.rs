@@ -1,9 +1,8 @@
 //! Updates that leave tasks running: each is a deployment of its own, and succeeds.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::{Agent, Lab, eventually};
 
 const JOB: &str = r#"
@@ -40,7 +39,7 @@ job "web" {
 
 /// The deployment of this version, once it is over.
 fn deployment(agent: &Agent, version: u64) -> Result<Value> {
-    eventually(&format!("the deployment of version {version} to end"), Duration::from_secs(40), || {
+    eventually(&format!("the deployment of version {version} to end"), PATIENCE, || {
         let list = agent.get("/v1/job/web/deployments")?;
         let of_version = list.as_array().into_iter().flatten().find(|d| d["JobVersion"] == version).cloned();
         Ok(of_version.filter(|d| d["Status"] != "running"))

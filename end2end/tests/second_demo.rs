@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tarpan_end2end::docker::{self, Daemon};
-use tarpan_end2end::lab::{FixedPorts, free_ports, root};
+use tarpan_end2end::lab::{FixedPorts, PATIENCE, free_ports, root};
 use tarpan_end2end::{Agent, Lab, eventually, files};
 
 /// A file of `jobs/second` with the ports and directories of this run.
@@ -54,14 +54,14 @@ fn second_demo() -> Result<()> {
     server.wait_alloc("bvc", "running")?;
     say("SET kept yes", "+OK")?;
     server.ok(&["job", "stop", "-purge", "bvc"])?;
-    eventually("the database to be gone", Duration::from_secs(30), || Ok(talk("PING").is_err().then_some(())))?;
+    eventually("the database to be gone", PATIENCE, || Ok(talk("PING").is_err().then_some(())))?;
     ensure!(fs::read_to_string(lab.path().join("mysql/data"))?.contains("kept"), "the data outlives the job");
     run("bvc.nomad.hcl")?;
     say("GET kept", "yes")?;
 
     run("tetris.nomad.hcl")?;
     let alloc = server.wait_alloc("tetris", "running")?;
-    let page = eventually("the page on the host's network", Duration::from_secs(20), || {
+    let page = eventually("the page on the host's network", PATIENCE, || {
         Ok(Some(ureq::get("http://127.0.0.1:5001/").call()?.body_mut().read_to_string()?))
     })?;
     ensure!(page.contains("Pytechco"), "{page}");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
 
 const SLEEPER: &str = r#"
@@ -75,7 +75,7 @@ fn a_process_that_stood_still_restarts_nothing_afterwards() -> Result<()> {
     kill(pid, Signal::SIGSTOP)?;
     std::thread::sleep(Duration::from_secs(9)); // several times what a node may be silent
     kill(pid, Signal::SIGCONT)?;
-    eventually("the gap to be noticed", Duration::from_secs(30), || {
+    eventually("the gap to be noticed", PATIENCE, || {
         Ok(std::fs::read_to_string(&agent.log)?.contains("did not run for a while").then_some(()))
     })?;
     // As long again as a late clock would take to call the node silent.
@@ -128,7 +128,7 @@ fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
     let before = run(&lab, &agent, "before")?;
     ensure!(get(&agent, "/v1/agent/health")?.0 == 200, "well before");
     disk.fill()?;
-    let (_, health) = eventually("health to say it", Duration::from_secs(30), || {
+    let (_, health) = eventually("health to say it", PATIENCE, || {
         let answer = get(&agent, "/v1/agent/health?type=server")?;
         Ok((answer.0 == 500).then_some(answer))
     })?;
@@ -144,7 +144,7 @@ fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
     ensure!(get(&agent, "/v1/metrics?format=prometheus")?.1.contains("tarpan_server_no_room"), "a metric");
     ensure!(agent.get("/v1/job/before")?["ID"] == "before", "reading goes on");
     std::fs::remove_file(disk.0.join("filler"))?;
-    eventually("it to go on by itself", Duration::from_secs(30), || {
+    eventually("it to go on by itself", PATIENCE, || {
         Ok((get(&agent, "/v1/agent/health?type=server")?.0 == 200).then_some(()))
     })?;
     run(&lab, &agent, "after")?;
@@ -169,7 +169,7 @@ fn the_agent_takes_the_file_descriptors_it_may_have_and_tasks_get_what_it_was_st
     ensure!(line.split_whitespace().nth(3) == Some(&raised), "{line}");
     let alloc = run(&lab, &agent, "limits")?;
     let id = alloc["ID"].as_str().context("an id")?;
-    eventually("the task's limit", Duration::from_secs(20), || {
+    eventually("the task's limit", PATIENCE, || {
         Ok(agent.run(&["alloc", "logs", id])?.stdout.contains(&format!("files {soft}\n")).then_some(()))
     })
     .with_context(|| agent.run(&["alloc", "logs", id]).map(|o| o.text()).unwrap_or_default())?;

@@ -244,8 +244,14 @@ fn device(device: &super::config::Device) -> DeviceMapping {
     }
 }
 
+/// Written as JSON, a short line takes ten times its size: about 75 bytes more.
+const JSON_GROWS: u64 = 10;
+/// So much the engine keeps without being asked, for the sake of short lines. It is kept twice.
+const KEPT_BESIDE: u64 = 64 << 20;
+
 /// Without a wish of the task or the operator the engine keeps in two files what our rotated files keep: when a task writes
-/// faster than we copy, what we have not read yet must still be there. Written as JSON, lines take up to twice their size.
+/// faster than we copy, what we have not read yet must still be there. Where ours are small it keeps the whole of theirs, whatever
+/// the lines are like.
 fn logging(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> HostConfigLogConfig {
     let chosen = [&config.logging, &plugin.logging].into_iter().find(|l| l.kind.is_some() || !l.config.is_empty());
     match chosen {
@@ -255,7 +261,8 @@ fn logging(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) ->
         },
         None => {
             let ours = request.logs.as_ref().map_or(0, |l| l.max_files.saturating_mul(l.max_bytes));
-            let size = format!("{}k", ours.max(2 << 20).div_ceil(1024));
+            let theirs = ours.saturating_mul(JSON_GROWS).clamp(2 << 20, KEPT_BESIDE).max(ours);
+            let size = format!("{}k", theirs.div_ceil(1024));
             let config = [("max-file".to_owned(), "2".to_owned()), ("max-size".to_owned(), size)];
             HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(config.into()) }
         }

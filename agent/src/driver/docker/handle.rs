@@ -14,12 +14,13 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{logs::Copier, text};
 use crate::driver::{DriverError, DriverNetwork, ExecRequest, Execution, Exit, Handle, LogTarget, TaskUsage};
 
-/// How long the rest of the output is waited for after the end while none comes, and in all.
+/// After the container's end: when a follower that brings nothing is asked no more, and how long the rest of the output may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const LAST_FLOOD: Duration = Duration::from_secs(120);
 
@@ -48,6 +49,8 @@ struct Copying {
     task: JoinHandle<()>,
     /// Grows as long as something is copied.
     reached: Arc<AtomicI64>,
+    /// Nothing more is to be waited for than what the engine has.
+    over: watch::Sender<bool>,
 }
 
 impl Copying {
@@ -59,8 +62,11 @@ impl Copying {
             if tokio::time::timeout(LAST_WORDS, &mut self.task).await.is_ok() {
                 return;
             }
-            if self.reached.load(Ordering::Relaxed) == before || tokio::time::Instant::now() >= over {
+            if tokio::time::Instant::now() >= over {
                 return self.task.abort();
+            }
+            if self.reached.load(Ordering::Relaxed) == before {
+                self.over.send_replace(true);
             }
         }
     }
@@ -80,8 +86,9 @@ impl Container {
         let logs = match copier {
             Some(Ok(copier)) => {
                 let reached = copier.reached();
-                let task = tokio::spawn(copier.run(engine.clone(), saved.container.clone(), saved.tty));
-                Some(Copying { task, reached })
+                let (over, seen) = watch::channel(false);
+                let task = tokio::spawn(copier.run(engine.clone(), saved.container.clone(), saved.tty, seen));
+                Some(Copying { task, reached, over })
             }
             Some(Err(error)) => {
                 tracing::error!(task = saved.task, "opening the log files: {error}");

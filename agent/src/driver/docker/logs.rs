@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tarpan_model::UnixNanos;
+use tokio::sync::watch;
 
 use crate::driver::LogTarget;
 use crate::ground::Dir;
@@ -70,11 +71,15 @@ impl Copier {
 
     /// Follows until the container's output ends. A connection that broke, or that the engine ended while it rotated what it keeps, is
     /// opened again after the last line, until one brings nothing and nothing runs.
-    pub async fn run(mut self, engine: Docker, container: String, tty: bool) {
+    ///
+    /// `over`: the container has ended and the engine says nothing more, without an end. What it has is then asked for as it is:
+    /// such an answer has one.
+    pub async fn run(mut self, engine: Docker, container: String, tty: bool, mut over: watch::Receiver<bool>) {
         loop {
             let before = self.mark.last;
+            let follow = !*over.borrow_and_update();
             let options = LogsOptions {
-                follow: true,
+                follow,
                 stdout: true,
                 stderr: true,
                 timestamps: true,
@@ -83,7 +88,13 @@ impl Copier {
             };
             let stream = engine.logs(&container, Some(options)).ready_chunks(256);
             let mut stream = std::pin::pin!(stream);
-            while let Some(batch) = stream.next().await {
+            loop {
+                let batch = tokio::select! {
+                    biased;
+                    batch = stream.next() => batch,
+                    Ok(()) = over.changed() => None,
+                };
+                let Some(batch) = batch else { break };
                 batch.into_iter().flatten().for_each(|output| self.take(output, tty));
                 self.reached.store(self.mark.last, Ordering::Relaxed);
                 if self.marked.elapsed() >= MARK_EVERY {
@@ -91,7 +102,7 @@ impl Copier {
                 }
             }
             self.write_mark();
-            if self.mark.last > before {
+            if self.mark.last > before || follow && *over.borrow() {
                 continue;
             }
             let running = engine.inspect_container(&container, None).await.ok().and_then(|c| c.state?.running);

@@ -47,9 +47,9 @@ const TICK: Duration = Duration::from_secs(2);
 /// When a silent peer is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// After the last answer, what still comes of a body that nobody wanted is read and thrown away: so much of it, twice the
-/// largest body that the API takes, and so long. A connection that is closed over unread bytes is reset, and the answer is lost
-/// with it for whoever sends all before reading.
-const LINGER: (usize, Duration) = (64 << 20, Duration::from_secs(10));
+/// largest body that the API takes, and so long, with such pauses. A connection that is closed over unread bytes is reset, and the
+/// answer is lost with it for whoever sends all before reading.
+const LINGER: Lingering = Lingering { bytes: 64 << 20, pause: Duration::from_secs(10), whole: Duration::from_secs(60) };
 /// Refused connections that are told why, at a time; the others are just closed.
 const TURNED_AWAY: usize = 32;
 
@@ -182,11 +182,13 @@ struct Waiting {
     served: bool,
     /// A body was let go before its end.
     unread: bool,
+    /// The last answer is given: what still comes has its own times.
+    lingers: bool,
 }
 
 impl Waiting {
     fn new(now: Instant) -> Waiting {
-        Waiting { busy: 0, head: None, since: now, served: false, unread: false }
+        Waiting { busy: 0, head: None, since: now, served: false, unread: false, lingers: false }
     }
 
     fn begin(&mut self) {
@@ -211,6 +213,7 @@ impl Waiting {
     /// When the connection is to end if nothing happens; `None` while it is being answered.
     fn deadline(&self) -> Option<Instant> {
         match (self.busy, self.head, self.served) {
+            _ if self.lingers => None,
             (1.., ..) => None,
             (0, Some(head), _) => Some(head + HEAD),
             (0, None, false) => Some(self.since + HEAD),
@@ -265,15 +268,28 @@ struct Line {
     _pass: Pass,
 }
 
+struct Lingering {
+    bytes: usize,
+    pause: Duration,
+    whole: Duration,
+}
+
 /// Reads on, for a while, behind the last answer.
 struct Linger {
+    /// Up to when the next bytes have to come.
     until: Pin<Box<Sleep>>,
+    over: Instant,
     left: usize,
 }
 
 impl Linger {
     fn new() -> Linger {
-        Linger { until: Box::pin(tokio::time::sleep(LINGER.1)), left: LINGER.0 }
+        let now = Instant::now();
+        Linger {
+            until: Box::pin(tokio::time::sleep_until(now + LINGER.pause)),
+            over: now + LINGER.whole,
+            left: LINGER.bytes,
+        }
     }
 
     /// Ready when the other side has closed, or has had its time.
@@ -286,7 +302,11 @@ impl Linger {
             }
             let mut buffer = ReadBuf::new(&mut scrap);
             match std::task::ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => self.left = self.left.saturating_sub(buffer.filled().len()),
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.left = self.left.saturating_sub(buffer.filled().len());
+                    let soon = Instant::now() + LINGER.pause;
+                    self.until.as_mut().reset(soon.min(self.over));
+                }
                 _ => return Poll::Ready(()),
             }
         }
@@ -323,7 +343,11 @@ impl AsyncWrite for Line {
                 return Poll::Ready(Ok(()));
             }
         }
-        line.linger.get_or_insert_with(Linger::new).poll(&mut line.stream, cx).map(Ok)
+        let linger = line.linger.get_or_insert_with(|| {
+            line.clock.lock().lingers = true;
+            Linger::new()
+        });
+        linger.poll(&mut line.stream, cx).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -583,8 +607,8 @@ mod tests {
                 sent += part.len();
             }
         };
-        tokio::time::timeout(3 * LINGER.1, cut).await.expect("it ends");
-        assert!((LINGER.0 / 2..LINGER.0 + (32 << 20)).contains(&sent), "{sent} bytes were taken");
+        tokio::time::timeout(2 * LINGER.whole, cut).await.expect("it ends");
+        assert!((LINGER.bytes / 2..LINGER.bytes + (32 << 20)).contains(&sent), "{sent} bytes were taken");
     }
 
     #[test]
