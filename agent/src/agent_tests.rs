@@ -10,13 +10,14 @@ use axum::body::Body;
 use futures::Stream;
 use serde_json::{Value, json};
 use tarpan_model::alloc::AllocUpdate;
-use tarpan_model::job::{Job, Service, Template};
+use tarpan_model::job::{Job, Service, Template, WorkloadIdentity};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Node};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
     Ack, AllocVersion, BulkDown, BulkUp, Epoch, FromAgent, FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream,
-    Orders, ServiceSet, WatchServiceRequest, Welcome, bulk_up, from_agent, from_server,
+    Orders, ServiceSet, SignIdentitiesRequest, SignedIdentities, WatchServiceRequest, Welcome, bulk_up, from_agent,
+    from_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -29,6 +30,9 @@ use crate::test_support::{job, place, task};
 use crate::{Agent, Options};
 
 mod intake;
+
+/// How long something that will come is waited for, on a machine that is busy with other things too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -104,7 +108,7 @@ impl Fake {
             if let Some(value) = f(&self.heard.lock().expect("held")) {
                 return value;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -208,6 +212,16 @@ impl Agents for Fake {
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let sets = WatchStream::new(self.instances.subscribe());
         Ok(Response::new(Box::pin(sets.map(|rows| Ok(ServiceSet { services: tarpan_rpc::pack(&rows).into() })))))
+    }
+
+    /// Who asks for what, as the token.
+    async fn sign_identities(
+        &self,
+        request: Request<SignIdentitiesRequest>,
+    ) -> Result<Response<SignedIdentities>, Status> {
+        let asked = request.into_inner();
+        let tokens = asked.names.iter().map(|name| format!("token of {} as {name}", asked.task)).collect();
+        Ok(Response::new(SignedIdentities { tokens }))
     }
 
     async fn http(&self, _: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {
@@ -316,14 +330,14 @@ async fn a_job_runs_answers_and_stops() {
     fake.order(&alloc).await;
     let update = fake.status(&alloc, ClientStatus::Running).await;
     let took = ordered.elapsed();
-    assert!(took < Duration::from_secs(2), "running after {took:?}");
+    assert!(took < Duration::from_secs(20), "running after {took:?}");
     let kinds: Vec<&str> = update.task_states["web"].events.iter().map(|e| &*e.kind).collect();
     assert_eq!(kinds, ["Received", "Task Setup", "Started"]);
     fake.until("the service", |h| h.services.values().find(|s| &*s.service_name == "web-svc").cloned()).await;
 
     let begun = Instant::now();
     while stdout(&agent, &alloc, "web").await != "up web 0\n" {
-        assert!(begun.elapsed() < Duration::from_secs(5), "the log never came");
+        assert!(begun.elapsed() < PATIENCE, "the log never came");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for (path, status, part) in [
@@ -382,9 +396,35 @@ async fn a_job_runs_answers_and_stops() {
     let root = dir.path().join("alloc").join(alloc.id.to_string());
     let begun = Instant::now();
     while root.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(5), "the directory stays");
+        assert!(begun.elapsed() < PATIENCE, "the directory stays");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    agent.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_told_who_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let (fake, dir) = (Fake::start().await, Home::new());
+    let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let mut task =
+        script("t", "echo \"$NOMAD_TOKEN\" \"$NOMAD_TOKEN_quiet\"; cat $NOMAD_SECRETS_DIR/nomad_api.jwt; sleep 60");
+    let identity = |name: &str| WorkloadIdentity { name: Some(name.to_owned()), ..WorkloadIdentity::default() };
+    task.identity = Some(WorkloadIdentity { env: Some(true), ..identity("default") });
+    task.identities = Some(vec![identity("quiet"), WorkloadIdentity { file: Some(true), ..identity("api") }]);
+    let alloc = alloc_of(job("who", "service", vec![task]));
+    fake.order(&alloc).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    let begun = Instant::now();
+    while stdout(&agent, &alloc, "t").await != "token of t as default \ntoken of t as api" {
+        assert!(begun.elapsed() < PATIENCE, "{}", stdout(&agent, &alloc, "t").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let file = dir.path().join("alloc").join(alloc.id.to_string()).join("t/secrets/nomad_api.jwt");
+    let mode = std::fs::metadata(file).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    fake.order(&stopped(&alloc)).await;
+    fake.status(&alloc, ClientStatus::Complete).await;
     agent.shutdown().await;
 }
 
@@ -410,7 +450,7 @@ async fn tasks_outlive_the_agent_and_their_logs_have_no_gap() {
         match Agent::start(options(&fake, dir.path())).await {
             Ok(agent) => break agent,
             // The first one's last tasks may still hold the store.
-            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
@@ -516,7 +556,7 @@ async fn templates_wait_for_services_and_follow_them() {
     .await;
     let begun = Instant::now();
     while stdout(&agent, &alloc, "reader").await != "redis at 10.0.0.1:1\nredis at 10.0.0.1:2\n" {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{}", stdout(&agent, &alloc, "reader").await);
+        assert!(begun.elapsed() < PATIENCE, "{}", stdout(&agent, &alloc, "reader").await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     fake.order(&stopped(&alloc)).await;

@@ -78,7 +78,8 @@ impl Context {
         };
         self.store.put_node_meta(&all);
         let mut node = (*self.node()).clone();
-        node.meta = self.options.meta.iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
+        node.meta =
+            self.options.static_meta().iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
         crate::agent::apply_meta(&mut node, &all);
         self.set_node(node);
     }

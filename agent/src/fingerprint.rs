@@ -39,7 +39,7 @@ pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, S
     node.reserved = options.reserved.clone();
     node.host_volumes = options.host_volumes.iter().map(|(k, v)| (Arc::from(k.as_str()), v.clone())).collect();
     node.host_networks = options.host_networks.clone();
-    node.meta = options.meta.iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
+    node.meta = options.static_meta().iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
     node.cgroup_parent = cgroup_parent(options);
     if options.default_ineligible {
         node.eligibility = Eligibility::Ineligible;

@@ -74,6 +74,27 @@ pub struct Options {
     pub version: String,
 }
 
+/// What Consul's sidecars and gateways look up of the node they run on, where the configuration says nothing else.
+///
+/// Source: `cases`, shapes of `/v1/node/:id`.
+const CONNECT: [(&str, &str); 6] = [
+    ("connect.gateway_image", "docker.io/envoyproxy/envoy:v${NOMAD_envoy_version}"),
+    ("connect.log_level", "info"),
+    ("connect.proxy_concurrency", "1"),
+    ("connect.sidecar_image", "docker.io/envoyproxy/envoy:v${NOMAD_envoy_version}"),
+    ("connect.transparent_proxy.default_outbound_port", "15001"),
+    ("connect.transparent_proxy.default_uid", "101"),
+];
+
+impl Options {
+    /// The node's metadata as it is without what was set at run time.
+    pub fn static_meta(&self) -> BTreeMap<String, String> {
+        let mut meta: BTreeMap<_, _> = CONNECT.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        meta.extend(self.meta.clone());
+        meta
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {

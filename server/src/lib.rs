@@ -7,6 +7,7 @@
 mod clock;
 mod control;
 mod guests;
+mod keyring;
 mod options;
 mod publish;
 mod raft;

@@ -18,6 +18,7 @@ use crate::descriptors;
 use crate::doors::Doors;
 use crate::events::EventFeed;
 use crate::guests;
+use crate::keyring::Keyring;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub streams: Streams,
     pub reports: Reports,
     pub troubles: Changes,
+    pub keyring: Keyring,
     stop: watch::Sender<bool>,
 }
 
@@ -107,8 +109,20 @@ impl Server {
         let reports = Reports::start(published.clone(), consensus.clone());
         let (sessions, stop) = (Arc::<Sessions>::default(), watch::Sender::new(false));
         let (streams, troubles) = (Streams::default(), Changes::default());
-        let inner =
-            Inner { options, rpc_addr, published, consensus, control, sessions, streams, reports, troubles, stop };
+        let keyring = Keyring::default();
+        let inner = Inner {
+            options,
+            rpc_addr,
+            published,
+            consensus,
+            control,
+            sessions,
+            streams,
+            reports,
+            troubles,
+            keyring,
+            stop,
+        };
         let server = Server(Arc::new(inner));
         server.spawn(listener);
         Ok(server)

@@ -27,7 +27,7 @@ pub enum Watch {
 }
 
 /// Every table, for telling which of them an entry changed.
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     Table::Jobs,
     Table::JobSummaries,
     Table::Evals,
@@ -37,6 +37,7 @@ const TABLES: [Table; 9] = [
     Table::Services,
     Table::PeriodicLaunches,
     Table::SchedulerConfig,
+    Table::RootKeys,
 ];
 
 /// The tables that changed in `state` after raft index `past`.

@@ -5,6 +5,7 @@ mod fake;
 use fake::{FakeAgent, running, until};
 use futures::StreamExt;
 use tarpan_model::alloc::ClientStatus;
+use tarpan_model::job::WorkloadIdentity;
 use tarpan_model::{Dur, Eligibility, EvalStatus, NamespacedId, NodeStatus};
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::agent::{self as rpc, HttpRequest, from_agent, from_server};
@@ -404,5 +405,83 @@ async fn a_node_speaks_for_itself_alone() {
         let refused = down.message().await.expect_err("not its stream");
         assert_eq!(refused.code(), tonic::Code::PermissionDenied);
     }
+    server.shutdown().await;
+}
+
+/// What everybody may read of the cluster's keys.
+async fn published(server: &Server) -> serde_json::Value {
+    use tower::ServiceExt;
+    let request = http::Request::get("/.well-known/jwks.json").body(axum::body::Body::empty()).expect("a request");
+    let answer = tarpan_server::router(server.clone()).oneshot(request).await.expect("infallible");
+    let kept = answer.headers().get(http::header::CACHE_CONTROL).expect("a time").to_str().expect("text").to_owned();
+    assert_eq!(kept, "max-age=900");
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+    let set: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    let mut names: Vec<&str> = set["keys"][0].as_object().expect("a key").keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["alg", "e", "kid", "kty", "n", "use"], "nothing private");
+    set
+}
+
+/// The claims of a token, checked by the published keys alone.
+fn claims(token: &str, keys: &serde_json::Value) -> serde_json::Value {
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let read = |text: &str| URL_SAFE_NO_PAD.decode(text).expect("base64");
+    let (signed, signature) = token.rsplit_once('.').expect("three parts");
+    let (header, body) = signed.split_once('.').expect("three parts");
+    let header: serde_json::Value = serde_json::from_slice(&read(header)).expect("JSON");
+    let keys = keys["keys"].as_array().expect("a list");
+    let key = keys.iter().find(|key| key["kid"] == header["kid"]).expect("a published key");
+    let number = |name: &str| read(key[name].as_str().expect("a text"));
+    let public = RsaPublicKeyComponents { n: number("n"), e: number("e") };
+    public.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &read(signature)).expect("signed by it");
+    serde_json::from_slice(&read(body)).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_signed_for_the_node_that_runs_the_task() {
+    let server = fake::server(None).await;
+    let mine = FakeAgent::start(&server, nodes::ready(1), running).await;
+    let mut job = jobs::service("web", 1);
+    let task = &mut job.task_groups.as_mut().expect("a group")[0].tasks.as_mut().expect("a task")[0];
+    let name = task.name().to_owned();
+    let audience = |aud: &[&str]| Some(aud.iter().map(|a| (*a).to_owned()).collect());
+    let identity = |name: &str| WorkloadIdentity { name: Some(name.to_owned()), ..WorkloadIdentity::default() };
+    task.identity = Some(WorkloadIdentity { audience: audience(&["nomadproject.io"]), ..identity("default") });
+    let aws =
+        WorkloadIdentity { audience: audience(&["aws", "other"]), ttl: Some(Dur::from_secs(3600)), ..identity("aws") };
+    task.identities = Some(vec![aws]);
+    fake::register(&server, job).await;
+    let state = until(&server, "it runs", |s| count(s, "web", ClientStatus::Running) == 1).await;
+    let state = until(&server, "a key", |s| s.active_root_key().is_some() && s.index() >= state.index()).await;
+    let alloc = state.allocs().next().expect("one").clone();
+    let other = FakeAgent::start(&server, nodes::ready(2), running).await;
+    until(&server, "a second node", |s| s.node(nodes::id(2)).is_some()).await;
+
+    let sign = async |agent: &FakeAgent, task: &str, names: &[&str]| {
+        let address = format!("http://{}", server.rpc_addr());
+        let mut client = AgentsClient::connect(address).await.expect("connects");
+        let names = names.iter().map(|n| (*n).to_owned()).collect();
+        let alloc_id = alloc.id.0.as_bytes().to_vec().into();
+        let asked = rpc::SignIdentitiesRequest { alloc_id, task: task.to_owned(), names };
+        let answer = client.sign_identities(fake::as_node(asked, &agent.node)).await;
+        answer.map(|a| a.into_inner().tokens).map_err(|status| status.message().to_owned())
+    };
+    let tokens = sign(&mine, &name, &["default", "aws"]).await.expect("signed");
+    let keys = published(&server).await;
+    let own = claims(&tokens[0], &keys);
+    assert_eq!(own["sub"], format!("global:default:web:{}:{name}:default", alloc.task_group));
+    assert_eq!((&own["aud"], &own["nomad_allocation_id"]), (&"nomadproject.io".into(), &alloc.id.to_string().into()));
+    assert_eq!((own.get("exp"), own["iat"] == own["nbf"]), (None, true));
+    let aws = claims(&tokens[1], &keys);
+    assert_eq!(aws["aud"], serde_json::json!(["aws", "other"]));
+    assert_eq!(aws["exp"].as_i64().expect("a time") - aws["iat"].as_i64().expect("a time"), 3600);
+    assert_ne!(own["jti"], aws["jti"]);
+
+    assert_eq!(sign(&mine, &name, &["nobody"]).await, Err("identity not found".to_owned()));
+    assert_eq!(sign(&mine, "nobody", &["default"]).await, Err("task not found".to_owned()));
+    assert_eq!(sign(&other, &name, &["default"]).await, Err("allocation not found".to_owned()));
     server.shutdown().await;
 }

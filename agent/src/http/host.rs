@@ -118,7 +118,7 @@ fn meta(context: &Context) -> NodeMetaResponse {
     NodeMetaResponse {
         meta: node.meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
         dynamic: context.node_meta(),
-        static_: context.options.meta.clone(),
+        static_: context.options.static_meta(),
     }
 }
 

@@ -102,11 +102,11 @@ pub fn restart_signaled(reason: &str) -> TaskEvent {
     event("Restart Signaled", text, &[("restart_reason", reason.to_owned())])
 }
 
+/// Which signal an operator sent stands in the details: the field's text does not say.
 pub fn signaling(signal: &str, reason: &str) -> TaskEvent {
     let text = match (signal, reason) {
-        ("", "") => "Task being sent a signal".to_owned(),
+        (_, "") => "Task being sent a signal".to_owned(),
         ("", reason) => reason.to_owned(),
-        (signal, "") => format!("Task being sent signal {signal}"),
         (signal, reason) => format!("Task being sent signal {signal}: {reason}"),
     };
     event("Signaling", text, &[("task_signal", signal.to_owned()), ("task_signal_reason", reason.to_owned())])
@@ -187,6 +187,7 @@ mod tests {
             ),
             (killing(Dur::from_secs(5), ""), "Sent interrupt. Waiting 5s before force killing"),
             (signaling("SIGHUP", "Template re-rendered"), "Task being sent signal SIGHUP: Template re-rendered"),
+            (signaling("SIGHUP", ""), "Task being sent a signal"),
             (sibling_failed("web"), "Task's sibling \"web\" failed"),
         ] {
             assert_eq!(&*event.message, text);

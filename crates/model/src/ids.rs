@@ -65,6 +65,10 @@ uuid_id!(
     /// A deployment: the rollout of one job version.
     DeploymentId
 );
+uuid_id!(
+    /// A root key of the cluster.
+    KeyId
+);
 
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {

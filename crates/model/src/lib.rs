@@ -19,6 +19,7 @@ pub mod name;
 pub mod node;
 pub mod plan;
 pub mod resources;
+pub mod root_key;
 pub mod schema;
 pub mod service;
 pub mod sorted;
@@ -34,6 +35,7 @@ pub use job::{Job, JobType, Task, TaskGroup};
 pub use metric::AllocMetric;
 pub use node::{Eligibility, Node, NodeStatus};
 pub use plan::{Plan, PlanResult};
+pub use root_key::RootKey;
 pub use sorted::SortedMap;
 pub use time::UnixNanos;
 

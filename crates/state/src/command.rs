@@ -13,7 +13,7 @@ use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
 use tarpan_model::plan::{Plan, PlanResult};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, UnixNanos};
+use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, RootKey, UnixNanos};
 
 use crate::guard::Guard;
 use crate::tables::{JobSubmission, SchedulerConfig};
@@ -130,6 +130,8 @@ pub enum Command {
         config: SchedulerConfig,
         check_index: Option<u64>,
     },
+    /// The cluster's first root key. Refused where there is one that is active.
+    InitRootKey(Box<RootKey>),
     TagJobVersion {
         job: NamespacedId,
         version: u64,

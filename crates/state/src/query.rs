@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
+use tarpan_model::root_key::{RootKey, RootKeyState};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
 use uuid::Uuid;
@@ -197,6 +198,23 @@ impl State {
 
     pub fn scheduler_config(&self) -> &Arc<SchedulerConfig> {
         &self.scheduler_config
+    }
+
+    /// Every root key, in no order that means anything.
+    pub fn root_keys(&self) -> impl Iterator<Item = &Arc<RootKey>> {
+        self.root_keys.values()
+    }
+
+    pub fn active_root_key(&self) -> Option<&Arc<RootKey>> {
+        self.root_keys.values().find(|key| key.state == RootKeyState::Active)
+    }
+
+    /// The key that signs for what was placed at this raft index: the one that was active then.
+    pub fn signing_key(&self, create_index: u64) -> Option<&Arc<RootKey>> {
+        let then = self.root_keys.values().filter(|key| key.active_since <= create_index);
+        // What was placed before there was a key is the first one's.
+        let first = || self.root_keys.values().min_by_key(|key| key.active_since);
+        then.max_by_key(|key| key.active_since).or_else(first)
     }
 }
 

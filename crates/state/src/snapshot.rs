@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::alloc::TaskStates;
 use tarpan_model::ids::NamespacedId;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey};
 
 use crate::command::{CommandId, Reply};
 use crate::lineage::Lineage;
@@ -45,6 +45,7 @@ struct Written<'a> {
     services: Vec<&'a ServiceRegistration>,
     periodic_launches: Vec<(&'a NamespacedId, PeriodicLaunch)>,
     scheduler_config: &'a SchedulerConfig,
+    root_keys: Vec<&'a RootKey>,
     recent: Vec<(CommandId, &'a Reply)>,
 }
 
@@ -67,6 +68,7 @@ struct Read {
     services: Vec<ServiceRegistration>,
     periodic_launches: Vec<(NamespacedId, PeriodicLaunch)>,
     scheduler_config: SchedulerConfig,
+    root_keys: Vec<RootKey>,
     recent: Vec<(CommandId, Reply)>,
 }
 
@@ -89,6 +91,7 @@ impl State {
             services: self.services.values().map(|r| &**r).collect(),
             periodic_launches: self.periodic_launches.iter().map(|(k, r)| (k, *r)).collect(),
             scheduler_config: &self.scheduler_config,
+            root_keys: self.root_keys.values().map(|r| &**r).collect(),
             recent: self
                 .recent_order
                 .values()
@@ -133,6 +136,7 @@ impl State {
         state.job_submissions = rows.map(|(key, version, row)| ((key, version), Arc::new(row))).collect();
         state.job_summaries = read.job_summaries.into_iter().map(|(key, row)| (key, Arc::new(row))).collect();
         state.periodic_launches = read.periodic_launches.into_iter().collect();
+        state.root_keys = read.root_keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
         state.restore_evals(read.evals);
         state.nodes = read.nodes.into_iter().map(|node| (node.id, Arc::new(node))).collect();
         state.restore_allocs(read.allocs, read.detached_jobs);

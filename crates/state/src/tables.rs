@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
+use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId};
 use tarpan_model::resources::Amount;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, UnixNanos};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, UnixNanos};
 
 use crate::command::{CommandId, Reply};
 
@@ -24,6 +24,7 @@ pub enum Table {
     Services,
     PeriodicLaunches,
     SchedulerConfig,
+    RootKeys,
 }
 
 /// Namespace, name and id of a service registration.
@@ -58,6 +59,7 @@ pub struct State {
     pub(crate) services_by_alloc: OrdSet<(AllocId, ServiceKey)>,
     pub(crate) periodic_launches: OrdMap<NamespacedId, PeriodicLaunch>,
     pub(crate) scheduler_config: Arc<SchedulerConfig>,
+    pub(crate) root_keys: OrdMap<KeyId, Arc<RootKey>>,
     /// What of a job is not finished, counted: decides its status.
     pub(crate) job_live: OrdMap<NamespacedId, JobLive>,
     /// Replies of the newest commands, by id and by order of application.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tarpan_model::alloc::AllocUpdate;
-use tarpan_model::ids::{CountingIds, DeploymentId, EvalId, IdSource, NamespacedId};
+use tarpan_model::ids::{CountingIds, DeploymentId, EvalId, IdSource, KeyId, NamespacedId};
 use tarpan_model::plan::{AllocStop, PlanResult};
+use tarpan_model::root_key::{Bytes, RootKey, RootKeyState, RsaPublicKey, WrappedKey};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, EvalStatus, Evaluation, Job, NodeStatus, Plan};
 use tarpan_state::command::{ApplyPlan, DeregisterJob, RegisterJob};
-use tarpan_state::{Command, CommandId, Envelope, GroupSummary, JobSubmission, Rejection, Reply, State};
+use tarpan_state::{Command, CommandId, Envelope, GroupSummary, JobSubmission, Rejection, Reply, State, Table};
 use tarpan_testkit::{allocs, at, evals, jobs, nodes};
 
 #[derive(Default)]
@@ -377,4 +378,43 @@ fn health_watched_for_one_deployment_is_not_that_of_the_next() {
     assert_eq!(report(&mut world, Some(second)), Some(true));
     move_to(&mut world, first);
     assert_eq!(report(&mut world, None), Some(true), "agents of earlier releases do not say");
+}
+
+fn root_key(n: u128) -> RootKey {
+    let bytes = |text: &str| Bytes(text.as_bytes().to_vec());
+    let wrapped = WrappedKey {
+        provider: "aead".to_owned(),
+        data_key: bytes("sealed"),
+        signing_key: bytes("sealed"),
+        wrapping_key: bytes("key"),
+    };
+    RootKey {
+        id: KeyId(uuid::Uuid::from_u128(n)),
+        state: RootKeyState::Active,
+        create_time: at(1),
+        public: RsaPublicKey { modulus: bytes("n"), exponent: bytes("e") },
+        wrapped,
+        active_since: 0,
+        create_index: 0,
+        modify_index: 0,
+    }
+}
+
+#[test]
+fn there_is_one_first_root_key() {
+    let mut world = World::new();
+    let placed_before = world.state.index();
+    assert!(matches!(world.apply(Command::InitRootKey(Box::new(root_key(1)))), Reply::Done { .. }));
+    let index = world.state.index();
+    let second = world.apply(Command::InitRootKey(Box::new(root_key(2))));
+    assert_eq!(second, Reply::Refused(Rejection::Changed), "another leader was faster");
+    let key = world.state.active_root_key().expect("one").clone();
+    assert_eq!((key.id, key.create_index, key.active_since), (root_key(1).id, index, index));
+    assert_eq!(world.state.table_index(Table::RootKeys), index);
+    // What was placed before there was a key is signed for by the first one.
+    for placed in [placed_before, index, index + 9] {
+        assert_eq!(world.state.signing_key(placed).map(|k| k.id), Some(key.id));
+    }
+    let restored = State::restore(&world.state.snapshot()).expect("a snapshot");
+    assert_eq!(restored.active_root_key(), Some(&key));
 }

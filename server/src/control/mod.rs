@@ -4,6 +4,7 @@
 //! state. The parts are woken by events of state, by each other and by their own next due time; nothing polls.
 
 mod keeper;
+mod keys;
 mod planner;
 mod time;
 mod watchers;
@@ -121,6 +122,7 @@ impl Control {
         loops.spawn(self.clone().watch_heartbeats(kick.clone()));
         loops.spawn(self.clone().collect_garbage());
         loops.spawn(self.clone().follow_wall());
+        loops.spawn(self.clone().first_key());
         for number in 0..self.schedulers {
             loops.spawn(self.clone().work(number));
         }

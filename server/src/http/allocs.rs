@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tarpan_api::convert::{self, AllocStub, StubOptions};
+use tarpan_api::convert::{self, AllocFull, AllocStub, StubOptions};
 use tarpan_api::wire;
 use tarpan_control::allocs as control;
 use tarpan_model::{AllocId, Allocation, NodeId};
@@ -54,7 +54,7 @@ async fn list(cx: Context) -> Outcome {
     let list = Made {
         by_id: !prefix.is_empty(),
         made: &|row: &&Arc<Allocation>| (row.create_index, row.id),
-        value: &|row| value_of(&convert::allocation(row, true)),
+        value: &|row| value_of(&whole(&read.state, row)),
         fields: fields_of::<wire::Allocation>(),
     };
     let (page, token) = list.page(&cx.std, rows)?;
@@ -67,7 +67,12 @@ async fn get(cx: Context) -> Outcome {
     let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
     let index = |s: &State| s.alloc(id).map_or_else(|| table_index(s), |row| row.modify_index);
     let read = cx.read(&[Watch::Alloc(id)], index).await?;
-    read.found(read.state.alloc(id).map(|row| convert::allocation(row, true)), "alloc not found")
+    read.found(read.state.alloc(id).map(|row| whole(&read.state, row)), "alloc not found")
+}
+
+/// An allocation with all that belongs to it.
+pub fn whole<'a>(state: &State, row: &'a Allocation) -> AllocFull<'a> {
+    convert::allocation(row, true).signed_by(state.signing_key(row.create_index).map(|key| key.id))
 }
 
 /// `PUT /v1/allocation/:id/stop`: its job gets another one where it still wants one.

@@ -8,8 +8,8 @@ use tarpan_api::routes::Name;
 use super::context::Context;
 use super::reply::Outcome;
 use super::{
-    agent, allocs, client, deployments, evals, events, jobs, namespaces, nodes, operator, scaling, search, services,
-    unsupported,
+    agent, allocs, client, deployments, evals, events, jobs, keyring, namespaces, nodes, operator, scaling, search,
+    services, unsupported,
 };
 
 pub type Handler = fn(Context) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -37,6 +37,7 @@ pub fn handler(name: Name) -> Handler {
         Name::OnNode(route) => client::handler(route),
         Name::Agent(route) => agent::handler(route),
         Name::Operator(route) => operator::handler(route),
+        Name::Keyring(route) => keyring::handler(route),
         Name::Search(route) => search::handler(route),
         Name::Events(route) => events::handler(route),
         Name::Services(route) => services::handler(route),

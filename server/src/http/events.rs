@@ -115,7 +115,7 @@ fn spawn(server: Server, wanted: Wanted, after: u64, reads: For) -> Reader {
                 Ok(()) = troubles.changed(), if reads == For::Pages => Some(all_anew(feed.position())),
                 next = tokio::time::timeout(HEARTBEAT, feed.next()) => match next {
                     Err(_) => Some(Bytes::from_static(b"{}")),
-                    Ok(Ok((index, events))) => written(index, events, &wanted).await,
+                    Ok(Ok((index, events))) => written(&server, index, events, &wanted).await,
                     Ok(Err(FeedError::Gone { oldest })) => Some(skip(&server, &mut feed, oldest)),
                     Ok(Err(FeedError::Closed)) => return,
                 },
@@ -131,12 +131,13 @@ fn spawn(server: Server, wanted: Wanted, after: u64, reads: For) -> Reader {
 }
 
 /// The line of an entry, if there is one.
-async fn written(index: u64, events: Arc<[Event]>, wanted: &Arc<Wanted>) -> Option<Bytes> {
+async fn written(server: &Server, index: u64, events: Arc<[Event]>, wanted: &Arc<Wanted>) -> Option<Bytes> {
+    let state = server.state();
     if events.len() < MANY {
-        return line::of(index, &events, wanted);
+        return line::of(index, &events, wanted, &state);
     }
     let wanted = wanted.clone();
-    tokio::task::spawn_blocking(move || line::of(index, &events, &wanted)).await.unwrap_or_default()
+    tokio::task::spawn_blocking(move || line::of(index, &events, &wanted, &state)).await.unwrap_or_default()
 }
 
 /// Goes on where events are still kept, and says that some are missing.

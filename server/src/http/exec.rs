@@ -44,6 +44,16 @@ pub async fn exec(mut cx: Context) -> Outcome {
         .into_response())
 }
 
+/// A socket that says why, and ends. A caller who asked for none is answered as by any route.
+pub async fn refused(mut cx: Context, why: ApiError) -> Outcome {
+    match WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await {
+        Ok(upgrade) => {
+            Ok(upgrade.on_upgrade(move |socket| refuse(socket, why.status.as_u16(), why.message)).into_response())
+        }
+        Err(_) => Err(why),
+    }
+}
+
 /// The first message of a browser names the version and carries its token.
 async fn greeted(socket: &mut WebSocket) -> bool {
     let first = tokio::time::timeout(READ, socket.recv()).await;

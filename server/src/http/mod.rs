@@ -6,7 +6,7 @@
 //! handler, which gets a [`context::Context`]: it reads a snapshot (waiting for an index where asked to) or proposes a command.
 //! Handlers decide none of that again; what they find on the way is shown by [`context::Context::sees`]. One file a family of
 //! routes: `jobs`, `allocs`, `evals`, `deployments`, `nodes`, `client`, `agent`,
-//! `operator`, `search`, `events`, `services`, `namespaces`, `scaling`.
+//! `operator`, `keyring`, `search`, `events`, `services`, `namespaces`, `scaling`.
 
 mod agent;
 mod allocs;
@@ -25,6 +25,7 @@ pub mod gate;
 mod heavy;
 mod jobs;
 mod json_syntax;
+mod keyring;
 mod local;
 mod lookup;
 pub mod names;
@@ -61,7 +62,7 @@ use self::context::Context;
 use self::error::ApiError;
 use self::heavy::Heavy;
 use self::params::{Pairs, Standard};
-use self::table::{Found, Route, Table, Where};
+use self::table::{Found, Name, OnNode, Route, Table, Where};
 use self::upload::{Upload, Uploads};
 use crate::Server;
 
@@ -160,7 +161,12 @@ async fn at_its_place(mut cx: Context) -> reply::Outcome {
         Where::Server if cx.std.stale => {}
         // What a handler decides goes to the leader as a command, with what it looked at: it may be decided on any server.
         Where::Server | Where::Leader => cx.leader().await?,
-        Where::Node => cx.node = Some(client::node_of(&cx)?),
+        Where::Node => match client::node_of(&cx) {
+            Ok(node) => cx.node = Some(node),
+            // Who wants a terminal reads why there is none from the socket's end.
+            Err(why) if cx.route.name == Name::OnNode(OnNode::Exec) => return exec::refused(cx, why).await,
+            Err(why) => return Err(why),
+        },
     }
     bind::handler(cx.route.name)(cx).await
 }

@@ -92,12 +92,13 @@ async fn get(cx: Context) -> Outcome {
 
 /// `GET /v1/node/:id/allocations`
 async fn allocations(cx: Context) -> Outcome {
-    let id = id_of(&cx)?;
+    // An id that is none is that of a node without allocations, as in the field.
+    let id = id_of(&cx).unwrap_or(NodeId::NIL);
     let read = cx.read(&[Watch::AllocsOfNode(id)], |s| s.table_index(Table::Allocs)).await?;
     let seen = |row: &&Arc<Allocation>| cx.allows(READ_JOB, row.namespace.as_str());
     let mut rows: Vec<_> = read.state.allocs_by_node(id).filter(seen).collect();
     rows.sort_by_key(|row| (row.create_index, row.id));
-    let allocs: Vec<_> = rows.into_iter().map(|row| convert::allocation(row, true)).collect();
+    let allocs: Vec<_> = rows.into_iter().map(|row| super::allocs::whole(&read.state, row)).collect();
     read.json(&allocs)
 }
 

@@ -21,7 +21,6 @@ bind! { Unsupported {
     ApplyRecommendations => enterprise,
     Utilization => enterprise,
     Acl => no_acl,
-    Discovery => no_discovery,
     Volumes => volumes,
     VolumeClaims => none,
     CsiVolume => no_volume,
@@ -36,10 +35,6 @@ async fn enterprise(_: Context) -> Outcome {
 
 async fn no_acl(_: Context) -> Outcome {
     Err(ApiError::bad_request("ACL support disabled"))
-}
-
-async fn no_discovery(_: Context) -> Outcome {
-    Err(ApiError::not_found("OIDC Discovery endpoint disabled"))
 }
 
 /// An empty list of what is in no table.

@@ -6,11 +6,11 @@ use std::task::Poll;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use tarpan_model::ids::Namespace;
+use tarpan_model::ids::{Namespace, NodeId};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    BulkDown, BulkUp, FromAgent, FromServer, HttpHead, HttpPart, HttpRequest, ServiceSet, WatchServiceRequest,
-    http_part,
+    BulkDown, BulkUp, FromAgent, FromServer, HttpHead, HttpPart, HttpRequest, ServiceSet, SignIdentitiesRequest,
+    SignedIdentities, WatchServiceRequest, http_part,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tower::ServiceExt;
 
-use super::{Down, bulk, register, session};
+use super::{Down, bulk, identities, register, session};
 use crate::guests::GuestInfo;
 use crate::server::Server;
 use crate::watch::Watch;
@@ -41,7 +41,7 @@ impl AgentService {
     }
 
     /// The caller is the agent of a node that has introduced itself: it knows the node's secret.
-    fn known_node<T>(&self, request: &Request<T>) -> Result<(), Status> {
+    fn known_node<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
         let id = |name| {
             let text = request.metadata().get(name).and_then(|v| v.to_str().ok());
             text.and_then(|t| t.parse::<uuid::Uuid>().ok())
@@ -49,11 +49,11 @@ impl AgentService {
         let (Some(node), Some(secret)) = (id(tarpan_rpc::NODE_HEADER), id(tarpan_rpc::SECRET_HEADER)) else {
             return Err(Status::unauthenticated("only the agents of registered nodes may ask this"));
         };
-        register::check_caller(&self.server.state(), tarpan_model::NodeId(node), secret)?;
+        register::check_caller(&self.server.state(), NodeId(node), secret)?;
         if let Some(guest) = GuestInfo::of(request) {
             guest.is_known();
         }
-        Ok(())
+        Ok(NodeId(node))
     }
 
     pub fn into_server(self) -> AgentsServer<AgentService> {
@@ -117,6 +117,14 @@ impl Agents for AgentService {
         let (down, receiver) = mpsc::channel(2);
         tokio::spawn(watch_service(self.server.clone(), request.into_inner(), down));
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn sign_identities(
+        &self,
+        request: Request<SignIdentitiesRequest>,
+    ) -> Result<Response<SignedIdentities>, Status> {
+        let node = self.known_node(&request)?;
+        identities::sign(&self.server, node, &request.into_inner()).map(Response::new)
     }
 
     async fn http(&self, request: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {

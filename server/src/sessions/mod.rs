@@ -6,6 +6,7 @@
 mod bounds;
 pub(crate) mod bulk;
 mod grpc;
+mod identities;
 mod orders;
 mod register;
 mod reports;

@@ -1,4 +1,4 @@
-//! What a task needs before it starts: directory, payload, artifacts, templates.
+//! What a task needs before it starts: directory, identities, payload, artifacts, templates.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,6 +9,7 @@ use serde_json::Value;
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, name};
 
+use super::identities::Identities;
 use super::{Beside, Hook, Making, Scope, Until};
 use crate::alloc_dir::{AllocDir, Reader, below};
 use crate::context::Context;
@@ -23,7 +24,14 @@ use crate::{artifact, template};
 
 /// The hooks of a task, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<TaskScope>>> {
-    vec![Box::new(ServiceNames), Box::new(Directory), Box::new(Payload), Box::new(Artifacts), Box::new(Templates)]
+    vec![
+        Box::new(ServiceNames),
+        Box::new(Directory),
+        Box::new(Identities),
+        Box::new(Payload),
+        Box::new(Artifacts),
+        Box::new(Templates),
+    ]
 }
 
 /// What they work on.
@@ -48,11 +56,20 @@ pub(crate) struct Live {
     templates: Mutex<Option<template::Watcher>>,
     /// Variables that templates gave.
     env: Mutex<BTreeMap<String, String>>,
+    /// Tokens that stand in variables.
+    tokens: Mutex<BTreeMap<String, String>>,
 }
 
 impl Live {
+    /// What set-ups gave; templates win.
     pub(crate) fn env(&self) -> BTreeMap<String, String> {
-        self.env.lock().expect("no panic while held").clone()
+        let mut env = self.tokens.lock().expect("no panic while held").clone();
+        env.extend(self.env.lock().expect("no panic while held").clone());
+        env
+    }
+
+    pub(super) fn set_tokens(&self, tokens: BTreeMap<String, String>) {
+        *self.tokens.lock().expect("no panic while held") = tokens;
     }
 
     pub(crate) fn set_env(&self, env: BTreeMap<String, String>) {
@@ -79,17 +96,17 @@ impl Scope for TaskScope {
 
 impl TaskScope {
     /// Without what templates give.
-    fn env(&self) -> &TaskEnv {
+    pub(super) fn env(&self) -> &TaskEnv {
         let none = BTreeMap::new();
         self.env.get_or_init(|| environment(&self.context, &self.alloc, &self.dir, &self.task, &none))
     }
 
-    fn dirs(&self) -> TaskDirs {
+    pub(super) fn dirs(&self) -> TaskDirs {
         self.dir.task(self.task.name())
     }
 }
 
-fn unrecoverable(message: &str) -> StartFailure {
+pub(super) fn unrecoverable(message: &str) -> StartFailure {
     StartFailure { event: event::setup_failure(message), recoverable: false }
 }
 
@@ -144,7 +161,7 @@ impl Hook<TaskScope> for Directory {
 }
 
 /// Who must be able to read the task's secrets. A user that this node does not know is the driver's to refuse.
-fn secrets_reader(isolation: Isolation, task: &Task, env: &TaskEnv) -> Reader {
+pub(super) fn secrets_reader(isolation: Isolation, task: &Task, env: &TaskEnv) -> Reader {
     let name = env.text(task.user.as_deref().unwrap_or_default());
     match (isolation, crate::driver::raw_exec::user(&name)) {
         (Isolation::Image, _) => Reader::Container,

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use tarpan_model::Allocation;
 use tarpan_model::alloc::{AllocDeploymentStatus, DesiredTransition, NetworkStatus, RescheduleTracker};
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NodeId};
+use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, NodeId};
 use tarpan_model::job::StoredJob;
 
 use super::resources::{Given, Legacy, LegacyTasks};
@@ -111,11 +111,19 @@ impl Serialize for AllocStub<'_> {
 pub struct AllocFull<'a> {
     row: &'a Allocation,
     with_job: bool,
+    signing_key: Option<KeyId>,
+}
+
+impl AllocFull<'_> {
+    /// With the key that signs who its tasks are.
+    pub fn signed_by(self, signing_key: Option<KeyId>) -> Self {
+        AllocFull { signing_key, ..self }
+    }
 }
 
 /// With its job; the event stream leaves that out.
 pub fn allocation(row: &Allocation, with_job: bool) -> AllocFull<'_> {
-    AllocFull { row, with_job }
+    AllocFull { row, with_job, signing_key: None }
 }
 
 impl Serialize for AllocFull<'_> {
@@ -174,6 +182,8 @@ impl Serialize for AllocFull<'_> {
             preempted_allocations: &'a [AllocId],
             #[serde(skip_serializing_if = "OrEmpty::is_none")]
             preempted_by_allocation: OrEmpty<AllocId>,
+            #[serde(rename = "SigningKeyID", skip_serializing_if = "Option::is_none")]
+            signing_key: Option<KeyId>,
             create_index: u64,
             modify_index: u64,
             alloc_modify_index: u64,
@@ -215,6 +225,7 @@ impl Serialize for AllocFull<'_> {
             followup_eval: OrEmpty(row.followup_eval),
             preempted_allocations: &row.preempted,
             preempted_by_allocation: OrEmpty(row.preempted_by),
+            signing_key: self.signing_key,
             create_index: row.create_index,
             modify_index: row.modify_index,
             alloc_modify_index: row.alloc_modify_index,

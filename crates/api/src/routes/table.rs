@@ -159,6 +159,12 @@ routes! {
         Gc: PUT_ONLY "/v1/system/gc", Management, Leader;
         ReconcileSummaries: PUT_ONLY "/v1/system/reconcile/summaries", Management, Leader;
     }
+    /// Root keys, and what others check signatures by.
+    Keyring {
+        List: GET "/v1/operator/keyring/keys", Operator(Read), Server;
+        PublicKeys: GET "/.well-known/jwks.json", Open, Server;
+        Discovery: GET "/.well-known/openid-configuration", Open, Agent;
+    }
     /// Search by prefix and by text.
     Search {
         ByPrefix: PUT "/v1/search", ByContent, Server;
@@ -198,7 +204,6 @@ routes! {
         ApplyRecommendations: ANY "/v1/recommendations/apply", Open, Agent;
         Utilization: ANY "/v1/operator/utilization", Open, Agent;
         Acl: ANY "/v1/acl/*rest", Open, Agent;
-        Discovery: GET "/.well-known/openid-configuration", Open, Agent;
         Volumes: GET "/v1/volumes", Namespace(&["csi-list-volume", "host-volume-read"]), Server;
         VolumeClaims: GET "/v1/volumes/claims", Namespace(&["host-volume-read"]), Server;
         CsiVolume: GET "/v1/volume/csi/*volume", Namespace(&["csi-read-volume"]), Server;

@@ -111,6 +111,7 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
         Command::SetSchedulerConfig { config, check_index } => {
             settings::scheduler_config(&mut txn, config, *check_index)
         }
+        Command::InitRootKey(key) => settings::init_root_key(&mut txn, key),
     };
     txn.finish();
     reply
@@ -122,7 +123,10 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
 fn kind(command: &Command) -> &'static str {
     match command {
         Command::Guarded { command, .. } => kind(command),
-        Command::Noop | Command::SetPeriodicLaunch { .. } | Command::SetSchedulerConfig { .. } => "",
+        Command::Noop
+        | Command::SetPeriodicLaunch { .. }
+        | Command::SetSchedulerConfig { .. }
+        | Command::InitRootKey(_) => "",
         Command::RegisterJob(_) | Command::SetJobStability { .. } | Command::TagJobVersion { .. } => "JobRegistered",
         Command::DeregisterJob(_) => "JobDeregistered",
         Command::UpsertEvals { .. } | Command::Reap { .. } => "EvaluationUpdated",

@@ -1,9 +1,9 @@
-//! Launch times of periodic jobs, and the scheduler's settings.
+//! Launch times of periodic jobs, the scheduler's settings, root keys.
 
 use std::sync::Arc;
 
-use tarpan_model::UnixNanos;
 use tarpan_model::ids::NamespacedId;
+use tarpan_model::{RootKey, UnixNanos};
 
 use super::txn::Txn;
 use crate::command::{Rejection, Reply};
@@ -46,5 +46,16 @@ pub(crate) fn scheduler_config(
     let create_index = if old.create_index == 0 { txn.index } else { old.create_index };
     txn.state.scheduler_config = Arc::new(SchedulerConfig { create_index, modify_index: txn.index, ..config.clone() });
     txn.touch(Table::SchedulerConfig);
+    Ok(txn.done())
+}
+
+pub(crate) fn init_root_key(txn: &mut Txn<'_>, key: &RootKey) -> Result<Reply, Rejection> {
+    if txn.state.active_root_key().is_some() {
+        return Err(Rejection::Changed);
+    }
+    let index = txn.index;
+    let row = RootKey { active_since: index, create_index: index, modify_index: index, ..key.clone() };
+    txn.state.root_keys.insert(row.id, Arc::new(row));
+    txn.touch(Table::RootKeys);
     Ok(txn.done())
 }

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use tarpan_api::convert;
-use tarpan_state::Event;
+use tarpan_model::Allocation;
 use tarpan_state::event::Change;
+use tarpan_state::{Event, State};
 
 use super::topics::{Named, Wanted, name_of};
 
-/// The wanted events of an entry; `None` when there are none.
-pub fn of(index: u64, events: &[Event], wanted: &Wanted) -> Option<Bytes> {
+/// The wanted events of an entry; `None` when there are none. `state` is asked for what rows do not say: who signs for them.
+pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State) -> Option<Bytes> {
     let shown: Vec<(Named, &Event)> = events
         .iter()
         .filter(|event| is_shown(&event.change))
@@ -20,7 +21,7 @@ pub fn of(index: u64, events: &[Event], wanted: &Wanted) -> Option<Bytes> {
     if shown.is_empty() {
         return None;
     }
-    let line = Line { index, events: &shown };
+    let line = Line { index, events: &shown, state };
     match serde_json::to_vec(&line) {
         Ok(line) => Some(line.into()),
         Err(why) => {
@@ -43,24 +44,26 @@ fn is_shown(change: &Change) -> bool {
 struct Line<'a> {
     index: u64,
     events: &'a [(Named, &'a Event)],
+    state: &'a State,
 }
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(Some(2))?;
         map.serialize_entry("Index", &self.index)?;
-        map.serialize_entry("Events", &List(self.index, self.events))?;
+        map.serialize_entry("Events", &List(self))?;
         map.end()
     }
 }
 
-struct List<'a>(u64, &'a [(Named, &'a Event)]);
+struct List<'a>(&'a Line<'a>);
 
 impl Serialize for List<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let mut seq = s.serialize_seq(Some(self.1.len()))?;
-        for (named, event) in self.1 {
-            seq.serialize_element(&One { index: self.0, named, event })?;
+        let Line { index, events, state } = *self.0;
+        let mut seq = s.serialize_seq(Some(events.len()))?;
+        for (named, event) in events {
+            seq.serialize_element(&One { index, named, event, state })?;
         }
         seq.end()
     }
@@ -70,6 +73,7 @@ struct One<'a> {
     index: u64,
     named: &'a Named,
     event: &'a Event,
+    state: &'a State,
 }
 
 impl Serialize for One<'_> {
@@ -83,12 +87,12 @@ impl Serialize for One<'_> {
         let keys = Some(&named.filter_keys).filter(|keys| !keys.is_empty());
         map.serialize_entry("FilterKeys", &keys)?;
         map.serialize_entry("Index", &self.index)?;
-        map.serialize_entry("Payload", &Payload(&self.event.change))?;
+        map.serialize_entry("Payload", &Payload(&self.event.change, self.state))?;
         map.end()
     }
 }
 
-struct Payload<'a>(&'a Change);
+struct Payload<'a>(&'a Change, &'a State);
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -99,7 +103,9 @@ impl Serialize for Payload<'_> {
                 map.serialize_entry("Evaluation", &row.as_deref().map(convert::evaluation))?;
             }
             Change::Allocation { row, .. } => {
-                map.serialize_entry("Allocation", &row.as_deref().map(|row| convert::allocation(row, false)))?;
+                let key = |row: &Allocation| self.1.signing_key(row.create_index).map(|key| key.id);
+                let shown = row.as_deref().map(|row| convert::allocation(row, false).signed_by(key(row)));
+                map.serialize_entry("Allocation", &shown)?;
             }
             Change::Deployment { row, .. } => {
                 map.serialize_entry("Deployment", &row.as_deref().map(convert::deployment))?;
