@@ -1,20 +1,18 @@
 //! The field's behaviour as it was recorded, case by case, against this build.
 //!
 //! Needs: `../shared/conformance` (or `TARPAN_CONFORMANCE`, a folder with `run.py` and its suites), and python3. Cases that do not
-//! pass yet stand in [`OPEN`]. That list only gets shorter: a case that fails and is not in it is a mistake, and so is one that
-//! passes and still is. Whoever makes cases pass takes them out with `cargo xtask conformance -shrink`.
+//! pass yet stand in [`OPEN`]; whoever makes some pass takes them out with `cargo xtask conformance -shrink`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::open::{Cases, List};
 use crate::shell::{has, heading, run as sh};
 
-/// What does not pass yet, a case a line; lines that begin with `#` say why. A case behind `?` passes on some machines.
-const OPEN: &str = "end2end/conformance-open.txt";
+const OPEN: List = List { path: "end2end/conformance-open.txt", shrink: "cargo xtask conformance -shrink" };
 
 /// Each has an agent of its own, so that they run side by side.
 const SUITES: [&str; 4] = ["cli", "http", "jobspec", "jobspec-errors"];
@@ -41,17 +39,8 @@ pub fn check(shrink: bool) -> Result<()> {
         return Ok(());
     }
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let cases = record(&corpus, &named_as_recorded(&root.join(target))?)?;
-    let path = root.join(OPEN);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {OPEN}"))?;
-    let passed = cases.values().filter(|problems| problems.is_empty()).count();
-    println!("    {passed} of {} cases pass", cases.len());
-    if shrink {
-        std::fs::write(&path, shorter(&text, &cases)).with_context(|| format!("writing {OPEN}"))?;
-        return Ok(());
-    }
-    let wrong = judge(&text, &cases);
-    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
+    let cases = record(&corpus, &named_as_the_field(&root.join(target))?)?;
+    OPEN.settle(&cases, shrink)
 }
 
 fn missing(corpus: &Path) -> Option<String> {
@@ -62,8 +51,8 @@ fn missing(corpus: &Path) -> Option<String> {
     (!has("python3")).then(|| "python3 is not on the PATH".to_owned())
 }
 
-/// The program under the name that the recorded texts call it by.
-fn named_as_recorded(target: &Path) -> Result<PathBuf> {
+/// The program under the name that foreign cases call it by.
+pub fn named_as_the_field(target: &Path) -> Result<PathBuf> {
     let folder = target.join("conformance");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let link = folder.join("nomad");
@@ -72,9 +61,6 @@ fn named_as_recorded(target: &Path) -> Result<PathBuf> {
     std::os::unix::fs::symlink(program, &link).with_context(|| format!("making {}", link.display()))?;
     Ok(link)
 }
-
-/// What is wrong with each case, by `suite/name`.
-type Cases = BTreeMap<String, Vec<String>>;
 
 fn record(corpus: &Path, binary: &Path) -> Result<Cases> {
     let one = |suite| {
@@ -110,92 +96,9 @@ fn read(answer: &Value) -> Option<Cases> {
     cases.iter().map(one).collect()
 }
 
-fn named(text: &str) -> BTreeSet<&str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '?'])).collect()
-}
-
-/// Cases whose outcome is the machine's.
-fn of_the_machine(text: &str) -> BTreeSet<&str> {
-    text.lines().filter_map(|line| line.strip_prefix('?')).map(str::trim).collect()
-}
-
-/// How many lines of what is wrong with a case are shown.
-const SHOWN: usize = 12;
-
-fn judge(text: &str, cases: &Cases) -> Vec<String> {
-    let (open, either) = (named(text), of_the_machine(text));
-    let mut wrong = Vec::new();
-    for (name, problems) in cases.iter().filter(|(name, _)| !either.contains(name.as_str())) {
-        match (problems.is_empty(), open.contains(name.as_str())) {
-            (false, false) => {
-                let shown: Vec<String> = problems.iter().take(SHOWN).map(|line| format!("\n    {line}")).collect();
-                wrong.push(format!("{name} fails:{}", shown.concat()));
-            }
-            (true, true) => {
-                wrong.push(format!("{name} passes: take it out of {OPEN} (cargo xtask conformance -shrink)"))
-            }
-            _ => {}
-        }
-    }
-    let gone = open.into_iter().filter(|name| !cases.contains_key(*name));
-    wrong.extend(gone.map(|name| format!("{name} is in {OPEN}, and there is no such case")));
-    wrong
-}
-
-/// The list without what passes; reasons with nothing left below them go too.
-fn shorter(text: &str, cases: &Cases) -> String {
-    let fails = |name: &str| cases.get(name).is_some_and(|problems| !problems.is_empty());
-    let (mut out, mut reasons, mut in_reasons) = (String::new(), Vec::new(), false);
-    for line in text.lines() {
-        let is_reason = line.starts_with('#');
-        if is_reason {
-            if !in_reasons {
-                reasons.clear();
-            }
-            reasons.push(line);
-        } else if line.trim().is_empty() || line.starts_with('?') || fails(line.trim()) {
-            reasons.drain(..).chain([line]).for_each(|line| out.extend([line, "\n"]));
-        }
-        in_reasons = is_reason;
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const LIST: &str = "# What is open.\n\n# variables\ncli/vars#01\ncli/vars#02\n# volumes\nhttp/volumes#01\n";
-
-    fn cases(failing: &[&str]) -> Cases {
-        let all = ["cli/vars#01", "cli/vars#02", "http/volumes#01", "http/new#01"];
-        all.map(|name| (name.to_owned(), failing.contains(&name).then(|| "text".to_owned()).into_iter().collect()))
-            .into()
-    }
-
-    #[test]
-    fn the_list_only_gets_shorter() {
-        let all = ["cli/vars#01", "cli/vars#02", "http/volumes#01"];
-        assert_eq!(judge(LIST, &cases(&all)), [""; 0]);
-        let passes = judge(LIST, &cases(&all[..2]));
-        assert!(passes.len() == 1 && passes[0].starts_with("http/volumes#01 passes: take it out of"), "{passes:?}");
-        let fails = judge(LIST, &cases(&[&all[..], &["http/new#01"]].concat()));
-        assert_eq!(fails, ["http/new#01 fails:\n    text"]);
-        let gone = judge(&format!("{LIST}cli/old#09\n"), &cases(&all));
-        assert!(gone.len() == 1 && gone[0].starts_with("cli/old#09 is in"), "{gone:?}");
-        let either = format!("{LIST}? http/new#01\n");
-        for failing in [&all[..], &[&all[..], &["http/new#01"]].concat()] {
-            assert_eq!(judge(&either, &cases(failing)), [""; 0]);
-        }
-    }
-
-    #[test]
-    fn what_passes_is_taken_out_with_its_reason() {
-        assert_eq!(
-            shorter(LIST, &cases(&["cli/vars#02", "http/new#01"])),
-            "# What is open.\n\n# variables\ncli/vars#02\n"
-        );
-    }
 
     #[test]
     fn cases_are_read() {

@@ -7,6 +7,8 @@ mod browser;
 mod conformance;
 mod demo;
 mod fuzz;
+mod open;
+mod sdk;
 mod setup;
 mod shell;
 mod test;
@@ -28,6 +30,8 @@ cargo xtask COMMAND
   fuzz [-seconds=N]                    every fuzzer for N seconds (60), with what it finds kept in its corpus
   conformance [-shrink]                the recorded cases of the field's behaviour in ../shared/conformance, where they are there;
                                        -shrink: takes those that pass out of end2end/conformance-open.txt
+  sdk [-shrink]                        the test suite of the field's Go SDK against this build, where Go is;
+                                       -shrink: takes those that pass out of end2end/sdk-open.txt
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
@@ -44,6 +48,7 @@ fn main() -> Result<()> {
         Some("ci") => test::run(&test::Options { strict: true, long: false }),
         Some("fuzz") => fuzz::run(&flags),
         Some("conformance") => conformance::run(&flags),
+        Some("sdk") => sdk::run(&flags),
         Some("pictures") => browser::pictures(),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(),

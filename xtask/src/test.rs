@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::setup;
 use crate::shell::{heading, run as sh, run_with};
-use crate::{browser, conformance, ui};
+use crate::{browser, conformance, sdk, ui};
 
 /// The crates that promise to be pure and to run in the browser.
 const PURE: &[&str] =
@@ -65,6 +65,7 @@ pub fn run(options: &Options) -> Result<()> {
     run_with(&[&journeys[..], &["--", "--test-threads=2"]].concat(), env)?;
 
     conformance::check(false)?;
+    sdk::check(false)?;
 
     // The build above says more when a page is wrong; this one is what people load, and is weighed.
     heading("The UI as it is shipped");
