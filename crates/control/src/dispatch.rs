@@ -93,10 +93,18 @@ pub fn dispatch(
     Ok(Dispatch::Register(Box::new(RegisterJob::of(child, eval, now))))
 }
 
-/// The command that launches `child`, as long as what was looked at stays: one child a token, of the parent as it was.
-pub fn launch(state: &State, parent: &NamespacedId, token: &str, child: Box<RegisterJob>) -> Command {
+/// The command that launches `child`, as long as what was looked at stays: one child a token, of the parent as it was; and as
+/// long as `guards` hold.
+pub fn launch(
+    state: &State,
+    parent: &NamespacedId,
+    token: &str,
+    child: Box<RegisterJob>,
+    mut guards: Vec<Guard>,
+) -> Command {
     let token = Guard::Token { parent: parent.clone(), token: token.to_owned() };
-    Command::RegisterJob(child).guarded(vec![Guard::RegistrationOn, Guard::job(state, parent), token])
+    guards.extend([Guard::job(state, parent), token]);
+    Command::RegisterJob(child).guarded(guards)
 }
 
 fn check(rules: &ParameterizedJobConfig, request: &DispatchRequest) -> Result<(), DispatchError> {

@@ -123,8 +123,11 @@ async fn remove_peer(cx: Context) -> Outcome {
         return Err(ApiError::bad_request("Must specify ?id with the peer's ID"));
     };
     let known = cx.server.members().iter().any(|m| server_id(m.id) == id);
-    let text = if known { "this release can't take a server out of raft" } else { "id is not a known peer" };
-    Err(ApiError::internal(format!("{text}: {id:?}")))
+    let text = match known {
+        true => format!("this release can't take a server out of raft: {id:?}"),
+        false => format!("id {id:?} was not found in the Raft configuration"),
+    };
+    Err(ApiError::internal(text))
 }
 
 /// `GET /v1/operator/autopilot/configuration`

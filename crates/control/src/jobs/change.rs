@@ -84,6 +84,8 @@ pub struct Revert {
     pub to: u64,
     /// Only while this is the newest.
     pub enforce_prior_version: Option<u64>,
+    /// Who asks may do so while registration is switched off.
+    pub manages: bool,
 }
 
 /// An earlier version becomes the newest.
@@ -95,7 +97,7 @@ pub fn revert(
     now: UnixNanos,
     ids: &mut dyn IdSource,
 ) -> Result<Command, JobError> {
-    registration_on(state)?;
+    let mut guards = registration_on(state, asked.manages)?;
     let current = state.job(key).ok_or(JobError::NotFound)?.version();
     if asked.to == current {
         return Err(JobError::Refused("can't revert to current version".to_owned()));
@@ -114,5 +116,6 @@ pub fn revert(
     let job = admission::admit(state, rules, job)?.job;
     let eval = eval_of(&job, None, Trigger::JobRegister, now, ids);
     let command = Command::RegisterJob(Box::new(written(job, submission, eval, now)));
-    Ok(command.guarded(vec![Guard::RegistrationOn, Guard::job(state, key)]))
+    guards.push(Guard::job(state, key));
+    Ok(command.guarded(guards))
 }

@@ -11,7 +11,7 @@ mod scale;
 
 use tarpan_model::ids::IdSource;
 use tarpan_model::{EvalId, Evaluation, Job, Trigger, UnixNanos};
-use tarpan_state::State;
+use tarpan_state::{Guard, State};
 
 pub use change::{Deregister, Reevaluated, Revert, deregister, evaluate, revert};
 pub use register::{Accepted, Registration, register};
@@ -37,9 +37,14 @@ pub enum JobError {
     Refused(String),
 }
 
-/// Refused while an operator has switched registration off.
-pub fn registration_on(state: &State) -> Result<(), JobError> {
-    if state.scheduler_config().reject_job_registration { Err(JobError::RegistrationOff) } else { Ok(()) }
+/// Refused while an operator has switched registration off, but for whoever `manages` the cluster. Gives what has to hold still
+/// where the change is applied.
+pub fn registration_on(state: &State, manages: bool) -> Result<Vec<Guard>, JobError> {
+    match state.scheduler_config().reject_job_registration {
+        _ if manages => Ok(Vec::new()),
+        true => Err(JobError::RegistrationOff),
+        false => Ok(vec![Guard::RegistrationOn]),
+    }
 }
 
 /// The priority that a request asks for its evaluation; 0: the job's.

@@ -21,6 +21,8 @@ pub struct Registration {
     pub preserve_resources: bool,
     /// 0: the job's.
     pub eval_priority: i64,
+    /// Who asks may do so while registration is switched off.
+    pub manages: bool,
 }
 
 /// What makes it so, and what its author should know.
@@ -39,7 +41,7 @@ pub fn register(
     ids: &mut dyn IdSource,
 ) -> Result<Accepted, JobError> {
     let priority = eval_priority(asked.eval_priority)?;
-    registration_on(state)?;
+    let mut guards = registration_on(state, asked.manages)?;
     let admission::Admitted { mut job, mut warnings } = admission::succeed(state, rules, asked.job)?;
     if job.dispatched == Some(true) && state.job(&job.key()).is_none() {
         return Err(JobError::Refused("job can't be submitted with 'Dispatched' set".to_owned()));
@@ -49,7 +51,7 @@ pub fn register(
     }
     let submission = asked.submission.and_then(|s| kept(s, rules.max_source, &mut warnings));
     let eval = eval_of(&job, priority, Trigger::JobRegister, now, ids);
-    let guards = vec![Guard::RegistrationOn, Guard::job(state, &job.key())];
+    guards.push(Guard::job(state, &job.key()));
     let command = RegisterJob {
         enforce_index: asked.enforce_index,
         preserve_counts: asked.preserve_counts,

@@ -16,6 +16,8 @@ pub struct Scale {
     pub count: Option<i64>,
     /// Only over this modify index of the job.
     pub check_index: Option<u64>,
+    /// Who asks may do so while registration is switched off.
+    pub manages: bool,
 }
 
 /// What it comes to.
@@ -36,7 +38,7 @@ pub fn scale(
     now: UnixNanos,
     ids: &mut dyn IdSource,
 ) -> Result<Scaled, JobError> {
-    registration_on(state)?;
+    let mut guards = registration_on(state, asked.manages)?;
     let old = state.job(key).ok_or_else(|| JobError::NoSuchJob(key.id.to_string()))?;
     let name = &asked.group;
     let Some(position) = old.groups().iter().position(|g| g.name() == name) else {
@@ -58,7 +60,7 @@ pub fn scale(
     let eval = eval_of(&job, None, Trigger::JobScaling, now, ids);
     let command = RegisterJob { enforce_index: asked.check_index, ..written(job, submission, eval, now) };
     let command = Command::RegisterJob(Box::new(command));
-    let guards = vec![Guard::RegistrationOn, Guard::job(state, key), Guard::NoRollout { job: key.clone() }];
+    guards.extend([Guard::job(state, key), Guard::NoRollout { job: key.clone() }]);
     Ok(Scaled::Change(Box::new(command.guarded(guards))))
 }
 

@@ -141,7 +141,7 @@ fn a_job_is_ended() {
 fn an_earlier_version_comes_again() {
     let here = state([jobs::service("web", 1), jobs::service("web", 2)]);
     let back = |to, enforce_prior_version| {
-        revert(&here, &rules(), &key("web"), Revert { to, enforce_prior_version }, at(4), &mut ids())
+        revert(&here, &rules(), &key("web"), Revert { to, enforce_prior_version, manages: false }, at(4), &mut ids())
     };
     let (guards, done) = registered(back(0, Some(1)).expect("allowed"));
     assert_eq!(guards, [Guard::RegistrationOn, Guard::job(&here, &key("web"))]);
@@ -160,10 +160,22 @@ fn an_earlier_version_comes_again() {
 }
 
 #[test]
+fn who_manages_registers_while_others_may_not() {
+    let off = switched_off();
+    let asked = Registration { job: jobs::service("web", 2), manages: true, ..Registration::default() };
+    let accepted = register(&off, &rules(), asked, at(2), &mut ids()).expect("taken in");
+    assert_eq!(registered(accepted.command).0, [Guard::job(&off, &key("web"))], "also where it is applied");
+    let asked = Scale { group: "group".to_owned(), count: Some(3), manages: true, ..Scale::default() };
+    assert!(matches!(scale(&off, &key("web"), &asked, at(2), &mut ids()), Ok(Scaled::Change(_))));
+    let asked = Scale { manages: false, ..asked };
+    assert_eq!(scale(&off, &key("web"), &asked, at(2), &mut ids()), Err(JobError::RegistrationOff));
+}
+
+#[test]
 fn a_group_gets_another_count() {
     let here = state([jobs::service("web", 1), jobs::system("each")]);
     let to = |id: &str, group: &str, count| {
-        scale(&here, &key(id), &Scale { group: group.to_owned(), count, check_index: None }, at(5), &mut ids())
+        scale(&here, &key(id), &Scale { group: group.to_owned(), count, ..Scale::default() }, at(5), &mut ids())
     };
     let Ok(Scaled::Change(command)) = to("web", "group", Some(3)) else { panic!("not scaled") };
     let (guards, done) = registered(*command);
@@ -193,7 +205,7 @@ fn what_a_caller_wants_kept_is_kept() {
     };
     assert_eq!(memory(true), Some(77));
     assert_ne!(memory(false), Some(77));
-    let asked = Scale { group: "group".to_owned(), count: Some(3), check_index: Some(9) };
+    let asked = Scale { group: "group".to_owned(), count: Some(3), check_index: Some(9), manages: false };
     let Ok(Scaled::Change(command)) = scale(&here, &key("web"), &asked, at(6), &mut ids()) else {
         panic!("not scaled")
     };

@@ -27,7 +27,7 @@ pub struct Task {
     #[field(json = "Lifecycle", hcl = "lifecycle")]
     pub lifecycle: Option<TaskLifecycle>,
     /// Settings of the driver, as the driver defines them.
-    #[field(json = "Config", hcl = "config", zero, interpolated)]
+    #[field(json = "Config", hcl = "config", interpolated)]
     pub config: Option<Free>,
     /// A condition that the node of this task has to meet.
     #[field(json = "Constraints", hcl = "constraint")]

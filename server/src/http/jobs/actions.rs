@@ -91,7 +91,7 @@ pub async fn dispatch_payload(cx: Context) -> Outcome {
 async fn launch(cx: &Context, mut request: DispatchRequest) -> Outcome {
     request.idempotency_token = cx.query.get("idempotency_token").unwrap_or_default().to_owned();
     let (state, parent) = (cx.server.state(), cx.job_key());
-    jobs::registration_on(&state)?;
+    let guards = jobs::registration_on(&state, cx.manages())?;
     let child = match child_for(&state, &parent, &request, cx.now(), &mut cx.ids())? {
         Dispatch::Exists(key) => {
             let index = state.job(&key).and_then(|job| job.create_index).unwrap_or(0);
@@ -103,7 +103,7 @@ async fn launch(cx: &Context, mut request: DispatchRequest) -> Outcome {
         Dispatch::Register(child) => child,
     };
     let id = child.job.id().to_owned();
-    let (index, reply) = cx.propose(launch_of(&state, &parent, &request.idempotency_token, child)).await?;
+    let (index, reply) = cx.propose(launch_of(&state, &parent, &request.idempotency_token, child, guards)).await?;
     let done = register::registered(index, &reply);
     let response = JobDispatchResponse {
         dispatched_job_id: id,
@@ -147,7 +147,8 @@ pub async fn revert(cx: Context) -> Outcome {
 async fn revert_once(cx: &Context) -> Outcome {
     let request: JobRevertRequest = cx.decode()?;
     same_job(cx, &request.job_id)?;
-    let asked = jobs::Revert { to: request.job_version, enforce_prior_version: request.enforce_prior_version };
+    let (to, enforce_prior_version) = (request.job_version, request.enforce_prior_version);
+    let asked = jobs::Revert { to, enforce_prior_version, manages: cx.manages() };
     let (state, rules) = (cx.server.state(), admission::rules(cx.server.options()));
     let command = jobs::revert(&state, &rules, &cx.job_key(), asked, cx.now(), &mut cx.ids())?;
     let (index, reply) = cx.propose(command).await?;

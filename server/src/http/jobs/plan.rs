@@ -115,7 +115,8 @@ fn describe(response: &mut JobPlanResponse, scheduled: &Scheduled, state: &State
     });
     let failed = scheduled.eval.failed_tg_allocs.iter();
     response.failed_tg_allocs = failed.map(|(group, metric)| (group.to_string(), (**metric).clone())).collect();
-    response.created_evals = scheduled.evals_before.iter().map(convert::evaluation).collect();
+    let created = scheduled.evals_before.iter().chain(&scheduled.blocked);
+    response.created_evals = created.map(convert::evaluation).collect();
 }
 
 fn stub(row: &tarpan_model::Allocation) -> Option<AllocListStub> {

@@ -36,6 +36,7 @@ async fn take_in_once(cx: &Context, request: JobRegisterRequest) -> Outcome {
         preserve_counts: request.preserve_counts,
         preserve_resources: request.preserve_resources,
         eval_priority: request.eval_priority,
+        manages: cx.manages(),
     };
     let rules = admission::rules(cx.server.options());
     let accepted = jobs::register(&cx.server.state(), &rules, asked, cx.now(), &mut cx.ids())?;

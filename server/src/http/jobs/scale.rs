@@ -58,10 +58,14 @@ pub async fn scale(cx: Context) -> Outcome {
 async fn scale_once(cx: &Context) -> Outcome {
     let request: ScalingRequest = cx.decode()?;
     check_target(cx, &request.target)?;
+    if request.target.get("Group").is_none_or(String::is_empty) {
+        return Err(ApiError::bad_request("the target of scaling names no task group"));
+    }
     let asked = jobs::Scale {
         group: request.target.get("Group").cloned().unwrap_or_default(),
         count: request.count.filter(|_| !request.error),
         check_index: Some(request.job_modify_index).filter(|index| *index != 0),
+        manages: cx.manages(),
     };
     let response = match jobs::scale(&cx.server.state(), &cx.job_key(), &asked, cx.now(), &mut cx.ids())? {
         Scaled::Noted { job_modify_index } => {

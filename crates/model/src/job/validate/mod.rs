@@ -67,6 +67,10 @@ impl Job {
         self.placement(&mut rules);
         self.task_groups(&mut rules);
         self.launches(&mut rules);
+        // How much it may be is the servers' to say, and comes last.
+        if !(1..=100).contains(&self.priority()) {
+            rules.say("Priority", "job priority must be between [1, 100]");
+        }
         rules.findings
     }
 
@@ -138,9 +142,6 @@ impl Job {
             "_core" => rules.say("Type", "job type cannot be core"),
             kind if JobType::parse(kind).is_none() => rules.say("Type", format!("Invalid job type: {kind:?}")),
             _ => {}
-        }
-        if !(1..=100).contains(&self.priority()) {
-            rules.say("Priority", "Job priority must be between [1, 100]");
         }
         for (i, _) in self.datacenters.iter().flatten().enumerate().filter(|(_, dc)| dc.is_empty()) {
             rules.say(&format!("Datacenters[{i}]"), "Missing job datacenters: a datacenter must not be an empty text");

@@ -59,7 +59,7 @@ fn every_type_has_a_valid_smallest_job() {
 fn rules_of_the_job() {
     check("cronjob", |_| {}, &["Type: Invalid job type: \"cronjob\""]);
     check("service", |j| j.id = Some("a b".into()), &["ID: Job ID contains a space"]);
-    check("service", |j| j.priority = Some(101), &["Priority: Job priority must be between [1, 100]"]);
+    check("service", |j| j.priority = Some(101), &["Priority: job priority must be between [1, 100]"]);
     check("service", |j| j.task_groups = None, &["TaskGroups: Missing job task groups"]);
     check(
         "service",
