@@ -129,8 +129,8 @@ mod tests {
         let ring = Arc::new(Ring::new(2, 10));
         let mut feed = ring.subscribe(10);
         let event = || {
-            let key = tarpan_model::NamespacedId::new("default", "a");
-            Event { index: 0, kind: "JobRegistered", change: tarpan_state::event::Change::Job { key, row: None } }
+            let change = tarpan_state::Change::Job { row: Arc::default(), gone: true };
+            Event { index: 0, kind: "JobRegistered", change }
         };
         for index in [12, 13] {
             ring.push(index, Arc::from(vec![event()]));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::events::Ring;
-use crate::watch::{Registry, Watch, tables_changed, touched};
+use crate::watch::{Registry, Watch, tables_changed};
 
 /// What the state machine publishes to, once per raft entry.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ impl Published {
         }
         let mut watches: BTreeSet<Watch> = tables_changed(&state, before).collect();
         for event in events.iter() {
-            touched(event, &mut watches);
+            event.change.watches(|watch| {
+                watches.insert(watch);
+            });
         }
         self.registry.wake(watches);
     }
@@ -95,7 +97,9 @@ impl Published {
         let Some(entries) = self.ring.after(past) else { return true };
         let mut seen = BTreeSet::new();
         for event in entries.iter().flat_map(|(_, events)| events.iter()) {
-            touched(event, &mut seen);
+            event.change.watches(|watch| {
+                seen.insert(watch);
+            });
         }
         seen.iter().any(|w| wanted.contains(w))
     }

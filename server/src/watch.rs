@@ -2,75 +2,16 @@
 //!
 //! A wait registers first and then looks at the recent events for what it may have missed, so no change falls between.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
-use tarpan_state::event::{Change, Event};
+pub use tarpan_state::Watch;
 use tarpan_state::{State, Table};
 use tokio::sync::Notify;
 
-/// Something whose change may be waited for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Watch {
-    Table(Table),
-    Job(NamespacedId),
-    Eval(EvalId),
-    Alloc(AllocId),
-    Node(NodeId),
-    Deployment(DeploymentId),
-    AllocsOfJob(NamespacedId),
-    AllocsOfNode(NodeId),
-    EvalsOfJob(NamespacedId),
-    DeploymentsOfJob(NamespacedId),
-    Service(Namespace, String),
-}
-
-/// Every table, for telling which of them an entry changed.
-const TABLES: [Table; 10] = [
-    Table::Jobs,
-    Table::JobSummaries,
-    Table::Evals,
-    Table::Allocs,
-    Table::Deployments,
-    Table::Nodes,
-    Table::Services,
-    Table::PeriodicLaunches,
-    Table::SchedulerConfig,
-    Table::RootKeys,
-];
-
 /// The tables that changed in `state` after raft index `past`.
 pub(crate) fn tables_changed(state: &State, past: u64) -> impl Iterator<Item = Watch> + '_ {
-    TABLES.into_iter().filter(move |t| state.table_index(*t) > past).map(Watch::Table)
-}
-
-/// What an event touches, tables aside.
-pub(crate) fn touched(event: &Event, into: &mut BTreeSet<Watch>) {
-    match &event.change {
-        Change::Job { key, .. } => {
-            into.insert(Watch::Job(key.clone()));
-        }
-        Change::Evaluation { id, job, .. } => {
-            into.insert(Watch::Eval(*id));
-            into.insert(Watch::EvalsOfJob(job.clone()));
-        }
-        Change::Allocation { id, job, node, .. } => {
-            into.insert(Watch::Alloc(*id));
-            into.insert(Watch::AllocsOfJob(job.clone()));
-            into.insert(Watch::AllocsOfNode(*node));
-        }
-        Change::Deployment { id, job, .. } => {
-            into.insert(Watch::Deployment(*id));
-            into.insert(Watch::DeploymentsOfJob(job.clone()));
-        }
-        Change::Node { id, .. } => {
-            into.insert(Watch::Node(*id));
-        }
-        Change::Service { row, .. } => {
-            into.insert(Watch::Service(row.namespace.clone(), row.service_name.to_string()));
-        }
-    }
+    Table::ALL.into_iter().filter(move |t| state.table_index(*t) > past).map(Watch::Table)
 }
 
 /// The sleepers, by what they wait for.

@@ -251,12 +251,12 @@ impl Deployments {
     pub fn observe(&mut self, events: &[Event], now: UnixNanos) {
         for event in events {
             match &event.change {
-                Change::Deployment { id, row: Some(row), .. } if row.active() => self.look(*id, now + GATHER),
-                Change::Deployment { id, .. } => {
-                    self.due.remove(id);
-                    self.spared.remove(id);
+                Change::Deployment { row, gone: false } if row.active() => self.look(row.id, now + GATHER),
+                Change::Deployment { row, .. } => {
+                    self.due.remove(&row.id);
+                    self.spared.remove(&row.id);
                 }
-                Change::Allocation { row: Some(row), .. } => {
+                Change::Allocation { row, gone: false } => {
                     if let Some(id) = row.deployment_id {
                         self.look(id, now + GATHER);
                     }

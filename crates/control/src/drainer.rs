@@ -45,16 +45,18 @@ impl Drainer {
     pub fn observe(&mut self, events: &[Event], now: UnixNanos) {
         for event in events {
             let matters = match &event.change {
-                Change::Node { id, row: Some(row) } if row.drain.is_some() => {
-                    self.draining.insert(*id);
+                Change::Node { row, gone: false } if row.drain.is_some() => {
+                    self.draining.insert(row.id);
                     true
                 }
-                Change::Node { id, .. } => {
-                    self.draining.remove(id);
+                Change::Node { row, .. } => {
+                    self.draining.remove(&row.id);
                     false
                 }
-                Change::Allocation { node, job, .. } => self.draining.contains(node) || self.jobs.contains(job),
-                Change::Job { key, .. } => self.jobs.contains(key),
+                Change::Allocation { row, .. } => {
+                    self.draining.contains(&row.node_id) || self.jobs.contains(&row.job_key())
+                }
+                Change::Job { row, .. } => self.jobs.contains(&row.key()),
                 _ => false,
             };
             if matters {

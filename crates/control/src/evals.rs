@@ -73,25 +73,22 @@ impl Evals {
         let mut room: BTreeMap<NodeId, u64> = BTreeMap::new();
         for event in events {
             match &event.change {
-                Change::Evaluation { id, row: Some(row), .. } => match state.eval(*id) {
+                Change::Evaluation { row, gone: false } => match state.eval(row.id) {
                     Some(newest) if newest.modify_index == row.modify_index => self.take_in(newest, now),
                     // A later event tells the rest.
                     Some(_) => {}
                     None => self.gone(row),
                 },
-                Change::Evaluation { id, row: None, .. } => {
-                    self.broker.remove(*id);
-                    self.blocked.remove(*id);
+                Change::Evaluation { row, gone: true } => self.gone(row),
+                Change::Node { row, gone: false } if row.is_schedulable() => {
+                    room.insert(row.id, event.index);
                 }
-                Change::Node { row: Some(node), .. } if node.is_schedulable() => {
-                    room.insert(node.id, event.index);
-                }
-                Change::Allocation { node, row: Some(row), .. }
+                Change::Allocation { row, gone: false }
                     if row.client_terminal() && event.kind == "AllocationUpdated" =>
                 {
-                    room.insert(*node, event.index);
+                    room.insert(row.node_id, event.index);
                 }
-                Change::Job { key, row: None } => self.blocked.untrack(key),
+                Change::Job { row, gone: true } => self.blocked.untrack(&row.key()),
                 _ => {}
             }
         }

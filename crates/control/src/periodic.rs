@@ -232,8 +232,8 @@ impl Periodic {
     /// Follows registered, changed and removed jobs.
     pub fn observe(&mut self, events: &[Event], now: UnixNanos) {
         for event in events {
-            if let Change::Job { key, row } = &event.change {
-                self.follow(key, row.as_deref(), now);
+            if let Change::Job { row, gone } = &event.change {
+                self.follow(&row.key(), Some(&**row).filter(|_| !gone), now);
             }
         }
     }

@@ -16,7 +16,7 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, RootKey, UnixNanos};
 
 use crate::guard::Guard;
-use crate::tables::{JobSubmission, SchedulerConfig};
+use crate::rows::{JobSubmission, SchedulerConfig};
 
 /// Chosen at random by whoever proposes; a second application of the same id answers as the first did and changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

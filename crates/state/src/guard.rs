@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::ids::{AllocId, DeploymentId, NamespacedId, NodeId};
 use tarpan_model::{Job, NodeStatus};
 
-use crate::tables::State;
+use crate::state::State;
 
 /// One thing that has to be as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

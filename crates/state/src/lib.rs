@@ -2,7 +2,7 @@
 //!
 //! Pure: ids and times come inside the commands, so every server that applies the same commands in the same order holds
 //! the same state. A [`State`] is a handful of persistent maps: cloning it is a pointer copy, and the clone is a snapshot
-//! that readers keep as long as they like. Start at [`State`] and [`Command`].
+//! that readers keep as long as they like. Start at [`State`] and [`Command`]; what tables there are is declared in [`tables`].
 
 mod apply;
 pub mod command;
@@ -11,8 +11,10 @@ pub mod guard;
 pub mod lineage;
 mod link;
 pub mod query;
+mod rows;
 mod share;
 mod snapshot;
+mod state;
 pub mod tables;
 pub mod usage;
 
@@ -21,8 +23,7 @@ pub use command::{Command, CommandId, Envelope, Rejection, Reply};
 pub use event::{Change, Event, Topic};
 pub use guard::Guard;
 pub use lineage::{Epoch, Lineage, Seen, Standing};
+pub use rows::{ChildrenSummary, GroupSummary, JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
 pub use snapshot::RestoreError;
-pub use tables::{
-    ChildrenSummary, GroupSummary, JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig,
-    State, Table,
-};
+pub use state::{JobLive, NodeUsage, State};
+pub use tables::{Table, Watch};

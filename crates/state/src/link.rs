@@ -2,7 +2,7 @@
 
 use tarpan_model::Allocation;
 
-use crate::tables::State;
+use crate::state::State;
 
 impl State {
     /// Gives a row that was decoded without its job the version it names, if state has it.

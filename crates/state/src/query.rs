@@ -9,7 +9,9 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
 use uuid::Uuid;
 
-use crate::tables::{JobLive, JobSubmission, JobSummary, NodeUsage, PeriodicLaunch, SchedulerConfig, State, Table};
+use crate::rows::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
+use crate::state::{JobLive, NodeUsage, State};
+use crate::tables::Table;
 
 const LAST: Uuid = Uuid::max();
 
@@ -42,43 +44,43 @@ impl State {
 
     /// The last raft index that changed `table`; 0 when nothing ever did.
     pub fn table_index(&self, table: Table) -> u64 {
-        self.table_indexes.get(&table).copied().unwrap_or(0)
+        self.changed[table as usize]
     }
 
     pub fn job(&self, key: &NamespacedId) -> Option<&Arc<Job>> {
-        self.jobs.get(key)
+        self.tables.jobs.get(key)
     }
 
     pub fn jobs(&self) -> impl DoubleEndedIterator<Item = (&NamespacedId, &Arc<Job>)> {
-        self.jobs.iter()
+        self.tables.jobs.iter()
     }
 
     /// How many rows the large tables have.
     pub fn counts(&self) -> Counts {
         Counts {
-            jobs: self.jobs.len(),
-            evals: self.evals.len(),
-            allocs: self.allocs.len(),
-            deployments: self.deployments.len(),
-            nodes: self.nodes.len(),
+            jobs: self.tables.jobs.len(),
+            evals: self.tables.evals.len(),
+            allocs: self.tables.allocs.len(),
+            deployments: self.tables.deployments.len(),
+            nodes: self.tables.nodes.len(),
         }
     }
 
     pub fn job_version(&self, key: &NamespacedId, version: u64) -> Option<&Arc<Job>> {
-        self.job_versions.get(&(key.clone(), version))
+        self.tables.job_versions.get(&(key.clone(), version))
     }
 
     /// Newest first.
     pub fn job_versions(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Job>> {
-        self.job_versions.range((key.clone(), 0)..=(key.clone(), u64::MAX)).rev().map(|(_, job)| job)
+        self.tables.job_versions.range((key.clone(), 0)..=(key.clone(), u64::MAX)).rev().map(|(_, job)| job)
     }
 
     pub fn job_submission(&self, key: &NamespacedId, version: u64) -> Option<&Arc<JobSubmission>> {
-        self.job_submissions.get(&(key.clone(), version))
+        self.tables.job_submissions.get(&(key.clone(), version))
     }
 
     pub fn job_summary(&self, key: &NamespacedId) -> Option<&Arc<JobSummary>> {
-        self.job_summaries.get(key)
+        self.tables.job_summaries.get(key)
     }
 
     /// How much of a job is not finished; zeros for an unknown job.
@@ -87,59 +89,60 @@ impl State {
     }
 
     pub fn job_children(&self, parent: &NamespacedId) -> impl Iterator<Item = &Arc<Job>> {
-        self.job_children
+        self.tables
+            .job_children
             .range((parent.clone(), NamespacedId::default())..)
             .take_while(move |(p, _)| p == parent)
-            .filter_map(|(_, child)| self.jobs.get(child))
+            .filter_map(|(_, child)| self.tables.jobs.get(child))
     }
 
     pub fn eval(&self, id: EvalId) -> Option<&Arc<Evaluation>> {
-        self.evals.get(&id)
+        self.tables.evals.get(&id)
     }
 
     pub fn evals(&self) -> impl DoubleEndedIterator<Item = &Arc<Evaluation>> {
-        self.evals.values()
+        self.tables.evals.values()
     }
 
     pub fn evals_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Evaluation>> {
-        by(&self.evals_by_job, key, EvalId(LAST)).filter_map(|id| self.evals.get(&id))
+        by(&self.tables.evals_by_job, key, EvalId(LAST)).filter_map(|id| self.tables.evals.get(&id))
     }
 
     pub fn alloc(&self, id: AllocId) -> Option<&Arc<Allocation>> {
-        self.allocs.get(&id)
+        self.tables.allocs.get(&id)
     }
 
     pub fn allocs(&self) -> impl DoubleEndedIterator<Item = &Arc<Allocation>> {
-        self.allocs.values()
+        self.tables.allocs.values()
     }
 
     /// Terminal ones included, in id order.
     pub fn allocs_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Allocation>> {
-        by(&self.allocs_by_job, key, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+        by(&self.tables.allocs_by_job, key, AllocId(LAST)).filter_map(|id| self.tables.allocs.get(&id))
     }
 
     pub fn allocs_by_node(&self, node: NodeId) -> impl Iterator<Item = &Arc<Allocation>> {
-        by(&self.allocs_by_node, &node, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+        by(&self.tables.allocs_by_node, &node, AllocId(LAST)).filter_map(|id| self.tables.allocs.get(&id))
     }
 
     pub fn allocs_by_eval(&self, eval: EvalId) -> impl Iterator<Item = &Arc<Allocation>> {
-        by(&self.allocs_by_eval, &eval, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+        by(&self.tables.allocs_by_eval, &eval, AllocId(LAST)).filter_map(|id| self.tables.allocs.get(&id))
     }
 
     pub fn allocs_by_deployment(&self, deployment: DeploymentId) -> impl Iterator<Item = &Arc<Allocation>> {
-        by(&self.allocs_by_deployment, &deployment, AllocId(LAST)).filter_map(|id| self.allocs.get(&id))
+        by(&self.tables.allocs_by_deployment, &deployment, AllocId(LAST)).filter_map(|id| self.tables.allocs.get(&id))
     }
 
     pub fn deployment(&self, id: DeploymentId) -> Option<&Arc<Deployment>> {
-        self.deployments.get(&id)
+        self.tables.deployments.get(&id)
     }
 
     pub fn deployments(&self) -> impl DoubleEndedIterator<Item = &Arc<Deployment>> {
-        self.deployments.values()
+        self.tables.deployments.values()
     }
 
     pub fn deployments_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Deployment>> {
-        by(&self.deployments_by_job, key, DeploymentId(LAST)).filter_map(|id| self.deployments.get(&id))
+        by(&self.tables.deployments_by_job, key, DeploymentId(LAST)).filter_map(|id| self.tables.deployments.get(&id))
     }
 
     /// The one created last.
@@ -148,11 +151,11 @@ impl State {
     }
 
     pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
-        self.nodes.get(&id)
+        self.tables.nodes.get(&id)
     }
 
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
-        self.nodes.values()
+        self.tables.nodes.values()
     }
 
     /// What non-terminal allocations take of a node; empty for a node without any.
@@ -166,17 +169,18 @@ impl State {
     }
 
     pub fn periodic_launches(&self) -> impl Iterator<Item = (&NamespacedId, PeriodicLaunch)> {
-        self.periodic_launches.iter().map(|(key, launch)| (key, *launch))
+        self.tables.periodic_launches.iter().map(|(key, launch)| (key, **launch))
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
-        self.services.values()
+        self.tables.services.values()
     }
 
     /// Instances of one service, in id order.
     pub fn service(&self, namespace: &Namespace, name: &str) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
         let name: Arc<str> = Arc::from(name);
-        self.services
+        self.tables
+            .services
             .range((namespace.clone(), name.clone(), Arc::from(""))..)
             .take_while({
                 let namespace = namespace.clone();
@@ -186,34 +190,35 @@ impl State {
     }
 
     pub fn services_by_alloc(&self, alloc: AllocId) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
-        self.services_by_alloc
+        self.tables
+            .services_by_alloc
             .range((alloc, Default::default())..)
             .take_while(move |(a, _)| *a == alloc)
-            .filter_map(|(_, key)| self.services.get(key))
+            .filter_map(|(_, key)| self.tables.services.get(key))
     }
 
     pub fn periodic_launch(&self, key: &NamespacedId) -> Option<PeriodicLaunch> {
-        self.periodic_launches.get(key).copied()
+        self.tables.periodic_launches.get(key).map(|launch| **launch)
     }
 
     pub fn scheduler_config(&self) -> &Arc<SchedulerConfig> {
-        &self.scheduler_config
+        &self.tables.scheduler_config
     }
 
     /// Every root key, in no order that means anything.
     pub fn root_keys(&self) -> impl Iterator<Item = &Arc<RootKey>> {
-        self.root_keys.values()
+        self.tables.root_keys.values()
     }
 
     pub fn active_root_key(&self) -> Option<&Arc<RootKey>> {
-        self.root_keys.values().find(|key| key.state == RootKeyState::Active)
+        self.tables.root_keys.values().find(|key| key.state == RootKeyState::Active)
     }
 
     /// The key that signs for what was placed at this raft index: the one that was active then.
     pub fn signing_key(&self, create_index: u64) -> Option<&Arc<RootKey>> {
-        let then = self.root_keys.values().filter(|key| key.active_since <= create_index);
+        let then = self.tables.root_keys.values().filter(|key| key.active_since <= create_index);
         // What was placed before there was a key is the first one's.
-        let first = || self.root_keys.values().min_by_key(|key| key.active_since);
+        let first = || self.tables.root_keys.values().min_by_key(|key| key.active_since);
         then.max_by_key(|key| key.active_since).or_else(first)
     }
 }

@@ -6,7 +6,7 @@ use tarpan_model::alloc::TaskStates;
 use tarpan_model::resources::AllocatedResources;
 use tarpan_model::{AllocMetric, Allocation};
 
-use crate::tables::State;
+use crate::state::State;
 
 /// Texts kept for sharing; more than a cluster has kinds of. Full, the table starts again.
 const TEXTS: usize = 16_384;

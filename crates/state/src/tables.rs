@@ -1,189 +1,134 @@
-//! The tables and their indexes. Fields are private to the crate: readers use [`crate::query`], writers [`crate::Command`].
+//! The tables of state, each declared once.
+//!
+//! A table is an entry in `declare!` below and the type of its rows. What the entry says becomes the table with what finds its
+//! rows, its name for "the last raft index that changed it" ([`Table`]), its topic and what an event of it says ([`Topic`],
+//! [`Change`]), what may be waited for ([`Watch`]), and its part of a snapshot. No part can be left out: `[]` says that there
+//! is none.
 
-use std::collections::BTreeMap;
+mod declare;
+
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId};
-use tarpan_model::resources::Amount;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, UnixNanos};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey};
 
-use crate::command::{CommandId, Reply};
-
-/// A table, for "the last raft index that changed it".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Table {
-    Jobs,
-    JobSummaries,
-    Evals,
-    Allocs,
-    Deployments,
-    Nodes,
-    Services,
-    PeriodicLaunches,
-    SchedulerConfig,
-    RootKeys,
-}
+pub(crate) use self::declare::{Declared, Setting};
+use self::declare::{Held, declare, refile};
+use crate::rows::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
+use crate::snapshot::Restoring;
 
 /// Namespace, name and id of a service registration.
 pub(crate) type ServiceKey = (Namespace, Arc<str>, Arc<str>);
 
-/// The whole state at one raft index. Cloning is a pointer copy; a clone is a snapshot.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    /// Raft index of the last applied entry.
-    pub(crate) index: u64,
-    pub(crate) lineage: Arc<crate::lineage::Lineage>,
-    pub(crate) table_indexes: BTreeMap<Table, u64>,
-    pub(crate) jobs: OrdMap<NamespacedId, Arc<Job>>,
-    /// Newest versions, the current one included.
-    pub(crate) job_versions: OrdMap<(NamespacedId, u64), Arc<Job>>,
-    pub(crate) job_submissions: OrdMap<(NamespacedId, u64), Arc<JobSubmission>>,
-    pub(crate) job_summaries: OrdMap<NamespacedId, Arc<JobSummary>>,
-    /// (parent, child), for periodic and parameterized jobs.
-    pub(crate) job_children: OrdSet<(NamespacedId, NamespacedId)>,
-    pub(crate) evals: OrdMap<EvalId, Arc<Evaluation>>,
-    pub(crate) evals_by_job: OrdSet<(NamespacedId, EvalId)>,
-    pub(crate) allocs: OrdMap<AllocId, Arc<Allocation>>,
-    pub(crate) allocs_by_job: OrdSet<(NamespacedId, AllocId)>,
-    pub(crate) allocs_by_node: OrdSet<(NodeId, AllocId)>,
-    pub(crate) allocs_by_eval: OrdSet<(EvalId, AllocId)>,
-    pub(crate) allocs_by_deployment: OrdSet<(DeploymentId, AllocId)>,
-    pub(crate) deployments: OrdMap<DeploymentId, Arc<Deployment>>,
-    pub(crate) deployments_by_job: OrdSet<(NamespacedId, DeploymentId)>,
-    pub(crate) nodes: OrdMap<NodeId, Arc<Node>>,
-    pub(crate) node_usage: OrdMap<NodeId, Arc<NodeUsage>>,
-    pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
-    pub(crate) services_by_alloc: OrdSet<(AllocId, ServiceKey)>,
-    pub(crate) periodic_launches: OrdMap<NamespacedId, PeriodicLaunch>,
-    pub(crate) scheduler_config: Arc<SchedulerConfig>,
-    pub(crate) root_keys: OrdMap<KeyId, Arc<RootKey>>,
-    /// What of a job is not finished, counted: decides its status.
-    pub(crate) job_live: OrdMap<NamespacedId, JobLive>,
-    /// Replies of the newest commands, by id and by order of application.
-    pub(crate) recent: OrdMap<CommandId, Arc<Reply>>,
-    pub(crate) recent_order: OrdMap<u64, CommandId>,
-    /// Texts that many rows share. Not part of what the state says.
-    pub(crate) texts: OrdSet<Arc<str>>,
-    /// Changes of the running batch, taken by the shell after each apply.
-    pub(crate) events: Vec<crate::event::Event>,
-}
+/// Namespace and name of a service.
+pub type ServiceName = (Namespace, Arc<str>);
 
-/// What of a job is not finished.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JobLive {
-    /// Non-terminal allocations.
-    pub allocs: u32,
-    /// Non-terminal evaluations.
-    pub evals: u32,
-    /// Blocked ones among them.
-    pub blocked: u32,
-    /// Evaluations of any status.
-    pub evals_total: u32,
-    /// Active deployments.
-    pub deployments: u32,
-}
-
-/// What non-terminal allocations take of a node, kept up to date as they change.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NodeUsage {
-    pub used: Amount,
-    /// Ports in use on the host, by number; the value counts users (collisions can be asked for).
-    pub ports: BTreeMap<u16, u32>,
-    /// Cores reserved by tasks.
-    pub cores: Vec<u16>,
-    /// Device instances in use: `vendor/type/name` and id.
-    pub devices: BTreeMap<(String, String), u32>,
-    /// Non-terminal allocations.
-    pub allocs: u32,
-}
-
-/// The text a job version was made from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct JobSubmission {
-    #[serde(rename = "Source", default)]
-    pub source: String,
-    /// `hcl2`, `json`, `hcl1`.
-    #[serde(rename = "Format", default)]
-    pub format: String,
-    #[serde(rename = "VariableFlags", default)]
-    pub variable_flags: Option<BTreeMap<String, String>>,
-    #[serde(rename = "Variables", default)]
-    pub variables: String,
-}
-
-/// Counts of a job's allocations by group and state, and of its children.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct JobSummary {
-    pub groups: BTreeMap<Arc<str>, GroupSummary>,
-    pub children: Option<ChildrenSummary>,
-    pub create_index: u64,
-    pub modify_index: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct GroupSummary {
-    pub queued: u64,
-    pub complete: u64,
-    pub failed: u64,
-    pub running: u64,
-    pub starting: u64,
-    pub lost: u64,
-    pub unknown: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ChildrenSummary {
-    pub pending: u64,
-    pub running: u64,
-    pub dead: u64,
-}
-
-/// When a periodic job was last launched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeriodicLaunch {
-    pub launch: UnixNanos,
-    pub create_index: u64,
-    pub modify_index: u64,
-}
-
-/// Cluster-wide scheduler settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SchedulerConfig {
-    /// `binpack` or `spread`.
-    pub algorithm: String,
-    pub preemption_system: bool,
-    pub preemption_sysbatch: bool,
-    pub preemption_batch: bool,
-    pub preemption_service: bool,
-    pub memory_oversubscription: bool,
-    pub reject_job_registration: bool,
-    pub pause_eval_broker: bool,
-    /// How many nodes are looked at for a placement; 0: as many as the scheduler thinks right. Kept and shown, not obeyed yet.
-    #[serde(default)]
-    pub node_limit: u64,
-    pub create_index: u64,
-    pub modify_index: u64,
-}
-
-impl Default for SchedulerConfig {
-    fn default() -> Self {
-        SchedulerConfig {
-            algorithm: "binpack".to_owned(),
-            preemption_system: true,
-            preemption_sysbatch: false,
-            preemption_batch: false,
-            preemption_service: false,
-            memory_oversubscription: false,
-            reject_job_registration: false,
-            pause_eval_broker: false,
-            node_limit: 0,
-            create_index: 0,
-            modify_index: 0,
+// An entry: the name, the field, key and row. Then
+//   found:    what else finds a row: the first half of pairs whose second half is the key;
+//   topic:    of its events, with what may be waited for and is thereby said to have changed;
+//   kept:     how a row stands in a snapshot, and how it is written;
+//   restored: that read back, as key and row, with what is counted of it.
+// Rows are restored in the order of the entries: what a row points to comes first. Names and `kept` are in snapshots that
+// people have: they do not change.
+declare! {
+    tables {
+        /// Newest versions of each job, the current one included.
+        JobVersions in job_versions: (NamespacedId, u64) => Job {
+            found: [],
+            topic: [],
+            kept: Job = |(_, row)| row,
+            restored: |_, row| ((row.key(), row.version()), Arc::new(row)),
+        }
+        /// Jobs as they are now.
+        Jobs in jobs: NamespacedId => Job {
+            found: [job_children: NamespacedId = parent],
+            topic: [Job { Job(NamespacedId) = Job::key }],
+            kept: Job = |(_, row)| row,
+            restored: Restoring::job,
+        }
+        /// The texts of job versions.
+        JobSubmissions in job_submissions: (NamespacedId, u64) => JobSubmission {
+            found: [],
+            topic: [],
+            kept: (NamespacedId, u64, JobSubmission) = |((job, version), row)| (job, version, row),
+            restored: |_, (job, version, row)| ((job, version), Arc::new(row)),
+        }
+        /// Counts of a job's allocations.
+        JobSummaries in job_summaries: NamespacedId => JobSummary {
+            found: [],
+            topic: [],
+            kept: (NamespacedId, JobSummary) = |pair| pair,
+            restored: |_, (job, row)| (job, Arc::new(row)),
+        }
+        Evals in evals: EvalId => Evaluation {
+            found: [evals_by_job: NamespacedId = |row| Some(row.job_key())],
+            topic: [Evaluation {
+                Eval(EvalId) = |row| row.id,
+                EvalsOfJob(NamespacedId) = Evaluation::job_key,
+            }],
+            kept: Evaluation = |(_, row)| row,
+            restored: Restoring::eval,
+        }
+        Nodes in nodes: NodeId => Node {
+            found: [],
+            topic: [Node { Node(NodeId) = |row| row.id }],
+            kept: Node = |(_, row)| row,
+            restored: |_, row| (row.id, Arc::new(row)),
+        }
+        Allocs in allocs: AllocId => Allocation {
+            found: [
+                allocs_by_job: NamespacedId = |row| Some(row.job_key()),
+                allocs_by_node: NodeId = |row| Some(row.node_id),
+                allocs_by_eval: EvalId = |row| Some(row.eval_id),
+                allocs_by_deployment: DeploymentId = |row| row.deployment_id,
+            ],
+            topic: [Allocation {
+                Alloc(AllocId) = |row| row.id,
+                AllocsOfJob(NamespacedId) = Allocation::job_key,
+                AllocsOfNode(NodeId) = |row| row.node_id,
+            }],
+            kept: Allocation = |(_, row)| row,
+            restored: Restoring::alloc,
+        }
+        Deployments in deployments: DeploymentId => Deployment {
+            found: [deployments_by_job: NamespacedId = |row| Some(row.job_key())],
+            topic: [Deployment {
+                Deployment(DeploymentId) = |row| row.id,
+                DeploymentsOfJob(NamespacedId) = Deployment::job_key,
+            }],
+            kept: Deployment = |(_, row)| row,
+            restored: Restoring::deployment,
+        }
+        Services in services: ServiceKey => ServiceRegistration {
+            found: [services_by_alloc: AllocId = |row| Some(row.alloc_id)],
+            topic: [Service { Service(ServiceName) = |row| (row.namespace.clone(), row.service_name.clone()) }],
+            kept: ServiceRegistration = |(_, row)| row,
+            restored: Restoring::service,
+        }
+        /// Last launches of periodic jobs.
+        PeriodicLaunches in periodic_launches: NamespacedId => PeriodicLaunch {
+            found: [],
+            topic: [],
+            kept: (NamespacedId, PeriodicLaunch) = |pair| pair,
+            restored: |_, (job, row)| (job, Arc::new(row)),
+        }
+        RootKeys in root_keys: KeyId => RootKey {
+            found: [],
+            topic: [],
+            kept: RootKey = |(_, row)| row,
+            restored: |_, row| (row.id, Arc::new(row)),
         }
     }
+    // What there is one of: a value that has a default.
+    settings {
+        SchedulerConfig in scheduler_config: SchedulerConfig,
+    }
+}
+
+/// The key of the periodic or parameterized job that `job` is a child of.
+pub(crate) fn parent(job: &Job) -> Option<NamespacedId> {
+    let id = job.parent_id.as_deref().filter(|id| !id.is_empty())?;
+    Some(NamespacedId::new(job.namespace(), id))
 }

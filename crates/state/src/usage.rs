@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tarpan_model::Allocation;
 use tarpan_model::resources::AllocatedDevice;
 
-use crate::tables::{NodeUsage, State};
+use crate::state::{NodeUsage, State};
 
 impl NodeUsage {
     /// Counts an allocation in.

@@ -1,6 +1,7 @@
 //! Routes of services that the servers keep themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tarpan_api::wire::{NamespaceServices, ServiceStub};
@@ -45,9 +46,9 @@ async fn list(cx: Context) -> Outcome {
 
 /// `GET /v1/service/:name`: its instances; `choose=N|key` picks N of them, always the same for a key.
 async fn instances(cx: Context) -> Outcome {
-    let (namespace, name) = (cx.namespace(), cx.path.get("service").to_owned());
+    let (namespace, name) = (cx.namespace(), Arc::<str>::from(cx.path.get("service")));
     let choose = cx.query.get("choose").filter(|c| !c.is_empty()).map(parse_choose).transpose()?;
-    let watch = [Watch::Service(namespace.clone(), name.clone())];
+    let watch = [Watch::Service((namespace.clone(), name.clone()))];
     let read = cx.read(&watch, |s| s.table_index(Table::Services)).await?;
     let state = read.state.clone();
     let mut rows: Vec<&ServiceRegistration> = state.service(&namespace, &name).map(|row| &**row).collect();

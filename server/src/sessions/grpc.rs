@@ -164,7 +164,7 @@ fn into_http(request: HttpRequest) -> Result<http::Request<Body>, Status> {
 /// Sends the instances of a service, now and after each change, until the agent goes.
 async fn watch_service(server: Server, asked: WatchServiceRequest, down: mpsc::Sender<Result<ServiceSet, Status>>) {
     let namespace = Namespace::new(&asked.namespace);
-    let watch = [Watch::Service(namespace.clone(), asked.name.clone())];
+    let watch = [Watch::Service((namespace.clone(), asked.name.as_str().into()))];
     let mut state = server.state();
     let mut last: Option<Bytes> = None;
     loop {

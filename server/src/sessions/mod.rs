@@ -155,12 +155,12 @@ fn named(events: &[Event]) -> BTreeMap<NodeId, Named> {
     let mut named: BTreeMap<NodeId, Named> = BTreeMap::new();
     for event in events {
         match &event.change {
-            Change::Allocation { id, node, row, .. }
+            Change::Allocation { row, gone }
                 // A report of the node itself is no news to it.
-                if row.as_ref().is_none_or(|row| row.alloc_modify_index == event.index) => {
-                    named.entry(*node).or_default().allocs.push(*id);
+                if *gone || row.alloc_modify_index == event.index => {
+                    named.entry(row.node_id).or_default().allocs.push(row.id);
                 }
-            Change::Node { id, row: None } => named.entry(*id).or_default().gone = true,
+            Change::Node { row, gone: true } => named.entry(row.id).or_default().gone = true,
             _ => {}
         }
     }

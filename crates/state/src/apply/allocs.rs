@@ -9,8 +9,8 @@ use tarpan_model::{Allocation, ClientStatus, DesiredStatus, EvalStatus, Evaluati
 
 use super::txn::Txn;
 use crate::command::Reply;
-use crate::event::Change;
-use crate::tables::{GroupSummary, Table};
+use crate::rows::GroupSummary;
+use crate::tables::table;
 
 static NO_TASKS: LazyLock<Arc<TaskStates>> = LazyLock::new(Arc::default);
 
@@ -29,7 +29,7 @@ pub(crate) fn client_updates(
 }
 
 fn client_update(txn: &mut Txn<'_>, update: &AllocUpdate, now: UnixNanos) {
-    let Some(old) = txn.state.allocs.get(&update.id).cloned() else { return };
+    let Some(old) = txn.state.alloc(update.id).cloned() else { return };
     synced(txn, &old);
     let health = changed_health(&old, update, txn.index);
     let network_changed = update.network_status.is_some() && update.network_status != old.network_status;
@@ -54,7 +54,7 @@ fn client_update(txn: &mut Txn<'_>, update: &AllocUpdate, now: UnixNanos) {
     let reconnected = old.client_status == ClientStatus::Unknown && row.client_status != ClientStatus::Unknown;
     let followup = if reconnected { row.followup_eval.take() } else { None };
     let key = row.job_key();
-    if row.client_terminal() && !txn.state.jobs.contains_key(&key) {
+    if row.client_terminal() && txn.state.job(&key).is_none() {
         row.desired_status = DesiredStatus::Stop;
     }
     row.modify_index = txn.index;
@@ -67,7 +67,7 @@ fn client_update(txn: &mut Txn<'_>, update: &AllocUpdate, now: UnixNanos) {
 
 /// A node that waits to be ready again until its allocations are reported: this is such a report.
 fn synced(txn: &mut Txn<'_>, alloc: &Allocation) {
-    let Some(node) = txn.state.nodes.get(&alloc.node_id) else { return };
+    let Some(node) = txn.state.node(alloc.node_id) else { return };
     if node.last_alloc_update_index > node.last_missed_heartbeat_index || node.last_missed_heartbeat_index == 0 {
         return;
     }
@@ -97,7 +97,7 @@ fn cancel_followup(txn: &mut Txn<'_>, job: &NamespacedId, id: EvalId, now: UnixN
     if txn.state.allocs_by_job(job).any(|a| a.followup_eval == Some(id) && !a.terminal()) {
         return;
     }
-    let Some(old) = txn.state.evals.get(&id).filter(|e| !e.terminal()).cloned() else { return };
+    let Some(old) = txn.state.eval(id).filter(|e| !e.terminal()).cloned() else { return };
     let row = Evaluation {
         status: EvalStatus::Canceled,
         status_description: Arc::from("allocs reconnected"),
@@ -124,7 +124,7 @@ pub(crate) fn transitions(
 
 impl Txn<'_> {
     pub(crate) fn transition(&mut self, id: AllocId, wish: &DesiredTransition, now: UnixNanos) {
-        let Some(old) = self.state.allocs.get(&id).cloned() else { return };
+        let Some(old) = self.state.alloc(id).cloned() else { return };
         let known = old.transition;
         let row = Allocation {
             transition: DesiredTransition {
@@ -148,40 +148,13 @@ impl Txn<'_> {
         if row.task_states.is_empty() {
             row.task_states = NO_TASKS.clone();
         }
-        self.index_alloc(&key, &row, old);
         self.state.use_node(&row, old);
         self.count_alloc(&key, &row, old);
         self.count_in_deployment(&row, old);
         if row.terminal() && !old.is_some_and(Allocation::terminal) {
             self.remove_services_of(row.id);
         }
-        let row = Arc::new(row);
-        self.state.allocs.insert(row.id, row.clone());
-        self.touch(Table::Allocs);
-        self.event(Change::Allocation { id: row.id, job: key, node: row.node_id, row: Some(row) });
-    }
-
-    fn index_alloc(&mut self, key: &NamespacedId, row: &Allocation, old: Option<&Allocation>) {
-        let state = &mut *self.state;
-        if old.is_none() {
-            state.allocs_by_job.insert((key.clone(), row.id));
-            state.allocs_by_node.insert((row.node_id, row.id));
-        }
-        if old.map(|o| o.eval_id) != Some(row.eval_id) {
-            if let Some(old) = old {
-                state.allocs_by_eval.remove(&(old.eval_id, row.id));
-            }
-            state.allocs_by_eval.insert((row.eval_id, row.id));
-        }
-        let deployment = old.and_then(|o| o.deployment_id);
-        if deployment != row.deployment_id {
-            if let Some(id) = deployment {
-                state.allocs_by_deployment.remove(&(id, row.id));
-            }
-            if let Some(id) = row.deployment_id {
-                state.allocs_by_deployment.insert((id, row.id));
-            }
-        }
+        self.put(table::Allocs, row.id, Arc::new(row));
     }
 
     /// Keeps the job's summary and its number of live allocations.
@@ -248,20 +221,11 @@ impl Txn<'_> {
 
     /// Removes a row with all that points to it; `false` when there was none.
     pub(crate) fn remove_alloc(&mut self, id: AllocId) -> bool {
-        let Some(old) = self.state.allocs.remove(&id) else { return false };
-        let key = old.job_key();
-        let state = &mut *self.state;
-        state.allocs_by_job.remove(&(key.clone(), id));
-        state.allocs_by_node.remove(&(old.node_id, id));
-        state.allocs_by_eval.remove(&(old.eval_id, id));
-        if let Some(deployment) = old.deployment_id {
-            state.allocs_by_deployment.remove(&(deployment, id));
-        }
-        state.leave_node(&old);
-        self.work(&key).live.allocs -= u32::from(!old.terminal());
+        let Some(old) = self.state.alloc(id).cloned() else { return false };
+        self.state.leave_node(&old);
+        self.work(&old.job_key()).live.allocs -= u32::from(!old.terminal());
         self.remove_services_of(id);
-        self.touch(Table::Allocs);
-        self.event(Change::Allocation { id, job: key, node: old.node_id, row: None });
+        self.take(table::Allocs, &id);
         true
     }
 }

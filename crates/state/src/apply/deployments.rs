@@ -13,7 +13,7 @@ use crate::command::{Rejection, Reply, UpdateDeployment};
 const RUNNING: &str = "Deployment is running";
 
 pub(crate) fn update(txn: &mut Txn<'_>, command: &UpdateDeployment) -> Result<Reply, Rejection> {
-    let Some(deployment) = txn.state.deployments.get(&command.id) else {
+    let Some(deployment) = txn.state.deployment(command.id) else {
         return Err(Rejection::DeploymentNotFound);
     };
     if !deployment.active() {
@@ -39,8 +39,8 @@ pub(crate) fn update(txn: &mut Txn<'_>, command: &UpdateDeployment) -> Result<Re
         let key = job.key();
         // A version that was registered meanwhile is not taken back: what failed is the one before it.
         let current = |old: &Arc<Job>| (old.create_index, old.version()) == rolled_out;
-        if let Some(old) = txn.state.jobs.get(&key).filter(|old| current(old)).cloned() {
-            let submission = txn.state.job_submissions.get(&(key.clone(), job.version())).cloned();
+        if let Some(old) = txn.state.job(&key).filter(|old| current(old)).cloned() {
+            let submission = txn.state.job_submission(&key, job.version()).cloned();
             txn.put_version(&key, job, Some(&old), submission.as_deref(), command.now);
             job_modify_index = Some(txn.index);
         }
@@ -53,7 +53,7 @@ pub(crate) fn update(txn: &mut Txn<'_>, command: &UpdateDeployment) -> Result<Re
 }
 
 fn set_health(txn: &mut Txn<'_>, id: AllocId, healthy: bool, now: UnixNanos) {
-    let Some(old) = txn.state.allocs.get(&id).cloned() else { return };
+    let Some(old) = txn.state.alloc(id).cloned() else { return };
     let known = old.deployment_status.unwrap_or_default();
     let status = AllocDeploymentStatus { healthy: Some(healthy), timestamp: now, modify_index: txn.index, ..known };
     let row = Allocation {
@@ -91,7 +91,7 @@ fn promote(txn: &mut Txn<'_>, command: &UpdateDeployment, groups: &[Arc<str>]) {
 
 /// A promoted canary is an allocation like any other.
 fn clear_canary(txn: &mut Txn<'_>, id: AllocId, now: UnixNanos) {
-    let Some(old) = txn.state.allocs.get(&id).cloned() else { return };
+    let Some(old) = txn.state.alloc(id).cloned() else { return };
     let Some(status) = old.deployment_status.filter(|s| s.canary && s.healthy == Some(true)) else { return };
     let row = Allocation {
         deployment_status: Some(AllocDeploymentStatus { canary: false, ..status }),

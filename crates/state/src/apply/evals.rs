@@ -7,8 +7,7 @@ use tarpan_model::{EvalStatus, Evaluation};
 
 use super::txn::Txn;
 use crate::command::Reply;
-use crate::event::Change;
-use crate::tables::Table;
+use crate::tables::table;
 
 pub(crate) fn upsert(txn: &mut Txn<'_>, evals: &[Evaluation]) -> Reply {
     for eval in evals {
@@ -21,7 +20,7 @@ impl Txn<'_> {
     /// Writes an evaluation with all its effects: queued counts, blocked ones made needless, the job's status.
     pub(crate) fn put_eval(&mut self, mut eval: Evaluation) {
         let key = eval.job_key();
-        let old = self.state.evals.get(&eval.id).cloned();
+        let old = self.state.eval(eval.id).cloned();
         eval.create_index = old.as_ref().map_or(self.index, |old| old.create_index);
         if let Some(old) = &old {
             eval.create_time = old.create_time;
@@ -82,26 +81,18 @@ impl Txn<'_> {
         }
         live.evals += u32::from(!row.terminal());
         live.blocked += u32::from(row.status == EvalStatus::Blocked);
-        if old.is_none() {
-            self.state.evals_by_job.insert((key.clone(), row.id));
-        }
-        self.state.evals.insert(row.id, row.clone());
-        self.touch(Table::Evals);
-        self.event(Change::Evaluation { id: row.id, job: key, row: Some(row) });
+        self.put(table::Evals, row.id, row);
     }
 
     /// Removes a row; `false` when there was none.
     pub(crate) fn remove_eval(&mut self, id: EvalId) -> bool {
-        let Some(old) = self.state.evals.remove(&id) else { return false };
+        let Some(old) = self.take(table::Evals, &id) else { return false };
         let key = old.job_key();
-        self.state.evals_by_job.remove(&(key.clone(), id));
         let work = self.work(&key);
         work.live.evals -= u32::from(!old.terminal());
         work.live.blocked -= u32::from(old.status == EvalStatus::Blocked);
         work.live.evals_total -= 1;
         work.evals_deleted = true;
-        self.touch(Table::Evals);
-        self.event(Change::Evaluation { id, job: key, row: None });
         true
     }
 

@@ -7,17 +7,17 @@ use tarpan_model::ids::{EvalId, NamespacedId};
 use tarpan_model::job::JobVersionTag;
 use tarpan_model::{Allocation, EvalStatus, Evaluation, Job, UnixNanos};
 
-use super::txn::{ChildrenDelta, Txn, new_summary, parent};
+use super::txn::{ChildrenDelta, Txn, new_summary};
 use crate::command::{DeregisterJob, RegisterJob, Rejection, Reply};
-use crate::event::Change;
-use crate::tables::{JobSubmission, Table};
+use crate::rows::JobSubmission;
+use crate::tables::{Declared, Table, parent, table};
 
 /// Untagged versions kept of a job; the newest stable one may be kept beyond.
 const VERSIONS: usize = 6;
 
 pub(crate) fn register(txn: &mut Txn<'_>, command: &RegisterJob) -> Result<Reply, Rejection> {
     let key = command.job.key();
-    let old = txn.state.jobs.get(&key).cloned();
+    let old = txn.state.job(&key).cloned();
     if let Some(enforced) = command.enforce_index {
         enforce(enforced, old.as_deref())?;
     }
@@ -111,11 +111,9 @@ impl Txn<'_> {
         self.put_children(key, &job, now);
         self.put_summary(key, &job);
         let row = Arc::new(job);
-        self.state.job_versions.insert((key.clone(), version), row.clone());
+        self.put(table::JobVersions, (key.clone(), version), row.clone());
         self.prune_versions(key);
-        self.state.jobs.insert(key.clone(), row.clone());
-        self.touch(Table::Jobs);
-        self.event(Change::Job { key: key.clone(), row: Some(row) });
+        self.put(table::Jobs, key.clone(), row);
         self.work(key);
         version
     }
@@ -124,10 +122,10 @@ impl Txn<'_> {
     fn put_submission(&mut self, key: &NamespacedId, version: u64, before: Option<u64>, given: Option<&JobSubmission>) {
         let row = match given {
             Some(given) => Some(Arc::new(given.clone())),
-            None => before.and_then(|v| self.state.job_submissions.get(&(key.clone(), v)).cloned()),
+            None => before.and_then(|v| self.state.job_submission(key, v).cloned()),
         };
         if let Some(row) = row {
-            self.state.job_submissions.insert((key.clone(), version), row);
+            self.put(table::JobSubmissions, (key.clone(), version), row);
         }
     }
 
@@ -139,7 +137,6 @@ impl Txn<'_> {
         if let Some(secs) = launch_secs(key, &parent) {
             self.set_launch(&parent, UnixNanos::from_secs(secs));
         }
-        self.state.job_children.insert((parent, key.clone()));
     }
 
     fn put_summary(&mut self, key: &NamespacedId, job: &Job) {
@@ -166,43 +163,44 @@ impl Txn<'_> {
         if untagged.len() > VERSIONS {
             let newest_stable = untagged.iter().position(|j| j.stable == Some(true));
             let at = if newest_stable == Some(VERSIONS) { VERSIONS - 1 } else { VERSIONS };
-            self.state.job_versions.remove(&(key.clone(), untagged[at].version()));
+            self.take(table::JobVersions, &(key.clone(), untagged[at].version()));
         }
         let kept: Vec<u64> = self.state.job_versions(key).map(|j| j.version()).collect();
         let gone: Vec<u64> = self
             .state
+            .tables
             .job_submissions
             .range((key.clone(), 0)..=(key.clone(), u64::MAX))
             .map(|((_, version), _)| *version)
             .filter(|version| !kept.contains(version))
             .collect();
         for version in gone {
-            self.state.job_submissions.remove(&(key.clone(), version));
+            self.take(table::JobSubmissions, &(key.clone(), version));
         }
     }
 
     /// What became of a version while it was the newest: its row is left with that. Until then only the job's own row follows,
     /// because each change of a version's row is one of all its allocations.
     fn keep_status(&mut self, key: &NamespacedId, old: &Job) {
-        let Some(row) = self.state.job_versions.get(&(key.clone(), old.version())) else { return };
+        let Some(row) = self.state.job_version(key, old.version()) else { return };
         if row.status == old.status {
             return;
         }
         let row = Arc::new(Job { status: old.status.clone(), ..Job::clone(row) });
-        self.state.job_versions.insert((key.clone(), old.version()), row.clone());
+        self.put(table::JobVersions, (key.clone(), old.version()), row.clone());
         self.relink(key, &row);
     }
 
     /// Replaces one version of a job, and the current row when it is that version.
     fn change_version(&mut self, key: &NamespacedId, version: u64, change: impl Fn(&mut Job)) -> bool {
-        let Some(row) = self.state.job_versions.get(&(key.clone(), version)) else { return false };
+        let Some(row) = self.state.job_version(key, version) else { return false };
         let mut changed = Job::clone(row);
         change(&mut changed);
         changed.modify_index = Some(self.index);
         let changed = Arc::new(changed);
-        self.state.job_versions.insert((key.clone(), version), changed.clone());
+        self.put(table::JobVersions, (key.clone(), version), changed.clone());
         self.relink(key, &changed);
-        if let Some(current) = self.state.jobs.get(key).filter(|j| j.version() == version) {
+        if let Some(current) = self.state.job(key).filter(|j| j.version() == version) {
             let mut current = Job::clone(current);
             change(&mut current);
             current.modify_index = Some(self.index);
@@ -220,7 +218,7 @@ impl Txn<'_> {
         let rows: Vec<Arc<Allocation>> = self.state.allocs_by_job(key).filter(runs).cloned().collect();
         for row in rows {
             let row = Allocation { job: version.clone(), ..Allocation::clone(&row) };
-            self.state.allocs.insert(row.id, Arc::new(row));
+            table::Allocs::put(&mut self.state.tables, row.id, Arc::new(row));
         }
     }
 
@@ -237,7 +235,7 @@ fn launch_secs(child: &NamespacedId, parent: &NamespacedId) -> Option<i64> {
 
 pub(crate) fn deregister(txn: &mut Txn<'_>, command: &DeregisterJob) -> Reply {
     let key = &command.job;
-    let Some(old) = txn.state.jobs.get(key).cloned() else { return txn.done() };
+    let Some(old) = txn.state.job(key).cloned() else { return txn.done() };
     if command.no_shutdown_delay {
         let wish = DesiredTransition { no_shutdown_delay: Some(true), ..DesiredTransition::default() };
         let allocs: Vec<_> = txn.state.allocs_by_job(key).filter(|a| !a.terminal()).map(|a| a.id).collect();
@@ -257,26 +255,20 @@ pub(crate) fn deregister(txn: &mut Txn<'_>, command: &DeregisterJob) -> Reply {
 
 fn purge(txn: &mut Txn<'_>, key: &NamespacedId, old: &Job, now: UnixNanos) {
     txn.forget_summary(key);
-    let state = &mut *txn.state;
-    state.jobs.remove(key);
-    state.job_summaries.remove(key);
-    state.periodic_launches.remove(key);
-    let versions: Vec<u64> = state.job_versions(key).map(|j| j.version()).collect();
+    txn.take(table::Jobs, key);
+    txn.take(table::JobSummaries, key);
+    txn.take(table::PeriodicLaunches, key);
+    let versions: Vec<u64> = txn.state.job_versions(key).map(|j| j.version()).collect();
     for version in versions {
-        state.job_versions.remove(&(key.clone(), version));
-        state.job_submissions.remove(&(key.clone(), version));
+        txn.take(table::JobVersions, &(key.clone(), version));
+        txn.take(table::JobSubmissions, &(key.clone(), version));
     }
     if let Some(parent) = parent(old) {
-        state.job_children.remove(&(parent.clone(), key.clone()));
         let mut delta = ChildrenDelta::default();
         delta.add(old.status.as_deref().unwrap_or_default(), -1);
         delta.add("dead", 1);
         txn.write_children(&parent, delta);
     }
-    for table in [Table::Jobs, Table::JobSummaries, Table::PeriodicLaunches] {
-        txn.touch(table);
-    }
-    txn.event(Change::Job { key: key.clone(), row: None });
     let deployments: Vec<_> = txn.state.deployments_by_job(key).map(|d| d.id).collect();
     for id in deployments {
         txn.remove_deployment(id);
@@ -288,7 +280,7 @@ fn purge(txn: &mut Txn<'_>, key: &NamespacedId, old: &Job, now: UnixNanos) {
 fn complete_pending(txn: &mut Txn<'_>, key: &NamespacedId, now: UnixNanos) {
     let pending: Vec<EvalId> = txn.state.evals_by_job(key).filter(|e| !e.terminal()).map(|e| e.id).collect();
     for id in pending {
-        let Some(old) = txn.state.evals.get(&id).cloned() else { continue };
+        let Some(old) = txn.state.eval(id).cloned() else { continue };
         let row = Evaluation {
             status: EvalStatus::Complete,
             status_description: Arc::from(format!("job {} deleted", key.id)),

@@ -17,11 +17,11 @@ mod txn;
 use std::sync::Arc;
 
 pub use jobs::same_spec;
-pub(crate) use txn::{Txn, parent};
+pub(crate) use txn::Txn;
 
 use crate::command::{Command, CommandId, Envelope, Rejection, Reply};
 use crate::event::Event;
-use crate::tables::State;
+use crate::state::State;
 
 /// How many ids of applied commands are remembered. A proposer tries again for seconds, not for this many commands.
 const RECENT: usize = 8_192;

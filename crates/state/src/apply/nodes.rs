@@ -9,8 +9,7 @@ use tarpan_model::{Eligibility, Evaluation, Node, NodeStatus, UnixNanos};
 
 use super::txn::Txn;
 use crate::command::{Rejection, Reply};
-use crate::event::Change;
-use crate::tables::Table;
+use crate::tables::table;
 
 /// Events kept a node.
 const EVENTS: usize = 10;
@@ -18,7 +17,7 @@ const EVENTS: usize = 10;
 /// A new node keeps the status it comes with; one that is known keeps what the servers hold of it.
 pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Evaluation]) -> Result<Reply, Rejection> {
     let mut row = node.clone();
-    let message = match txn.state.nodes.get(&node.id) {
+    let message = match txn.state.node(node.id) {
         Some(old) if old.secret_id != node.secret_id => {
             return Err(Rejection::Other("node secret ID does not match".to_owned()));
         }
@@ -83,7 +82,7 @@ fn change(
     evals: &[Evaluation],
     change: impl FnOnce(&mut Node),
 ) -> Result<Reply, Rejection> {
-    let Some(old) = txn.state.nodes.get(&node) else { return Err(Rejection::NodeNotFound) };
+    let Some(old) = txn.state.node(node) else { return Err(Rejection::NodeNotFound) };
     let mut row = Node::clone(old);
     change(&mut row);
     put(txn, row, event, evals);
@@ -134,7 +133,7 @@ pub(crate) fn set_eligibility(
     event: Option<&NodeEvent>,
     evals: &[Evaluation],
 ) -> Result<Reply, Rejection> {
-    let draining = txn.state.nodes.get(&node).is_some_and(|n| n.drain.is_some());
+    let draining = txn.state.node(node).is_some_and(|n| n.drain.is_some());
     if draining && eligibility == Eligibility::Eligible {
         let text = "can not set node's scheduling eligibility to eligible while it is draining";
         return Err(Rejection::Other(text.to_owned()));
@@ -184,11 +183,9 @@ pub(crate) fn set_drain(
 }
 
 pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) -> Result<Reply, Rejection> {
-    if txn.state.nodes.remove(&node).is_none() {
+    if txn.take(table::Nodes, &node).is_none() {
         return Err(Rejection::NodeNotFound);
     }
-    txn.touch(Table::Nodes);
-    txn.event(Change::Node { id: node, row: None });
     let allocs: Vec<_> = txn.state.allocs_by_node(node).map(|a| a.id).collect();
     for alloc in allocs {
         txn.remove_services_of(alloc);
@@ -200,9 +197,6 @@ pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) 
 impl Txn<'_> {
     pub(crate) fn put_node_row(&mut self, mut row: Node) {
         row.modify_index = self.index;
-        let row = Arc::new(row);
-        self.state.nodes.insert(row.id, row.clone());
-        self.touch(Table::Nodes);
-        self.event(Change::Node { id: row.id, row: Some(row) });
+        self.put(table::Nodes, row.id, Arc::new(row));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn apply(txn: &mut Txn<'_>, command: &ApplyPlan) -> Result<Reply, Rej
         txn.deployment_status(update, command.now);
     }
     // Bumped so that whoever dequeues the job's next evaluation waits for this plan.
-    if let Some(eval) = txn.state.evals.get(&plan.eval_id).cloned() {
+    if let Some(eval) = txn.state.eval(plan.eval_id).cloned() {
         let row = Evaluation { modify_index: txn.index, ..Evaluation::clone(&eval) };
         txn.write_eval(Arc::new(row), Some(&eval));
     }
@@ -43,7 +43,7 @@ pub(crate) fn apply(txn: &mut Txn<'_>, command: &ApplyPlan) -> Result<Reply, Rej
 /// Keeps what nodes reported into an existing row, and groups that the plan does not name.
 fn put_deployment(txn: &mut Txn<'_>, planned: &Deployment) {
     let mut row = planned.clone();
-    if let Some(old) = txn.state.deployments.get(&planned.id) {
+    if let Some(old) = txn.state.deployment(planned.id) {
         row.create_index = old.create_index;
         row.modify_index = old.modify_index;
         row.create_time = old.create_time;
@@ -70,7 +70,7 @@ fn put_deployment(txn: &mut Txn<'_>, planned: &Deployment) {
 }
 
 fn apply_stop(txn: &mut Txn<'_>, stop: &AllocStop, now: UnixNanos) {
-    let Some(old) = txn.state.allocs.get(&stop.id).cloned() else { return };
+    let Some(old) = txn.state.alloc(stop.id).cloned() else { return };
     let mut row = Allocation::clone(&old);
     row.desired_status = DesiredStatus::Stop;
     row.desired_description = txn.state.text(&stop.description);
@@ -87,7 +87,7 @@ fn apply_stop(txn: &mut Txn<'_>, stop: &AllocStop, now: UnixNanos) {
 }
 
 fn preempt(txn: &mut Txn<'_>, preemption: &AllocPreemption, now: UnixNanos) {
-    let Some(old) = txn.state.allocs.get(&preemption.id).cloned() else { return };
+    let Some(old) = txn.state.alloc(preemption.id).cloned() else { return };
     let row = Allocation {
         desired_status: DesiredStatus::Evict,
         desired_description: Arc::from(format!("Preempted by alloc ID {}", preemption.by)),
@@ -108,7 +108,7 @@ fn place_all(txn: &mut Txn<'_>, command: &ApplyPlan) {
     let mut shared = Shared::default();
     for (node, placements) in &command.plan.placements {
         for placement in placements {
-            match txn.state.allocs.get(&placement.id).cloned() {
+            match txn.state.alloc(placement.id).cloned() {
                 Some(old) => update_in_place(txn, placement, &old, &mut shared, command.now),
                 None => place(txn, *node, placement, &mut shared, command.now),
             }
@@ -123,7 +123,7 @@ fn place(txn: &mut Txn<'_>, node: NodeId, placement: &Allocation, shared: &mut S
     row.namespace = stored.namespace;
     row.job_id = stored.id;
     row.node_id = node;
-    if let Some(node) = txn.state.nodes.get(&node) {
+    if let Some(node) = txn.state.node(node) {
         row.node_name = node.name.clone();
     }
     row.job_create_index = job.create_index.unwrap_or(0);
@@ -149,7 +149,7 @@ fn job_of(txn: &Txn<'_>, placement: &Allocation, current: &Arc<Job>) -> Option<A
     let key = placement.job_key();
     let stored = txn.state.job_version(&key, version).cloned();
     let replaced = || {
-        let previous = placement.previous.and_then(|id| txn.state.allocs.get(&id))?;
+        let previous = placement.previous.and_then(|id| txn.state.alloc(id))?;
         (previous.job_version == version && previous.job_create_index == current.create_index.unwrap_or(0))
             .then(|| previous.job.clone())
     };
@@ -158,7 +158,7 @@ fn job_of(txn: &Txn<'_>, placement: &Allocation, current: &Arc<Job>) -> Option<A
 
 /// The allocation that `next` replaces learns of it.
 fn link_next(txn: &mut Txn<'_>, previous: AllocId, next: AllocId) {
-    let Some(old) = txn.state.allocs.get(&previous).cloned() else { return };
+    let Some(old) = txn.state.alloc(previous).cloned() else { return };
     let row = Allocation { next: Some(next), modify_index: txn.index, ..Allocation::clone(&old) };
     txn.put_alloc(row, Some(&old));
 }
@@ -227,7 +227,7 @@ impl Shared {
         if let Some(last) = self.job.as_ref().filter(same) {
             return Some(last.clone());
         }
-        let (key, current) = txn.state.jobs.get_key_value(&placement.job_key()).filter(|(_, job)| !job.stopped())?;
+        let (key, current) = txn.state.tables.jobs.get_key_value(&placement.job_key()).filter(|(_, job)| !job.stopped())?;
         self.job = Some((key.clone(), job_of(txn, placement, current)?));
         self.job.clone()
     }

@@ -8,14 +8,13 @@ use tarpan_model::service::ServiceRegistration;
 
 use super::txn::Txn;
 use crate::command::Reply;
-use crate::event::Change;
-use crate::tables::{ServiceKey, Table};
+use crate::tables::{ServiceKey, table};
 
 /// Registrations of allocations that are gone or ended are dropped: nobody would remove them again. So is what does not say
 /// the truth about its allocation, or takes the name of another one's registration.
 pub(crate) fn upsert(txn: &mut Txn<'_>, services: &[ServiceRegistration]) -> Reply {
     for service in services {
-        let row = txn.state.allocs.get(&service.alloc_id);
+        let row = txn.state.alloc(service.alloc_id);
         if row.is_some_and(|a| !a.client_terminal() && truthful(service, a)) && !taken(txn, service) {
             put(txn, service);
         }
@@ -29,13 +28,13 @@ fn truthful(service: &ServiceRegistration, alloc: &Allocation) -> bool {
 
 fn taken(txn: &Txn<'_>, service: &ServiceRegistration) -> bool {
     let key = (service.namespace.clone(), service.service_name.clone(), service.id.clone());
-    txn.state.services.get(&key).is_some_and(|row| row.alloc_id != service.alloc_id)
+    txn.state.tables.services.get(&key).is_some_and(|row| row.alloc_id != service.alloc_id)
 }
 
 fn put(txn: &mut Txn<'_>, service: &ServiceRegistration) {
     let name = txn.state.text(&service.service_name);
     let key = (service.namespace.clone(), name.clone(), service.id.clone());
-    let old = txn.state.services.get(&key);
+    let old = txn.state.tables.services.get(&key);
     let unchanged = old.is_some_and(|old| {
         ServiceRegistration { create_index: old.create_index, modify_index: old.modify_index, ..service.clone() }
             == **old
@@ -49,17 +48,14 @@ fn put(txn: &mut Txn<'_>, service: &ServiceRegistration) {
         modify_index: txn.index,
         ..service.clone()
     });
-    txn.state.services_by_alloc.insert((row.alloc_id, key.clone()));
-    txn.state.services.insert(key, row.clone());
-    txn.touch(Table::Services);
-    txn.event(Change::Service { row, gone: false });
+    txn.put(table::Services, key, row);
 }
 
 /// By id; unknown ids are no error, and neither are those of other nodes than `node`: they stay.
 pub(crate) fn delete(txn: &mut Txn<'_>, ids: &[Arc<str>], node: Option<NodeId>) -> Reply {
     for id in ids {
         if let Some(key) = find(txn, id, node) {
-            remove(txn, &key);
+            txn.take(table::Services, &key);
         }
     }
     txn.done()
@@ -77,16 +73,9 @@ fn find(txn: &Txn<'_>, id: &Arc<str>, node: Option<NodeId>) -> Option<ServiceKey
     Some((row.namespace.clone(), row.service_name.clone(), row.id.clone()))
 }
 
-fn remove(txn: &mut Txn<'_>, key: &ServiceKey) {
-    let Some(row) = txn.state.services.remove(key) else { return };
-    txn.state.services_by_alloc.remove(&(row.alloc_id, key.clone()));
-    txn.touch(Table::Services);
-    txn.event(Change::Service { row, gone: true });
-}
-
 impl Txn<'_> {
     pub(crate) fn remove_services_of(&mut self, alloc: AllocId) {
-        if self.state.services_by_alloc.is_empty() {
+        if self.state.tables.services_by_alloc.is_empty() {
             return;
         }
         let rows: Vec<ServiceKey> = self
@@ -95,7 +84,7 @@ impl Txn<'_> {
             .map(|row| (row.namespace.clone(), row.service_name.clone(), row.id.clone()))
             .collect();
         for key in rows {
-            remove(self, &key);
+            self.take(table::Services, &key);
         }
     }
 }

@@ -7,10 +7,11 @@ use tarpan_model::{RootKey, UnixNanos};
 
 use super::txn::Txn;
 use crate::command::{Rejection, Reply};
-use crate::tables::{PeriodicLaunch, SchedulerConfig, Table};
+use crate::rows::{PeriodicLaunch, SchedulerConfig};
+use crate::tables::table;
 
 pub(crate) fn periodic_launch(txn: &mut Txn<'_>, job: &NamespacedId, launch: UnixNanos) -> Result<Reply, Rejection> {
-    if !txn.state.jobs.contains_key(job) {
+    if txn.state.job(job).is_none() {
         return Err(Rejection::JobNotFound);
     }
     txn.set_launch(job, launch);
@@ -20,14 +21,13 @@ pub(crate) fn periodic_launch(txn: &mut Txn<'_>, job: &NamespacedId, launch: Uni
 impl Txn<'_> {
     /// Notes the last launch of a periodic job; an earlier one than is known is ignored.
     pub(crate) fn set_launch(&mut self, job: &NamespacedId, launch: UnixNanos) {
-        let old = self.state.periodic_launches.get(job).copied();
+        let old = self.state.periodic_launch(job);
         if old.is_some_and(|old| old.launch >= launch) {
             return;
         }
         let create_index = old.map_or(self.index, |old| old.create_index);
         let row = PeriodicLaunch { launch, create_index, modify_index: self.index };
-        self.state.periodic_launches.insert(job.clone(), row);
-        self.touch(Table::PeriodicLaunches);
+        self.put(table::PeriodicLaunches, job.clone(), Arc::new(row));
     }
 }
 
@@ -37,15 +37,15 @@ pub(crate) fn scheduler_config(
     config: &SchedulerConfig,
     check_index: Option<u64>,
 ) -> Result<Reply, Rejection> {
-    let old = &txn.state.scheduler_config;
+    let old = txn.state.scheduler_config();
     // Settings that nobody changed are as old as the cluster.
     let found = old.modify_index.max(1);
     if let Some(check) = check_index.filter(|check| *check != found) {
         return Err(Rejection::Other(format!("scheduler configuration has modify index {found}, not {check}")));
     }
     let create_index = if old.create_index == 0 { txn.index } else { old.create_index };
-    txn.state.scheduler_config = Arc::new(SchedulerConfig { create_index, modify_index: txn.index, ..config.clone() });
-    txn.touch(Table::SchedulerConfig);
+    let config = SchedulerConfig { create_index, modify_index: txn.index, ..config.clone() };
+    txn.set(table::SchedulerConfig, config);
     Ok(txn.done())
 }
 
@@ -55,7 +55,6 @@ pub(crate) fn init_root_key(txn: &mut Txn<'_>, key: &RootKey) -> Result<Reply, R
     }
     let index = txn.index;
     let row = RootKey { active_since: index, create_index: index, modify_index: index, ..key.clone() };
-    txn.state.root_keys.insert(row.id, Arc::new(row));
-    txn.touch(Table::RootKeys);
+    txn.put(table::RootKeys, row.id, Arc::new(row));
     Ok(txn.done())
 }

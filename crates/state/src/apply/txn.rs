@@ -13,7 +13,9 @@ use tarpan_model::{Job, JobType};
 
 use crate::command::Reply;
 use crate::event::{Change, Event};
-use crate::tables::{ChildrenSummary, JobLive, JobSummary, State, Table};
+use crate::rows::{ChildrenSummary, JobSummary};
+use crate::state::{JobLive, State};
+use crate::tables::{Declared, Setting, Table, parent, table};
 
 pub(crate) struct Txn<'a> {
     pub(crate) state: &'a mut State,
@@ -42,10 +44,25 @@ impl<'a> Txn<'a> {
     }
 
     pub(crate) fn touch(&mut self, table: Table) {
-        self.state.table_indexes.insert(table, self.index);
+        self.state.changed[table as usize] = self.index;
     }
 
-    pub(crate) fn event(&mut self, change: Change) {
+    /// Writes a row, with all that its table is declared to have.
+    pub(crate) fn put<T: Declared>(&mut self, _: T, key: T::Key, row: Arc<T::Row>) {
+        T::put(&mut self.state.tables, key, row.clone());
+        self.changed::<T>(row, false);
+    }
+
+    /// Removes a row, with all that its table is declared to have, and gives it. `None`: there was none.
+    pub(crate) fn take<T: Declared>(&mut self, _: T, key: &T::Key) -> Option<Arc<T::Row>> {
+        let row = T::take(&mut self.state.tables, key)?;
+        self.changed::<T>(row.clone(), true);
+        Some(row)
+    }
+
+    fn changed<T: Declared>(&mut self, row: Arc<T::Row>, gone: bool) {
+        self.touch(T::TABLE);
+        let Some(change) = T::change(row, gone) else { return };
         let kind = match &change {
             Change::Service { gone: true, .. } => "ServiceDeregistration",
             _ => self.kind,
@@ -53,11 +70,16 @@ impl<'a> Txn<'a> {
         self.state.events.push(Event { index: self.index, kind, change });
     }
 
+    pub(crate) fn set<T: Setting>(&mut self, _: T, value: T::Value) {
+        T::put(&mut self.state.tables, value);
+        self.touch(T::TABLE);
+    }
+
     /// The counts of a job, to be changed.
     pub(crate) fn work(&mut self, key: &NamespacedId) -> &mut JobWork {
         let state = &*self.state;
         self.jobs.entry(key.clone()).or_insert_with(|| JobWork {
-            summary: state.job_summaries.get(key).map(|s| JobSummary::clone(s)),
+            summary: state.job_summary(key).map(|s| JobSummary::clone(s)),
             summary_changed: false,
             live: state.job_live.get(key).copied().unwrap_or_default(),
             evals_deleted: false,
@@ -68,7 +90,7 @@ impl<'a> Txn<'a> {
     pub(crate) fn deployment(&mut self, id: DeploymentId) -> Option<&mut Deployment> {
         match self.deployments.entry(id) {
             Entry::Occupied(entry) => Some(entry.into_mut()),
-            Entry::Vacant(entry) => self.state.deployments.get(&id).map(|row| entry.insert(Deployment::clone(row))),
+            Entry::Vacant(entry) => self.state.deployment(id).map(|row| entry.insert(Deployment::clone(row))),
         }
     }
 
@@ -94,22 +116,18 @@ impl<'a> Txn<'a> {
 
     fn write_deployment(&mut self, mut row: Deployment) {
         let key = row.job_key();
-        let old = self.state.deployments.get(&row.id);
+        let old = self.state.deployment(row.id);
         if old.is_some_and(|old| **old == row) {
             return;
         }
         let (was, is) = (old.is_some_and(|d| d.active()), row.active());
         if old.is_none() {
             row.create_index = self.index;
-            self.state.deployments_by_job.insert((key.clone(), row.id));
         }
         row.modify_index = self.index;
         let live = &mut self.work(&key).live.deployments;
         *live = (*live + u32::from(is)).saturating_sub(u32::from(was));
-        let row = Arc::new(row);
-        self.state.deployments.insert(row.id, row.clone());
-        self.touch(Table::Deployments);
-        self.event(Change::Deployment { id: row.id, job: key, row: Some(row) });
+        self.put(table::Deployments, row.id, Arc::new(row));
     }
 
     fn write_work(&mut self, key: &NamespacedId, work: JobWork, parents: &mut BTreeMap<NamespacedId, ChildrenDelta>) {
@@ -120,10 +138,9 @@ impl<'a> Txn<'a> {
         }
         if let Some(mut summary) = work.summary.filter(|_| work.summary_changed) {
             summary.modify_index = self.index;
-            self.state.job_summaries.insert(key.clone(), Arc::new(summary));
-            self.touch(Table::JobSummaries);
+            self.put(table::JobSummaries, key.clone(), Arc::new(summary));
         }
-        let Some(job) = self.state.jobs.get(key).cloned() else { return };
+        let Some(job) = self.state.job(key).cloned() else { return };
         let status = status(&job, &work.live, work.evals_deleted);
         let was = job.status.as_deref().unwrap_or_default();
         if was == status {
@@ -142,14 +159,11 @@ impl<'a> Txn<'a> {
 
     /// Replaces the current row of a job, its versions untouched.
     pub(crate) fn put_job_row(&mut self, key: &NamespacedId, job: Job) {
-        let row = Arc::new(job);
-        self.state.jobs.insert(key.clone(), row.clone());
-        self.touch(Table::Jobs);
-        self.event(Change::Job { key: key.clone(), row: Some(row) });
+        self.put(table::Jobs, key.clone(), Arc::new(job));
     }
 
     pub(crate) fn write_children(&mut self, parent: &NamespacedId, delta: ChildrenDelta) {
-        let Some(old) = self.state.job_summaries.get(parent) else { return };
+        let Some(old) = self.state.job_summary(parent) else { return };
         let mut summary = JobSummary::clone(old);
         let children = summary.children.get_or_insert_default();
         for (count, change) in [
@@ -160,8 +174,7 @@ impl<'a> Txn<'a> {
             *count = count.saturating_add_signed(change);
         }
         summary.modify_index = self.index;
-        self.state.job_summaries.insert(parent.clone(), Arc::new(summary));
-        self.touch(Table::JobSummaries);
+        self.put(table::JobSummaries, parent.clone(), Arc::new(summary));
     }
 
     /// Forgets what was gathered for a job that is gone, its live counts excepted.
@@ -189,12 +202,6 @@ impl ChildrenDelta {
             _ => {}
         }
     }
-}
-
-/// The key of the periodic or parameterized job that `job` is a child of.
-pub(crate) fn parent(job: &Job) -> Option<NamespacedId> {
-    let id = job.parent_id.as_deref().filter(|id| !id.is_empty())?;
-    Some(NamespacedId::new(job.namespace(), id))
 }
 
 /// A summary without counts, for a new job.

@@ -4,11 +4,10 @@ use bytes::Bytes;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use tarpan_api::convert;
-use tarpan_model::Allocation;
 use tarpan_state::event::Change;
 use tarpan_state::{Event, State};
 
-use super::topics::{Named, Wanted, name_of};
+use super::topics::{Named, Wanted};
 
 /// The wanted events of an entry; `None` when there are none. `state` is asked for what rows do not say: who signs for them.
 pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State) -> Option<Bytes> {
@@ -31,12 +30,10 @@ pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State) -> Optio
     }
 }
 
-/// Rows that are gone are shown where somebody may look at them.
+/// A row that is gone is shown as none, a service as it was; of other rows nobody hears that they are.
 fn is_shown(change: &Change) -> bool {
     match change {
-        Change::Evaluation { row, .. } => row.is_some(),
-        Change::Allocation { row, .. } => row.is_some(),
-        Change::Deployment { row, .. } => row.is_some(),
+        Change::Evaluation { gone, .. } | Change::Allocation { gone, .. } | Change::Deployment { gone, .. } => !gone,
         Change::Job { .. } | Change::Node { .. } | Change::Service { .. } => true,
     }
 }
@@ -80,7 +77,7 @@ impl Serialize for One<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let named = self.named;
         let mut map = s.serialize_map(Some(7))?;
-        map.serialize_entry("Topic", name_of(named.topic))?;
+        map.serialize_entry("Topic", named.topic.name())?;
         map.serialize_entry("Type", self.event.kind)?;
         map.serialize_entry("Key", &named.key)?;
         map.serialize_entry("Namespace", &named.namespace)?;
@@ -97,21 +94,18 @@ struct Payload<'a>(&'a Change, &'a State);
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(Some(1))?;
+        // The row stands under the name of its topic.
+        let name = self.0.topic().name();
         match self.0 {
-            Change::Job { row, .. } => map.serialize_entry("Job", &row.as_deref().map(|job| job.stored()))?,
-            Change::Evaluation { row, .. } => {
-                map.serialize_entry("Evaluation", &row.as_deref().map(convert::evaluation))?;
-            }
+            Change::Job { row, gone } => map.serialize_entry(name, &(!gone).then(|| row.stored()))?,
+            Change::Evaluation { row, .. } => map.serialize_entry(name, &convert::evaluation(row))?,
             Change::Allocation { row, .. } => {
-                let key = |row: &Allocation| self.1.signing_key(row.create_index).map(|key| key.id);
-                let shown = row.as_deref().map(|row| convert::allocation(row, false).signed_by(key(row)));
-                map.serialize_entry("Allocation", &shown)?;
+                let key = self.1.signing_key(row.create_index).map(|key| key.id);
+                map.serialize_entry(name, &convert::allocation(row, false).signed_by(key))?;
             }
-            Change::Deployment { row, .. } => {
-                map.serialize_entry("Deployment", &row.as_deref().map(convert::deployment))?;
-            }
-            Change::Node { row, .. } => map.serialize_entry("Node", &row.as_deref().map(convert::node))?,
-            Change::Service { row, .. } => map.serialize_entry("Service", row)?,
+            Change::Deployment { row, .. } => map.serialize_entry(name, &convert::deployment(row))?,
+            Change::Node { row, gone } => map.serialize_entry(name, &(!gone).then(|| convert::node(row)))?,
+            Change::Service { row, .. } => map.serialize_entry(name, row)?,
         }
         map.end()
     }

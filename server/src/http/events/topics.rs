@@ -50,7 +50,7 @@ impl Wanted {
         let here = event.namespace.is_empty()
             || ((self.namespace == "*" || self.namespace == event.namespace)
                 && self.caller.may(READ_JOB, &event.namespace));
-        let name = name_of(event.topic);
+        let name = event.topic.name();
         let keyed = |key: &str| key == "*" || key == event.key || event.filter_keys.iter().any(|k| k == key);
         here && self.topics.iter().any(|(topic, key)| (topic == "*" || topic == name) && keyed(key))
     }
@@ -76,37 +76,24 @@ fn topic(text: &str) -> Result<(String, String), ApiError> {
     Ok((topic.to_owned(), if key.is_empty() { "*".to_owned() } else { key.to_owned() }))
 }
 
-/// The wire's name of a topic.
-pub fn name_of(topic: Topic) -> &'static str {
-    match topic {
-        Topic::Job => "Job",
-        Topic::Evaluation => "Evaluation",
-        Topic::Allocation => "Allocation",
-        Topic::Deployment => "Deployment",
-        Topic::Node => "Node",
-        Topic::Service => "Service",
-        Topic::NodeDrain => "NodeDrain",
-    }
-}
-
 impl Named {
     pub fn of(event: &Event) -> Named {
         // An empty key stands where there is no deployment: so the field writes it.
         let text = |id: Option<tarpan_model::DeploymentId>| id.map(|id| id.to_string()).unwrap_or_default();
         let (key, namespace, filter_keys) = match &event.change {
-            Change::Job { key, .. } => (key.id.to_string(), key.namespace.to_string(), Vec::new()),
-            Change::Evaluation { id, job, row } => {
-                let deployment = text(row.as_ref().and_then(|r| r.deployment_id));
-                let keys = vec![job.id.to_string(), deployment];
-                (id.to_string(), job.namespace.to_string(), keys)
+            Change::Job { row, .. } => (row.id().to_owned(), row.namespace().to_owned(), Vec::new()),
+            Change::Evaluation { row, .. } => {
+                let keys = vec![row.job_id.to_string(), text(row.deployment_id)];
+                (row.id.to_string(), row.namespace.to_string(), keys)
             }
-            Change::Allocation { id, job, row, .. } => {
-                let deployment = text(row.as_ref().and_then(|r| r.deployment_id));
-                let keys = vec![job.id.to_string(), deployment];
-                (id.to_string(), job.namespace.to_string(), keys)
+            Change::Allocation { row, .. } => {
+                let keys = vec![row.job_id.to_string(), text(row.deployment_id)];
+                (row.id.to_string(), row.namespace.to_string(), keys)
             }
-            Change::Deployment { id, job, .. } => (id.to_string(), job.namespace.to_string(), vec![job.id.to_string()]),
-            Change::Node { id, .. } => (id.to_string(), String::new(), Vec::new()),
+            Change::Deployment { row, .. } => {
+                (row.id.to_string(), row.namespace.to_string(), vec![row.job_id.to_string()])
+            }
+            Change::Node { row, .. } => (row.id.to_string(), String::new(), Vec::new()),
             Change::Service { row, .. } => {
                 let keys = vec![row.job_id.to_string(), row.service_name.to_string()];
                 (row.id.to_string(), row.namespace.to_string(), keys)

@@ -11,7 +11,7 @@ use tarpan_app::overview::{self, JobsPage, PER_PAGE};
 use tarpan_app::rows::{Counts, JobRow};
 use tarpan_model::ids::NamespacedId;
 use tarpan_model::{Allocation, ClientStatus, Job};
-use tarpan_state::tables::JobSummary;
+use tarpan_state::JobSummary;
 use tarpan_state::{State, Table};
 
 use crate::Watch;
