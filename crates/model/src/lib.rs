@@ -20,6 +20,7 @@ pub mod node;
 pub mod plan;
 pub mod resources;
 pub mod root_key;
+pub mod scaling;
 pub mod schema;
 pub mod service;
 pub mod sorted;
@@ -36,6 +37,7 @@ pub use metric::AllocMetric;
 pub use node::{Eligibility, Node, NodeStatus};
 pub use plan::{Plan, PlanResult};
 pub use root_key::RootKey;
+pub use scaling::{ScalingEvent, ScalingEvents};
 pub use sorted::SortedMap;
 pub use time::UnixNanos;
 

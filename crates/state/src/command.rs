@@ -13,7 +13,7 @@ use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
 use tarpan_model::plan::{Plan, PlanResult};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, RootKey, UnixNanos};
+use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, RootKey, ScalingEvent, UnixNanos};
 
 use crate::guard::Guard;
 use crate::rows::{JobSubmission, SchedulerConfig};
@@ -42,6 +42,8 @@ pub enum Command {
     },
     /// Stores a job version and its evaluation together.
     RegisterJob(Box<RegisterJob>),
+    /// Stores a job with another count of a group, or nothing of the job, and what is told of that.
+    ScaleJob(Box<ScaleJob>),
     /// Marks a job stopped, or removes it with all its versions.
     DeregisterJob(DeregisterJob),
     SetJobStability {
@@ -161,6 +163,17 @@ impl RegisterJob {
     pub fn of(job: Job, eval: Option<Evaluation>, now: UnixNanos) -> RegisterJob {
         RegisterJob { job, eval, submission: None, enforce_index: None, preserve_counts: false, now }
     }
+}
+
+/// What is asked of the count of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScaleJob {
+    pub job: NamespacedId,
+    pub group: Arc<str>,
+    /// The job with the new count; `None`: there is only something to be noted.
+    pub register: Option<RegisterJob>,
+    /// Its index is set by applying.
+    pub event: ScalingEvent,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use imbl::OrdSet;
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
 use tarpan_model::root_key::{RootKey, RootKeyState};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, ScalingEvents};
 use uuid::Uuid;
 
 use crate::rows::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
@@ -81,6 +81,11 @@ impl State {
 
     pub fn job_summary(&self, key: &NamespacedId) -> Option<&Arc<JobSummary>> {
         self.tables.job_summaries.get(key)
+    }
+
+    /// `None`: nobody asked anything of the counts of the job's groups.
+    pub fn scaling_events(&self, key: &NamespacedId) -> Option<&Arc<ScalingEvents>> {
+        self.tables.scaling_events.get(key)
     }
 
     /// How much of a job is not finished; zeros for an unknown job.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, ScalingEvents};
 
 pub(crate) use self::declare::{Declared, Setting};
 use self::declare::{Held, declare, refile};
@@ -106,6 +106,13 @@ declare! {
             topic: [Service { Service(ServiceName) = |row| (row.namespace.clone(), row.service_name.clone()) }],
             kept: ServiceRegistration = |(_, row)| row,
             restored: Restoring::service,
+        }
+        /// What was asked of the counts of jobs' groups.
+        ScalingEvents in scaling_events: NamespacedId => ScalingEvents {
+            found: [],
+            topic: [],
+            kept: (NamespacedId, ScalingEvents) = |pair| pair,
+            restored: |_, (job, row)| (job, Arc::new(row)),
         }
         /// Last launches of periodic jobs.
         PeriodicLaunches in periodic_launches: NamespacedId => PeriodicLaunch {

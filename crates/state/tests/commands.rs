@@ -7,8 +7,8 @@ use tarpan_model::ids::{CountingIds, DeploymentId, EvalId, IdSource, KeyId, Name
 use tarpan_model::plan::{AllocStop, PlanResult};
 use tarpan_model::root_key::{Bytes, RootKey, RootKeyState, RsaPublicKey, WrappedKey};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, ClientStatus, EvalStatus, Evaluation, Job, NodeStatus, Plan};
-use tarpan_state::command::{ApplyPlan, DeregisterJob, RegisterJob};
+use tarpan_model::{Allocation, ClientStatus, EvalStatus, Evaluation, Job, NodeStatus, Plan, ScalingEvent};
+use tarpan_state::command::{ApplyPlan, DeregisterJob, RegisterJob, ScaleJob};
 use tarpan_state::{Command, CommandId, Envelope, GroupSummary, JobSubmission, Rejection, Reply, State, Table};
 use tarpan_testkit::{allocs, at, evals, jobs, nodes};
 
@@ -417,4 +417,39 @@ fn there_is_one_first_root_key() {
     }
     let restored = State::restore(&world.state.snapshot()).expect("a snapshot");
     assert_eq!(restored.active_root_key(), Some(&key));
+}
+
+#[test]
+fn twenty_scaling_events_a_group_are_kept_as_long_as_the_job_is() {
+    let mut world = World::new();
+    let scale = |world: &mut World, group: &str, register, message: String| {
+        let event = ScalingEvent { time: at(1), message, ..ScalingEvent::default() };
+        world.apply(Command::ScaleJob(Box::new(ScaleJob { job: key("web"), group: group.into(), register, event })))
+    };
+    assert_eq!(scale(&mut world, "group", None, String::new()), Reply::Refused(Rejection::JobNotFound));
+    world.register(with_memory(64));
+    for n in 0..25 {
+        scale(&mut world, "group", None, n.to_string());
+    }
+    let more = RegisterJob::of(jobs::service("web", 5), None, at(2));
+    let reply = scale(&mut world, "other", Some(more), "more".to_owned());
+    assert!(matches!(reply, Reply::Registered { version: 1, .. }), "{reply:?}");
+    let refused = RegisterJob { enforce_index: Some(1), ..RegisterJob::of(jobs::service("web", 6), None, at(2)) };
+    let reply = scale(&mut world, "other", Some(refused), "refused".to_owned());
+    assert!(matches!(reply, Reply::Refused(Rejection::JobModifyIndex { .. })), "{reply:?}");
+
+    let restored = State::restore(&world.state.snapshot()).expect("its own bytes");
+    let events = restored.scaling_events(&key("web")).expect("kept").clone();
+    assert_eq!(&events, world.state.scaling_events(&key("web")).expect("kept"));
+    let said = |group: &str| events.groups[group].iter().map(|e| e.message.as_str()).collect::<Vec<_>>();
+    assert_eq!(said("other"), ["more"]);
+    assert_eq!((said("group").len(), said("group")[0], said("group")[19]), (20, "24", "5"));
+    let newest = &events.groups["other"][0];
+    assert_eq!((newest.create_index, events.modify_index), (world.job("web").job_modify_index.unwrap(), newest.create_index));
+    assert_eq!(world.state.table_index(Table::ScalingEvents), newest.create_index);
+
+    world.deregister("web", false);
+    assert!(world.state.scaling_events(&key("web")).is_some());
+    world.deregister("web", true);
+    assert!(world.state.scaling_events(&key("web")).is_none());
 }

@@ -11,6 +11,7 @@ pub(crate) mod metric;
 mod node_resources;
 mod nodes;
 mod resources;
+mod scaling;
 mod task_states;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use jobs::{JobStub, SummaryRow, job_stub};
 pub use metric::Metric;
 pub use node_resources::{node_reserved, node_resources};
 pub use nodes::{NodeStub, NodeStubOptions, node, node_stub};
+pub use scaling::scaling_event;
 pub use task_states::task_states;
 
 /// An id that is the empty text when there is none.

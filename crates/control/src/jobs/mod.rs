@@ -15,7 +15,7 @@ use tarpan_state::{Guard, State};
 
 pub use change::{Deregister, Reevaluated, Revert, deregister, evaluate, revert};
 pub use register::{Accepted, Registration, register};
-pub use scale::{Scale, Scaled, scale};
+pub use scale::{Scale, scale};
 
 /// Why something is not done for a job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

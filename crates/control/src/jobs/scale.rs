@@ -1,15 +1,18 @@
-//! Changing the count of a group.
+//! Changing the count of a group, or only noting something about it.
+
+use std::sync::Arc;
 
 use tarpan_model::ids::{IdSource, NamespacedId};
-use tarpan_model::{Job, JobType, TaskGroup, Trigger, UnixNanos};
-use tarpan_state::command::RegisterJob;
+use tarpan_model::schema::Free;
+use tarpan_model::{Job, JobType, ScalingEvent, TaskGroup, Trigger, UnixNanos};
+use tarpan_state::command::{RegisterJob, ScaleJob};
 use tarpan_state::{Command, Guard, JobSubmission, State};
 
 use super::register::written;
 use super::{JobError, eval_of, registration_on};
 
 /// What is asked of a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scale {
     pub group: String,
     /// `None`: only a note.
@@ -18,36 +21,43 @@ pub struct Scale {
     pub check_index: Option<u64>,
     /// Who asks may do so while registration is switched off.
     pub manages: bool,
+    pub message: String,
+    /// It is about something that failed.
+    pub error: bool,
+    pub meta: Option<Free>,
 }
 
-/// What it comes to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scaled {
-    /// A note without a new count changes nothing: the job is as it was at this index.
-    Noted {
-        job_modify_index: u64,
-    },
-    Change(Box<Command>),
-}
-
-/// Gives a group of a job another count, within its policy and not while the job is rolled out.
+/// Gives a group of a job another count, within its policy and not while the job is rolled out. What was asked is kept, and a
+/// note is nothing but that.
 pub fn scale(
     state: &State,
     key: &NamespacedId,
     asked: &Scale,
     now: UnixNanos,
     ids: &mut dyn IdSource,
-) -> Result<Scaled, JobError> {
+) -> Result<Command, JobError> {
     let mut guards = registration_on(state, asked.manages)?;
     let old = state.job(key).ok_or_else(|| JobError::NoSuchJob(key.id.to_string()))?;
     let name = &asked.group;
     let Some(position) = old.groups().iter().position(|g| g.name() == name) else {
         return Err(JobError::Asked(format!("task group {name:?} specified for scaling does not exist in job")));
     };
-    let Some(count) = asked.count else {
-        return Ok(Scaled::Noted { job_modify_index: old.modify_index.unwrap_or(0) });
+    let group = &old.groups()[position];
+    let event = ScalingEvent {
+        time: now,
+        count: asked.count,
+        previous_count: i64::try_from(group.count()).unwrap_or(i64::MAX),
+        message: asked.message.clone(),
+        error: asked.error,
+        meta: asked.meta.clone(),
+        ..ScalingEvent::default()
     };
-    check_count(old, &old.groups()[position], count)?;
+    guards.push(Guard::job(state, key));
+    let mut scaling = ScaleJob { job: key.clone(), group: Arc::from(group.name()), register: None, event };
+    let Some(count) = asked.count else {
+        return Ok(Command::ScaleJob(Box::new(scaling)).guarded(guards));
+    };
+    check_count(old, group, count)?;
     let rollout = state.latest_deployment(key).filter(|d| d.active() && Some(d.job_create_index) == old.create_index);
     if rollout.is_some() {
         return Err(JobError::Asked("job scaling blocked due to active deployment".to_owned()));
@@ -58,10 +68,11 @@ pub fn scale(
     }
     let submission = state.job_submission(key, old.version()).map(|s| JobSubmission::clone(s));
     let eval = eval_of(&job, None, Trigger::JobScaling, now, ids);
-    let command = RegisterJob { enforce_index: asked.check_index, ..written(job, submission, eval, now) };
-    let command = Command::RegisterJob(Box::new(command));
-    guards.extend([Guard::job(state, key), Guard::NoRollout { job: key.clone() }]);
-    Ok(Scaled::Change(Box::new(command.guarded(guards))))
+    scaling.event.eval_id = eval.as_ref().map(|eval| eval.id);
+    let register = RegisterJob { enforce_index: asked.check_index, ..written(job, submission, eval, now) };
+    scaling.register = Some(register);
+    guards.push(Guard::NoRollout { job: key.clone() });
+    Ok(Command::ScaleJob(Box::new(scaling)).guarded(guards))
 }
 
 /// A group's policy bounds its count; what runs once a node can only be there or not.

@@ -1,6 +1,6 @@
 use tarpan_model::ids::{CountingIds, NamespacedId};
-use tarpan_model::{Job, Trigger, UnixNanos};
-use tarpan_state::command::RegisterJob;
+use tarpan_model::{Job, ScalingEvent, Trigger, UnixNanos};
+use tarpan_state::command::{RegisterJob, ScaleJob};
 use tarpan_state::{Command, CommandId, Envelope, Guard, JobSubmission, Reply, SchedulerConfig, State};
 use tarpan_testkit::jobs;
 
@@ -159,6 +159,17 @@ fn an_earlier_version_comes_again() {
     assert_eq!(off, Err(JobError::RegistrationOff));
 }
 
+/// The guards of a scaling, and what it comes to.
+fn scaled(command: Command) -> (Vec<Guard>, ScaleJob) {
+    match command {
+        Command::Guarded { guards, command } => match *command {
+            Command::ScaleJob(scaling) => (guards, *scaling),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn who_manages_registers_while_others_may_not() {
     let off = switched_off();
@@ -166,22 +177,37 @@ fn who_manages_registers_while_others_may_not() {
     let accepted = register(&off, &rules(), asked, at(2), &mut ids()).expect("taken in");
     assert_eq!(registered(accepted.command).0, [Guard::job(&off, &key("web"))], "also where it is applied");
     let asked = Scale { group: "group".to_owned(), count: Some(3), manages: true, ..Scale::default() };
-    assert!(matches!(scale(&off, &key("web"), &asked, at(2), &mut ids()), Ok(Scaled::Change(_))));
+    let (guards, _) = scaled(scale(&off, &key("web"), &asked, at(2), &mut ids()).expect("allowed"));
+    assert!(!guards.contains(&Guard::RegistrationOn), "also where it is applied");
     let asked = Scale { manages: false, ..asked };
     assert_eq!(scale(&off, &key("web"), &asked, at(2), &mut ids()), Err(JobError::RegistrationOff));
 }
 
 #[test]
-fn a_group_gets_another_count() {
+fn a_group_gets_another_count_and_what_was_asked_is_kept() {
     let here = state([jobs::service("web", 1), jobs::system("each")]);
     let to = |id: &str, group: &str, count| {
-        scale(&here, &key(id), &Scale { group: group.to_owned(), count, ..Scale::default() }, at(5), &mut ids())
+        let asked = Scale { group: group.to_owned(), count, message: "why".to_owned(), ..Scale::default() };
+        scale(&here, &key(id), &asked, at(5), &mut ids())
     };
-    let Ok(Scaled::Change(command)) = to("web", "group", Some(3)) else { panic!("not scaled") };
-    let (guards, done) = registered(*command);
+    let (guards, done) = scaled(to("web", "group", Some(3)).expect("allowed"));
     assert!(guards.contains(&Guard::NoRollout { job: key("web") }));
-    assert_eq!((done.job.groups()[0].count(), done.eval.map(|e| e.triggered_by)), (3, Some(Trigger::JobScaling)));
-    assert!(matches!(to("web", "group", None), Ok(Scaled::Noted { .. })));
+    let register = done.register.expect("another count");
+    let eval = register.eval.expect("to be looked at");
+    assert_eq!((register.job.groups()[0].count(), eval.triggered_by), (3, Trigger::JobScaling));
+    let event = ScalingEvent {
+        time: at(5),
+        count: Some(3),
+        previous_count: 1,
+        message: "why".to_owned(),
+        eval_id: Some(eval.id),
+        ..ScalingEvent::default()
+    };
+    assert_eq!((done.job, &*done.group, done.event), (key("web"), "group", event));
+
+    let (guards, note) = scaled(to("web", "group", None).expect("allowed"));
+    assert_eq!(guards, [Guard::RegistrationOn, Guard::job(&here, &key("web"))], "also while a rollout is under way");
+    assert_eq!((note.register, note.event.count, note.event.eval_id), (None, None, None));
     for (id, group, count, text) in [
         ("web", "group", -1, "scaling action count can't be negative"),
         ("web", "other", 1, "task group \"other\" specified for scaling does not exist in job"),
@@ -205,11 +231,9 @@ fn what_a_caller_wants_kept_is_kept() {
     };
     assert_eq!(memory(true), Some(77));
     assert_ne!(memory(false), Some(77));
-    let asked = Scale { group: "group".to_owned(), count: Some(3), check_index: Some(9), manages: false };
-    let Ok(Scaled::Change(command)) = scale(&here, &key("web"), &asked, at(6), &mut ids()) else {
-        panic!("not scaled")
-    };
-    assert_eq!(registered(*command).1.enforce_index, Some(9));
+    let asked = Scale { group: "group".to_owned(), count: Some(3), check_index: Some(9), ..Scale::default() };
+    let (_, done) = scaled(scale(&here, &key("web"), &asked, at(6), &mut ids()).expect("allowed"));
+    assert_eq!(done.register.and_then(|register| register.enforce_index), Some(9));
 }
 
 #[test]

@@ -258,6 +258,7 @@ fn purge(txn: &mut Txn<'_>, key: &NamespacedId, old: &Job, now: UnixNanos) {
     txn.take(table::Jobs, key);
     txn.take(table::JobSummaries, key);
     txn.take(table::PeriodicLaunches, key);
+    txn.take(table::ScalingEvents, key);
     let versions: Vec<u64> = txn.state.job_versions(key).map(|j| j.version()).collect();
     for version in versions {
         txn.take(table::JobVersions, &(key.clone(), version));

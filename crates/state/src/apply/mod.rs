@@ -10,6 +10,7 @@ mod jobs;
 mod nodes;
 mod plan;
 mod reap;
+mod scaling;
 mod services;
 mod settings;
 mod txn;
@@ -81,6 +82,7 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
     let reply = match command {
         Command::Noop | Command::Guarded { .. } => Ok(txn.done()),
         Command::RegisterJob(register) => jobs::register(&mut txn, register),
+        Command::ScaleJob(scale) => scaling::scale(&mut txn, scale),
         Command::DeregisterJob(deregister) => Ok(jobs::deregister(&mut txn, deregister)),
         Command::SetJobStability { job, version, stable } => jobs::set_stability(&mut txn, job, *version, *stable),
         Command::TagJobVersion { job, version, name, description, now, remove } => {
@@ -127,7 +129,10 @@ fn kind(command: &Command) -> &'static str {
         | Command::SetPeriodicLaunch { .. }
         | Command::SetSchedulerConfig { .. }
         | Command::InitRootKey(_) => "",
-        Command::RegisterJob(_) | Command::SetJobStability { .. } | Command::TagJobVersion { .. } => "JobRegistered",
+        Command::RegisterJob(_)
+        | Command::ScaleJob(_)
+        | Command::SetJobStability { .. }
+        | Command::TagJobVersion { .. } => "JobRegistered",
         Command::DeregisterJob(_) => "JobDeregistered",
         Command::UpsertEvals { .. } | Command::Reap { .. } => "EvaluationUpdated",
         Command::ReapDeployments { .. } => "DeploymentStatusUpdate",

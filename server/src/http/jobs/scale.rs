@@ -1,9 +1,11 @@
-//! Counts of groups: what they are, and changing one.
+//! Counts of groups: what they are and what was asked of them, and changing one.
 
 use std::collections::BTreeMap;
 
+use tarpan_api::convert;
 use tarpan_api::wire::{JobRegisterResponse, JobScaleStatus, ScalingRequest, TaskGroupScaleStatus};
-use tarpan_control::jobs::{self, Scaled};
+use tarpan_control::jobs;
+use tarpan_model::schema::Free;
 use tarpan_model::{ClientStatus, Job, TaskGroup};
 use tarpan_state::{State, Table};
 
@@ -16,8 +18,10 @@ use crate::http::reply::Outcome;
 /// `GET /v1/job/:id/scale`
 pub async fn status(cx: Context) -> Outcome {
     let key = cx.job_key();
-    let index = |s: &State| s.table_index(Table::Jobs).max(s.table_index(Table::Allocs));
-    let read = cx.read(&[Watch::Job(key.clone()), Watch::AllocsOfJob(key.clone())], index).await?;
+    let tables = [Table::Jobs, Table::Allocs, Table::ScalingEvents];
+    let index = |s: &State| tables.into_iter().map(|table| s.table_index(table)).max().unwrap_or(0);
+    let watch = [Watch::Job(key.clone()), Watch::AllocsOfJob(key.clone()), Watch::Table(Table::ScalingEvents)];
+    let read = cx.read(&watch, index).await?;
     let status = read.state.job(&key).map(|job| status_of(&read.state, job));
     read.found(status, "job not found")
 }
@@ -36,7 +40,9 @@ fn status_of(state: &State, job: &Job) -> JobScaleStatus {
 
 fn group_status(state: &State, job: &Job, group: &TaskGroup) -> TaskGroupScaleStatus {
     let desired = i64::try_from(group.count()).unwrap_or(i64::MAX);
-    let mut status = TaskGroupScaleStatus { desired, ..TaskGroupScaleStatus::default() };
+    let events = state.scaling_events(&job.key()).and_then(|events| events.groups.get(group.name()));
+    let events = events.map(|events| events.iter().map(|event| convert::scaling_event(event)).collect());
+    let mut status = TaskGroupScaleStatus { desired, events, ..TaskGroupScaleStatus::default() };
     for row in state.allocs_by_job(&job.key()).filter(|row| *row.task_group == *group.name()) {
         let health = row.deployment_status.unwrap_or_default();
         if row.terminal() || health.canary {
@@ -66,17 +72,13 @@ async fn scale_once(cx: &Context) -> Outcome {
         count: request.count.filter(|_| !request.error),
         check_index: Some(request.job_modify_index).filter(|index| *index != 0),
         manages: cx.manages(),
+        message: request.message,
+        error: request.error,
+        meta: request.meta.map(Free),
     };
-    let response = match jobs::scale(&cx.server.state(), &cx.job_key(), &asked, cx.now(), &mut cx.ids())? {
-        Scaled::Noted { job_modify_index } => {
-            JobRegisterResponse { job_modify_index, index: job_modify_index, ..Default::default() }
-        }
-        Scaled::Change(command) => {
-            let (index, reply) = cx.propose(*command).await?;
-            register::registered(index, &reply)
-        }
-    };
-    cx.written(response.index, &JobRegisterResponse { known_leader: true, ..response })
+    let command = jobs::scale(&cx.server.state(), &cx.job_key(), &asked, cx.now(), &mut cx.ids())?;
+    let (index, reply) = cx.propose(command).await?;
+    cx.written(index, &JobRegisterResponse { known_leader: true, ..register::registered(index, &reply) })
 }
 
 fn check_target(cx: &Context, target: &BTreeMap<String, String>) -> Result<(), ApiError> {
