@@ -8,7 +8,7 @@ use tarpan_model::ids::{CountingIds, EvalId, IdSource};
 use tarpan_model::job::{Affinity, Job, Spread};
 use tarpan_model::plan::PlanResult;
 use tarpan_model::{Evaluation, Trigger};
-use tarpan_scheduler::{Cache, Context, Outcome, computed_class, schedule};
+use tarpan_scheduler::{Cache, Inputs, Outcome, computed_class, schedule};
 use tarpan_state::command::{ApplyPlan, CommandId, Envelope, RegisterJob};
 use tarpan_state::{Command, State};
 use tarpan_testkit::{START, jobs, nodes};
@@ -53,7 +53,7 @@ impl Bench {
 
     fn schedule(&mut self, eval: &Evaluation) -> Outcome {
         let (state, ids, cache) = (&self.state, &mut self.ids, &mut self.cache);
-        schedule(Context { state, now: START, seed: 1, ids, cache }, eval)
+        schedule(Inputs { state, now: START, seed: 1, ids, cache }, eval)
     }
 
     fn run(&mut self, what: &str, job: &Job) -> Outcome {

@@ -6,34 +6,10 @@ use std::sync::Arc;
 use tarpan_model::AllocMetric;
 use tarpan_model::metric::{NodeScore, Shortfall};
 
-use crate::columns::{Free, Row};
-use crate::compile::Group;
-use crate::feasible::Filtered;
-use crate::place::{Closed, Parts, Pass, Placer};
-
-/// Counts of nodes that can't run a group.
-#[derive(Clone, Debug, Default)]
-pub struct FilterCounts {
-    pub nodes: u64,
-    pub by_reason: BTreeMap<Arc<str>, u64>,
-    /// By node class, where a node has one.
-    pub by_class: BTreeMap<Arc<str>, u64>,
-    /// What is missing by name, for sentences.
-    pub missing: BTreeMap<Arc<str>, u64>,
-}
-
-impl FilterCounts {
-    pub fn add(&mut self, row: &Row, filtered: &Filtered) {
-        self.nodes += 1;
-        *self.by_reason.entry(filtered.reason.clone()).or_default() += 1;
-        if !row.node.node_class.is_empty() {
-            *self.by_class.entry(row.node.node_class.clone()).or_default() += 1;
-        }
-        if let Some(missing) = &filtered.missing {
-            *self.missing.entry(missing.clone()).or_default() += 1;
-        }
-    }
-}
+use crate::columns::{Free, Nodes, Row};
+use crate::compile::{Compiled, Group};
+use crate::feasible::{Candidates, FilterCounts};
+use crate::pass::{Closed, Parts, Pass};
 
 impl FilterCounts {
     /// Adds these nodes to a metric that counted others.
@@ -53,25 +29,25 @@ impl FilterCounts {
 }
 
 /// What is said of the cluster before any node is looked at.
-pub fn cluster_counts(placer: &Placer<'_>) -> AllocMetric {
+pub fn cluster_counts(candidates: &Candidates, job: &Compiled) -> AllocMetric {
     AllocMetric {
-        nodes_in_pool: placer.candidates.in_pool,
-        node_pool: placer.job.node_pool.clone(),
-        nodes_available: placer.candidates.available.clone(),
+        nodes_in_pool: candidates.in_pool,
+        node_pool: job.node_pool.clone(),
+        nodes_available: candidates.available.clone(),
         ..AllocMetric::default()
     }
 }
 
-/// Filtered and exhausted nodes so far.
-pub fn counts(placer: &Placer<'_>, pass: &Pass) -> AllocMetric {
+/// Filtered and exhausted nodes so far, beside what is said of the cluster.
+pub fn counts(cluster: AllocMetric, nodes: &Nodes, pass: &Pass) -> AllocMetric {
     let mut metric = AllocMetric {
         nodes_filtered: pass.filtered.nodes,
         constraint_filtered: pass.filtered.by_reason.clone(),
         class_filtered: pass.filtered.by_class.clone(),
-        ..cluster_counts(placer)
+        ..cluster
     };
     for (node, why) in &pass.closed {
-        add_closed(&mut metric, placer.nodes.row(*node), why);
+        add_closed(&mut metric, nodes.row(*node), why);
     }
     metric
 }
@@ -96,17 +72,17 @@ pub fn add_closed(metric: &mut AllocMetric, row: &Row, why: &Closed) {
     }
 }
 
-/// Why nothing was found, with the amounts.
-pub fn failure(placer: &Placer<'_>, pass: &Pass, group: &Group) -> AllocMetric {
-    let mut metric = counts(placer, pass);
+/// Why nothing was found, with the amounts; `free`: of each node.
+pub fn failure(cluster: AllocMetric, nodes: &Nodes, free: &[Free], pass: &Pass, group: &Group) -> AllocMetric {
+    let mut metric = counts(cluster, nodes, pass);
     metric.nodes_evaluated = metric.nodes_filtered + metric.nodes_exhausted;
     for (thing, nodes) in &pass.filtered.missing {
         metric.shortfalls.push(Shortfall { dimension: thing.clone(), asked: 1, nodes: *nodes, ..Shortfall::default() });
     }
     for (node, why) in &pass.closed {
         if let Closed::Exhausted(dimension) = why {
-            let (free, total) = (&placer.free[*node as usize], &placer.nodes.row(*node).total);
-            add_shortfall(&mut metric, group, dimension, free, total, placer.nodes.row(*node).core_mhz());
+            let row = nodes.row(*node);
+            add_shortfall(&mut metric, group, dimension, &free[*node as usize], &row.total, row.core_mhz());
         }
     }
     metric

@@ -29,6 +29,30 @@ impl Filtered {
     }
 }
 
+/// Counts of nodes that can't run a group.
+#[derive(Clone, Debug, Default)]
+pub struct FilterCounts {
+    pub nodes: u64,
+    pub by_reason: BTreeMap<Arc<str>, u64>,
+    /// By node class, where a node has one.
+    pub by_class: BTreeMap<Arc<str>, u64>,
+    /// What is missing by name, for sentences.
+    pub missing: BTreeMap<Arc<str>, u64>,
+}
+
+impl FilterCounts {
+    pub fn add(&mut self, row: &Row, filtered: &Filtered) {
+        self.nodes += 1;
+        *self.by_reason.entry(filtered.reason.clone()).or_default() += 1;
+        if !row.node.node_class.is_empty() {
+            *self.by_class.entry(row.node.node_class.clone()).or_default() += 1;
+        }
+        if let Some(missing) = &filtered.missing {
+            *self.missing.entry(missing.clone()).or_default() += 1;
+        }
+    }
+}
+
 /// Answers of one pass, by class.
 #[derive(Debug)]
 pub struct Feasibility {

@@ -8,8 +8,10 @@ use tarpan_state::State;
 
 use crate::columns::Nodes;
 use crate::compile::Compiled;
-use crate::explain::{FilterCounts, add_closed, add_shortfall, cluster_counts};
-use crate::place::{Closed, Placer, Wish};
+use crate::explain::{add_closed, add_shortfall};
+use crate::feasible::FilterCounts;
+use crate::pass::Closed;
+use crate::place::{Placer, Wish};
 
 /// How much of one group would find room, as if the job did not run yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +73,7 @@ pub fn what_would_fit(state: &State, job: &Arc<Job>) -> Vec<Fit> {
 fn on_every_node(placer: &mut Placer<'_>, nodes: &Nodes, group: &crate::compile::Group) -> Fit {
     let reach = placer.candidates.nodes.clone();
     let mut fit = Fit { group: group.name.clone(), wanted: 0, fits: 0, why_not: None };
-    let (mut metric, mut filtered) = (cluster_counts(placer), FilterCounts::default());
+    let (mut metric, mut filtered) = (placer.cluster_counts(), FilterCounts::default());
     for node in reach.iter().copied() {
         let row = nodes.row(node);
         if let Err(reason) = placer.could_run(group, node) {

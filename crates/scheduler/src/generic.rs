@@ -12,15 +12,16 @@ use tarpan_state::State;
 use crate::columns::{NodeIndex, Nodes};
 use crate::compile::{Compiled, Group, Jobs};
 use crate::differs::needs_replacement;
+use crate::inputs::{Cache, Inputs};
+use crate::outcome::Outcome;
 use crate::place::{Placed, Placer, Wish};
 use crate::plan::{self, Eligibility, Ending, Failures, Rows, Texts};
 use crate::reconcile::reschedule::{NOT_PLACED, PLACED, tracker_after, tracker_noting};
 use crate::reconcile::{AllocRef, Changes, Input, Place, Stop, Update, reconcile};
-use crate::{Cache, Context, Outcome};
 
 /// One evaluation of a service or batch job.
-pub fn schedule(context: Context<'_>, eval: &Evaluation, type_: JobType) -> Outcome {
-    let Context { state, now, seed, ids, cache } = context;
+pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcome {
+    let Inputs { state, now, seed, ids, cache } = inputs;
     let Cache { nodes, jobs } = cache;
     let key = eval.job_key();
     let job = state.job(&key).filter(|job| !job.stopped()).map(|job| jobs.get(job));

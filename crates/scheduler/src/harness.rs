@@ -12,7 +12,7 @@ use tarpan_model::{Allocation, ClientStatus, Dur, Evaluation, Node, NodeStatus, 
 use tarpan_state::command::{ApplyPlan, CommandId, DeregisterJob, Envelope, RegisterJob};
 use tarpan_state::{Command, State};
 
-use crate::{Cache, Context, Outcome, computed_class, schedule};
+use crate::{Cache, Inputs, Outcome, computed_class, schedule};
 
 pub fn add_node(state: &mut State, mut node: Node) {
     node.computed_class = computed_class(&node);
@@ -87,9 +87,9 @@ impl Harness {
     }
 
     pub fn schedule(&mut self, eval: &Evaluation) -> Outcome {
-        let context =
-            Context { state: &self.state, now: self.now, seed: self.seed, ids: &mut self.ids, cache: &mut self.cache };
-        schedule(context, eval)
+        let inputs =
+            Inputs { state: &self.state, now: self.now, seed: self.seed, ids: &mut self.ids, cache: &mut self.cache };
+        schedule(inputs, eval)
     }
 
     /// Writes what a worker would write.

@@ -10,10 +10,11 @@ use tarpan_model::plan::{AllocPreemption, AllocStop};
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, EvalStatus, Evaluation, Plan, UnixNanos};
 use tarpan_state::State;
 
-use crate::Outcome;
 use crate::columns::Nodes;
 use crate::compile::{Compiled, Group};
-use crate::place::{Pass, Placed};
+use crate::outcome::Outcome;
+use crate::pass::Pass;
+use crate::place::Placed;
 use crate::reconcile::Stop;
 use crate::worker::blocked_eval;
 

@@ -10,7 +10,8 @@ use crate::columns::{Nodes, Row};
 use crate::compile::Compiled;
 use crate::explain::add_shortfall;
 use crate::feasible::in_pool;
-use crate::place::{Closed, Placer};
+use crate::pass::Closed;
+use crate::place::Placer;
 
 /// The checks in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

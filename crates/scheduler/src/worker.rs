@@ -10,7 +10,7 @@ use tarpan_model::ids::IdSource;
 use tarpan_model::plan::PlanResult;
 use tarpan_model::{EvalId, EvalStatus, Evaluation, JobType, Plan, Trigger, UnixNanos};
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
 /// How often a plan may be refused in a row before the evaluation fails.
 pub fn max_attempts(type_: JobType) -> u32 {

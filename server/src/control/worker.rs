@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tarpan_control::broker::Dequeued;
 use tarpan_model::{EvalStatus, Evaluation, JobType, Plan};
-use tarpan_scheduler::{Cache, Context, Outcome, worker};
+use tarpan_scheduler::{Cache, Inputs, Outcome, worker};
 use tarpan_state::{Command, State};
 use tokio::time::Instant;
 
@@ -148,8 +148,8 @@ fn rows(outcome: &Outcome) -> Vec<Evaluation> {
 async fn schedule(state: Arc<State>, eval: Arc<Evaluation>, cache: &mut Cache) -> Result<Outcome, Failed> {
     let mut lent = std::mem::take(cache);
     let scheduled = tokio::task::spawn_blocking(move || {
-        let context = Context { state: &state, now: now(), seed: rand_u64(), ids: &mut ids(), cache: &mut lent };
-        let mut outcome = tarpan_scheduler::schedule(context, &eval);
+        let inputs = Inputs { state: &state, now: now(), seed: rand_u64(), ids: &mut ids(), cache: &mut lent };
+        let mut outcome = tarpan_scheduler::schedule(inputs, &eval);
         // Blocked ones are told apart from room that appeared later.
         for eval in outcome.blocked.iter_mut().chain([&mut outcome.eval]) {
             eval.snapshot_index = state.index();

@@ -7,7 +7,7 @@ use tarpan_model::ids::{CountingIds, NamespacedId};
 use tarpan_model::node::DrainStrategy;
 use tarpan_model::plan::PlanResult;
 use tarpan_model::{Allocation, ClientStatus, Eligibility, EvalStatus, Evaluation, Job, JobType, Node, Trigger};
-use tarpan_scheduler::{Cache, Context, schedule};
+use tarpan_scheduler::{Cache, Inputs, schedule};
 use tarpan_state::command::{ApplyPlan, DeregisterJob, RegisterJob};
 use tarpan_state::{CommandId, Envelope, Reply};
 use tarpan_testkit::{allocs, at, evals, jobs, nodes};
@@ -84,8 +84,8 @@ impl World {
     fn schedule(&mut self, now: UnixNanos) {
         let pending: Vec<_> = self.state.evals().filter(|e| e.status == EvalStatus::Pending).cloned().collect();
         for eval in pending {
-            let context = Context { state: &self.state, now, seed: 7, ids: &mut self.ids, cache: &mut self.cache };
-            let outcome = schedule(context, &eval);
+            let inputs = Inputs { state: &self.state, now, seed: 7, ids: &mut self.ids, cache: &mut self.cache };
+            let outcome = schedule(inputs, &eval);
             if !outcome.plan.is_noop() {
                 let result = PlanResult { progressed: true, ..PlanResult::default() };
                 let apply = ApplyPlan { plan: outcome.plan, result, evals: Vec::new(), now };

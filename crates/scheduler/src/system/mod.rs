@@ -19,16 +19,19 @@ use self::rollout::Rollout;
 use crate::columns::{NodeIndex, Nodes};
 use crate::compile::Compiled;
 use crate::differs::needs_replacement;
-use crate::explain::{FilterCounts, add_closed, add_shortfall, cluster_counts};
-use crate::place::{Closed, Placer};
+use crate::explain::{add_closed, add_shortfall};
+use crate::feasible::FilterCounts;
+use crate::inputs::{Cache, Inputs};
+use crate::outcome::Outcome;
+use crate::pass::Closed;
+use crate::place::Placer;
 use crate::plan::{self, Rows, Texts};
 use crate::reconcile::{AllocRef, Stop, text};
 use crate::worker::blocked_eval;
-use crate::{Cache, Context, Outcome};
 
 /// One evaluation of a system or sysbatch job that is not stopped.
-pub fn schedule(context: Context<'_>, eval: &Evaluation, type_: JobType) -> Outcome {
-    let Context { state, now, seed, ids, cache } = context;
+pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcome {
+    let Inputs { state, now, seed, ids, cache } = inputs;
     let Cache { nodes, jobs } = cache;
     let key = eval.job_key();
     let job = state.job(&key).map(|job| jobs.get(job)).expect("only called for jobs that exist");
@@ -267,7 +270,7 @@ impl<'a> Turn<'a, '_> {
         if result.queued == 0 && !nowhere && !nobody {
             return None;
         }
-        let (counts, filtered) = (cluster_counts(&self.placer), &result.filtered);
+        let (counts, filtered) = (self.placer.cluster_counts(), &result.filtered);
         let mut metric = AllocMetric {
             nodes_in_pool: counts.nodes_in_pool,
             node_pool: counts.node_pool,

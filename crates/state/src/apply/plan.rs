@@ -227,7 +227,8 @@ impl Shared {
         if let Some(last) = self.job.as_ref().filter(same) {
             return Some(last.clone());
         }
-        let (key, current) = txn.state.tables.jobs.get_key_value(&placement.job_key()).filter(|(_, job)| !job.stopped())?;
+        let (key, current) =
+            txn.state.tables.jobs.get_key_value(&placement.job_key()).filter(|(_, job)| !job.stopped())?;
         self.job = Some((key.clone(), job_of(txn, placement, current)?));
         self.job.clone()
     }
