@@ -1,8 +1,12 @@
 //! Rollouts played through state: reports come in, time passes, commands come out.
 
-use tarpan_model::ids::{CountingIds, NamespacedId};
+use std::sync::Arc;
+
+use tarpan_model::ids::{CountingIds, EvalId, NamespacedId};
 use tarpan_model::plan::PlanResult;
-use tarpan_model::{Allocation, ClientStatus, EvalStatus, Plan};
+use tarpan_model::{
+    Allocation, ClientStatus, Deployment, DeploymentStatus, EvalStatus, Evaluation, Job, Plan, Trigger,
+};
 use tarpan_state::command::{ApplyPlan, RegisterJob};
 use tarpan_state::{CommandId, Envelope, Reply};
 use tarpan_testkit::{allocs, at, evals, jobs, nodes};
@@ -75,7 +79,7 @@ impl World {
             // One without canaries beside it.
             groups: [("group".into(), group), ("plain".into(), Default::default())].into(),
             status: DeploymentStatus::Running,
-            status_description: RUNNING.into(),
+            status_description: "Deployment is running".into(),
             eval_priority: 0,
             create_index: 0,
             modify_index: 0,

@@ -10,8 +10,10 @@ use tarpan_model::{Allocation, Deployment, DeploymentStatus, EvalStatus, UnixNan
 use tarpan_state::command::UpdateDeployment;
 use tarpan_state::{Command, State};
 
-use super::{DEADLINE, UNHEALTHY, change, evaluation, failed};
+use super::change::{UNHEALTHY, change, evaluation, failed};
 use crate::follow_ups;
+
+const DEADLINE: &str = "Failed due to progress deadline";
 
 /// The first of: give up, promote, replace or go on; `None` when it goes its way.
 pub(super) fn look(

@@ -2,9 +2,9 @@
 
 use tarpan_model::job::{Admission, Finding, finding};
 use tarpan_model::{Job, name};
-use tarpan_state::State;
+use tarpan_state::{Guard, State};
 
-use super::JobError;
+use super::error::JobError;
 use crate::places;
 
 /// What the configuration of the servers says of jobs.
@@ -15,6 +15,16 @@ pub struct Rules {
     pub max_count: u64,
     /// Bytes of source text kept with a version; 0: none is kept.
     pub max_source: u64,
+}
+
+/// Refused while an operator has switched registration off, but for whoever `manages` the cluster. Gives what has to hold still
+/// where the change is applied.
+pub fn registration_on(state: &State, manages: bool) -> Result<Vec<Guard>, JobError> {
+    match state.scheduler_config().reject_job_registration {
+        _ if manages => Ok(Vec::new()),
+        true => Err(JobError::RegistrationOff),
+        false => Ok(vec![Guard::RegistrationOn]),
+    }
 }
 
 /// A job with all its defaults, and what its author should know.

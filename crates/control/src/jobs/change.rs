@@ -8,9 +8,10 @@ use tarpan_model::{ClientStatus, EvalId, Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::command::DeregisterJob;
 use tarpan_state::{Command, Guard, JobSubmission, State};
 
-use super::admission::{self, Rules};
+use super::admission::{self, Rules, registration_on};
+use super::error::JobError;
+use super::eval::{eval_of, eval_priority};
 use super::register::written;
-use super::{JobError, eval_of, eval_priority, registration_on};
 
 /// How a job is to be ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

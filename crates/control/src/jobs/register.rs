@@ -5,8 +5,9 @@ use tarpan_model::{Evaluation, Job, Trigger, UnixNanos};
 use tarpan_state::command::RegisterJob;
 use tarpan_state::{Command, Guard, JobSubmission, State};
 
-use super::admission::{self, Rules};
-use super::{JobError, eval_of, eval_priority, registration_on};
+use super::admission::{self, Rules, registration_on};
+use super::error::JobError;
+use super::eval::{eval_of, eval_priority};
 
 /// A job as somebody hands it in.
 #[derive(Clone, Debug, Default)]

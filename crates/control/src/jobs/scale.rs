@@ -8,8 +8,10 @@ use tarpan_model::{Job, JobType, ScalingEvent, TaskGroup, Trigger, UnixNanos};
 use tarpan_state::command::{RegisterJob, ScaleJob};
 use tarpan_state::{Command, Guard, JobSubmission, State};
 
+use super::admission::registration_on;
+use super::error::JobError;
+use super::eval::eval_of;
 use super::register::written;
-use super::{JobError, eval_of, registration_on};
 
 /// What is asked of a group.
 #[derive(Clone, Debug, Default, PartialEq)]
