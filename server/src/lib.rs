@@ -4,8 +4,10 @@
 //! and the state machine that holds `tarpan_state::State`), `publish` (snapshots, recent events, watchers), `sessions`
 //! (agents over gRPC) and `control` (the leader's loops that drive `tarpan_control`).
 
+mod chance;
 mod clock;
 mod control;
+mod errors;
 mod guests;
 mod keyring;
 mod options;
@@ -13,7 +15,9 @@ mod publish;
 mod raft;
 mod server;
 mod sessions;
+mod start;
 mod trouble;
+mod web;
 
 pub mod descriptors;
 pub mod doors;
@@ -23,14 +27,10 @@ pub mod node_request;
 pub mod ui;
 pub mod watch;
 
+pub use errors::{ProposeError, StartError};
 pub use events::{EventFeed, FeedError};
 pub use node_request::{ByteStream, NodeRequestError, NodeResponse};
 pub use options::{MemberInfo, Options, RaftStats};
-pub use server::{ProposeError, Server, StartError};
+pub use server::Server;
 pub use watch::Watch;
-
-/// Everything this server answers over HTTP: `/v1` and the UI.
-pub fn router(server: Server) -> axum::Router {
-    let v1 = http::router(server);
-    ui::router(v1.clone()).fallback_service(v1)
-}
+pub use web::router;

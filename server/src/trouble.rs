@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::Server;
-
 /// How often it is looked. One look counts the open files; nobody else looks on behalf of a page.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -28,13 +26,13 @@ impl Changes {
         self.0.send_modify(|n| *n += 1);
     }
 
-    /// Looks until the server stops.
-    pub async fn run(server: Server, mut stop: watch::Receiver<bool>) {
+    /// Looks at what `trouble` says until the server stops.
+    pub async fn follow(&self, trouble: impl Fn() -> Option<String>, mut stop: watch::Receiver<bool>) {
         let mut before = None;
         loop {
-            let now = server.trouble().map(|text| gist(&text));
+            let now = trouble().map(|text| gist(&text));
             if now != before {
-                server.0.troubles.say();
+                self.say();
                 before = now;
             }
             if tokio::time::timeout(EVERY, stop.wait_for(|s| *s)).await.is_ok() {

@@ -8,7 +8,10 @@ use tarpan_model::duration::{MINUTE, SECOND};
 use tarpan_model::{Dur, Evaluation};
 use tarpan_state::Command;
 
-use super::{Control, ids, instant, now, rand_u64};
+use super::Control;
+use super::due::instant;
+use crate::chance::{ids, rand_u64};
+use crate::clock::now;
 
 /// Canceled evaluations in one entry.
 const CANCEL_BATCH: usize = 728;

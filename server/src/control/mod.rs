@@ -3,9 +3,11 @@
 //! Everything here is rebuilt from state when leadership is gained and forgotten when it is lost: what must survive is in
 //! state. The parts are woken by events of state, by each other and by their own next due time; nothing polls.
 
+mod due;
 mod keeper;
 mod keys;
 mod planner;
+mod plans;
 mod time;
 mod watchers;
 mod worker;
@@ -17,22 +19,21 @@ use tarpan_control::broker::BrokerStats;
 use tarpan_control::evals::Evals;
 use tarpan_control::gc::{Gc, GcOptions};
 use tarpan_control::heartbeats::{HeartbeatOptions, Heartbeats};
-use tarpan_model::{Dur, NodeId, UnixNanos};
+use tarpan_model::{Dur, NodeId};
 use tarpan_state::Command;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use uuid::Uuid;
 
-use self::planner::PlanQueue;
-pub(crate) use crate::clock::now;
+use self::due::FAR;
+use self::plans::PlanQueue;
+use crate::chance::rand_u64;
+use crate::clock::now;
 use crate::options::Options;
 use crate::publish::Published;
 use crate::raft::{Consensus, Leadership};
 
 /// A leader that could not write its first entry tries again after this.
 const RETRY: Duration = Duration::from_millis(500);
-const FAR: Duration = Duration::from_secs(86_400);
 
 /// What the loops share.
 pub(crate) struct Control {
@@ -170,23 +171,4 @@ impl Control {
             }
         }
     }
-}
-
-/// Fresh random ids.
-pub(crate) fn ids() -> impl FnMut() -> Uuid {
-    Uuid::new_v4
-}
-
-pub(crate) fn rand_u64() -> u64 {
-    Uuid::new_v4().as_u128() as u64
-}
-
-/// The runtime's clock at time `at`; a day ahead for none.
-fn instant(at: Option<UnixNanos>) -> Instant {
-    instant_of(at, now())
-}
-
-/// The same by a clock that says `now`.
-fn instant_of(at: Option<UnixNanos>, now: UnixNanos) -> Instant {
-    Instant::now() + at.map_or(FAR, |at| at.since(now).to_std())
 }

@@ -3,78 +3,21 @@
 //! The loop never waits for the disk: it hands verified plans to the log in order and verifies the next ones, while
 //! other tasks wait for the answers.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use tarpan_control::planner::{Planner, Verdict};
+use tarpan_control::planner::Verdict;
+use tarpan_model::Evaluation;
 use tarpan_model::plan::PlanResult;
-use tarpan_model::{Evaluation, Plan};
 use tarpan_state::{Command, Reply};
-use tokio::sync::{Notify, oneshot};
 
-use super::{Control, ids, now};
+use super::Control;
+use super::plans::Planned;
+use crate::chance::ids;
+use crate::clock::now;
 use crate::raft::{Encoded, Ticket};
 
 /// Plans verified in one turn.
 const TURN: usize = 64;
-
-/// What became of a plan.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Planned {
-    pub result: PlanResult,
-    /// The evaluation's end was committed with it.
-    pub finished: bool,
-}
-
-struct Waiting {
-    /// Written with the plan when all of it is accepted.
-    finish: Vec<Evaluation>,
-    answer: oneshot::Sender<Option<Planned>>,
-}
-
-/// Plans that wait for their turn, and who waits for them.
-#[derive(Default)]
-pub(super) struct PlanQueue {
-    inner: Mutex<Inner>,
-    submitted: Notify,
-}
-
-#[derive(Default)]
-struct Inner {
-    planner: Planner,
-    waiting: HashMap<u64, Waiting>,
-}
-
-impl PlanQueue {
-    /// Queues a plan; `None` comes back when it could not be committed.
-    pub fn submit(&self, plan: Plan, finish: Vec<Evaluation>) -> oneshot::Receiver<Option<Planned>> {
-        let (answer, answered) = oneshot::channel();
-        let mut inner = self.inner.lock().expect("no panic while held");
-        let ticket = inner.planner.submit(plan);
-        inner.waiting.insert(ticket, Waiting { finish, answer });
-        drop(inner);
-        self.submitted.notify_one();
-        answered
-    }
-
-    /// Forgets every plan: whoever waits is told that it was not committed.
-    pub fn flush(&self) {
-        let mut inner = self.inner.lock().expect("no panic while held");
-        inner.planner.reset();
-        inner.waiting.clear();
-    }
-
-    fn answer(&self, ticket: u64, planned: Option<Planned>) {
-        let mut inner = self.inner.lock().expect("no panic while held");
-        match &planned {
-            Some(planned) => inner.planner.committed(ticket, planned.result.index),
-            None => inner.planner.failed(ticket),
-        }
-        if let Some(waiting) = inner.waiting.remove(&ticket) {
-            let _ = waiting.answer.send(planned);
-        }
-    }
-}
 
 /// A verified plan, ready for the log.
 struct Ready {

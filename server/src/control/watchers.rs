@@ -12,8 +12,10 @@ use tarpan_model::{Dur, NamespacedId, NodeId};
 use tarpan_state::command::RegisterJob;
 use tarpan_state::{Command, Guard, State};
 
-use super::{Control, RETRY, ids, instant, instant_of, now};
-use crate::clock::{self, wall};
+use super::due::{instant, instant_of};
+use super::{Control, RETRY};
+use crate::chance::ids;
+use crate::clock::{self, now, wall};
 
 /// How often the wall clock is looked at while a periodic job waits for it.
 const WALL_LOOK: Duration = Duration::from_secs(1);

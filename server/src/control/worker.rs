@@ -9,7 +9,9 @@ use tarpan_scheduler::{Cache, Inputs, Outcome, worker};
 use tarpan_state::{Command, State};
 use tokio::time::Instant;
 
-use super::{Control, ids, now, rand_u64};
+use super::Control;
+use crate::chance::{ids, rand_u64};
+use crate::clock::now;
 
 /// How long a worker waits for state to reach the index it needs.
 const STATE_PATIENCE: Duration = Duration::from_secs(5);

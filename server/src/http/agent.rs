@@ -10,7 +10,7 @@ use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use crate::MemberInfo;
+use crate::options::MemberInfo;
 
 mod counts;
 mod metrics;

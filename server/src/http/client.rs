@@ -3,16 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use futures::StreamExt;
-use serde::Deserialize;
-use tarpan_model::{AllocId, NodeId};
-use tarpan_rpc::agent::HttpRequest;
 
 use super::bind::bind;
 use super::context::Context;
-use super::error::ApiError;
-use super::lookup;
+use super::on_node::ask;
 use super::reply::Outcome;
-use crate::{NodeRequestError, NodeResponse};
+use crate::node_request::NodeResponse;
 
 bind! { OnNode {
     List => as_it_is,
@@ -33,15 +29,6 @@ bind! { OnNode {
     SetMetadata => as_it_is,
 }}
 
-/// The node that has to answer: that of the path's allocation, or one that is named, or this agent's own.
-pub fn node_of(cx: &Context) -> Result<NodeId, ApiError> {
-    let Some(alloc) = cx.path.find("alloc") else { return named_node(cx) };
-    let id: AllocId = lookup::id("alloc", alloc)?;
-    let state = cx.state()?;
-    let row = state.alloc(id).ok_or_else(|| ApiError::not_found(format!("Unknown allocation {:?}", id.to_string())))?;
-    Ok(row.node_id)
-}
-
 /// The request as it came.
 async fn as_it_is(cx: Context) -> Outcome {
     let path = cx.parts.uri.path_and_query().map_or_else(|| cx.parts.uri.path().to_owned(), ToString::to_string);
@@ -54,45 +41,8 @@ pub async fn checks(cx: Context) -> Outcome {
     pass_on(&cx, path).await
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeInBody {
-    #[serde(rename = "NodeID")]
-    node_id: Option<String>,
-}
-
-/// The node of `node_id`, of the body, or of this agent.
-fn named_node(cx: &Context) -> Result<NodeId, ApiError> {
-    let asked = cx.query.get("node_id").filter(|id| !id.is_empty()).map(str::to_owned);
-    let in_body = || cx.decode_optional::<NodeInBody>().ok().and_then(|b| b.node_id).filter(|id| !id.is_empty());
-    match asked.or_else(in_body) {
-        Some(text) => lookup::id("node", &text),
-        None => cx.local_node().ok_or_else(|| ApiError::bad_request("No local Node and node_id not provided")),
-    }
-}
-
-/// The request as the node gets it.
-fn node_request(cx: &Context, path: String) -> HttpRequest {
-    let kept = [header::CONTENT_TYPE, header::ACCEPT, header::RANGE];
-    let headers = kept.iter().filter_map(|name| {
-        let value = cx.headers().get(name)?.to_str().ok()?;
-        Some((name.to_string(), value.to_owned()))
-    });
-    HttpRequest { method: cx.method().to_string(), path, headers: headers.collect(), body: cx.body.clone() }
-}
-
 async fn pass_on(cx: &Context, path: String) -> Outcome {
     Ok(response(ask(cx, path).await?))
-}
-
-/// What the node of the request answers.
-pub async fn ask(cx: &Context, path: String) -> Result<NodeResponse, ApiError> {
-    let node = cx.node.expect("whoever answers for a node is in the table as answered by one");
-    let answer = cx.server.node_request(node, node_request(cx, path)).await;
-    answer.map_err(|why| match why {
-        NodeRequestError::UnknownNode(id) => ApiError::not_found(format!("Unknown node {:?}", id.to_string())),
-        other => other.into(),
-    })
 }
 
 /// Headers that describe one connection only.

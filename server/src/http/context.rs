@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method, request};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tarpan_api::routes::{Captures, Route};
 use tarpan_model::ids::{IdSource, NamespacedId};
 use tarpan_model::{Namespace, NodeId, UnixNanos};
 use tarpan_state::{Command, Reply, State};
@@ -21,8 +22,8 @@ use super::local::Local;
 use super::object;
 use super::params::{Pairs, Standard};
 use super::reply::{self, Meta, Outcome, Style};
-use super::table::{Captures, Route};
-use crate::{Server, Watch};
+use crate::server::Server;
+use crate::watch::Watch;
 
 /// Everything a handler is given.
 pub struct Context {

@@ -18,7 +18,7 @@ use super::filter::fields_of;
 use super::lookup;
 use super::page::{Made, value_of};
 use super::reply::Outcome;
-use crate::Watch;
+use crate::watch::Watch;
 
 bind! { Deployments {
     List => list,

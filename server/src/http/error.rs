@@ -9,8 +9,9 @@ use tarpan_control::nodes::NodeError;
 use tarpan_control::periodic::PeriodicError;
 use tarpan_state::Rejection;
 
-use super::reply::Meta;
-use crate::{NodeRequestError, ProposeError};
+use super::meta::Meta;
+use crate::errors::ProposeError;
+use crate::node_request::NodeRequestError;
 
 /// An answer that is not a success. Its body is the bare message.
 #[derive(Debug)]

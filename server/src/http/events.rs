@@ -22,7 +22,8 @@ use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use crate::{EventFeed, FeedError, Server};
+use crate::events::{EventFeed, FeedError};
+use crate::server::Server;
 
 bind! { Events {
     Stream => stream,
@@ -104,7 +105,7 @@ async fn socket_of(mut socket: WebSocket, mut lines: Reader) {
 fn spawn(server: Server, wanted: Wanted, after: u64, reads: For) -> Reader {
     let (lines, reader) = queue();
     let wanted = Arc::new(wanted);
-    let (mut feed, mut troubles) = (server.subscribe(after), server.0.troubles.subscribe());
+    let (mut feed, mut troubles) = (server.subscribe(after), server.troubles().subscribe());
     tokio::spawn(async move {
         if lines.send(Bytes::from_static(b"{}")).await.is_err() {
             return;
@@ -155,7 +156,7 @@ fn all_anew(index: u64) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Options;
+    use crate::options::Options;
 
     #[tokio::test]
     async fn pages_hear_of_trouble_and_programs_of_changes_only() {
@@ -165,7 +166,7 @@ mod tests {
         let (mut page, mut program) = (all(For::Pages), all(For::Programs));
         assert_eq!(page.next().await.expect("open"), "{}");
         assert_eq!(program.next().await.expect("open"), "{}");
-        server.0.troubles.say();
+        server.troubles().say();
         let said: Events = loop {
             let line = page.next().await.expect("open");
             let said: Events = serde_json::from_slice(&line).expect("JSON");

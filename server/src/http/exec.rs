@@ -8,11 +8,11 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 
-use super::client;
 use super::context::Context;
 use super::error::ApiError;
+use super::on_node;
 use super::reply::Outcome;
-use crate::NodeResponse;
+use crate::node_request::NodeResponse;
 
 /// How often a caller is asked whether it is there, and how long it may say nothing at all.
 const PING: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ pub async fn exec(mut cx: Context) -> Outcome {
                 return;
             }
             let path = cx.parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            match client::ask(&cx, path).await {
+            match on_node::ask(&cx, path).await {
                 Ok(answer) if answer.status.is_success() => relay(socket, answer).await,
                 Ok(answer) => refuse(socket, answer.status.as_u16(), text_of(answer).await).await,
                 Err(why) => refuse(socket, why.status.as_u16(), why.message).await,

@@ -3,34 +3,18 @@
 //! Grammar and meaning follow go-bexpr. An expression is read once and then asked of each row in its wire form.
 //! Start at [`Filter::parse`] and [`Filter::matches`].
 
+mod expr;
 mod parse;
 
-use regex::Regex;
 use serde_json::Value;
 
-pub use parse::ParseError;
+use self::expr::{Expr, Test};
+pub use self::parse::ParseError;
 
 /// A filter, read.
 #[derive(Clone, Debug)]
 pub struct Filter {
     root: Expr,
-}
-
-#[derive(Clone, Debug)]
-enum Expr {
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
-    Not(Box<Expr>),
-    Match { selector: Vec<String>, test: Test },
-}
-
-#[derive(Clone, Debug)]
-enum Test {
-    Equal(String),
-    /// The value is in the list, among the keys of the map, or part of the text.
-    Contains(String),
-    Matches(Regex),
-    Empty,
 }
 
 /// Why a row can't be asked.

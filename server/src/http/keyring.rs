@@ -12,7 +12,7 @@ use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use crate::Watch;
+use crate::watch::Watch;
 
 bind! { Keyring {
     List => list,

@@ -1,6 +1,6 @@
 //! The whole `/v1`: one router built from the route table.
 //!
-//! The table is [`tarpan_api::routes`], here called `table`; [`bind`] has the handlers of its rows. Every request goes one way,
+//! The table is [`tarpan_api::routes`], here called `table`; [`families`] has the handlers of its rows. Every request goes one way,
 //! [`Api::respond`]: its row, its query ([`params`]), its region, its [`caller`], what the row says that the caller needs (in the
 //! namespace of the query and in that of the [`object`] which the path names), where the row says that it is answered, and its
 //! handler, which gets a [`context::Context`]: it reads a snapshot (waiting for an index where asked to) or proposes a command.
@@ -20,21 +20,26 @@ mod error;
 mod evals;
 mod events;
 mod exec;
+mod families;
 mod filter;
 pub mod gate;
 mod heavy;
 mod jobs;
 mod json_syntax;
 mod keyring;
+mod load;
 mod local;
 mod lookup;
+mod meta;
 pub mod names;
 mod namespaces;
 mod nodes;
 mod object;
+mod on_node;
 mod operator;
 mod page;
 mod params;
+mod policies;
 mod reply;
 mod scaling;
 mod search;
@@ -64,7 +69,7 @@ use self::heavy::Heavy;
 use self::params::{Pairs, Standard};
 use self::table::{Found, Name, OnNode, Route, Table, Where};
 use self::upload::{Upload, Uploads};
-use crate::Server;
+use crate::server::Server;
 
 /// Every row of `/v1`.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
@@ -142,7 +147,7 @@ impl Api {
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
         let (node, gone, heavy) = (None, Arc::default(), Some(self.heavy.clone()));
         let cx = Context { server, local, route, caller, node, path, query, std, parts, body, gone, heavy };
-        self.heavy.run(heavy::load(route, &cx), |cx| Box::pin(at_its_place(cx)), cx).await
+        load::run(&self.heavy, |cx| Box::pin(at_its_place(cx)), cx).await
     }
 
     /// This server knows one region, its own.
@@ -161,14 +166,14 @@ async fn at_its_place(mut cx: Context) -> reply::Outcome {
         Where::Server if cx.std.stale => {}
         // What a handler decides goes to the leader as a command, with what it looked at: it may be decided on any server.
         Where::Server | Where::Leader => cx.leader().await?,
-        Where::Node => match client::node_of(&cx) {
+        Where::Node => match on_node::node_of(&cx) {
             Ok(node) => cx.node = Some(node),
             // Who wants a terminal reads why there is none from the socket's end.
             Err(why) if cx.route.name == Name::OnNode(OnNode::Exec) => return exec::refused(cx, why).await,
             Err(why) => return Err(why),
         },
     }
-    bind::handler(cx.route.name)(cx).await
+    families::handler(cx.route.name)(cx).await
 }
 
 /// People who come to the address itself want the pages.

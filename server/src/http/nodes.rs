@@ -23,7 +23,7 @@ use super::jobs;
 use super::lookup;
 use super::page::{List, Place, Shape, value_of};
 use super::reply::Outcome;
-use crate::Watch;
+use crate::watch::Watch;
 
 bind! { Nodes {
     List => list,

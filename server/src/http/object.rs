@@ -7,7 +7,7 @@ use tarpan_state::State;
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::scaling;
+use super::policies;
 
 /// `None`: the path names nothing of the kind, or nothing that there is.
 fn namespace_of(path: &Captures, state: &State) -> Option<Namespace> {
@@ -20,7 +20,7 @@ fn namespace_of(path: &Captures, state: &State) -> Option<Namespace> {
     if let Some(id) = path.find("deployment") {
         return state.deployment(id.parse().ok()?).map(|row| row.namespace.clone());
     }
-    scaling::namespace_of(state, path.find("policy")?)
+    policies::namespace_of(state, path.find("policy")?)
 }
 
 /// 403 when `caller` has no business with what the path names in `state`.

@@ -12,7 +12,7 @@ use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::{self, Meta, Outcome};
-use crate::Watch;
+use crate::watch::Watch;
 
 bind! { Operator {
     Scheduler => scheduler,
@@ -101,7 +101,7 @@ async fn set_scheduler(cx: Context) -> Outcome {
 
 /// `GET /v1/operator/raft/configuration`
 async fn raft(cx: Context) -> Outcome {
-    let server = |m: crate::MemberInfo| RaftServer {
+    let server = |m: crate::options::MemberInfo| RaftServer {
         id: server_id(m.id),
         node: format!("{}.{}", m.name, m.region),
         address: m.rpc_addr,

@@ -1,44 +1,15 @@
 //! Successful answers: JSON or nothing, with the headers that tell the state's index.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::error::ApiError;
+pub use super::meta::Meta;
 
 /// What handlers give.
 pub type Outcome = Result<Response<Body>, ApiError>;
-
-/// What the `X-Nomad-…` headers say.
-#[derive(Clone, Debug, Default)]
-pub struct Meta {
-    /// Index of the state that was read, or of the write.
-    pub index: Option<u64>,
-    /// `Some` for reads: whether there is a leader.
-    pub known_leader: Option<bool>,
-    pub next_token: Option<String>,
-}
-
-impl Meta {
-    pub fn write(&self, headers: &mut HeaderMap) {
-        let mut set = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        if let Some(index) = self.index {
-            set("x-nomad-index", &index.to_string());
-        }
-        if let Some(known) = self.known_leader {
-            set("x-nomad-knownleader", if known { "true" } else { "false" });
-            set("x-nomad-lastcontact", "0");
-        }
-        if let Some(token) = &self.next_token {
-            set("x-nomad-nexttoken", token);
-        }
-    }
-}
 
 /// How JSON is to look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

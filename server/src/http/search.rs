@@ -1,6 +1,7 @@
 //! Search by prefix of ids and by parts of names.
 
 mod fuzzy;
+mod needs;
 mod prefix;
 
 use std::collections::BTreeMap;
@@ -9,12 +10,12 @@ use serde::Deserialize;
 use tarpan_api::wire::{FuzzySearchResponse, SearchResponse};
 use tarpan_state::{State, Table};
 
+use self::needs::needs;
 use super::bind::bind;
-use super::caller::{Access, Capability, READ_JOB};
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use crate::Watch;
+use crate::watch::Watch;
 
 bind! { Search {
     ByPrefix => by_prefix,
@@ -62,21 +63,6 @@ impl Request {
                 self.context
             ))),
         }
-    }
-}
-
-/// What the rows of a context need to be found.
-pub fn needs(context: &str) -> Capability {
-    match context {
-        "nodes" | "classes" => Capability::Node(Access::Read),
-        "node_pools" => Capability::NodePool(Access::Read),
-        "namespaces" => Capability::Open,
-        "scaling_policy" => Capability::Namespace(&["list-scaling-policies", "read-job"]),
-        "plugins" => Capability::Plugin(Access::List),
-        "volumes" => Capability::Namespace(&["csi-list-volume", "csi-read-volume", "host-volume-read"]),
-        "host_volumes" => Capability::Namespace(&["host-volume-read"]),
-        "vars" => Capability::Management,
-        _ => READ_JOB,
     }
 }
 

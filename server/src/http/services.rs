@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::filter::fields_of;
 use super::page::{List, Place, Shape, value_of};
 use super::reply::Outcome;
-use crate::Watch;
+use crate::watch::Watch;
 
 bind! { Services {
     List => list,

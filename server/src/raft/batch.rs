@@ -12,10 +12,10 @@ use openraft::error::{ClientWriteError, RaftError};
 use tarpan_state::{Command, Envelope, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Encoded;
+use super::encoded::Encoded;
 use super::room::Room;
 use super::types::{Commands, Raft};
-use crate::server::ProposeError;
+use crate::errors::ProposeError;
 
 /// Most commands in one entry.
 const MAX_COMMANDS: usize = 512;

@@ -7,6 +7,7 @@
 
 mod batch;
 mod earlier;
+mod encoded;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -28,23 +29,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use openraft::{ChangeMembers, Config, ServerState, SnapshotPolicy};
-use tarpan_state::{Command, CommandId, Envelope, Reply};
+use tarpan_state::{Command, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use self::batch::Ticket;
 use self::batch::{Batcher, NotWritten};
+pub(crate) use self::encoded::Encoded;
 use self::log::LogStore;
 use self::room::Room;
 pub(crate) use self::service::RaftService;
 use self::start::Opened;
 use self::types::Raft;
 pub(crate) use self::types::{ServerId, ServerNode};
+use crate::errors::{ProposeError, StartError};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
-use crate::server::{ProposeError, StartError};
 
 /// Largest command that is taken.
 const MAX_COMMAND: usize = 64 << 20;
@@ -67,20 +68,6 @@ pub(crate) struct Consensus {
     room: Room,
     /// Development mode's folder, removed at the end.
     _temporary: Option<tempfile::TempDir>,
-}
-
-/// A command with its id and bytes: encoding happens where there is time for it.
-pub(crate) struct Encoded {
-    envelope: Envelope,
-    bytes: Bytes,
-}
-
-impl Encoded {
-    pub fn new(command: Command) -> Encoded {
-        let envelope = Envelope { id: CommandId(uuid::Uuid::new_v4().as_u128()), command };
-        let bytes = types::encode(&envelope);
-        Encoded { envelope, bytes }
-    }
 }
 
 /// Who leads, as this server sees it.
@@ -321,11 +308,6 @@ fn config() -> Result<Config, openraft::ConfigError> {
         ..Config::default()
     }
     .validate()
-}
-
-/// A number no other server has; within the 53 bits that every reader of JSON keeps.
-fn fresh_id() -> ServerId {
-    (uuid::Uuid::new_v4().as_u128() as u64 >> 11).max(1)
 }
 
 fn store_error(path: &str, source: std::io::Error) -> StartError {

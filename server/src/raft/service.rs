@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::batch::{Batcher, NotWritten};
 use super::network::{self, SnapshotHead, message, read};
 use super::types::{Raft, ServerId, Snapshot};
+use crate::errors::ProposeError;
 use crate::guests::GuestInfo;
-use crate::server::ProposeError;
 
 /// Answers other servers.
 #[derive(Clone)]

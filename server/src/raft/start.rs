@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::earlier::{self, TakeOverError};
-use super::fresh_id;
 use super::log::LogStore;
 use super::machine::Machine;
 use super::room::Room;
 use super::snapshots::Snapshots;
 use super::types::ServerId;
+use crate::errors::StartError;
 use crate::publish::Published;
-use crate::server::StartError;
 
 /// An empty file of this name in the server's folder: go on from the snapshot, without the log.
 const GO_ON: &str = "go-on-from-snapshot";
@@ -132,4 +131,9 @@ fn damaged(dir: &Path, what: String) -> StartError {
          {dir} away: the cluster then begins empty, and jobs have to be registered again."
     );
     StartError::Damaged { what, ways }
+}
+
+/// A number no other server has; within the 53 bits that every reader of JSON keeps.
+fn fresh_id() -> ServerId {
+    (uuid::Uuid::new_v4().as_u128() as u64 >> 11).max(1)
 }

@@ -1,9 +1,6 @@
 //! `/v1` requests that a node answers: asked over its session, answered over a stream of its own.
 
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,68 +11,36 @@ use tarpan_model::NodeId;
 use tarpan_rpc::agent::{
     BulkDown, BulkUp, FromServer, HttpHead, HttpRequest, OpenStream, bulk_down, bulk_up, from_server,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
+use super::host::Host;
+use super::streams::Answer;
 use crate::node_request::{NodeRequestError, NodeResponse};
-use crate::server::Server;
 
 /// How long a node may take to begin its answer.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// Chunks that may wait for a slow reader, each way.
 const CHUNKS: usize = 16;
 
-type Answer = Result<NodeResponse, NodeRequestError>;
-
-/// Requests that wait for their node.
-#[derive(Default)]
-pub(crate) struct Streams {
-    next: AtomicU64,
-    waiting: Mutex<HashMap<u64, (NodeId, oneshot::Sender<Answer>)>>,
-}
-
-impl Streams {
-    fn wait(&self, node: NodeId) -> (u64, oneshot::Receiver<Answer>) {
-        let (answer, answered) = oneshot::channel();
-        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        self.waiting.lock().expect("no panic while held").insert(id, (node, answer));
-        (id, answered)
-    }
-
-    /// Takes the waiting request, if it is this node's.
-    fn take(&self, id: u64, node: NodeId) -> Option<oneshot::Sender<Answer>> {
-        let mut waiting = self.waiting.lock().expect("no panic while held");
-        waiting.get(&id).filter(|(asked, _)| *asked == node)?;
-        waiting.remove(&id).map(|(_, answer)| answer)
-    }
-
-    /// The agent can't answer.
-    pub fn failed(&self, id: u64, node: NodeId, code: u32, message: String) {
-        if let Some(answer) = self.take(id, node) {
-            let status = u16::try_from(code).unwrap_or(500);
-            let _ = answer.send(Err(NodeRequestError::Agent { status, message }));
-        }
-    }
-}
-
 /// Asks the node and waits for the head of its answer.
-pub(crate) async fn request(server: &Server, node: NodeId, request: HttpRequest) -> Answer {
-    let Some(held) = server.0.sessions.get(node) else {
-        let known = server.state().node(node).is_some();
+pub(crate) async fn request(host: &Host, node: NodeId, request: HttpRequest) -> Answer {
+    let Some(held) = host.sessions.get(node) else {
+        let known = host.state().node(node).is_some();
         return Err(if known { NodeRequestError::NoPath(node) } else { NodeRequestError::UnknownNode(node) });
     };
-    let (stream_id, answered) = server.0.streams.wait(node);
+    let (stream_id, answered) = host.streams.wait(node);
     let open = OpenStream { stream_id, request: Some(request) };
     let message = FromServer { body: Some(from_server::Body::Open(open)) };
     if held.down.send(Box::new(Ok(message))).await.is_err() {
-        server.0.streams.take(stream_id, node);
+        host.streams.take(stream_id, node);
         return Err(NodeRequestError::NoPath(node));
     }
     match tokio::time::timeout(HEAD_PATIENCE, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(NodeRequestError::NoPath(node)),
         Err(_) => {
-            server.0.streams.take(stream_id, node);
+            host.streams.take(stream_id, node);
             Err(NodeRequestError::Timeout(node))
         }
     }
@@ -83,7 +48,7 @@ pub(crate) async fn request(server: &Server, node: NodeId, request: HttpRequest)
 
 /// The agent called back: carries its answer to whoever asked, until one of the two is done.
 pub(super) async fn answer(
-    server: Server,
+    host: &Host,
     mut up: Streaming<BulkUp>,
     down: mpsc::Sender<Result<BulkDown, Status>>,
 ) -> Result<(), Status> {
@@ -93,9 +58,9 @@ pub(super) async fn answer(
     let invalid = |_| Status::invalid_argument("ids are 16 bytes");
     let node = NodeId(uuid::Uuid::from_slice(&open.node_id).map_err(invalid)?);
     let secret = uuid::Uuid::from_slice(&open.node_secret).map_err(invalid)?;
-    super::register::check_caller(&server.state(), node, secret)?;
+    super::register::check_caller(&host.state(), node, secret)?;
     let gone = || Status::cancelled("nobody waits for this stream");
-    let asked = server.0.streams.take(open.stream_id, node).ok_or_else(gone)?;
+    let asked = host.streams.take(open.stream_id, node).ok_or_else(gone)?;
     let Some(bulk_up::Body::Head(head)) = up.message().await?.and_then(|m| m.body) else {
         return Err(Status::invalid_argument("the second message is the head"));
     };

@@ -1,6 +1,7 @@
 //! The gRPC service that agents call.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use axum::body::Body;
@@ -18,9 +19,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tower::ServiceExt;
 
+use super::host::Host;
 use super::{Down, bulk, identities, register, session};
 use crate::guests::GuestInfo;
-use crate::server::Server;
 use crate::watch::Watch;
 
 /// Largest message of an agent: a forwarded upload is the largest.
@@ -30,14 +31,14 @@ const CHUNKS: usize = 16;
 /// Answers agents.
 #[derive(Clone)]
 pub(crate) struct AgentService {
-    server: Server,
+    host: Arc<Host>,
     router: axum::Router,
 }
 
 impl AgentService {
-    pub fn new(server: Server) -> AgentService {
-        let router = crate::router(server.clone());
-        AgentService { server, router }
+    /// `router`: answers requests that agents forward.
+    pub fn new(host: Arc<Host>, router: axum::Router) -> AgentService {
+        AgentService { host, router }
     }
 
     /// The caller is the agent of a node that has introduced itself: it knows the node's secret.
@@ -49,7 +50,7 @@ impl AgentService {
         let (Some(node), Some(secret)) = (id(tarpan_rpc::NODE_HEADER), id(tarpan_rpc::SECRET_HEADER)) else {
             return Err(Status::unauthenticated("only the agents of registered nodes may ask this"));
         };
-        register::check_caller(&self.server.state(), NodeId(node), secret)?;
+        register::check_caller(&self.host.state(), NodeId(node), secret)?;
         if let Some(guest) = GuestInfo::of(request) {
             guest.is_known();
         }
@@ -93,16 +94,16 @@ impl Agents for AgentService {
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
         let (down, receiver) = mpsc::channel(session::DOWN_QUEUE);
         let guest = GuestInfo::of(&request);
-        tokio::spawn(session::run(self.server.clone(), request.into_inner(), down));
+        tokio::spawn(session::run(self.host.clone(), request.into_inner(), down));
         Ok(Response::new(Downs { waiting: receiver, guest }))
     }
 
     async fn bulk(&self, request: Request<Streaming<BulkUp>>) -> Result<Response<Self::BulkStream>, Status> {
         self.known_node(&request)?;
         let (down, receiver) = mpsc::channel(CHUNKS);
-        let (server, up) = (self.server.clone(), request.into_inner());
+        let (host, up) = (self.host.clone(), request.into_inner());
         tokio::spawn(async move {
-            if let Err(status) = bulk::answer(server, up, down.clone()).await {
+            if let Err(status) = bulk::answer(&host, up, down.clone()).await {
                 let _ = down.send(Err(status)).await;
             }
         });
@@ -115,7 +116,7 @@ impl Agents for AgentService {
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         self.known_node(&request)?;
         let (down, receiver) = mpsc::channel(2);
-        tokio::spawn(watch_service(self.server.clone(), request.into_inner(), down));
+        tokio::spawn(watch_service(self.host.clone(), request.into_inner(), down));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
@@ -124,7 +125,7 @@ impl Agents for AgentService {
         request: Request<SignIdentitiesRequest>,
     ) -> Result<Response<SignedIdentities>, Status> {
         let node = self.known_node(&request)?;
-        identities::sign(&self.server, node, &request.into_inner()).map(Response::new)
+        identities::sign(&self.host, node, &request.into_inner()).map(Response::new)
     }
 
     async fn http(&self, request: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {
@@ -162,10 +163,10 @@ fn into_http(request: HttpRequest) -> Result<http::Request<Body>, Status> {
 }
 
 /// Sends the instances of a service, now and after each change, until the agent goes.
-async fn watch_service(server: Server, asked: WatchServiceRequest, down: mpsc::Sender<Result<ServiceSet, Status>>) {
+async fn watch_service(host: Arc<Host>, asked: WatchServiceRequest, down: mpsc::Sender<Result<ServiceSet, Status>>) {
     let namespace = Namespace::new(&asked.namespace);
     let watch = [Watch::Service((namespace.clone(), asked.name.as_str().into()))];
-    let mut state = server.state();
+    let mut state = host.state();
     let mut last: Option<Bytes> = None;
     loop {
         let rows: Vec<_> = state.service(&namespace, &asked.name).collect();
@@ -179,7 +180,7 @@ async fn watch_service(server: Server, asked: WatchServiceRequest, down: mpsc::S
         let far = Instant::now() + std::time::Duration::from_secs(86_400);
         let past = state.index();
         state = tokio::select! {
-            state = server.wait(&watch, past, far) => state,
+            state = host.published.wait(&watch, past, far) => state,
             () = down.closed() => return,
         };
     }

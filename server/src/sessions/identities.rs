@@ -10,8 +10,8 @@ use tarpan_rpc::agent::{SignIdentitiesRequest, SignedIdentities};
 use tonic::Status;
 use uuid::Uuid;
 
+use super::host::Host;
 use crate::clock;
-use crate::server::Server;
 
 /// The identity that every task has.
 const DEFAULT: &str = "default";
@@ -48,8 +48,8 @@ impl Audience<'_> {
     }
 }
 
-pub(super) fn sign(server: &Server, node: NodeId, asked: &SignIdentitiesRequest) -> Result<SignedIdentities, Status> {
-    let state = server.state();
+pub(super) fn sign(host: &Host, node: NodeId, asked: &SignIdentitiesRequest) -> Result<SignedIdentities, Status> {
+    let state = host.state();
     let not_found = || Status::not_found("allocation not found");
     let id = Uuid::from_slice(&asked.alloc_id).map_err(|_| not_found())?;
     // Another node's allocation is as good as none.
@@ -65,8 +65,8 @@ pub(super) fn sign(server: &Server, node: NodeId, asked: &SignIdentitiesRequest)
             _ => state.active_root_key(),
         };
         let key = key.ok_or_else(|| Status::unavailable("the cluster has no root key yet"))?;
-        let claims = claims(&server.options().region, alloc, task, name, identity);
-        let token = server.0.keyring.sign(key, &claims).map_err(|error| Status::internal(error.to_string()))?;
+        let claims = claims(&host.region, alloc, task, name, identity);
+        let token = host.keyring.sign(key, &claims).map_err(|error| Status::internal(error.to_string()))?;
         tokens.push(token);
     }
     Ok(SignedIdentities { tokens })

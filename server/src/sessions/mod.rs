@@ -5,13 +5,15 @@
 
 mod bounds;
 pub(crate) mod bulk;
-mod grpc;
+pub(crate) mod grpc;
+pub(crate) mod host;
 mod identities;
 mod orders;
 mod register;
 mod reports;
 mod session;
 mod standing;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,9 +24,6 @@ use tarpan_rpc::agent::FromServer;
 use tarpan_state::event::{Change, Event};
 use tokio::sync::{Notify, mpsc, watch};
 
-pub(crate) use self::bulk::Streams;
-pub(crate) use self::grpc::AgentService;
-pub(crate) use self::reports::Reports;
 use crate::publish::Published;
 
 /// What goes down a session. Boxed: a queue keeps room for 32 of them from its first one on, a queue a node.

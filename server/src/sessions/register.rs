@@ -6,8 +6,9 @@ use tarpan_model::{Node, NodeId, NodeStatus};
 use tarpan_state::{Reply, State};
 use tonic::Status;
 
-use crate::control::{ids, now};
-use crate::server::Server;
+use super::host::Host;
+use crate::chance::ids;
+use crate::clock::now;
 
 /// Checks the node's secret against what the first registration said.
 pub(super) fn check_secret(state: &State, id: NodeId, secret: uuid::Uuid) -> Result<(), Status> {
@@ -45,19 +46,19 @@ pub(super) fn check_caller(state: &State, id: NodeId, secret: uuid::Uuid) -> Res
 }
 
 /// Writes the node, unless state already holds it just so.
-pub(super) async fn register(server: &Server, mut node: Node) -> Result<(), Status> {
+pub(super) async fn register(host: &Host, mut node: Node) -> Result<(), Status> {
     if node.id.is_nil() || node.name.is_empty() || node.datacenter.is_empty() || node.secret_id.is_nil() {
         return Err(Status::invalid_argument("a node needs an id, a name, a datacenter and a secret"));
     }
     check_names(&node).map_err(Status::invalid_argument)?;
-    let state = server.state();
+    let state = host.state();
     check_secret(&state, node.id, node.secret_id)?;
     node.computed_class = tarpan_scheduler::computed_class(&node);
     if state.node(node.id).is_some_and(|known| is_known(known, &node)) {
         return Ok(());
     }
     let command = nodes::register(&state, node, now(), &mut ids());
-    match server.propose(command).await {
+    match host.propose(command).await {
         Ok((_, Reply::Refused(rejection))) => Err(Status::failed_precondition(rejection.to_string())),
         Ok(_) => Ok(()),
         Err(error) => Err(Status::unavailable(error.to_string())),

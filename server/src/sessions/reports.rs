@@ -9,7 +9,8 @@ use tarpan_state::Command;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::control::{ids, now};
+use crate::chance::ids;
+use crate::clock::now;
 use crate::publish::Published;
 use crate::raft::Consensus;
 

@@ -13,18 +13,19 @@ use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::bounds;
+use super::host::Host;
 use super::orders::Sent;
 use super::register::{self, register};
 use super::standing::{self, Have};
 use super::{Down, Held};
-use crate::control::{ids, now};
-use crate::server::Server;
+use crate::chance::ids;
+use crate::clock::now;
 
 /// Messages that may wait for a slow agent.
 pub(super) const DOWN_QUEUE: usize = 16;
 
 struct Session {
-    server: Server,
+    host: Arc<Host>,
     node: NodeId,
     secret: Uuid,
     held: Arc<Held>,
@@ -33,9 +34,9 @@ struct Session {
 }
 
 /// Runs a session from its first message to its end.
-pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc::Sender<Down>) {
+pub(super) async fn run(host: Arc<Host>, mut up: Streaming<FromAgent>, down: mpsc::Sender<Down>) {
     // What a session needs for its start or for one message does not stay in its task: there is a task a node.
-    let session = match Box::pin(hello(&server, &mut up, &down)).await {
+    let session = match Box::pin(hello(&host, &mut up, &down)).await {
         Ok(session) => session,
         Err(status) => {
             tracing::info!(reason = status.message(), "refused an agent");
@@ -46,7 +47,7 @@ pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc
     let (node, number) = (session.node, session.held.number);
     tracing::debug!(node_id = %node, "session begins");
     let end = session.run(up).await;
-    server.0.sessions.leave(node, number);
+    host.sessions.leave(node, number);
     tracing::debug!(node_id = %node, reason = end.as_ref().map(Status::message), "session ends");
     if let Some(status) = end {
         let _ = down.try_send(Box::new(Err(status)));
@@ -54,7 +55,7 @@ pub(super) async fn run(server: Server, mut up: Streaming<FromAgent>, down: mpsc
 }
 
 /// The first message: registers the node and answers Welcome and all orders.
-async fn hello(server: &Server, up: &mut Streaming<FromAgent>, down: &mpsc::Sender<Down>) -> Result<Session, Status> {
+async fn hello(host: &Arc<Host>, up: &mut Streaming<FromAgent>, down: &mpsc::Sender<Down>) -> Result<Session, Status> {
     let first = up.message().await?.and_then(|m| m.body);
     let Some(from_agent::Body::Hello(hello)) = first else {
         return Err(Status::invalid_argument("a session begins with hello"));
@@ -63,26 +64,25 @@ async fn hello(server: &Server, up: &mut Streaming<FromAgent>, down: &mpsc::Send
     bounds::node(&node)?;
     bounds::have(&hello.have)?;
     let (id, secret) = (node.id, node.secret_id);
-    register::check_secret(&server.state(), id, secret)?;
-    let (_, forked_at) = standing::caught_up(server, &standing::seen(&hello)).await?;
-    register(server, node).await?;
-    let state = standing::settled(server).await?;
-    let held = server.0.sessions.enter(id, down.clone());
-    let mut session =
-        Session { server: server.clone(), node: id, secret, held, down: down.clone(), sent: Sent::default() };
+    register::check_secret(&host.state(), id, secret)?;
+    let (_, forked_at) = standing::caught_up(host, &standing::seen(&hello)).await?;
+    register(host, node).await?;
+    let state = standing::settled(host).await?;
+    let held = host.sessions.enter(id, down.clone());
+    let mut session = Session { host: host.clone(), node: id, secret, held, down: down.clone(), sent: Sent::default() };
     session.sent.holds(hello.have.iter().filter_map(Have::of));
     session.sent.told(&state);
     if let Some(at) = forked_at {
         session.sent.part(at);
         let astray = session.sent.astray(&state).len();
         tracing::warn!(node_id = %id, astray, index = at, "the agent was told things that this state does not know");
-        standing::note(server, id, astray).await?;
+        standing::note(host, id, astray).await?;
     }
-    let ttl = server.0.control.beat(id);
+    let ttl = host.control.beat(id);
     let welcome = Welcome {
         heartbeat_ttl_ms: millis(ttl),
-        servers: server.rpc_servers(),
-        region: server.options().region.clone(),
+        servers: host.rpc_servers(),
+        region: host.region.clone(),
         index: state.index(),
         epochs: standing::told(state.lineage().newest()),
         forked_at,
@@ -123,7 +123,7 @@ impl Session {
         if news.all {
             return self.send_all().await;
         }
-        let state = standing::settled(&self.server).await?;
+        let state = standing::settled(&self.host).await?;
         for orders in self.sent.some(&state, self.node, news.allocs) {
             self.send(from_server::Body::Orders(orders)).await?;
         }
@@ -131,7 +131,7 @@ impl Session {
     }
 
     async fn send_all(&mut self) -> Result<(), Status> {
-        let state = standing::settled(&self.server).await?;
+        let state = standing::settled(&self.host).await?;
         for orders in self.sent.all(&state, self.node) {
             self.send(from_server::Body::Orders(orders)).await?;
         }
@@ -155,7 +155,7 @@ impl Session {
                 if node.id != self.node || node.secret_id != self.secret {
                     return Err(Status::permission_denied("that is another node"));
                 }
-                register(&self.server, node).await
+                register(&self.host, node).await
             }
             from_agent::Body::Inventory(inventory) => {
                 bounds::have(&inventory.have)?;
@@ -163,7 +163,7 @@ impl Session {
                 self.send_all().await
             }
             from_agent::Body::StreamFailed(failed) => {
-                self.server.0.streams.failed(failed.stream_id, self.node, failed.code, failed.message);
+                self.host.streams.failed(failed.stream_id, self.node, failed.code, failed.message);
                 Ok(())
             }
             from_agent::Body::Hello(_) => Err(Status::invalid_argument("hello came twice")),
@@ -172,9 +172,9 @@ impl Session {
 
     /// In memory only, unless the node has to become ready again.
     async fn beat(&mut self, seq: u64) -> Result<(), Status> {
-        let state = self.server.state();
+        let state = self.host.state();
         let Some(node) = state.node(self.node) else { return Err(Status::not_found("node not found")) };
-        let ttl = self.server.0.control.beat(self.node);
+        let ttl = self.host.control.beat(self.node);
         if node.status != NodeStatus::Ready
             && let Some(command) = nodes::heartbeat(&state, self.node, now(), &mut ids())
         {
@@ -183,7 +183,7 @@ impl Session {
         for orders in self.sent.some(&state, self.node, self.sent.astray(&state)) {
             self.send(from_server::Body::Orders(orders)).await?;
         }
-        let ack = HeartbeatAck { seq, heartbeat_ttl_ms: millis(ttl), servers: self.server.rpc_servers() };
+        let ack = HeartbeatAck { seq, heartbeat_ttl_ms: millis(ttl), servers: self.host.rpc_servers() };
         self.send(from_server::Body::Heartbeat(ack)).await
     }
 
@@ -191,7 +191,7 @@ impl Session {
     async fn report(&mut self, report: Report) -> Result<(), Status> {
         let mut updates: Vec<AllocUpdate> = unpack(&report.updates)?;
         bounds::report(&mut updates)?;
-        let state = self.server.state();
+        let state = self.host.state();
         let astray = self.sent.astray(&state);
         if updates.iter().any(|u| astray.contains(&u.id)) {
             let text = "the report is about allocations that this state does not know, though not by a decision";
@@ -203,7 +203,7 @@ impl Session {
         if updates.is_empty() {
             return self.down.send(Box::new(Ok(ack))).await.map_err(|_| Status::cancelled("the agent is gone"));
         }
-        let written = self.server.0.reports.hand_in(updates).await;
+        let written = self.host.reports.hand_in(updates).await;
         let down = self.down.clone();
         tokio::spawn(async move {
             // What was not written is sent again by the agent when it connects anew.
@@ -233,7 +233,7 @@ impl Session {
     }
 
     async fn propose(&self, command: Command) -> Result<(), Status> {
-        let done = self.server.propose(command).await;
+        let done = self.host.propose(command).await;
         done.map(|_| ()).map_err(|error| Status::unavailable(error.to_string()))
     }
 }

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::control::now;
-use crate::server::Server;
+use super::host::Host;
+use crate::clock::now;
 
 /// How long an agent waits for its answer while the state is behind; it gives up on a silent server after 5 s.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -87,9 +87,9 @@ pub(super) fn told(epochs: &[tarpan_state::Epoch]) -> Vec<Epoch> {
 }
 
 /// A state of which an agent may be told: it holds what was `seen`, or went another way (then from which index on).
-pub(super) async fn caught_up(server: &Server, seen: &Seen) -> Result<(Arc<State>, Option<u64>), Status> {
+pub(super) async fn caught_up(host: &Host, seen: &Seen) -> Result<(Arc<State>, Option<u64>), Status> {
     let until = Instant::now() + PATIENCE;
-    let mut state = server.state();
+    let mut state = host.state();
     loop {
         let standing = state.lineage().standing(state.index(), seen);
         match standing {
@@ -102,18 +102,18 @@ pub(super) async fn caught_up(server: &Server, seen: &Seen) -> Result<(Arc<State
                 );
                 return Err(Status::unavailable(text));
             }
-            _ => state = server.wait_index(state.index() + 1, until).await,
+            _ => state = host.published.at_least(state.index() + 1, until).await,
         }
     }
 }
 
 /// A state whose newest term has a name: what an agent is told of it can be found again.
-pub(super) async fn settled(server: &Server) -> Result<Arc<State>, Status> {
-    caught_up(server, &Seen::default()).await.map(|(state, _)| state)
+pub(super) async fn settled(host: &Host) -> Result<Arc<State>, Status> {
+    caught_up(host, &Seen::default()).await.map(|(state, _)| state)
 }
 
 /// Writes into the node's history that the state is another than the agent knew.
-pub(super) async fn note(server: &Server, node: NodeId, astray: usize) -> Result<(), Status> {
-    let Some(command) = nodes::astray(&server.state(), node, astray, now()) else { return Ok(()) };
-    server.propose(command).await.map(drop).map_err(|error| Status::unavailable(error.to_string()))
+pub(super) async fn note(host: &Host, node: NodeId, astray: usize) -> Result<(), Status> {
+    let Some(command) = nodes::astray(&host.state(), node, astray, now()) else { return Ok(()) };
+    host.propose(command).await.map(drop).map_err(|error| Status::unavailable(error.to_string()))
 }

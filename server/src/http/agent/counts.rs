@@ -5,10 +5,10 @@ use serde_json::json;
 use tarpan_model::NamespacedId;
 use tarpan_state::{State, Table};
 
-use crate::Watch;
 use crate::http::context::Context;
 use crate::http::jobs::is_child;
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 const TABLES: [Table; 2] = [Table::Jobs, Table::Nodes];
 

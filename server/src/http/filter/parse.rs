@@ -2,7 +2,7 @@
 
 use regex::RegexBuilder;
 
-use super::{Expr, Test};
+use super::expr::{Expr, Test};
 
 /// What is wrong with an expression, with line, column and offset of the place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

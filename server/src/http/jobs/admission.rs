@@ -3,9 +3,9 @@
 use tarpan_control::jobs::admission::Rules;
 use tarpan_model::Job;
 
-use crate::Options;
 use crate::http::context::Context;
 use crate::http::error::ApiError;
+use crate::options::Options;
 
 /// What this server's configuration says of jobs.
 pub fn rules(options: &Options) -> Rules {

@@ -8,11 +8,11 @@ use tarpan_model::Job;
 use tarpan_model::schema::StaticBlock;
 use tarpan_state::{State, Table};
 
-use crate::Watch;
 use crate::http::caller::LIST_JOBS;
 use crate::http::context::Context;
 use crate::http::page::{List, Place, Shape, value_of};
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 pub(super) fn index(state: &State) -> u64 {
     state.table_index(Table::Jobs).max(state.table_index(Table::JobSummaries))

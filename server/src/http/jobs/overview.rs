@@ -14,10 +14,10 @@ use tarpan_model::{Allocation, ClientStatus, Job};
 use tarpan_state::JobSummary;
 use tarpan_state::{State, Table};
 
-use crate::Watch;
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 const TABLES: [Table; 3] = [Table::Jobs, Table::JobSummaries, Table::Deployments];
 

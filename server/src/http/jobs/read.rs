@@ -8,9 +8,9 @@ use tarpan_model::{EvalStatus, Job};
 use tarpan_state::{State, Table};
 
 use super::list;
-use crate::Watch;
 use crate::http::context::Context;
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 /// The job's own index, or that of the table when there is no such job.
 fn job_index(state: &State, key: &NamespacedId) -> u64 {

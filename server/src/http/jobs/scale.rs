@@ -10,10 +10,10 @@ use tarpan_model::{ClientStatus, Job, TaskGroup};
 use tarpan_state::{State, Table};
 
 use super::register;
-use crate::Watch;
 use crate::http::context::Context;
 use crate::http::error::{ApiError, again};
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 /// `GET /v1/job/:id/scale`
 pub async fn status(cx: Context) -> Outcome {

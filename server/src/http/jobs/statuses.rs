@@ -10,13 +10,13 @@ use tarpan_api::wire::{
 use tarpan_model::{Allocation, Deployment, DeploymentStatus, Job, NamespacedId};
 use tarpan_state::{State, Table};
 
-use crate::Watch;
 use crate::http::caller::READ_JOB;
 use crate::http::context::Context;
 use crate::http::error::ApiError;
 use crate::http::filter::fields_of;
 use crate::http::page::{List, Place, Shape, value_of};
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 const TABLES: [Table; 3] = [Table::Jobs, Table::Allocs, Table::Deployments];
 

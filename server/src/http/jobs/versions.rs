@@ -11,10 +11,10 @@ use tarpan_model::job::StoredJob;
 use tarpan_model::name;
 use tarpan_state::{Command, Guard, State, Table};
 
-use crate::Watch;
 use crate::http::context::Context;
 use crate::http::error::{ApiError, again};
 use crate::http::reply::Outcome;
+use crate::watch::Watch;
 
 /// Longest description of a tag, in characters.
 const MAX_DESCRIPTION: usize = 1000;

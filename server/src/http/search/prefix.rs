@@ -3,8 +3,9 @@
 use tarpan_control::places;
 use tarpan_state::State;
 
-use super::needs;
+use super::needs::needs;
 use crate::http::context::Context;
+use crate::http::policies;
 
 /// Most results of one context.
 const LIMIT: usize = 20;
@@ -27,7 +28,7 @@ pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<
         "nodes" => limit(state.nodes().filter_map(|r| id(r.id.to_string()))),
         "node_pools" => limit(places::node_pools(state).into_iter().filter_map(|n| name(&n))),
         "namespaces" => limit(places::namespaces(state).into_iter().filter_map(|n| name(&n))),
-        "scaling_policy" => limit(crate::http::scaling::ids(state, here).into_iter().filter_map(id)),
+        "scaling_policy" => limit(policies::ids(state, here).into_iter().filter_map(id)),
         // No plugins, volumes or variables are kept in tables that could be searched.
         _ => (Vec::new(), false),
     }

@@ -1,0 +1,67 @@
+//! Plans that wait for the planner, and who waits for what becomes of them.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use tarpan_control::planner::Planner;
+use tarpan_model::plan::PlanResult;
+use tarpan_model::{Evaluation, Plan};
+use tokio::sync::{Notify, oneshot};
+
+/// What became of a plan.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Planned {
+    pub result: PlanResult,
+    /// The evaluation's end was committed with it.
+    pub finished: bool,
+}
+
+pub(super) struct Waiting {
+    /// Written with the plan when all of it is accepted.
+    pub finish: Vec<Evaluation>,
+    pub answer: oneshot::Sender<Option<Planned>>,
+}
+
+/// Plans that wait for their turn, and who waits for them.
+#[derive(Default)]
+pub(super) struct PlanQueue {
+    pub inner: Mutex<Inner>,
+    pub submitted: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct Inner {
+    pub planner: Planner,
+    pub waiting: HashMap<u64, Waiting>,
+}
+
+impl PlanQueue {
+    /// Queues a plan; `None` comes back when it could not be committed.
+    pub fn submit(&self, plan: Plan, finish: Vec<Evaluation>) -> oneshot::Receiver<Option<Planned>> {
+        let (answer, answered) = oneshot::channel();
+        let mut inner = self.inner.lock().expect("no panic while held");
+        let ticket = inner.planner.submit(plan);
+        inner.waiting.insert(ticket, Waiting { finish, answer });
+        drop(inner);
+        self.submitted.notify_one();
+        answered
+    }
+
+    /// Forgets every plan: whoever waits is told that it was not committed.
+    pub fn flush(&self) {
+        let mut inner = self.inner.lock().expect("no panic while held");
+        inner.planner.reset();
+        inner.waiting.clear();
+    }
+
+    pub fn answer(&self, ticket: u64, planned: Option<Planned>) {
+        let mut inner = self.inner.lock().expect("no panic while held");
+        match &planned {
+            Some(planned) => inner.planner.committed(ticket, planned.result.index),
+            None => inner.planner.failed(ticket),
+        }
+        if let Some(waiting) = inner.waiting.remove(&ticket) {
+            let _ = waiting.answer.send(planned);
+        }
+    }
+}

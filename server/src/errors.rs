@@ -1,0 +1,42 @@
+//! Why a server does not start, and why a command is not committed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("listening on {addr} for agents and servers")]
+    Bind {
+        addr: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("opening the server's store in {path}")]
+    Store {
+        path: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What is kept on disk is damaged or does not fit together.
+    #[error("{what}. {ways}")]
+    Damaged { what: String, ways: String },
+    #[error("starting raft")]
+    Raft(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a command was not committed, or is not known to be. A refusal by state is a [`Reply::Refused`] instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    #[error("No cluster leader")]
+    NoLeader,
+    #[error("the command is {size} bytes, the log takes {limit}")]
+    TooLarge { size: usize, limit: usize },
+    #[error("the raft log failed: {0}")]
+    Log(String),
+    /// The disk is full. What was handed in before that may be committed once there is room.
+    #[error("{0}")]
+    NoRoom(Arc<str>),
+    #[error("the server shuts down")]
+    Shutdown,
+}

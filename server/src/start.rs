@@ -1,0 +1,95 @@
+//! Starting a server: its parts are made and tied together, and its loops and listener run.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tarpan_state::State;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::control::Control;
+use crate::doors::Doors;
+use crate::errors::StartError;
+use crate::options::Options;
+use crate::publish::Published;
+use crate::raft::{Consensus, ServerNode};
+use crate::server::{Inner, Server};
+use crate::sessions::grpc::AgentService;
+use crate::sessions::host::Host;
+use crate::trouble::Changes;
+use crate::{guests, web};
+
+/// Calls an agent may have open at a time: each blocking query that it forwards is one.
+const MAX_STREAMS: u32 = 16_384;
+/// Headers of one call, in bytes: an agent sends an id and a secret.
+const MAX_HEADERS: u32 = 16 << 10;
+/// How often a connection is asked whether it still is one, and how long it may take to say so. A suspended agent is gone after
+/// that; it connects again when it goes on.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(30));
+
+impl Server {
+    /// Opens the store, starts raft, listens for agents and runs the control loops. Comes back before there is a leader.
+    pub async fn start(options: Options) -> Result<Server, StartError> {
+        let bind = |source| StartError::Bind { addr: options.rpc_bind, source };
+        let listener = TcpListener::bind(options.rpc_bind).await.map_err(bind)?;
+        let rpc_addr = listener.local_addr().map_err(bind)?;
+        let me = ServerNode {
+            name: options.name.clone(),
+            datacenter: options.datacenter.clone(),
+            rpc_addr: advertised(&options, rpc_addr),
+            http_addr: options.http_advertise.clone(),
+        };
+        let published = Arc::new(Published::new(State::default(), options.event_buffer_size));
+        let consensus = Arc::new(Consensus::start(&options, me, published.clone()).await?);
+        let control = Arc::new(Control::new(&options, published.clone(), consensus.clone()));
+        let region = options.region.clone();
+        let host = Arc::new(Host::new(region, published.clone(), consensus.clone(), control.clone()));
+        let (troubles, stop) = (Changes::default(), watch::Sender::new(false));
+        let inner = Inner { options, rpc_addr, published, consensus, control, host, troubles, stop };
+        let server = Server(Arc::new(inner));
+        server.spawn(listener);
+        Ok(server)
+    }
+
+    /// The loops and the gRPC listener, until shutdown.
+    fn spawn(&self, listener: TcpListener) {
+        let Inner { published, consensus, control, host, stop, .. } = &*self.0;
+        tokio::spawn(host.sessions.clone().route(published.clone(), stop.subscribe()));
+        let kicked = host.sessions.clone();
+        let kick = move |node| kicked.kick(node, "no heartbeat came in time");
+        tokio::spawn(control.clone().run(stop.subscribe(), kick));
+        let (server, stopped) = (self.clone(), stop.subscribe());
+        tokio::spawn(async move { server.troubles().follow(|| server.trouble(), stopped).await });
+        let mut stopping = stop.subscribe();
+        let routes = tonic::transport::Server::builder()
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_keepalive_interval(Some(PING.0))
+            .http2_keepalive_timeout(Some(PING.1))
+            .add_service(AgentService::new(host.clone(), web::router(self.clone())).into_server())
+            .add_service(consensus.service().into_server());
+        let options = &self.0.options;
+        let doors = Doors::new(options.rpc_max_conns_per_client, options.rpc_max_conns);
+        let incoming = guests::incoming(listener, doors, options.rpc_handshake_timeout);
+        tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopping.wait_for(|s| *s).await;
+            };
+            tokio::select! {
+                served = routes.serve_with_incoming(incoming) => if let Err(error) = served {
+                    tracing::error!(%error, "the RPC listener ended");
+                },
+                () = stopped => {}
+            }
+        });
+    }
+}
+
+/// What others are told: the configured address, else the bound one.
+fn advertised(options: &Options, bound: SocketAddr) -> String {
+    match options.rpc_advertise.as_str() {
+        "" => bound.to_string(),
+        configured => configured.to_owned(),
+    }
+}
