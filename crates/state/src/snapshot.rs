@@ -15,11 +15,11 @@ use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, EvalStatus, Evaluation, Job};
 
-use crate::command::{CommandId, Reply};
 use crate::lineage::Lineage;
+use crate::reply::{CommandId, Reply};
 use crate::share::GroupParts;
 use crate::state::{NodeUsage, State};
-use crate::tables::{Kept, ServiceKey, Table, Tables};
+use crate::tables::{Kept, Restores, ServiceKey, Table, Tables};
 
 /// Bytes that are not a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -142,9 +142,9 @@ impl State {
     }
 }
 
-/// A state whose rows come back: the tables declare which of these methods takes their rows in.
-pub(crate) struct Restoring {
-    pub(crate) state: State,
+/// A state whose rows come back.
+struct Restoring {
+    state: State,
     detached: HashMap<(NamespacedId, u64, u64), Arc<Job>>,
     /// What the last allocation of each group and job version had.
     groups: HashMap<(NamespacedId, u64, Arc<str>), GroupParts>,
@@ -152,15 +152,19 @@ pub(crate) struct Restoring {
     placed: HashMap<NodeId, Vec<Arc<Allocation>>>,
 }
 
-impl Restoring {
+impl Restores for Restoring {
+    fn tables(&mut self) -> &mut Tables {
+        &mut self.state.tables
+    }
+
     /// The current row of a job and its newest version share one allocation of memory when they are equal.
-    pub(crate) fn job(&mut self, row: Job) -> (NamespacedId, Arc<Job>) {
+    fn job(&mut self, row: Job) -> (NamespacedId, Arc<Job>) {
         let key = row.key();
         let version = self.state.job_version(&key, row.version()).filter(|version| ***version == row).cloned();
         (key, version.unwrap_or_else(|| Arc::new(row)))
     }
 
-    pub(crate) fn eval(&mut self, row: Evaluation) -> (EvalId, Arc<Evaluation>) {
+    fn eval(&mut self, row: Evaluation) -> (EvalId, Arc<Evaluation>) {
         let live = self.state.job_live.entry(row.job_key()).or_default();
         live.evals_total += 1;
         live.evals += u32::from(!row.terminal());
@@ -168,7 +172,7 @@ impl Restoring {
         (row.id, Arc::new(row))
     }
 
-    pub(crate) fn alloc(&mut self, mut row: Allocation) -> (AllocId, Arc<Allocation>) {
+    fn alloc(&mut self, mut row: Allocation) -> (AllocId, Arc<Allocation>) {
         let key = row.job_key();
         self.share_parts(&mut row);
         let known = self.state.job_version(&key, row.job_version);
@@ -185,6 +189,20 @@ impl Restoring {
         (row.id, row)
     }
 
+    fn deployment(&mut self, row: Deployment) -> (DeploymentId, Arc<Deployment>) {
+        if row.active() {
+            self.state.job_live.entry(row.job_key()).or_default().deployments += 1;
+        }
+        (row.id, Arc::new(row))
+    }
+
+    fn service(&mut self, mut row: ServiceRegistration) -> (ServiceKey, Arc<ServiceRegistration>) {
+        row.service_name = self.state.text(&row.service_name);
+        ((row.namespace.clone(), row.service_name.clone(), row.id.clone()), Arc::new(row))
+    }
+}
+
+impl Restoring {
     /// Texts, resources and metrics that are equal in many rows.
     fn share_parts(&mut self, row: &mut Allocation) {
         let state = &mut self.state;
@@ -201,18 +219,6 @@ impl Restoring {
         row.task_states = state.task_states(&Arc::new(TaskStates::new()), &row.task_states);
         let key = (row.job_key(), row.job_version, row.task_group.clone());
         self.groups.entry(key).or_insert_with(|| GroupParts::of(row)).share_with(row);
-    }
-
-    pub(crate) fn deployment(&mut self, row: Deployment) -> (DeploymentId, Arc<Deployment>) {
-        if row.active() {
-            self.state.job_live.entry(row.job_key()).or_default().deployments += 1;
-        }
-        (row.id, Arc::new(row))
-    }
-
-    pub(crate) fn service(&mut self, mut row: ServiceRegistration) -> (ServiceKey, Arc<ServiceRegistration>) {
-        row.service_name = self.state.text(&row.service_name);
-        ((row.namespace.clone(), row.service_name.clone(), row.id.clone()), Arc::new(row))
     }
 
     /// With what the allocations take of their nodes.

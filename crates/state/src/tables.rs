@@ -14,10 +14,9 @@ use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, Namespace, Namespa
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, ScalingEvents};
 
-pub(crate) use self::declare::{Declared, Setting};
+pub(crate) use self::declare::{Declared, Restores, Setting};
 use self::declare::{Held, declare, refile};
 use crate::rows::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
-use crate::snapshot::Restoring;
 
 /// Namespace, name and id of a service registration.
 pub(crate) type ServiceKey = (Namespace, Arc<str>, Arc<str>);
@@ -46,7 +45,7 @@ declare! {
             found: [job_children: NamespacedId = parent],
             topic: [Job { Job(NamespacedId) = Job::key }],
             kept: Job = |(_, row)| row,
-            restored: Restoring::job,
+            restored: R::job,
         }
         /// The texts of job versions.
         JobSubmissions in job_submissions: (NamespacedId, u64) => JobSubmission {
@@ -69,7 +68,7 @@ declare! {
                 EvalsOfJob(NamespacedId) = Evaluation::job_key,
             }],
             kept: Evaluation = |(_, row)| row,
-            restored: Restoring::eval,
+            restored: R::eval,
         }
         Nodes in nodes: NodeId => Node {
             found: [],
@@ -90,7 +89,7 @@ declare! {
                 AllocsOfNode(NodeId) = |row| row.node_id,
             }],
             kept: Allocation = |(_, row)| row,
-            restored: Restoring::alloc,
+            restored: R::alloc,
         }
         Deployments in deployments: DeploymentId => Deployment {
             found: [deployments_by_job: NamespacedId = |row| Some(row.job_key())],
@@ -99,13 +98,13 @@ declare! {
                 DeploymentsOfJob(NamespacedId) = Deployment::job_key,
             }],
             kept: Deployment = |(_, row)| row,
-            restored: Restoring::deployment,
+            restored: R::deployment,
         }
         Services in services: ServiceKey => ServiceRegistration {
             found: [services_by_alloc: AllocId = |row| Some(row.alloc_id)],
             topic: [Service { Service(ServiceName) = |row| (row.namespace.clone(), row.service_name.clone()) }],
             kept: ServiceRegistration = |(_, row)| row,
-            restored: Restoring::service,
+            restored: R::service,
         }
         /// What was asked of the counts of jobs' groups.
         ScalingEvents in scaling_events: NamespacedId => ScalingEvents {

@@ -4,9 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::OrdSet;
+use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId};
+use tarpan_model::service::ServiceRegistration;
+use tarpan_model::{Allocation, Deployment, Evaluation, Job};
 
-use super::{Table, Tables};
-use crate::event::Change;
+use super::{Change, ServiceKey, Table, Tables};
 
 /// What can be read by everybody in this crate and written by the tables' own code alone: who writes a row goes through
 /// [`Declared`], and nothing that belongs to it is forgotten.
@@ -43,6 +45,16 @@ pub(crate) trait Setting {
     const TABLE: Table;
 
     fn put(tables: &mut Tables, value: Self::Value);
+}
+
+/// Who puts rows back: those of which more has to be known than what they say.
+pub(crate) trait Restores {
+    fn tables(&mut self) -> &mut Tables;
+    fn job(&mut self, row: Job) -> (NamespacedId, Arc<Job>);
+    fn eval(&mut self, row: Evaluation) -> (EvalId, Arc<Evaluation>);
+    fn alloc(&mut self, row: Allocation) -> (AllocId, Arc<Allocation>);
+    fn deployment(&mut self, row: Deployment) -> (DeploymentId, Arc<Deployment>);
+    fn service(&mut self, row: ServiceRegistration) -> (ServiceKey, Arc<ServiceRegistration>);
 }
 
 /// Has a row found by what it says now, and no longer by what it said.
@@ -241,15 +253,15 @@ macro_rules! declare {
             }
 
             /// Puts all rows back, table by table.
-            pub(crate) fn restore(self, into: &mut Restoring) {
+            pub(crate) fn restore<R: Restores>(self, into: &mut R) {
                 $(
-                    let restored: fn(&mut Restoring, $Kept) -> ($Key, Arc<$Row>) = $restored;
+                    let restored: fn(&mut R, $Kept) -> ($Key, Arc<$Row>) = $restored;
                     for row in self.$field {
                         let (key, row) = restored(into, row);
-                        table::$Table::put(&mut into.state.tables, key, row);
+                        table::$Table::put(into.tables(), key, row);
                     }
                 )*
-                $( table::$Setting::put(&mut into.state.tables, self.$value); )*
+                $( table::$Setting::put(into.tables(), self.$value); )*
             }
         }
     };
