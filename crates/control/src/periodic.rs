@@ -277,11 +277,6 @@ impl Periodic {
     pub fn next_wake(&self) -> Option<UnixNanos> {
         self.due.first().map(|(at, _)| *at)
     }
-
-    /// The next launch of one job.
-    pub fn next_of(&self, job: &NamespacedId) -> Option<UnixNanos> {
-        self.jobs.get(job).map(|entry| entry.at)
-    }
 }
 
 /// Without what is less than a second.

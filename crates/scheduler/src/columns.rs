@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tarpan_model::Node;
 use tarpan_model::ids::NodeId;
 use tarpan_model::resources::Amount;
-use tarpan_model::{Node, NodeStatus};
 use tarpan_state::{NodeUsage, State};
 
 /// A node by its place in [`Nodes`]; good until the next refresh.
@@ -179,10 +179,6 @@ impl Row {
             reserved_ports,
             schedulable: node.is_schedulable(),
         }
-    }
-
-    pub fn is_down(&self) -> bool {
-        self.node.status == NodeStatus::Down
     }
 
     /// MHz of one core; 0 when unknown.

@@ -1,14 +1,13 @@
 //! What a worker needs around [`crate::schedule`]: how often to try, and how an evaluation ends when trying did not help.
 //!
 //! A worker's turn: `schedule`; write `evals_before`; submit the plan; when all of it was committed (or it is a no-op),
-//! write `eval` and `blocked`; else count an attempt (from 0 again when [`PlanResult::progressed`]), wait for
+//! write `eval` and `blocked`; else count an attempt (from 0 again when [`tarpan_model::PlanResult::progressed`]), wait for
 //! `refresh_index`, and go round; out of attempts, write what [`give_up`] says.
 
 use std::sync::Arc;
 
 use tarpan_model::ids::IdSource;
-use tarpan_model::plan::PlanResult;
-use tarpan_model::{EvalId, EvalStatus, Evaluation, JobType, Plan, Trigger, UnixNanos};
+use tarpan_model::{EvalId, EvalStatus, Evaluation, JobType, Trigger, UnixNanos};
 
 use crate::outcome::Outcome;
 
@@ -18,11 +17,6 @@ pub fn max_attempts(type_: JobType) -> u32 {
         JobType::Service | JobType::System => 5,
         JobType::Batch | JobType::SysBatch => 2,
     }
-}
-
-/// All that the plan wanted to place was placed, so the evaluation can end as the outcome says.
-pub fn fully_committed(plan: &Plan, result: &PlanResult) -> bool {
-    result.rejected_nodes.is_empty() && result.placed >= plan.placements.values().map(|p| p.len() as u64).sum()
 }
 
 /// How an evaluation ends when its plans were refused too often: failed, and for service and batch jobs a blocked

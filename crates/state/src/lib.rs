@@ -9,7 +9,6 @@ pub mod command;
 pub mod event;
 pub mod guard;
 pub mod lineage;
-mod link;
 pub mod query;
 mod reply;
 mod rows;

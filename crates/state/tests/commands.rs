@@ -445,7 +445,10 @@ fn twenty_scaling_events_a_group_are_kept_as_long_as_the_job_is() {
     assert_eq!(said("other"), ["more"]);
     assert_eq!((said("group").len(), said("group")[0], said("group")[19]), (20, "24", "5"));
     let newest = &events.groups["other"][0];
-    assert_eq!((newest.create_index, events.modify_index), (world.job("web").job_modify_index.unwrap(), newest.create_index));
+    assert_eq!(
+        (newest.create_index, events.modify_index),
+        (world.job("web").job_modify_index.unwrap(), newest.create_index)
+    );
     assert_eq!(world.state.table_index(Table::ScalingEvents), newest.create_index);
 
     world.deregister("web", false);
