@@ -13,7 +13,6 @@ mod functions;
 mod input;
 pub mod layout;
 mod lines;
-mod measure;
 mod number;
 mod print;
 mod read;

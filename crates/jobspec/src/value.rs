@@ -1,10 +1,12 @@
 //! Values of the language, their types, and the conversions between them.
 
+mod measure;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::measure::{Measured, leaf};
+use self::measure::{Measured, leaf};
 use crate::number::Number;
 
 /// A value. Collections are shared, so copying is cheap.

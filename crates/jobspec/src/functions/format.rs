@@ -1,6 +1,6 @@
 //! `format` and `formatlist`.
 
-use super::encoding::{json, json_str};
+use super::json::{json, json_str};
 use super::{Call, Outcome, Problem, bad, failed, functions, str_at};
 use crate::budget::{Budget, Over};
 use crate::number::Number;

@@ -9,6 +9,7 @@ mod encoding;
 mod file;
 mod format;
 mod hash;
+mod json;
 mod net;
 mod numeric;
 mod text;

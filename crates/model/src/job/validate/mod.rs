@@ -4,6 +4,7 @@
 //! not meant is in [`warnings`].
 
 mod group;
+mod mounts;
 mod names;
 mod service;
 mod size;

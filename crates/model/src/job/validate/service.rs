@@ -1,7 +1,7 @@
 //! Rules of services and their checks.
 
 use super::super::{NetworkResource, Service, ServiceCheck, SidecarTask, Task, TaskGroup};
-use super::task::mounts;
+use super::mounts::mounts;
 use super::{Rules, shown};
 use crate::duration::Dur;
 

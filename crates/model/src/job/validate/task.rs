@@ -2,8 +2,9 @@
 
 use super::super::{
     Action, Job, JobType, NUMAResource, RequestedDevice, Resources, Task, TaskArtifact, TaskGroup, Template, Vault,
-    VolumeMount, WorkloadIdentity,
+    WorkloadIdentity,
 };
+use super::mounts::mounts;
 use super::service::has_port;
 use super::{Firsts, Level, Rules, affinities, constraints};
 
@@ -194,29 +195,6 @@ impl Task {
                     rules.say("Config", format!("custom plugin provider {provider} cannot use the config block"));
                 }
             });
-        }
-    }
-}
-
-/// Volumes that a task mounts have to be its group's.
-pub(super) fn mounts(rules: &mut Rules, mounts: Option<&[VolumeMount]>, group: &TaskGroup) {
-    for (index, mount) in mounts.unwrap_or_default().iter().enumerate() {
-        let path = format!("VolumeMounts[{index}]");
-        let volume = mount.volume.as_deref().unwrap_or_default();
-        if volume.is_empty() {
-            rules.say(&path, format!("Volume Mount ({index}) references an empty volume"));
-        } else if !group.volumes.iter().flatten().any(|(label, _)| label == volume) {
-            rules
-                .say(&format!("{path}.Volume"), format!("Volume Mount ({index}) references undefined volume {volume}"));
-        }
-        if mount.destination.as_deref().unwrap_or_default().is_empty() {
-            rules.say(&path, format!("Volume Mount ({index}) destination is empty"));
-        }
-        mount.names(rules, &path);
-        let propagation = mount.propagation_mode.as_deref().unwrap_or("private");
-        if !matches!(propagation, "" | "private" | "host-to-task" | "bidirectional") {
-            let message = format!("Volume Mount ({index}) has an invalid propagation mode: {propagation:?}");
-            rules.say(&format!("{path}.PropagationMode"), message);
         }
     }
 }
