@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tarpan_model::go;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
 
@@ -151,11 +152,7 @@ impl Options {
 
     /// A boolean of the legacy `options` map; `None` where it is not set or not a boolean.
     pub fn legacy_flag(&self, key: &str) -> Option<bool> {
-        match self.options.get(key)?.as_str() {
-            "1" | "true" | "t" | "T" | "TRUE" | "True" => Some(true),
-            "0" | "false" | "f" | "F" | "FALSE" | "False" => Some(false),
-            _ => None,
-        }
+        go::boolean(self.options.get(key)?)
     }
 
     /// A comma list of the legacy `options` map.

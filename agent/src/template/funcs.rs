@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use gotmpl::{TemplateError, Value};
 use sha2::{Digest, Sha256};
+use tarpan_model::go;
 
 type Result = gotmpl::Result<Value>;
 type Func = fn(&[Value]) -> Result;
@@ -43,9 +44,8 @@ pub(super) const TABLE: &[(&str, Func)] = &[
     ("modulo", |a| arithmetic(a, "modulo", i64::checked_rem, |x, y| x % y)),
     ("multiply", |a| arithmetic(a, "multiply", i64::checked_mul, |x, y| x * y)),
     ("parseBool", |a| match last(a)?.trim() {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
-        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-        other => Err(fail(format!("parseBool: {other:?} is not a boolean"))),
+        "" => Ok(Value::Bool(false)),
+        word => go::boolean(word).map(Value::Bool).ok_or_else(|| fail(format!("parseBool: {word:?} is not a boolean"))),
     }),
     ("parseFloat", |a| number(a, "parseFloat", |t| t.parse().ok().map(Value::Float))),
     ("parseInt", |a| number(a, "parseInt", |t| t.parse().ok().map(Value::Int))),

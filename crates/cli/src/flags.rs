@@ -4,6 +4,7 @@
 //! `--name=value`, then `--`, then the rest. Flags may stand after words that are none, unless the command forwards them.
 
 use clap::{Arg, ArgAction};
+use tarpan_model::go;
 
 /// Why the words are not flags of this command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,11 +95,7 @@ fn one_flag<'a>(
 
 /// Booleans as Go's flag package reads them.
 fn boolean(name: &str, value: &str) -> Result<bool, FlagError> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(FlagError::NotBool { name: name.to_owned(), value: value.to_owned() }),
-    }
+    go::boolean(value).ok_or_else(|| FlagError::NotBool { name: name.to_owned(), value: value.to_owned() })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tarpan_model::ids::{EvalId, IdSource, NamespacedId, NodeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
 use tarpan_model::{
-    Allocation, ClientStatus, Dur, Eligibility, Evaluation, Job, JobType, Node, NodeStatus, Trigger, UnixNanos,
+    Allocation, ClientStatus, Dur, Eligibility, Evaluation, Job, JobType, Node, NodeStatus, Trigger, UnixNanos, glob,
 };
 use tarpan_state::{Command, State};
 
@@ -43,14 +43,7 @@ fn could_run(job: &Job, node: &Node) -> bool {
     let pool = job.node_pool.as_deref().unwrap_or("default");
     let in_pool = matches!(pool, "" | "all") || pool == &*node.node_pool;
     let globs = job.datacenters.as_deref().unwrap_or_default();
-    in_pool && (globs.is_empty() || globs.iter().any(|glob| glob_matches(glob, &node.datacenter)))
-}
-
-/// `*` stands for any run of characters.
-fn glob_matches(glob: &str, text: &str) -> bool {
-    let Some((head, tail)) = glob.split_once('*') else { return glob == text };
-    let Some(rest) = text.strip_prefix(head) else { return false };
-    (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| glob_matches(tail, &rest[at..]))
+    in_pool && (globs.is_empty() || globs.iter().any(|glob| glob::matches(glob, &node.datacenter)))
 }
 
 /// A node (re-)registers. A new one, or one that was not ready, becomes ready with it.
@@ -206,25 +199,4 @@ pub fn set_drain(
 pub fn deregister(state: &State, node: NodeId, now: UnixNanos, ids: &mut dyn IdSource) -> Result<Command, NodeError> {
     let row = state.node(node).ok_or(NodeError::NotFound)?;
     Ok(Command::DeregisterNode { node, now, evals: evals_for(state, row, now, ids) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs() {
-        for (glob, text, matches) in [
-            ("*", "dc1", true),
-            ("dc1", "dc1", true),
-            ("dc1", "dc10", false),
-            ("dc*", "dc10", true),
-            ("*-eu", "west-eu", true),
-            ("a*b*c", "a1b2c", true),
-            ("a*b*c", "a1c2b", false),
-            ("", "", true),
-        ] {
-            assert_eq!(glob_matches(glob, text), matches, "{glob} on {text}");
-        }
-    }
 }

@@ -12,6 +12,8 @@ pub mod deployment;
 pub mod diff;
 pub mod duration;
 pub mod eval;
+pub mod glob;
+pub mod go;
 pub mod ids;
 pub mod job;
 pub mod metric;

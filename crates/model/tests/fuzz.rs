@@ -1,6 +1,6 @@
 //! Texts of the model that anybody may send: durations and names.
 
-use tarpan_model::{Dur, name};
+use tarpan_model::{Dur, glob, name};
 use tarpan_testkit::fuzz::Fuzz;
 
 #[test]
@@ -56,5 +56,28 @@ fn names() {
         let said = said.map(|s| s.map_or_else(|wrong| wrong.to_string(), |()| "fine".to_owned()));
         assert!(said.iter().all(|s| !s.is_empty() && !s.chars().any(char::is_control)));
         said.join(" ")
+    });
+}
+
+#[test]
+fn fuzz_globs_as_the_obvious_way_has_them() {
+    /// By every way to share out the text.
+    fn slowly(pattern: &[char], text: &[char]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            // One star says what many in a row say, and each would cost as much again.
+            Some(('*', rest)) if rest.starts_with(&['*']) => slowly(rest, text),
+            Some(('*', rest)) => (0..=text.len()).any(|n| slowly(rest, &text[n..])),
+            Some((c, rest)) => text.split_first().is_some_and(|(t, text)| t == c && slowly(rest, text)),
+        }
+    }
+    let seeds = ["us-*-1*|us-east-12", "a*a|a", "*a*b*|xaxbx", "é*é|éé"];
+    let fuzz = Fuzz::new(env!("CARGO_MANIFEST_DIR"), "glob").words(&["*", "a", "ab", "|"]);
+    fuzz.seeds(seeds).longest(24).texts(|given| {
+        let (pattern, text) = given.split_once('|').unwrap_or((given, "dc1"));
+        let chars = |text: &str| text.chars().collect::<Vec<_>>();
+        let holds = glob::matches(pattern, text);
+        assert_eq!(holds, slowly(&chars(pattern), &chars(text)), "{pattern:?} {text:?}");
+        format!("{holds} {}", "*".repeat(pattern.matches('*').count()))
     });
 }

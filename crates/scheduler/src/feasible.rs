@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tarpan_model::Node;
+use tarpan_model::{Node, go};
 
 use crate::columns::{NodeIndex, Nodes, Row};
 use crate::compile::{Compiled, Group, Network, VolumeAsk};
@@ -188,7 +188,7 @@ fn has_driver(node: &Node, driver: &str) -> bool {
         Some(info) => info.detected && info.healthy,
         None => {
             let told = node.attributes.get(format!("driver.{driver}").as_str());
-            matches!(told.map(|t| &**t), Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
+            told.and_then(|text| go::boolean(text)) == Some(true)
         }
     }
 }

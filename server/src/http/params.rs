@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tarpan_model::Dur;
+use tarpan_model::{Dur, go};
 
 use super::error::ApiError;
 use super::filter::Filter;
@@ -33,7 +33,7 @@ impl Pairs {
     pub fn bool(&self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.get(name) {
             None | Some("") => Ok(None),
-            Some(text) => go_bool(text).map(Some).ok_or_else(|| {
+            Some(text) => go::boolean(text).map(Some).ok_or_else(|| {
                 ApiError::bad_request(format!(
                     "Failed to parse value of {name:?} ({text}) as a bool: \
                      strconv.ParseBool: parsing {text:?}: invalid syntax"
@@ -44,15 +44,6 @@ impl Pairs {
 
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         Ok(self.bool(name)?.unwrap_or(false))
-    }
-}
-
-/// Go's spellings of a boolean.
-fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
     }
 }
 
@@ -129,7 +120,7 @@ fn stale(pairs: &Pairs) -> Result<bool, ApiError> {
     match pairs.get("stale") {
         None => Ok(false),
         Some("") => Ok(true),
-        Some(text) => go_bool(text)
+        Some(text) => go::boolean(text)
             .ok_or_else(|| ApiError::bad_request("Expect `true` or `false` for `stale` query string parameter")),
     }
 }
