@@ -7,19 +7,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
-use tarpan_model::{AllocId, Allocation, Job, Node, NodeId};
-use tarpan_rpc::agent::{Astray, Epoch};
+use tarpan_model::{Node, NodeId};
 use tokio::sync::watch;
 
-use crate::context::Context;
+use crate::allocs::Allocs;
+use crate::context::{Context, apply_meta};
 use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
 use crate::history::History;
+use crate::host::NodeHost;
 use crate::options::Options;
-use crate::runner::Runner;
 use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
-use crate::session::{self, Host, Orders, Outbox, Seen, Session};
-use crate::store::{Identity, Opened, Record, Store};
+use crate::session::{self, Outbox, Session};
+use crate::store::{Identity, Opened, Store};
 
 /// How often drivers are looked at again.
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
@@ -44,8 +44,10 @@ pub enum StartError {
     },
     #[error("the state of this agent can't be used")]
     State(#[from] crate::store::OpenError),
-    #[error("network interface {0:?} was not found on this machine")]
-    NoInterface(String),
+    #[error("this node can't be told from others")]
+    Identity(#[from] crate::identity::IdentityError),
+    #[error(transparent)]
+    NoInterface(#[from] crate::fingerprint::NoInterface),
     #[error("the configuration of plugin {name:?} is not understood")]
     Plugin {
         name: &'static str,
@@ -62,7 +64,7 @@ pub struct Agent {
 
 struct Inner {
     id: NodeId,
-    context: Arc<Context>,
+    allocs: Arc<Allocs>,
     session: Session,
     stop: watch::Sender<bool>,
 }
@@ -109,42 +111,39 @@ impl Agent {
         let context = Arc::new(Context {
             cgroup_parent: crate::fingerprint::cgroup_parent(&options),
             outbox: outbox.clone(),
-            history: History::open(&store),
             store,
-            hooks,
             drivers,
-            found: Mutex::default(),
+            neighbours: Default::default(),
             contacted: watch::Sender::new(false),
-            execs: Arc::default(),
             session: tokio::sync::SetOnce::new(),
             alloc_root,
             state_dir,
             http: OnceLock::new(),
             node: RwLock::new(Arc::new(node)),
-            runners: RwLock::default(),
             dynamic_meta: Mutex::new(dynamic_meta),
             downloads: tokio::sync::Semaphore::new(DOWNLOADS),
-            files: crate::ground::Threads::default(),
             options,
         });
-        let host = Arc::new(NodeHost { context: context.clone(), router: crate::http::router(context.clone()) });
+        let found = match context.options.dev {
+            true => Default::default(),
+            false => crate::found::look(&context.drivers, &context.place(), &mut records).await,
+        };
+        let history = History::open(&context.store);
+        let allocs = Arc::new(Allocs::new(context.clone(), hooks, history, found));
+        records.into_iter().for_each(|record| drop(allocs.restore(record)));
+        outbox.hold_back(allocs.history.seen().astray.into_keys());
         let config = session::Config {
             servers: context.options.servers.clone(),
             version: context.options.version.clone(),
             max_backoff: Duration::from_secs(if context.options.dev { 1 } else { 5 }),
         };
-        if !context.options.dev {
-            let found = crate::found::look(&context.drivers, &context.place(), &mut records).await;
-            *context.found.lock().expect("no panic while held") = found;
-        }
-        restore(&context, records);
-        context.outbox.hold_back(context.history.seen().astray.into_keys());
+        let host = Arc::new(NodeHost::new(allocs.clone()));
         let session = Session::start(config, host, outbox, stopped.clone());
         let _ = context.session.set(session.clone());
-        tokio::spawn(watch_drivers(context.clone(), stopped.clone()));
-        tokio::spawn(crate::gc::run(context.clone(), stopped.clone()));
-        tokio::spawn(crate::found::sweep(context.clone(), stopped));
-        Ok(Agent { inner: Arc::new(Inner { id, context, session, stop }) })
+        tokio::spawn(watch_drivers(context, stopped.clone()));
+        tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
+        tokio::spawn(crate::found::sweep(allocs.clone(), stopped));
+        Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop }) })
     }
 
     pub fn node_id(&self) -> NodeId {
@@ -152,23 +151,23 @@ impl Agent {
     }
 
     #[cfg(test)]
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.inner.context
+    pub(crate) fn allocs(&self) -> &Arc<Allocs> {
+        &self.inner.allocs
     }
 
     /// The node as last fingerprinted.
     pub fn node(&self) -> Arc<Node> {
-        self.inner.context.node()
+        self.inner.allocs.context.node()
     }
 
     /// The node's own `/v1/client/…` routes: what its HTTP listener and its session answer with.
     pub fn router(&self) -> axum::Router {
-        crate::http::router(self.inner.context.clone())
+        crate::http::router(self.inner.allocs.clone())
     }
 
     /// For an agent without the server role: its own routes here, everything else by a server.
     pub fn forward_router(&self) -> axum::Router {
-        crate::http::forwarding(self.inner.context.clone(), self.inner.session.clone())
+        crate::http::forwarding(self.inner.allocs.clone(), self.inner.session.clone())
     }
 
     /// Servers that the session knows, the current list.
@@ -178,8 +177,8 @@ impl Agent {
 
     /// Ends the session. Tasks go on, except in dev mode, where they are stopped.
     pub async fn shutdown(&self) {
-        let context = &self.inner.context;
-        let runners = context.all_runners();
+        let context = &self.inner.allocs.context;
+        let runners = self.inner.allocs.all();
         if context.options.dev {
             runners.iter().for_each(|r| r.stop());
             let all = futures::future::join_all(runners.iter().map(|r| r.wait_finished()));
@@ -191,16 +190,6 @@ impl Agent {
         // What a disk that hangs does not take now, the next agent finds out as after a crash.
         if tokio::time::timeout(LAST_FLUSH, context.store.flush()).await.is_err() {
             tracing::warn!("the disk did not take this agent's state in time: the next agent looks at what runs");
-        }
-    }
-}
-
-/// Metadata set through the API wins over the configuration's; `None` takes a key away.
-pub(crate) fn apply_meta(node: &mut Node, dynamic: &BTreeMap<String, Option<String>>) {
-    for (key, value) in dynamic {
-        match value {
-            Some(value) => drop(node.meta.insert(Arc::from(key.as_str()), Arc::from(value.as_str()))),
-            None => drop(node.meta.remove(key.as_str())),
         }
     }
 }
@@ -279,114 +268,5 @@ async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>
         if look_at(&context.drivers, &mut node, DRIVER_CHECK).await {
             context.set_node(node);
         }
-    }
-}
-
-/// Takes up what an earlier agent left in the store.
-fn restore(context: &Arc<Context>, records: Vec<Record>) {
-    for record in records {
-        let id = record.alloc.id;
-        let runner = Runner::restore(context.clone(), record);
-        context.runners.write().expect("no panic while held").insert(id, runner);
-    }
-}
-
-/// What the session knows of this node.
-struct NodeHost {
-    context: Arc<Context>,
-    router: axum::Router,
-}
-
-impl Host for NodeHost {
-    fn node(&self) -> Arc<Node> {
-        self.context.node()
-    }
-
-    fn have(&self) -> Vec<(AllocId, u64)> {
-        let runners = self.context.all_runners();
-        let found = self.context.found.lock().expect("no panic while held");
-        // Index 0: what was found without a record is older than any row, so the servers send theirs or say "forget".
-        let found = found.keys().map(|id| (*id, 0));
-        runners.iter().map(|r| (r.id, r.alloc().alloc_modify_index)).chain(found).collect()
-    }
-
-    fn seen(&self) -> Seen {
-        let seen = self.context.history.seen();
-        let row = |(id, since): (&AllocId, &u64)| {
-            let alloc = self.context.runner(*id)?.alloc();
-            let (namespace, job_id) = (alloc.namespace.to_string(), alloc.job_id.to_string());
-            Some((*id, Astray { since: *since, create_index: alloc.create_index, namespace, job_id }))
-        };
-        let epoch = |(id, start): &(u128, u64)| Epoch { id: id.to_be_bytes().to_vec().into(), start: *start };
-        Seen {
-            index: seen.index,
-            astray: seen.astray.iter().filter_map(row).collect(),
-            epochs: seen.epochs.iter().map(epoch).collect(),
-        }
-    }
-
-    fn told(&self, index: u64, epochs: &[Epoch], forked_at: Option<u64>) {
-        let astray = self.context.history.welcomed(index, epochs, forked_at, self.have().into_iter());
-        self.context.outbox.hold_back(astray.iter().copied());
-        if forked_at.is_none() {
-            return;
-        }
-        let names: Vec<String> = astray.iter().map(ToString::to_string).collect();
-        tracing::warn!(
-            allocs = names.join(" "),
-            "the servers' state is another than this node was told of, as after an older copy of it \
-            was put back: these allocations are kept until it knows them or something is decided about their jobs"
-        );
-        // The servers acknowledged earlier reports into a history that is gone.
-        self.context.all_runners().iter().for_each(|runner| runner.report_again());
-    }
-
-    fn orders(&self, orders: Orders) {
-        self.context.history.told(&orders.epochs);
-        for alloc in orders.allocs {
-            let found = self.context.history.found(alloc.id);
-            match self.context.runner(alloc.id) {
-                Some(runner) if found || runner.alloc().alloc_modify_index < alloc.alloc_modify_index => {
-                    runner.update(alloc);
-                    if found {
-                        self.context.outbox.release(runner.id);
-                    }
-                }
-                Some(_) => {}
-                None => {
-                    let id = alloc.id;
-                    tracing::debug!(alloc_id = %id, job_id = %alloc.job_id, "a new allocation");
-                    let found = self.context.found.lock().expect("no panic while held").remove(&id);
-                    let runner = match found {
-                        None => Runner::start(self.context.clone(), alloc),
-                        Some(traces) => {
-                            let record = crate::found::record(&self.context, alloc, traces);
-                            Runner::restore(self.context.clone(), record)
-                        }
-                    };
-                    self.context.runners.write().expect("no panic while held").insert(id, runner);
-                }
-            }
-        }
-        for id in orders.forget {
-            tokio::spawn(crate::gc::collect(self.context.clone(), id));
-        }
-        if orders.complete {
-            self.context.contacted.send_replace(true);
-        }
-    }
-
-    fn router(&self) -> Option<axum::Router> {
-        Some(self.router.clone())
-    }
-
-    fn known_job(&self, alloc: &Allocation) -> Option<Arc<Job>> {
-        let same = |a: &Allocation| {
-            a.job_id == alloc.job_id
-                && a.namespace == alloc.namespace
-                && a.job_version == alloc.job_version
-                && a.job_create_index == alloc.job_create_index
-        };
-        self.context.all_runners().iter().map(|r| r.alloc()).find(|a| same(a)).map(|a| a.job.clone())
     }
 }

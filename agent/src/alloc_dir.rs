@@ -6,7 +6,6 @@ use std::path::{Component, Path, PathBuf};
 
 use tarpan_model::{AllocId, name};
 
-use crate::driver::TaskDirs;
 use crate::ground::{self, Attr, Dir};
 
 /// Where the rotated logs are, below an allocation's directory.
@@ -39,6 +38,26 @@ pub enum Reader {
     /// A container. Which user its image runs as, and what that user is called outside, only the engine knows: the door
     /// is then the directory around, which nobody but the agent and the engine passes.
     Container,
+}
+
+/// A task's directories on the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskDirs {
+    /// `<alloc_dir>/<alloc id>`.
+    pub alloc: PathBuf,
+    /// `alloc/` of the allocation, shared by its tasks.
+    pub shared: PathBuf,
+    /// The task's own root.
+    pub task: PathBuf,
+    pub local: PathBuf,
+    pub secrets: PathBuf,
+}
+
+impl TaskDirs {
+    /// The allocation's directory, to open things below it.
+    pub fn open(&self) -> Result<Dir, ground::Error> {
+        Dir::trusted(&self.alloc)
+    }
 }
 
 /// The paths of one allocation.

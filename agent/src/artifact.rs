@@ -6,6 +6,7 @@
 //! [`Watch`] ends the work when its time is over or nobody waits for it any more.
 
 mod checksum;
+mod owner;
 mod place;
 mod unpack;
 mod watch;
@@ -18,8 +19,7 @@ use futures::StreamExt;
 use tarpan_model::job::TaskArtifact;
 use tokio::io::AsyncWriteExt;
 
-use crate::alloc_dir::inside;
-use crate::driver::TaskDirs;
+use crate::alloc_dir::{TaskDirs, inside};
 use crate::env::TaskEnv;
 use crate::ground::{self, Attr, Dir};
 use crate::options::ArtifactLimits;

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use tarpan_model::{AllocId, Node};
 use tokio::sync::{SetOnce, watch};
 
+use crate::alloc_dir::AllocDir;
 use crate::driver::{Driver, Place};
-use crate::history::History;
+use crate::neighbours::Neighbours;
 use crate::options::Options;
-use crate::runner::Runner;
-use crate::runner::setup::Hooks;
 use crate::session::{Outbox, Session};
 use crate::store::Store;
 
@@ -19,9 +18,6 @@ use crate::store::Store;
 pub struct Context {
     pub options: Options,
     pub store: Store,
-    pub(crate) history: History,
-    /// What allocations and tasks are set up by.
-    pub(crate) hooks: Hooks,
     pub drivers: BTreeMap<String, Arc<dyn Driver>>,
     pub outbox: Arc<Outbox>,
     /// Set right after the start; templates, which watch services over it, wait until it is.
@@ -32,17 +28,12 @@ pub struct Context {
     /// Made with the first artifact: trusted certificates take memory.
     pub http: OnceLock<reqwest::Client>,
     pub node: RwLock<Arc<Node>>,
-    pub runners: RwLock<BTreeMap<AllocId, Arc<Runner>>>,
-    /// What was found at the start of allocations that no record knows, until the servers have spoken.
-    pub found: Mutex<crate::found::Found>,
+    pub(crate) neighbours: Neighbours,
     /// The servers have told once what this node should have.
     pub contacted: watch::Sender<bool>,
-    pub execs: Arc<crate::execs::Execs>,
     pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,
     /// Artifacts that are fetched at the same time.
     pub downloads: tokio::sync::Semaphore,
-    /// Where files of allocations are read for callers.
-    pub files: crate::ground::Threads,
 }
 
 impl Context {
@@ -80,7 +71,7 @@ impl Context {
         let mut node = (*self.node()).clone();
         node.meta =
             self.options.static_meta().iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
-        crate::agent::apply_meta(&mut node, &all);
+        apply_meta(&mut node, &all);
         self.set_node(node);
     }
 
@@ -88,15 +79,31 @@ impl Context {
         self.http.get_or_init(|| crate::artifact::client(false).unwrap_or_default())
     }
 
-    pub fn runner(&self, id: AllocId) -> Option<Arc<Runner>> {
-        self.runners.read().expect("no panic while held").get(&id).cloned()
-    }
-
-    pub fn all_runners(&self) -> Vec<Arc<Runner>> {
-        self.runners.read().expect("no panic while held").values().cloned().collect()
+    /// Removes the directories of an allocation of which nothing runs any more.
+    #[allow(clippy::disallowed_methods, reason = "the directory of the allocation's runs, which no task sees")]
+    pub(crate) async fn remove_files(&self, id: AllocId) {
+        let dir = AllocDir::new(&self.alloc_root, id);
+        let runs = self.state_dir.join("tasks").join(id.to_string());
+        let removed = tokio::task::spawn_blocking(move || {
+            let _ = std::fs::remove_dir_all(runs);
+            dir.destroy()
+        });
+        if let Ok(Err(error)) = removed.await {
+            tracing::warn!(alloc_id = %id, "removing the directory of an allocation: {error}");
+        }
     }
 
     pub fn env_denylist(&self) -> &str {
         self.options.options.get("env.denylist").map_or(crate::env::DENIED, String::as_str)
+    }
+}
+
+/// Metadata set through the API wins over the configuration's; `None` takes a key away.
+pub(crate) fn apply_meta(node: &mut Node, dynamic: &BTreeMap<String, Option<String>>) {
+    for (key, value) in dynamic {
+        match value {
+            Some(value) => drop(node.meta.insert(Arc::from(key.as_str()), Arc::from(value.as_str()))),
+            None => drop(node.meta.remove(key.as_str())),
+        }
     }
 }

@@ -11,8 +11,12 @@ use std::sync::Arc;
 use tarpan_model::resources::{NodeAddress, NodeNetwork, NodeResources};
 use tarpan_model::{Eligibility, Node, NodeId, SortedMap};
 
-use crate::agent::StartError;
 use crate::options::Options;
+
+/// The configuration names an interface that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("network interface {0:?} was not found on this machine")]
+pub struct NoInterface(String);
 
 /// MiB.
 const MIB: u64 = 1 << 20;
@@ -29,7 +33,7 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
 }
 
 /// The node, without its drivers.
-pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, StartError> {
+pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, NoInterface> {
     let mut node = Node::new(id, &options.name, &options.datacenter);
     node.secret_id = secret;
     node.node_class = Arc::from(options.node_class.as_str());
@@ -269,11 +273,11 @@ fn default_route() -> Option<String> {
     routes.lines().skip(1).find_map(of)
 }
 
-fn network(options: &Options, attributes: &mut Attributes, resources: &mut NodeResources) -> Result<(), StartError> {
+fn network(options: &Options, attributes: &mut Attributes, resources: &mut NodeResources) -> Result<(), NoInterface> {
     let all = interfaces();
     let named = |name: &str| all.iter().find(|i| i.name == name);
     let chosen = match options.network_interface.as_deref().filter(|n| !n.is_empty()) {
-        Some(name) => Some(named(name).ok_or_else(|| StartError::NoInterface(name.to_owned()))?),
+        Some(name) => Some(named(name).ok_or_else(|| NoInterface(name.to_owned()))?),
         None => default_route()
             .and_then(|name| named(&name))
             .or_else(|| all.iter().find(|i| i.up && !i.loopback && !i.addresses.is_empty()))

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tarpan_model::alloc::TaskStateKind;
 use tarpan_model::{AllocId, Allocation};
 
+use crate::allocs::{Allocs, Found};
 use crate::context::Context;
 use crate::driver::mark::remove;
 use crate::driver::{Driver, Mark, Place, Trace};
@@ -24,9 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_secs(120);
 
 type Drivers = BTreeMap<String, Arc<dyn Driver>>;
-
-/// Starts by allocation that no record knows.
-pub type Found = BTreeMap<AllocId, Vec<Trace>>;
 
 async fn survey(drivers: &Drivers, place: &Place) -> Vec<Trace> {
     let one = |driver: Arc<dyn Driver>| async move {
@@ -140,34 +138,35 @@ pub fn record(context: &Context, alloc: Allocation, traces: Vec<Trace>) -> Recor
 }
 
 /// The servers know nothing of it: what was found is ended and removed.
-pub async fn forget(context: &Arc<Context>, id: AllocId) {
-    let found = context.found.lock().expect("no panic while held").remove(&id);
-    let Some(traces) = found else { return };
+pub async fn forget(allocs: &Allocs, id: AllocId) {
+    let Some(traces) = allocs.take_found(id) else { return };
+    let context = &allocs.context;
     tracing::warn!(alloc_id = %id, "the servers know nothing of an allocation that was found on this node: it is removed");
     for trace in traces {
         if let Some(driver) = context.drivers.get(&trace.mark.driver) {
             remove(driver, &trace.mark).await;
         }
     }
-    crate::gc::remove_files(context, id).await;
+    context.remove_files(id).await;
 }
 
 /// Now and then removes what has ended and was left behind: an agent or an engine may have died over the removal.
-pub async fn sweep(context: Arc<Context>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+pub async fn sweep(allocs: Arc<Allocs>, mut stopped: tokio::sync::watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stopped.wait_for(|s| *s) => return,
             () = tokio::time::sleep(SWEEP) => {}
         }
-        sweep_once(&context).await;
+        sweep_once(&allocs).await;
     }
 }
 
-pub(crate) async fn sweep_once(context: &Arc<Context>) {
+pub(crate) async fn sweep_once(allocs: &Allocs) {
+    let context = &allocs.context;
     for trace in survey(&context.drivers, &context.place()).await.into_iter().filter(|t| !t.running) {
         let mark = trace.mark;
-        let waits = context.found.lock().expect("no panic while held").contains_key(&mark.alloc_id);
-        let current = context.runner(mark.alloc_id).is_some_and(|r| r.runs(&mark));
+        let waits = allocs.found().contains(&mark.alloc_id);
+        let current = allocs.get(mark.alloc_id).is_some_and(|r| r.runs(&mark));
         if !waits
             && !current
             && let Some(driver) = context.drivers.get(&mark.driver)

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use crate::store::Store;
 
+/// Its key in the store.
+const KEPT: &str = "seen";
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Seen {
@@ -53,7 +56,7 @@ pub(crate) struct History {
 
 impl History {
     pub fn open(store: &Store) -> History {
-        History { seen: Mutex::new(store.seen()), store: store.clone() }
+        History { seen: Mutex::new(store.kept(KEPT).unwrap_or_default()), store: store.clone() }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
@@ -61,7 +64,7 @@ impl History {
         let before = seen.clone();
         let given = change(&mut seen);
         if *seen != before {
-            self.store.put_seen(&seen);
+            self.store.keep(KEPT, &*seen);
         }
         given
     }

@@ -2,26 +2,33 @@
 
 #![allow(clippy::disallowed_methods, reason = "the agent's own data_dir")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::agent::StartError;
 use crate::store::{Identity, Store, aside};
+
+/// A file of the node's identity that can be neither read nor written.
+#[derive(Debug, thiserror::Error)]
+#[error("reading and writing {path}")]
+pub struct IdentityError {
+    path: PathBuf,
+    source: std::io::Error,
+}
 
 /// The node's ids, made where there are none. A dev agent is a new node every time.
 ///
 /// A file that is damaged is set aside, and said; the store's copy takes its place. So it does for a file that is missing
 /// while the store knows: with another id the servers would take everything that runs here for somebody else's.
-pub fn of_node(dir: &Path, dev: bool, store: &Store, damage: &mut Vec<String>) -> Result<Identity, StartError> {
+pub fn of_node(dir: &Path, dev: bool, store: &Store, damage: &mut Vec<String>) -> Result<Identity, IdentityError> {
     let new = Identity { id: Uuid::new_v4(), secret: Uuid::new_v4() };
     if dev {
         return Ok(new);
     }
     let copy = store.identity();
-    let mut one = |name: &str, kept: Option<Uuid>, new: Uuid| -> Result<Uuid, StartError> {
+    let mut one = |name: &str, kept: Option<Uuid>, new: Uuid| -> Result<Uuid, IdentityError> {
         let path = dir.join(name);
-        let failed = |source| StartError::Directory { path: path.clone(), source };
+        let failed = |source| IdentityError { path: path.clone(), source };
         let id = match std::fs::read(&path) {
             Ok(bytes) => match std::str::from_utf8(&bytes).ok().and_then(|t| Uuid::parse_str(t.trim()).ok()) {
                 Some(id) => return Ok(id),

@@ -10,6 +10,7 @@ pub mod agent;
 #[cfg(test)]
 mod agent_tests;
 pub mod alloc_dir;
+mod allocs;
 pub mod artifact;
 pub mod cgroup;
 pub mod checks;
@@ -30,8 +31,10 @@ mod found;
 mod gc;
 pub mod ground;
 mod history;
+mod host;
 mod http;
 mod identity;
+mod neighbours;
 pub mod options;
 mod proc_stat;
 mod relay;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tarpan_model::alloc::TaskStates;
@@ -272,37 +273,31 @@ impl Store {
 
     /// The node's ids as they were last time; what is in their files comes first.
     pub fn identity(&self) -> Option<Identity> {
-        let bytes = self.0.as_ref().and_then(|t| t.node.get("identity").ok().flatten());
-        bytes.and_then(|b| tarpan_rpc::unpack(&b).ok())
+        self.kept("identity")
     }
 
     pub fn put_identity(&self, identity: Identity) {
-        if let Some(trees) = &self.0 {
-            let _ = trees.node.insert("identity", tarpan_rpc::pack(&identity));
-        }
+        self.keep("identity", &identity);
     }
 
     /// Node metadata that was set through the API; `None` values take a key away.
     pub fn node_meta(&self) -> BTreeMap<String, Option<String>> {
-        let bytes = self.0.as_ref().and_then(|t| t.node.get("meta").ok().flatten());
-        bytes.and_then(|b| tarpan_rpc::unpack(&b).ok()).unwrap_or_default()
+        self.kept("meta").unwrap_or_default()
     }
 
     pub fn put_node_meta(&self, meta: &BTreeMap<String, Option<String>>) {
-        if let Some(trees) = &self.0 {
-            let _ = trees.node.insert("meta", tarpan_rpc::pack(meta));
-        }
+        self.keep("meta", meta);
     }
 
-    /// What this agent has seen of the servers' state.
-    pub(crate) fn seen(&self) -> crate::history::Seen {
-        let bytes = self.0.as_ref().and_then(|t| t.node.get("seen").ok().flatten());
-        bytes.and_then(|b| tarpan_rpc::unpack(&b).ok()).unwrap_or_default()
+    /// Something of the node itself. What can't be read counts as not there.
+    pub(crate) fn kept<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let bytes = self.0.as_ref().and_then(|t| t.node.get(key).ok().flatten());
+        bytes.and_then(|b| tarpan_rpc::unpack(&b).ok())
     }
 
-    pub(crate) fn put_seen(&self, seen: &crate::history::Seen) {
+    pub(crate) fn keep<T: Serialize>(&self, key: &str, value: &T) {
         if let Some(trees) = &self.0 {
-            let _ = trees.node.insert("seen", tarpan_rpc::pack(seen));
+            let _ = trees.node.insert(key, tarpan_rpc::pack(value));
         }
     }
 

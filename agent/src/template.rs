@@ -22,9 +22,8 @@ use tarpan_rpc::agent::WatchServiceRequest;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use crate::alloc_dir::inside;
+use crate::alloc_dir::{TaskDirs, inside};
 use crate::context::Context;
-use crate::driver::TaskDirs;
 use crate::env::TaskEnv;
 use crate::ground::{Dir, Found};
 use crate::runner::event;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use tarpan_testkit::fuzz::Fuzz;
 use tempfile::TempDir;
 
-use super::place::Owner;
+use super::owner::Owner;
 use super::tests::{add, bz2, gzip, tar_of, xz, zip_of, zst};
 use super::unpack::{Kind, Packing, Unpacking};
 use super::*;

@@ -9,12 +9,13 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::Digest;
+use tarpan_model::go;
 
+use super::owner::Owner;
 use super::unpack::{self, Kind, UnpackError};
 use super::{Artifact, ArtifactError, Parsed, Scratch, Watch, file_name};
-use crate::alloc_dir::below;
-use crate::driver::TaskDirs;
-use crate::ground::{self, Attr, Dir};
+use crate::alloc_dir::{TaskDirs, below};
+use crate::ground::{self, Dir};
 use crate::options::ArtifactLimits;
 
 /// Levels of a tree that is moved: each holds two directories open.
@@ -29,28 +30,6 @@ pub(super) struct Job {
     pub target: PathBuf,
     pub limits: ArtifactLimits,
     pub watch: Watch,
-}
-
-/// Who the files belong to; nobody named: the agent.
-#[derive(Clone, Copy, Default)]
-pub struct Owner(Option<(u32, u32)>);
-
-impl Owner {
-    fn of(artifact: &Artifact) -> Result<Owner, ArtifactError> {
-        if artifact.owner.is_empty() {
-            return Ok(Owner(None));
-        }
-        let unknown = || ArtifactError::Owner(artifact.owner.clone());
-        let user = nix::unistd::User::from_name(&artifact.owner).ok().flatten().ok_or_else(unknown)?;
-        Ok(Owner(Some((user.uid.as_raw(), user.gid.as_raw()))))
-    }
-
-    pub fn attr(self, mode: u32) -> Attr {
-        match self.0 {
-            Some((uid, gid)) => Attr::mode(mode).owned(uid, gid),
-            None => Attr::mode(mode),
-        }
-    }
 }
 
 impl Job {
@@ -85,7 +64,7 @@ impl Job {
     /// How it is packed, if it is to be unpacked.
     fn archive(&self, name: &str) -> Result<Option<Kind>, ArtifactError> {
         Ok(match self.parsed.options.get("archive").map(String::as_str) {
-            Some("false" | "0") => None,
+            Some(word) if go::boolean(word) == Some(false) => None,
             Some(kind) if kind != "true" => Some(Kind::of(kind).ok_or_else(|| UnpackError::Kind(kind.to_owned()))?),
             _ if self.artifact.mode == "file" => Kind::of_name(name).filter(|k| k.single()),
             _ => Kind::of_name(name),

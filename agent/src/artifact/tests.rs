@@ -474,7 +474,7 @@ fn a_disk_is_not_filled_to_its_last_byte() {
     std::fs::write(&path, zip_of(&[("big", &[0; 5000])])).expect("written");
     let (watch, _waiting) = Watch::new(Duration::from_secs(60));
     let limits = ArtifactLimits::default();
-    let mut unpacking = unpack::Unpacking::new(&limits, &watch, place::Owner::default(), 4000);
+    let mut unpacking = unpack::Unpacking::new(&limits, &watch, owner::Owner::default(), 4000);
     let error = unpacking.archive(unpack::Kind::Zip, File::open(&path).expect("opened"), &out).expect_err("no room");
     assert_eq!(error.to_string(), "the archive unpacks to more than the 4000 bytes that the node's disk has to spare");
 }
@@ -526,7 +526,7 @@ fn broken_archives_do_no_harm() {
             let file = File::open(&path).expect("opened");
             let kind = unpack::Kind::of(name).expect("known");
             let _ =
-                unpack::Unpacking::new(&limits, &watch, place::Owner::default(), u64::MAX).archive(kind, file, &out);
+                unpack::Unpacking::new(&limits, &watch, owner::Owner::default(), u64::MAX).archive(kind, file, &out);
             let names = |path: &str| std::fs::read_dir(dir.path().join(path)).expect("listed").count();
             assert_eq!((names(""), names("in")), (2, 1), "{name} {round}");
             top.remove_tree(Path::new("in")).expect("removed");

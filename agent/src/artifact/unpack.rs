@@ -10,7 +10,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::place::Owner;
+use super::owner::Owner;
 use super::watch::Watched;
 use super::{Watch, or_endless};
 use crate::alloc_dir::below;

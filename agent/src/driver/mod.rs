@@ -23,7 +23,7 @@ use tarpan_model::resources::{PortMapping, TaskResources};
 use tarpan_model::{AllocId, SortedMap};
 
 pub use self::mark::{Mark, Place, Trace};
-use crate::ground::{self, Dir};
+use crate::alloc_dir::TaskDirs;
 pub use crate::supervisor::Exit;
 
 /// How much a driver keeps its task apart from the node's files.
@@ -73,26 +73,6 @@ pub struct Dns {
     pub servers: Vec<String>,
     pub searches: Vec<String>,
     pub options: Vec<String>,
-}
-
-/// A task's directories on the node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TaskDirs {
-    /// `<alloc_dir>/<alloc id>`.
-    pub alloc: PathBuf,
-    /// `alloc/` of the allocation, shared by its tasks.
-    pub shared: PathBuf,
-    /// The task's own root.
-    pub task: PathBuf,
-    pub local: PathBuf,
-    pub secrets: PathBuf,
-}
-
-impl TaskDirs {
-    /// The allocation's directory, to open things below it.
-    pub fn open(&self) -> Result<Dir, ground::Error> {
-        Dir::trusted(&self.alloc)
-    }
 }
 
 /// A directory of the node that the task sees at `target`.

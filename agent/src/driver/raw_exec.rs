@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tarpan_model::glob;
 use tarpan_model::node::DriverInfo;
 
 use super::{
-    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Mark, Notices, Place, TaskDirs, TaskRequest,
-    TaskUsage, Trace, lenient,
+    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Mark, Notices, Place, TaskRequest, TaskUsage,
+    Trace, lenient,
 };
+use crate::alloc_dir::TaskDirs;
 use crate::cgroup::{Cgroup, Limits};
 use crate::ground;
 use crate::proc_stat::Stat;
@@ -76,7 +78,8 @@ impl RawExec {
             }
         };
         let denied: Vec<&String> = self.plugin.denied_envvars.iter().chain(&config.denied_envvars).collect();
-        let env = request.env.into_iter().filter(|(k, _)| !denied.iter().any(|glob| matches(glob, k))).collect();
+        let env =
+            request.env.into_iter().filter(|(k, _)| !denied.iter().any(|pattern| glob::matches(pattern, k))).collect();
         let spec = Spec {
             run_dir: request.run_dir.clone(),
             command: path,
@@ -383,41 +386,9 @@ pub(crate) fn user(name: &str) -> Result<Option<User>, DriverError> {
     Ok(Some(User { uid, gid, groups }))
 }
 
-/// A glob where `*` stands for anything.
-pub(crate) fn matches(glob: &str, text: &str) -> bool {
-    let mut parts = glob.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut last = None;
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-        last = Some(part);
-    }
-    match last {
-        None => rest.is_empty(),
-        Some(part) => rest.is_empty() || part.is_empty() || text.ends_with(part),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn globs() {
-        for (glob, text, expected) in [
-            ("AWS_*", "AWS_KEY", true),
-            ("AWS_*", "AW", false),
-            ("*_TOKEN", "A_TOKEN", true),
-            ("*", "x", true),
-            ("A", "AB", false),
-        ] {
-            assert_eq!(matches(glob, text), expected, "{glob} {text}");
-        }
-    }
 
     #[test]
     fn a_program_gets_its_permission_bits_and_nothing_else_does() {

@@ -13,7 +13,7 @@ use tarpan_model::AllocId;
 
 use super::body;
 use super::error::Error;
-use crate::context::Context;
+use crate::allocs::Allocs;
 use crate::driver::{Handle, TaskUsage};
 use crate::runner::Runner;
 
@@ -21,9 +21,9 @@ use crate::runner::Runner;
 const SPAN: Duration = Duration::from_millis(200);
 
 /// The runner of an allocation by its full id.
-pub fn find(context: &Context, id: &str) -> Result<Arc<Runner>, Error> {
+pub fn find(allocs: &Allocs, id: &str) -> Result<Arc<Runner>, Error> {
     let unknown = || Error::not_found(format!("Unknown allocation {id:?}"));
-    context.runner(id.parse::<AllocId>().map_err(|_| unknown())?).ok_or_else(unknown)
+    allocs.get(id.parse::<AllocId>().map_err(|_| unknown())?).ok_or_else(unknown)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,11 +33,11 @@ pub struct Asked {
 }
 
 pub async fn stats(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<AllocResourceUsage>, Error> {
-    let runner = find(&context, &alloc)?;
+    let runner = find(&allocs, &alloc)?;
     let mut handles = runner.handles();
     if let Some(task) = asked.task.filter(|t| !t.is_empty()) {
         if runner.alloc().group().and_then(|g| g.task(&task)).is_none() {
@@ -45,7 +45,7 @@ pub async fn stats(
         }
         handles.retain(|name, _| *name == task);
     }
-    let node = context.node();
+    let node = allocs.context.node();
     let core_mhz = node.resources.cpu_mhz as f64 / f64::from(node.resources.cpu_cores.max(1));
     let one = |(name, handle): (String, Arc<dyn Handle>)| {
         let key = (runner.id, name.clone());
@@ -137,11 +137,11 @@ fn add(sum: &mut ResourceUsage, one: &ResourceUsage) {
 }
 
 pub async fn checks(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
 ) -> Result<Json<Option<BTreeMap<String, CheckQueryResult>>>, Error> {
     // `null` where there are none.
-    Ok(Json(Some(find(&context, &alloc)?.checks()).filter(|checks| !checks.is_empty())))
+    Ok(Json(Some(find(&allocs, &alloc)?.checks()).filter(|checks| !checks.is_empty())))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -158,11 +158,11 @@ fn done() -> Json<serde_json::Value> {
 }
 
 pub async fn restart(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     bytes: Bytes,
 ) -> Result<Json<serde_json::Value>, Error> {
-    let runner = find(&context, &alloc)?;
+    let runner = find(&allocs, &alloc)?;
     let asked: Restart = body::decode_optional(&bytes)?;
     runner.restart(asked.task, asked.all == Some(true)).await.map_err(refusal)?;
     Ok(done())
@@ -185,22 +185,22 @@ struct Signal {
 }
 
 pub async fn signal(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     bytes: Bytes,
 ) -> Result<Json<serde_json::Value>, Error> {
-    let runner = find(&context, &alloc)?;
+    let runner = find(&allocs, &alloc)?;
     let asked: Signal = body::decode_optional(&bytes)?;
     let signal = asked.signal.filter(|s| !s.is_empty()).unwrap_or_else(|| "SIGKILL".to_owned());
     runner.signal(asked.task, signal).await.map_err(refusal)?;
     Ok(done())
 }
 
-pub async fn gc(State(context): State<Arc<Context>>, Path(alloc): Path<String>) -> Result<(), Error> {
-    let runner = find(&context, &alloc)?;
+pub async fn gc(State(allocs): State<Arc<Allocs>>, Path(alloc): Path<String>) -> Result<(), Error> {
+    let runner = find(&allocs, &alloc)?;
     if !runner.finished() {
         return Err(Error::internal(format!("Could not garbage collect allocation {alloc:?}: it has not ended")));
     }
-    crate::gc::collect(context, runner.id).await;
+    crate::gc::collect(allocs, runner.id).await;
     Ok(())
 }

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::Error;
 use super::logs::flag;
-use crate::context::Context;
+use crate::allocs::Allocs;
 use crate::driver::{ExecInput, ExecOutput, ExecRequest, Execution};
 use crate::execs::Slot;
 use crate::session::bulk::Input;
@@ -44,14 +44,14 @@ pub struct Asked {
 }
 
 pub async fn exec(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
     session: Option<Extension<Input>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
-    let runner = super::alloc::find(&context, &alloc)?;
-    if context.options.disable_remote_exec {
+    let runner = super::alloc::find(&allocs, &alloc)?;
+    if allocs.context.options.disable_remote_exec {
         return Err(Error::new(http::StatusCode::FORBIDDEN, "exec is disabled on this node"));
     }
     let command: Vec<String> =
@@ -69,7 +69,7 @@ pub async fn exec(
     };
     let request = ExecRequest { command, tty: flag(asked.tty.as_deref(), false)? };
     let full = |text| Error::new(http::StatusCode::TOO_MANY_REQUESTS, text);
-    let slot = context.execs.take(runner.id).map_err(full)?;
+    let slot = allocs.execs.take(runner.id).map_err(full)?;
     if let Some(Extension(input)) = session {
         let execution = handle.exec(request).await.map_err(|e| Error::internal(e.to_string()))?;
         return Ok(over_session(execution, input, slot));

@@ -18,7 +18,7 @@ use tarpan_api::wire::AllocFileInfo;
 use super::error::Error;
 use super::logs::flag;
 use super::stream::{self, FRAME_BYTES, Sink};
-use crate::context::Context;
+use crate::allocs::Allocs;
 use crate::ground::{Dir, Found, Kind, Meta, Threads};
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,8 +39,8 @@ struct Place {
 }
 
 impl Place {
-    fn of(context: &Context, alloc: &str, path: String) -> Result<Place, Error> {
-        let runner = super::alloc::find(context, alloc)?;
+    fn of(allocs: &Allocs, alloc: &str, path: String) -> Result<Place, Error> {
+        let runner = super::alloc::find(allocs, alloc)?;
         Ok(Place { root: runner.dir.root.clone(), path })
     }
 
@@ -144,12 +144,12 @@ fn content_type_of(found: &Found) -> String {
 }
 
 pub async fn list(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Vec<AllocFileInfo>>, Error> {
-    let place = Place::of(&context, &alloc, asked.path.unwrap_or_else(|| "/".to_owned()))?;
-    on_thread(&context.files, move || entries(&place)).await.map(Json)
+    let place = Place::of(&allocs, &alloc, asked.path.unwrap_or_else(|| "/".to_owned()))?;
+    on_thread(&allocs.files, move || entries(&place)).await.map(Json)
 }
 
 fn entries(place: &Place) -> Result<Vec<AllocFileInfo>, Error> {
@@ -170,12 +170,12 @@ fn required(asked: &Asked) -> Result<String, Error> {
 }
 
 pub async fn stat(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<AllocFileInfo>, Error> {
-    let place = Place::of(&context, &alloc, required(&asked)?)?;
-    on_thread(&context.files, move || look(&place)).await.map(Json)
+    let place = Place::of(&allocs, &alloc, required(&asked)?)?;
+    on_thread(&allocs.files, move || look(&place)).await.map(Json)
 }
 
 fn look(place: &Place) -> Result<AllocFileInfo, Error> {
@@ -192,23 +192,23 @@ fn look(place: &Place) -> Result<AllocFileInfo, Error> {
 }
 
 pub async fn cat(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
-    let place = Place::of(&context, &alloc, required(&asked)?)?;
+    let place = Place::of(&allocs, &alloc, required(&asked)?)?;
     if let Some(sentence) = outside(&place) {
         return Ok(sentence);
     }
-    raw(context, place, 0, None).await
+    raw(allocs, place, 0, None).await
 }
 
 pub async fn read_at(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
-    let place = Place::of(&context, &alloc, required(&asked)?)?;
+    let place = Place::of(&allocs, &alloc, required(&asked)?)?;
     let Some(offset) = asked.offset else {
         return Ok(said("error parsing offset: strconv.ParseInt: parsing \"\": invalid syntax".to_owned()));
     };
@@ -217,7 +217,7 @@ pub async fn read_at(
     }
     let offset = u64::try_from(offset).map_err(|_| Error::bad("offset must not be negative"))?;
     let limit = asked.limit.and_then(|l| u64::try_from(l).ok());
-    raw(context, place, offset, limit).await
+    raw(allocs, place, offset, limit).await
 }
 
 /// What is wrong as the body of a success: so the field answers where bytes are expected.
@@ -234,8 +234,8 @@ fn outside(place: &Place) -> Option<Response> {
 }
 
 /// Bytes of a file, as something that no browser runs.
-async fn raw(context: Arc<Context>, place: Place, offset: u64, limit: Option<u64>) -> Result<Response, Error> {
-    let (file, content_type) = on_thread(&context.files, move || {
+async fn raw(allocs: Arc<Allocs>, place: Place, offset: u64, limit: Option<u64>) -> Result<Response, Error> {
+    let (file, content_type) = on_thread(&allocs.files, move || {
         let mut file = place.file()?;
         let content_type = content_type(&mut file);
         file.seek(SeekFrom::Start(offset)).map_err(place.failed())?;
@@ -243,10 +243,10 @@ async fn raw(context: Arc<Context>, place: Place, offset: u64, limit: Option<u64
     })
     .await?;
     let rest = limit.unwrap_or(u64::MAX);
-    let pieces = futures::stream::try_unfold((context, file, rest), |(context, file, rest)| async move {
-        let (file, bytes) = context.files.run(move || piece(file, rest)).await.map_err(std::io::Error::other)??;
+    let pieces = futures::stream::try_unfold((allocs, file, rest), |(allocs, file, rest)| async move {
+        let (file, bytes) = allocs.files.run(move || piece(file, rest)).await.map_err(std::io::Error::other)??;
         let rest = rest - bytes.len() as u64;
-        Ok::<_, std::io::Error>((!bytes.is_empty()).then_some((Bytes::from(bytes), (context, file, rest))))
+        Ok::<_, std::io::Error>((!bytes.is_empty()).then_some((Bytes::from(bytes), (allocs, file, rest))))
     });
     let headers = [
         ("content-type", content_type),
@@ -264,7 +264,7 @@ fn piece(mut file: File, rest: u64) -> std::io::Result<(File, Vec<u8>)> {
 }
 
 pub async fn stream(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
@@ -275,19 +275,19 @@ pub async fn stream(
         _ => return Err(Error::bad("origin must be start or end")),
     };
     let follow = flag(asked.follow.as_deref(), true)?;
-    let place = Place::of(&context, &alloc, path)?;
+    let place = Place::of(&allocs, &alloc, path)?;
     let opened = place.clone();
-    let size = on_thread(&context.files, move || opened.file()?.metadata().map(|m| m.len()).map_err(opened.failed()));
+    let size = on_thread(&allocs.files, move || opened.file()?.metadata().map(|m| m.len()).map_err(opened.failed()));
     let size = size.await?;
     let offset = asked.offset.unwrap_or(0).max(0) as u64;
     let start = if from_end { size.saturating_sub(offset) } else { offset };
-    Ok(stream::response(stream::Kind::File, move |sink| send(context, place, start, follow, sink)))
+    Ok(stream::response(stream::Kind::File, move |sink| send(allocs, place, start, follow, sink)))
 }
 
-async fn send(context: Arc<Context>, place: Place, mut offset: u64, follow: bool, mut sink: Sink) {
+async fn send(allocs: Arc<Allocs>, place: Place, mut offset: u64, follow: bool, mut sink: Sink) {
     loop {
         let (again, from) = (place.clone(), offset);
-        let alive = match context.files.run(move || news(&again, from)).await {
+        let alive = match allocs.files.run(move || news(&again, from)).await {
             // Every thread is busy: whoever follows waits.
             Err(_) if follow => sink.idle().await,
             Err(_) => false,

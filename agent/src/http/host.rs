@@ -15,10 +15,10 @@ use tarpan_api::wire::{
 
 use super::body;
 use super::error::Error;
-use crate::context::Context;
+use crate::allocs::Allocs;
 
-pub async fn gc(State(context): State<Arc<Context>>) {
-    crate::gc::collect_all(context).await;
+pub async fn gc(State(allocs): State<Arc<Allocs>>) {
+    crate::gc::collect_all(allocs).await;
 }
 
 /// Ticks of `/proc/stat` by core: user, system, idle, total.
@@ -94,13 +94,13 @@ fn disk(path: &std::path::Path) -> Option<HostDiskStats> {
     })
 }
 
-pub async fn stats(State(context): State<Arc<Context>>) -> Json<HostStats> {
-    let node = context.node();
+pub async fn stats(State(allocs): State<Arc<Allocs>>) -> Json<HostStats> {
+    let node = allocs.context.node();
     let mhz = node.resources.cpu_mhz as f64 / f64::from(node.resources.cpu_cores.max(1));
     let cpu = cpu(mhz).await;
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime.split('.').next().and_then(|s| s.trim().parse().ok()).unwrap_or(0);
-    let alloc_dir = disk(&context.alloc_root);
+    let alloc_dir = disk(&allocs.context.alloc_root);
     Json(HostStats {
         memory: Some(memory()),
         cpu_ticks_consumed: cpu.iter().map(|c| c.total_ticks).sum(),
@@ -113,20 +113,20 @@ pub async fn stats(State(context): State<Arc<Context>>) -> Json<HostStats> {
     })
 }
 
-fn meta(context: &Context) -> NodeMetaResponse {
-    let node = context.node();
+fn meta(allocs: &Allocs) -> NodeMetaResponse {
+    let node = allocs.context.node();
     NodeMetaResponse {
         meta: node.meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-        dynamic: context.node_meta(),
-        static_: context.options.static_meta(),
+        dynamic: allocs.context.node_meta(),
+        static_: allocs.context.options.static_meta(),
     }
 }
 
-pub async fn metadata(State(context): State<Arc<Context>>) -> Json<NodeMetaResponse> {
-    Json(meta(&context))
+pub async fn metadata(State(allocs): State<Arc<Allocs>>) -> Json<NodeMetaResponse> {
+    Json(meta(&allocs))
 }
 
-pub async fn set_metadata(State(context): State<Arc<Context>>, body: Bytes) -> Result<Json<NodeMetaResponse>, Error> {
+pub async fn set_metadata(State(allocs): State<Arc<Allocs>>, body: Bytes) -> Result<Json<NodeMetaResponse>, Error> {
     let asked: NodeMetaApplyRequest = body::decode(&body)?;
     let valid = |key: &str| {
         !key.is_empty()
@@ -137,6 +137,6 @@ pub async fn set_metadata(State(context): State<Arc<Context>>, body: Bytes) -> R
     if let Some(key) = asked.meta.keys().find(|key| !valid(key)) {
         return Err(Error::bad(format!("invalid meta key {key:?}")));
     }
-    context.apply_node_meta(&asked.meta);
-    Ok(Json(meta(&context)))
+    allocs.context.apply_node_meta(&asked.meta);
+    Ok(Json(meta(&allocs)))
 }

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
+use tarpan_model::go;
 
 use super::error::Error;
 use super::stream::{self, FRAME_BYTES, Sink};
 use crate::alloc_dir::LOGS;
-use crate::context::Context;
+use crate::allocs::Allocs;
 use crate::ground::{Dir, Found, Meta, Threads};
 use crate::supervisor::{log_file_name, log_indexes};
 
@@ -32,18 +33,16 @@ pub struct Asked {
 pub fn flag(text: Option<&str>, default: bool) -> Result<bool, Error> {
     match text.unwrap_or_default() {
         "" => Ok(default),
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(Error::bad(format!("failed to parse boolean {other:?}"))),
+        word => go::boolean(word).ok_or_else(|| Error::bad(format!("failed to parse boolean {word:?}"))),
     }
 }
 
 pub async fn logs(
-    State(context): State<Arc<Context>>,
+    State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Error> {
-    let runner = super::alloc::find(&context, &alloc)?;
+    let runner = super::alloc::find(&allocs, &alloc)?;
     if asked.task.is_empty() {
         return Err(Error::bad("must provide task name"));
     }
@@ -65,7 +64,7 @@ pub async fn logs(
     }
     let base = format!("{}.{}", asked.task, asked.kind);
     let (root, from) = (runner.dir.root.clone(), asked.offset.unwrap_or(0).max(0) as u64);
-    let opened = context.files.run(move || {
+    let opened = allocs.files.run(move || {
         let mut reader = Reader::new(root, base);
         let empty = reader.indexes().is_empty();
         reader.seek(from, from_end);
@@ -79,13 +78,13 @@ pub async fn logs(
         }
     }
     let kind = if plain { stream::Kind::PlainLog } else { stream::Kind::Log };
-    Ok(stream::response(kind, move |sink| send(context, reader, sink, follow)))
+    Ok(stream::response(kind, move |sink| send(allocs, reader, sink, follow)))
 }
 
-async fn send(context: Arc<Context>, reader: Reader, mut sink: Sink, follow: bool) {
+async fn send(allocs: Arc<Allocs>, reader: Reader, mut sink: Sink, follow: bool) {
     let reader = Arc::new(Mutex::new(reader));
     loop {
-        let alive = match step(&context.files, &reader).await {
+        let alive = match step(&allocs.files, &reader).await {
             Some(Step::Data { bytes, file, offset }) => sink.data(&file, offset, &bytes).await,
             Some(Step::Moved) => true,
             Some(Step::End) if follow => sink.idle().await,

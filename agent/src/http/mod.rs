@@ -22,7 +22,7 @@ use tarpan_api::routes::{Name, OnNode, ROUTES, Route, Table};
 use tarpan_model::AllocId;
 use tower::ServiceExt;
 
-use crate::context::Context;
+use crate::allocs::Allocs;
 use crate::session::Session;
 
 /// The table's rows that a node answers.
@@ -34,15 +34,15 @@ fn rows() -> impl Iterator<Item = (OnNode, &'static Route)> {
 }
 
 /// Every route of the node.
-pub fn router(context: Arc<Context>) -> Router {
-    let bind = |router: Router<Arc<Context>>, (name, row): (OnNode, &Route)| {
+pub fn router(allocs: Arc<Allocs>) -> Router {
+    let bind = |router: Router<Arc<Allocs>>, (name, row): (OnNode, &Route)| {
         router.route(&axum_path(row.path), handler(name, methods(row)))
     };
-    rows().fold(Router::new(), bind).with_state(context)
+    rows().fold(Router::new(), bind).with_state(allocs)
 }
 
 /// What answers a row. The listener's gate knows which of them act by GET too.
-fn handler(name: OnNode, by: MethodFilter) -> MethodRouter<Arc<Context>> {
+fn handler(name: OnNode, by: MethodFilter) -> MethodRouter<Arc<Allocs>> {
     match name {
         OnNode::List => on(by, files::list),
         OnNode::Stat => on(by, files::stat),
@@ -76,15 +76,15 @@ fn axum_path(path: &str) -> String {
 }
 
 /// For an agent without the server role: what concerns this node is answered here, the rest by a server.
-pub fn forwarding(context: Arc<Context>, session: Session) -> Router {
-    let local = router(context.clone());
+pub fn forwarding(allocs: Arc<Allocs>, session: Session) -> Router {
+    let local = router(allocs.clone());
     let table = Arc::new(Table::new(rows().map(|(_, row)| row)));
-    Router::new().fallback(dispatch).with_state(Forwarding { context, session, local, table })
+    Router::new().fallback(dispatch).with_state(Forwarding { allocs, session, local, table })
 }
 
 #[derive(Clone)]
 struct Forwarding {
-    context: Arc<Context>,
+    allocs: Arc<Allocs>,
     session: Session,
     local: Router,
     /// The rows that may be answered here.
@@ -105,10 +105,10 @@ async fn dispatch(State(f): State<Forwarding>, request: Request<Body>) -> Respon
 fn is_local(f: &Forwarding, uri: &http::Uri) -> bool {
     let Some(path) = f.table.names(uri.path()) else { return false };
     match path.find("alloc") {
-        Some(id) => id.parse::<AllocId>().is_ok_and(|id| f.context.runner(id).is_some()),
+        Some(id) => id.parse::<AllocId>().is_ok_and(|id| f.allocs.get(id).is_some()),
         None => {
             let asked = uri.query().unwrap_or_default().split('&').find_map(|p| p.strip_prefix("node_id="));
-            asked.is_none_or(|id| id.is_empty() || f.context.node().id.to_string() == id)
+            asked.is_none_or(|id| id.is_empty() || f.allocs.context.node().id.to_string() == id)
         }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         assert!(rows.iter().all(|(_, row)| row.answered == tarpan_api::routes::Where::Node));
         rows.sort_by_key(|(_, row)| row.path);
         // axum panics where two rows of one path share a method.
-        let bound: Router<Arc<Context>> = rows.iter().fold(Router::new(), |router, (name, row)| {
+        let bound: Router<Arc<Allocs>> = rows.iter().fold(Router::new(), |router, (name, row)| {
             router.route(&axum_path(row.path), handler(*name, methods(row)))
         });
         drop(bound);

@@ -2,29 +2,48 @@
 //!
 //! Everything that happens arrives as a [`Message`]; everything slow runs beside the loop and sends a message when done.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, ClientStatus, Dur, UnixNanos};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::birth::Birth;
 use super::core::{AllocCore, Effect, Input, Report};
-use super::handle::Shared;
 use super::inbox::{Inbox, Message, Receiver};
 use super::plan::plan;
-use super::restore::Left;
 use super::setup::alloc::AllocScope;
 use super::setup::task::{Live, TaskScope};
 use super::setup::{Beside, Ledger, List, Setup};
 use super::{event, task};
 use crate::alloc_dir::AllocDir;
+use crate::checks::Checker;
 use crate::context::Context;
 use crate::driver::{Handle, TaskRequest};
-use crate::store::TaskRecord;
+use crate::store::{Made, TaskRecord};
 use crate::template;
+
+/// What the handle on an allocation shows of it.
+pub(super) struct Shared {
+    pub(super) alloc: RwLock<Arc<Allocation>>,
+    pub(super) handles: Mutex<BTreeMap<String, Arc<dyn Handle>>>,
+    pub(super) report: RwLock<Option<Report>>,
+    pub(super) checks: RwLock<Option<Checker>>,
+    /// Every task is dead and everything given back.
+    pub(super) finished: watch::Sender<bool>,
+    pub(super) ended_at: Mutex<UnixNanos>,
+    /// The starts that are under way or run, by task.
+    pub(super) marks: Mutex<BTreeMap<String, String>>,
+}
+
+/// What an earlier agent left of an allocation.
+pub(super) struct Left {
+    pub(super) made: Vec<Made>,
+    pub(super) tasks: BTreeMap<String, TaskRecord>,
+}
 
 /// One task's part of the actor.
 pub(super) struct TaskPart {

@@ -12,7 +12,8 @@ use tarpan_model::{ClientStatus, Dur, TaskEvent, UnixNanos};
 
 use super::event;
 use super::health::{Checks, Rules, Verdict, Watch};
-use super::task::{self, Hook, Kill, Settings, TaskCore};
+use super::task::{self, Kill, Settings, TaskCore};
+use super::turn::Turn;
 
 pub const RUN_DURATION_EXCEEDED: &str = "allocation exceeded max_run_duration";
 
@@ -237,7 +238,7 @@ impl AllocCore {
         self.health = None;
         self.end(Cause::Asked, true, now, effects);
         for index in 0..self.tasks.len() {
-            if self.tasks[index].settings.hook == Hook::Poststop {
+            if self.tasks[index].settings.turn == Turn::Poststop {
                 let kill = Kill { no_shutdown_delay: true, ..Kill::default() };
                 self.task(index, task::Input::Kill(kill), now, effects);
             }
@@ -300,17 +301,17 @@ impl AllocCore {
         if self.kill.is_some() {
             return;
         }
-        let others = || self.tasks.iter().filter(|t| t.settings.hook != Hook::Poststop);
+        let others = || self.tasks.iter().filter(|t| t.settings.turn != Turn::Poststop);
         let mut live = others().filter(|t| !t.dead()).peekable();
         if live.peek().is_none() {
             return;
         }
-        let only_sidecars = live.all(|t| t.settings.hook.sidecar());
+        let only_sidecars = live.all(|t| t.settings.turn.sidecar());
         let cause = if let Some(failed) = others().find(|t| t.dead() && t.state.failed) {
             Cause::Sibling(failed.settings.name.clone())
         } else if others().any(|t| t.settings.leader && t.dead()) {
             Cause::Leader
-        } else if only_sidecars && others().any(|t| t.settings.hook == Hook::Main) {
+        } else if only_sidecars && others().any(|t| t.settings.turn == Turn::Main) {
             Cause::MainDead
         } else {
             return;
@@ -330,7 +331,7 @@ impl AllocCore {
         };
         self.kill = Some(KillPlan { cause: cause.clone(), step, no_shutdown_delay });
         if cause == Cause::RunDuration {
-            self.kill_class(|t| t.settings.hook == Hook::Poststop, now, effects);
+            self.kill_class(|t| t.settings.turn == Turn::Poststop, now, effects);
         }
         self.advance_kill(now, effects);
     }
@@ -346,14 +347,14 @@ impl AllocCore {
                 },
                 KillStep::Others => {
                     let other = |t: &TaskCore| {
-                        !t.settings.leader && !t.settings.hook.sidecar() && t.settings.hook != Hook::Poststop
+                        !t.settings.leader && !t.settings.turn.sidecar() && t.settings.turn != Turn::Poststop
                     };
                     match self.kill_class(other, now, effects) {
                         true => KillStep::Sidecars,
                         false => return,
                     }
                 }
-                KillStep::Sidecars => match self.kill_class(|t| t.settings.hook.sidecar(), now, effects) {
+                KillStep::Sidecars => match self.kill_class(|t| t.settings.turn.sidecar(), now, effects) {
                     true => KillStep::Done,
                     false => return,
                 },
@@ -384,9 +385,9 @@ impl AllocCore {
     }
 
     fn advance_stage(&mut self) {
-        let of = |hook: Hook| self.tasks.iter().filter(move |t| t.settings.hook == hook);
+        let of = |turn: Turn| self.tasks.iter().filter(move |t| t.settings.turn == turn);
         if self.stage != Stage::Setup || self.ending() {
-            let others_dead = self.tasks.iter().filter(|t| t.settings.hook != Hook::Poststop).all(TaskCore::dead);
+            let others_dead = self.tasks.iter().filter(|t| t.settings.turn != Turn::Poststop).all(TaskCore::dead);
             if others_dead {
                 self.stage = Stage::Poststop;
                 return;
@@ -395,11 +396,11 @@ impl AllocCore {
         loop {
             let over = match self.stage {
                 Stage::Prestart => {
-                    of(Hook::Prestart).all(TaskCore::succeeded)
-                        && of(Hook::PrestartSidecar).all(|t| t.running() || t.dead())
+                    of(Turn::Prestart).all(TaskCore::succeeded)
+                        && of(Turn::PrestartSidecar).all(|t| t.running() || t.dead())
                 }
-                Stage::Main => of(Hook::Main).all(|t| t.state.state != TaskStateKind::Pending),
-                Stage::Poststart => of(Hook::Poststart).all(TaskCore::dead),
+                Stage::Main => of(Turn::Main).all(|t| t.state.state != TaskStateKind::Pending),
+                Stage::Poststart => of(Turn::Poststart).all(TaskCore::dead),
                 Stage::Setup | Stage::Wait | Stage::Poststop => false,
             };
             self.stage = match (self.stage, over) {
@@ -414,17 +415,17 @@ impl AllocCore {
     fn open_gates(&mut self, now: UnixNanos, effects: &mut Vec<Effect>) {
         for index in 0..self.tasks.len() {
             let task = &self.tasks[index];
-            let since = match task.settings.hook {
-                Hook::Prestart | Hook::PrestartSidecar => Stage::Prestart,
-                Hook::Main => Stage::Main,
-                Hook::Poststart | Hook::PoststartSidecar => Stage::Poststart,
-                Hook::Poststop => Stage::Poststop,
+            let since = match task.settings.turn {
+                Turn::Prestart | Turn::PrestartSidecar => Stage::Prestart,
+                Turn::Main => Stage::Main,
+                Turn::Poststart | Turn::PoststartSidecar => Stage::Poststart,
+                Turn::Poststop => Stage::Poststop,
             };
-            let open = match task.settings.hook {
-                Hook::Poststop => self.stage == Stage::Poststop && !self.destroyed,
+            let open = match task.settings.turn {
+                Turn::Poststop => self.stage == Stage::Poststop && !self.destroyed,
                 _ => self.stage >= since && self.stage < Stage::Poststop,
             };
-            if open && task.waiting() && (self.kill.is_none() || task.settings.hook == Hook::Poststop) {
+            if open && task.waiting() && (self.kill.is_none() || task.settings.turn == Turn::Poststop) {
                 self.task(index, task::Input::Open, now, effects);
             }
         }

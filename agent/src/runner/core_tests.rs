@@ -5,18 +5,18 @@ use super::super::task::{Effect as Do, Input as In};
 use super::*;
 use crate::supervisor::Exit;
 
-fn settings(name: &str, hook: Hook) -> Settings {
+fn settings(name: &str, turn: Turn) -> Settings {
     let policy = Policy {
         attempts: 0,
         interval: Dur::from_secs(600),
         delay: Dur::from_secs(15),
         fails: true,
-        on_success: hook.sidecar(),
+        on_success: turn.sidecar(),
         render_templates: false,
     };
     Settings {
         name: Arc::from(name),
-        hook,
+        turn,
         leader: false,
         kill_timeout: Dur::from_secs(5),
         shutdown_delay: Dur::ZERO,
@@ -95,11 +95,11 @@ impl Play {
 #[test]
 fn prestart_main_poststart_poststop_follow_each_other() {
     let mut play = Play::new(plan(vec![
-        settings("main", Hook::Main),
-        settings("init", Hook::Prestart),
-        settings("proxy", Hook::PrestartSidecar),
-        settings("hello", Hook::Poststart),
-        settings("clean", Hook::Poststop),
+        settings("main", Turn::Main),
+        settings("init", Turn::Prestart),
+        settings("proxy", Turn::PrestartSidecar),
+        settings("hello", Turn::Poststart),
+        settings("clean", Turn::Poststop),
     ]));
     assert_eq!(play.result(), "+init +proxy | running Tasks are running");
     play.exit("init", 0);
@@ -113,7 +113,7 @@ fn prestart_main_poststart_poststop_follow_each_other() {
 
 #[test]
 fn a_failed_task_ends_its_siblings() {
-    let mut play = Play::new(plan(vec![settings("a", Hook::Main), settings("b", Hook::Main)]));
+    let mut play = Play::new(plan(vec![settings("a", Turn::Main), settings("b", Turn::Main)]));
     play.exit("a", 1);
     assert_eq!(play.result(), "+a +b DeregisterGroup -b Finish | failed Failed tasks");
     assert_eq!(play.events("b"), "Received, Started, Sibling Task Failed, Killing, Terminated, Killed");
@@ -123,9 +123,9 @@ fn a_failed_task_ends_its_siblings() {
 #[test]
 fn a_failed_prestart_keeps_the_main_task_from_starting_but_not_the_poststop() {
     let mut play = Play::new(plan(vec![
-        settings("init", Hook::Prestart),
-        settings("main", Hook::Main),
-        settings("clean", Hook::Poststop),
+        settings("init", Turn::Prestart),
+        settings("main", Turn::Main),
+        settings("clean", Turn::Poststop),
     ]));
     play.exit("init", 1);
     assert_eq!(play.result(), "+init DeregisterGroup +clean | failed Failed tasks");
@@ -134,8 +134,8 @@ fn a_failed_prestart_keeps_the_main_task_from_starting_but_not_the_poststop() {
 
 #[test]
 fn the_leader_goes_first_and_takes_the_others_with_it() {
-    let leader = Settings { leader: true, ..settings("lead", Hook::Main) };
-    let tasks = || vec![settings("a", Hook::Main), leader.clone(), settings("side", Hook::PoststartSidecar)];
+    let leader = Settings { leader: true, ..settings("lead", Turn::Main) };
+    let tasks = || vec![settings("a", Turn::Main), leader.clone(), settings("side", Turn::PoststartSidecar)];
     let mut stopped = Play::new(plan(tasks()));
     stopped.input(Input::Stop { no_shutdown_delay: false });
     assert_eq!(
@@ -149,7 +149,7 @@ fn the_leader_goes_first_and_takes_the_others_with_it() {
 
 #[test]
 fn the_groups_shutdown_delay_comes_first_unless_it_is_waived() {
-    let delayed = || Plan { group_shutdown_delay: Dur::from_secs(10), ..plan(vec![settings("a", Hook::Main)]) };
+    let delayed = || Plan { group_shutdown_delay: Dur::from_secs(10), ..plan(vec![settings("a", Turn::Main)]) };
     let mut play = Play::new(delayed());
     play.input(Input::Stop { no_shutdown_delay: false });
     assert_eq!(play.result(), "+a DeregisterGroup | running Tasks are running");
@@ -163,7 +163,7 @@ fn the_groups_shutdown_delay_comes_first_unless_it_is_waived() {
 
 #[test]
 fn a_long_batch_ends_complete_without_its_poststop() {
-    let tasks = vec![settings("a", Hook::Main), settings("clean", Hook::Poststop)];
+    let tasks = vec![settings("a", Turn::Main), settings("clean", Turn::Poststop)];
     let mut play = Play::new(Plan { run_until: Some(UnixNanos::from_secs(160)), ..plan(tasks) });
     play.at(30).at(60);
     assert_eq!(play.result(), "+a DeregisterGroup -a Finish | complete allocation exceeded max_run_duration");
@@ -172,7 +172,7 @@ fn a_long_batch_ends_complete_without_its_poststop() {
 
 #[test]
 fn what_was_not_prepared_fails_with_the_reason() {
-    let mut core = AllocCore::new(plan(vec![settings("a", Hook::Main)]), UnixNanos::from_secs(1));
+    let mut core = AllocCore::new(plan(vec![settings("a", Turn::Main)]), UnixNanos::from_secs(1));
     let effects = core.step(Input::NotReady("no such volume".to_owned()), UnixNanos::from_secs(2));
     assert!(effects.contains(&Effect::Finish));
     let report = core.report(UnixNanos::from_secs(2));
@@ -185,7 +185,7 @@ fn healthy_rules(checks: bool) -> Option<Rules> {
 
 #[test]
 fn health_is_told_after_min_healthy_time() {
-    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) });
+    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Turn::Main)]) });
     let healthy = |p: &Play| p.core.report(UnixNanos::ZERO).healthy;
     assert_eq!(play.core.wake_at(), Some(UnixNanos::from_secs(110)));
     play.at(9);
@@ -196,14 +196,14 @@ fn health_is_told_after_min_healthy_time() {
 
 /// The allocation's row again, with the rules of a job version.
 fn in_place(checks: bool, new_deployment: bool) -> Input {
-    let plan = Plan { health: healthy_rules(checks), ..plan(vec![settings("a", Hook::Main)]) };
+    let plan = Plan { health: healthy_rules(checks), ..plan(vec![settings("a", Turn::Main)]) };
     Input::Update { plan: Box::new(plan), new_deployment }
 }
 
 #[test]
 fn a_new_deployment_in_place_gets_its_verdict_of_what_runs_already() {
     let healthy = |p: &Play| p.core.report(UnixNanos::ZERO).healthy;
-    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) });
+    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Turn::Main)]) });
     play.at(10).at(500);
     play.input(in_place(true, true));
     assert_eq!(healthy(&play), None, "what an earlier deployment thought is no answer");
@@ -221,7 +221,7 @@ fn a_new_deployment_in_place_gets_its_verdict_of_what_runs_already() {
 #[test]
 fn a_new_deployment_in_place_still_counts_checks_and_restarts() {
     let healthy = |p: &Play| p.core.report(UnixNanos::ZERO).healthy;
-    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) });
+    let mut play = Play::new(Plan { health: healthy_rules(true), ..plan(vec![settings("a", Turn::Main)]) });
     play.at(10).at(500);
     play.input(Input::Checks(Checks::Failing(vec!["web".to_owned()]))).input(in_place(true, true));
     play.at(510);
@@ -231,14 +231,14 @@ fn a_new_deployment_in_place_still_counts_checks_and_restarts() {
     play.at(520);
     assert_eq!(healthy(&play), Some(true));
 
-    let mut broken = Play::new(Plan { health: healthy_rules(false), ..plan(vec![settings("a", Hook::Main)]) });
+    let mut broken = Play::new(Plan { health: healthy_rules(false), ..plan(vec![settings("a", Turn::Main)]) });
     broken.at(10).at(500).input(in_place(false, true)).exit("a", 1);
     assert_eq!(healthy(&broken), Some(false));
 }
 
 #[test]
 fn an_agent_that_restarts_during_a_new_deployment_goes_on_watching() {
-    let plan = || Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) };
+    let plan = || Plan { health: healthy_rules(true), ..plan(vec![settings("a", Turn::Main)]) };
     let mut play = Play::new(plan());
     play.at(10).at(500).input(in_place(true, true));
     let report = play.core.report(UnixNanos::from_secs(601));
@@ -253,7 +253,7 @@ fn an_agent_that_restarts_during_a_new_deployment_goes_on_watching() {
 
 #[test]
 fn failing_checks_and_dead_tasks_are_unhealthy() {
-    let plan = || Plan { health: healthy_rules(true), ..plan(vec![settings("a", Hook::Main)]) };
+    let plan = || Plan { health: healthy_rules(true), ..plan(vec![settings("a", Turn::Main)]) };
     let mut play = Play::new(plan());
     play.input(Input::Checks(Checks::Failing(vec!["web".to_owned()]))).at(30).at(60);
     assert_eq!(play.core.report(UnixNanos::ZERO).healthy, Some(false));
@@ -267,7 +267,7 @@ fn failing_checks_and_dead_tasks_are_unhealthy() {
 
 #[test]
 fn a_restored_allocation_takes_up_running_and_dead_tasks() {
-    let tasks = vec![settings("init", Hook::Prestart), settings("main", Hook::Main)];
+    let tasks = vec![settings("init", Turn::Prestart), settings("main", Turn::Main)];
     let mut first = Play::new(plan(tasks.clone()));
     first.exit("init", 0);
     let states = first.core.report(UnixNanos::from_secs(100)).tasks;

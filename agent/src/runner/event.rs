@@ -7,6 +7,9 @@ use tarpan_model::{Dur, TaskEvent, UnixNanos};
 
 use crate::supervisor::Exit;
 
+/// Why a task restarts where nothing is to be said about it.
+pub const WITHIN_POLICY: &str = "Restart within policy";
+
 fn event(kind: &str, message: impl AsRef<str>, details: &[(&str, String)]) -> TaskEvent {
     let details: SortedMap<Arc<str>, Arc<str>> =
         details.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (Arc::from(*k), Arc::from(v.as_str()))).collect();
@@ -86,7 +89,7 @@ pub fn terminated(exit: &Exit) -> TaskEvent {
 pub fn restarting(delay: Dur, reason: &str) -> TaskEvent {
     let tail = format!("Task restarting in {delay}");
     let text = match reason {
-        "" | super::restart::WITHIN_POLICY => tail,
+        "" | WITHIN_POLICY => tail,
         reason => format!("{reason} - {tail}"),
     };
     event("Restarting", text, &[("restart_reason", reason.to_owned()), ("start_delay", delay.0.to_string())])

@@ -7,13 +7,12 @@ use tarpan_api::wire::CheckQueryResult;
 use tarpan_model::{AllocId, Allocation, UnixNanos};
 use tokio::sync::{oneshot, watch};
 
-use super::actor::{Actor, TaskPart};
+use super::actor::{Actor, Left, Shared, TaskPart};
 use super::birth::Birth;
 use super::core::{AllocCore, Report};
 use super::inbox::{Inbox, Message, inbox};
 use super::plan::plan;
-use super::restore::Left;
-use super::setup::{Beside, Ledger, Setup};
+use super::setup::{Beside, Hooks, Ledger, Setup};
 use crate::alloc_dir::AllocDir;
 use crate::checks::Checker;
 use crate::context::Context;
@@ -28,38 +27,27 @@ pub struct Runner {
     shared: Arc<Shared>,
 }
 
-pub(super) struct Shared {
-    pub(super) alloc: RwLock<Arc<Allocation>>,
-    pub(super) handles: Mutex<BTreeMap<String, Arc<dyn Handle>>>,
-    pub(super) report: RwLock<Option<Report>>,
-    pub(super) checks: RwLock<Option<Checker>>,
-    /// Every task is dead and everything given back.
-    pub(super) finished: watch::Sender<bool>,
-    pub(super) ended_at: Mutex<UnixNanos>,
-    /// The starts that are under way or run, by task.
-    pub(super) marks: Mutex<BTreeMap<String, String>>,
-}
-
 impl Runner {
     /// Runs a new allocation.
-    pub fn start(context: Arc<Context>, alloc: Allocation) -> Arc<Runner> {
+    pub(crate) fn start(context: Arc<Context>, hooks: &Hooks, alloc: Allocation) -> Arc<Runner> {
         let (now, birth) = (crate::now(), Birth::now());
         let core = AllocCore::new(plan(&context, &alloc, now), now);
-        Runner::spawn(context, alloc, core, (birth, now), None)
+        Runner::spawn(context, hooks, alloc, core, (birth, now), None)
     }
 
     /// Takes up an allocation of an earlier agent.
-    pub fn restore(context: Arc<Context>, record: Record) -> Arc<Runner> {
+    pub(crate) fn restore(context: Arc<Context>, hooks: &Hooks, record: Record) -> Arc<Runner> {
         let birth = Birth::taken_up(record.born, &record.alloc);
         let (now, born) = (crate::now(), birth.measured());
         let plan = plan(&context, &record.alloc, born);
         let core = AllocCore::restored(plan, &record.states, record.healthy, now);
         let left = Left { made: record.made, tasks: record.handles };
-        Runner::spawn(context, record.alloc, core, (birth, born), Some(left))
+        Runner::spawn(context, hooks, record.alloc, core, (birth, born), Some(left))
     }
 
     fn spawn(
         context: Arc<Context>,
+        hooks: &Hooks,
         alloc: Allocation,
         core: AllocCore,
         (birth, born): (Birth, UnixNanos),
@@ -78,11 +66,12 @@ impl Runner {
             ended_at: Mutex::new(UnixNanos::ZERO),
             marks: Mutex::default(),
         });
+        context.neighbours.add(id, dir.clone(), shared.finished.subscribe());
         let names = core.tasks().iter().map(|t| t.settings.name.to_string());
-        let part = |name| TaskPart::new(name, context.hooks.task.clone());
+        let part = |name| TaskPart::new(name, hooks.task.clone());
         let actor = Actor {
             tasks: names.map(part).collect(),
-            setup: Setup::new(context.hooks.alloc.clone(), Ledger::default()),
+            setup: Setup::new(hooks.alloc.clone(), Ledger::default()),
             setting_up: None,
             ready: false,
             beside: Beside::default(),

@@ -8,7 +8,8 @@ use tarpan_model::alloc::TaskStateKind;
 use tarpan_model::job::{Job, JobType, TaskGroup};
 use tarpan_model::{Allocation, Dur, UnixNanos};
 
-use super::task::{Hook, TaskCore};
+use super::task::TaskCore;
+use super::turn::Turn;
 
 /// What health asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Watch {
     }
 
     pub fn look(&mut self, tasks: &[TaskCore], checks: &Checks, now: UnixNanos) -> Option<Verdict> {
-        let watched: Vec<&TaskCore> = tasks.iter().filter(|t| t.settings.hook != Hook::Poststop).collect();
+        let watched: Vec<&TaskCore> = tasks.iter().filter(|t| t.settings.turn != Turn::Poststop).collect();
         if let Some(reasons) = hopeless(&watched) {
             return Some(Verdict::Unhealthy(reasons));
         }
@@ -160,7 +161,7 @@ fn hopeless(watched: &[&TaskCore]) -> Option<Vec<(Arc<str>, String)>> {
     let mut reasons = Vec::new();
     for task in watched {
         let dead = task.state.state == TaskStateKind::Dead;
-        let may_end = matches!(task.settings.hook, Hook::Prestart | Hook::Poststart);
+        let may_end = matches!(task.settings.turn, Turn::Prestart | Turn::Poststart);
         let reason = match (task.state.failed, dead) {
             (true, _) => "Unhealthy because of failed task",
             (false, true) if !may_end => "Unhealthy because of dead task",

@@ -18,6 +18,7 @@ mod setting_up;
 pub(crate) mod setup;
 mod start;
 pub mod task;
+pub mod turn;
 
 pub use birth::Birth;
 pub use handle::Runner;

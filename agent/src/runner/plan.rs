@@ -8,7 +8,8 @@ use tarpan_model::{Allocation, Dur, UnixNanos};
 use super::core::Plan;
 use super::health::Rules;
 use super::restart::Policy;
-use super::task::{Hook, Settings};
+use super::task::Settings;
+use super::turn::Turn;
 use crate::context::Context;
 
 pub(super) fn plan(context: &Context, alloc: &Allocation, born: UnixNanos) -> Plan {
@@ -17,14 +18,14 @@ pub(super) fn plan(context: &Context, alloc: &Allocation, born: UnixNanos) -> Pl
     };
     let max_kill: Dur = context.options.max_kill_timeout.into();
     let settings = |task: &Task| {
-        let hook = Hook::of(task);
+        let turn = Turn::of(task);
         Settings {
             name: Arc::from(task.name()),
-            hook,
+            turn,
             leader: task.leader == Some(true),
             kill_timeout: task.kill_timeout.unwrap_or(Dur::from_secs(5)).min(max_kill),
             shutdown_delay: task.shutdown_delay.unwrap_or(Dur::ZERO),
-            policy: Policy::of(&alloc.job, group, task, hook),
+            policy: Policy::of(&alloc.job, group, task, turn),
         }
     };
     Plan {

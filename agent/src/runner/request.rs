@@ -7,9 +7,9 @@ use tarpan_model::Allocation;
 use tarpan_model::job::Task;
 use tarpan_model::resources::TaskResources;
 
-use crate::alloc_dir::AllocDir;
+use crate::alloc_dir::{AllocDir, TaskDirs};
 use crate::context::Context;
-use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskDirs, TaskRequest};
+use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskRequest};
 use crate::env::{SeenDirs, Source, TaskEnv, host_env};
 
 /// The driver of a task, as far as it decides what the task sees.

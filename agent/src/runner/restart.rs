@@ -6,9 +6,8 @@
 use tarpan_model::job::{Job, JobType, Task, TaskGroup};
 use tarpan_model::{Dur, UnixNanos};
 
-use super::task::Hook;
-
-pub const WITHIN_POLICY: &str = "Restart within policy";
+use super::event::WITHIN_POLICY;
+use super::turn::Turn;
 
 /// A restart policy with its defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn of(job: &Job, group: &TaskGroup, task: &Task, hook: Hook) -> Policy {
+    pub fn of(job: &Job, group: &TaskGroup, task: &Task, turn: Turn) -> Policy {
         let batch = matches!(job.job_type(), JobType::Batch | JobType::SysBatch);
         let policies = [task.restart_policy.as_ref(), group.restart_policy.as_ref()];
         let first = |pick: &dyn Fn(&tarpan_model::job::RestartPolicy) -> Option<i64>| {
@@ -38,10 +37,10 @@ impl Policy {
                 .unwrap_or(if batch { 24 * 3600 } else { 30 * 60 } * tarpan_model::duration::SECOND)),
             delay: Dur(first(&|p| p.delay.map(|d| d.0)).unwrap_or(15 * tarpan_model::duration::SECOND)),
             fails: mode.as_deref() != Some("delay"),
-            on_success: match hook {
-                Hook::Main => !batch,
-                Hook::PrestartSidecar | Hook::PoststartSidecar => true,
-                Hook::Prestart | Hook::Poststart | Hook::Poststop => false,
+            on_success: match turn {
+                Turn::Main => !batch,
+                Turn::PrestartSidecar | Turn::PoststartSidecar => true,
+                Turn::Prestart | Turn::Poststart | Turn::Poststop => false,
             },
             render_templates: policies.iter().flatten().find_map(|p| p.render_templates).unwrap_or(false),
         }

@@ -1,10 +1,9 @@
 //! The actor's part that takes up what an earlier agent left: each task of its record is found, known to have ended, known
 //! never to have started, or waits for the servers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::actor::Actor;
+use super::actor::{Actor, Left};
 use super::core::Input;
 use super::inbox::Message;
 use super::request;
@@ -12,13 +11,7 @@ use super::setup::Ledger;
 use super::{event, task};
 use crate::driver::mark::remove;
 use crate::driver::{DriverError, Exit, Handle};
-use crate::store::{Made, TaskRecord};
-
-/// What an earlier agent left of an allocation.
-pub(super) struct Left {
-    pub(super) made: Vec<Made>,
-    pub(super) tasks: BTreeMap<String, TaskRecord>,
-}
+use crate::store::TaskRecord;
 
 /// What became of a start.
 enum Fate {

@@ -10,45 +10,17 @@ use tarpan_model::{Dur, TaskEvent, TaskState, UnixNanos};
 
 use super::event;
 use super::restart::{Cause, Decision, Policy, Tracker};
+use super::turn::Turn;
 use crate::supervisor::Exit;
 
 /// Events kept of a task.
 pub(super) const KEPT_EVENTS: usize = 10;
 
-/// When in its allocation's life a task runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    Main,
-    Prestart,
-    PrestartSidecar,
-    Poststart,
-    PoststartSidecar,
-    Poststop,
-}
-
-impl Hook {
-    pub fn of(task: &tarpan_model::Task) -> Hook {
-        let Some(lifecycle) = &task.lifecycle else { return Hook::Main };
-        match (lifecycle.hook.as_deref(), lifecycle.sidecar == Some(true)) {
-            (Some("prestart"), false) => Hook::Prestart,
-            (Some("prestart"), true) => Hook::PrestartSidecar,
-            (Some("poststart"), false) => Hook::Poststart,
-            (Some("poststart"), true) => Hook::PoststartSidecar,
-            (Some("poststop"), _) => Hook::Poststop,
-            _ => Hook::Main,
-        }
-    }
-
-    pub fn sidecar(self) -> bool {
-        matches!(self, Hook::PrestartSidecar | Hook::PoststartSidecar)
-    }
-}
-
 /// What the core must know of a task.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: Arc<str>,
-    pub hook: Hook,
+    pub turn: Turn,
     pub leader: bool,
     /// Already bounded by the client's maximum.
     pub kill_timeout: Dur,
@@ -448,7 +420,7 @@ mod tests {
         };
         let settings = Settings {
             name: Arc::from("t"),
-            hook: Hook::Main,
+            turn: Turn::Main,
             leader: false,
             kill_timeout: Dur::from_secs(5),
             shutdown_delay: Dur::from_secs(shutdown_delay),

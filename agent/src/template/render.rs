@@ -11,7 +11,7 @@ use tarpan_model::service::ServiceRegistration;
 
 use super::budget::{self, Meter, Output};
 use super::{Data, One, funcs, text_of};
-use crate::driver::TaskDirs;
+use crate::alloc_dir::TaskDirs;
 use crate::ground::{self, Attr, Dir};
 
 /// Most of an error's text that becomes an event: it may quote what the template made.

@@ -1,11 +1,11 @@
 //! What the operator of a node lets containers have: everything that takes a container's walls away needs a line of the
 //! plugin's configuration, and a refusal says which one.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use tarpan_model::glob;
 
 use super::config::{Device, PluginConfig, TaskConfig};
-use super::create::lexical;
-use crate::driver::raw_exec::matches;
 use crate::driver::{DriverError, TaskRequest};
 
 /// Modes that share nothing with the node or with another allocation's containers.
@@ -53,7 +53,7 @@ pub fn check(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) 
 fn closed_mode(what: &str, mode: Option<&str>, allowed: &[String], request: &TaskRequest) -> Result<(), DriverError> {
     let mode = mode.unwrap_or_default();
     let sibling = mode.starts_with("container:") && mode.ends_with(&format!("-{}", request.alloc_id));
-    if OWN.contains(&mode) || sibling || allowed.iter().any(|a| matches(a, mode)) {
+    if OWN.contains(&mode) || sibling || allowed.iter().any(|a| glob::matches(a, mode)) {
         return Ok(());
     }
     let allowed = line(&format!("allowed_modes {{ {what} = [{mode:?}] }}"));
@@ -63,7 +63,7 @@ fn closed_mode(what: &str, mode: Option<&str>, allowed: &[String], request: &Tas
 /// Open until the operator lists what is allowed, as in the field.
 fn open_mode(what: &str, mode: Option<&str>, allowed: &[String]) -> Result<(), DriverError> {
     let mode = mode.unwrap_or_default();
-    if mode != "host" || allowed.is_empty() || allowed.iter().any(|a| matches(a, mode)) {
+    if mode != "host" || allowed.is_empty() || allowed.iter().any(|a| glob::matches(a, mode)) {
         return Ok(());
     }
     let allowed = line(&format!("allowed_modes {{ {what} = [{mode:?}] }}"));
@@ -77,7 +77,7 @@ pub fn device_path(device: &Device) -> PathBuf {
 
 fn check_device(plugin: &PluginConfig, device: &Device) -> Result<(), DriverError> {
     let path = device_path(device).to_string_lossy().into_owned();
-    if path.starts_with('/') && plugin.allow_devices.iter().any(|glob| matches(glob, &path)) {
+    if path.starts_with('/') && plugin.allow_devices.iter().any(|pattern| glob::matches(pattern, &path)) {
         return Ok(());
     }
     let allowed = line(&format!("allow_devices = [{path:?}]"));
@@ -91,7 +91,9 @@ fn security_option(plugin: &PluginConfig, option: &str) -> Result<(), DriverErro
         Some((key, value)) => format!("{}={}", key.trim(), value.trim()),
         None => option.trim().to_owned(),
     };
-    if HARMLESS.contains(&plain.as_str()) || plugin.allow_security_opts.iter().any(|glob| matches(glob, &plain)) {
+    if HARMLESS.contains(&plain.as_str())
+        || plugin.allow_security_opts.iter().any(|pattern| glob::matches(pattern, &plain))
+    {
         return Ok(());
     }
     // A profile is a long text: the line names its kind then.
@@ -106,6 +108,19 @@ fn caps(plugin: &PluginConfig, wanted: &[String]) -> Result<(), DriverError> {
     let Some(cap) = wanted.iter().find(|cap| !allowed(cap)).map(|cap| plain(cap)) else { return Ok(()) };
     let allowed = line(&format!("allow_caps = [{cap:?}]"));
     refuse(format!("driver does not allow the following capabilities: {cap}; {allowed}"))
+}
+
+/// The path without `.` and `..`, by its text alone.
+pub(super) fn lexical(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

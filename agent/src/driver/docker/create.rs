@@ -2,18 +2,18 @@
 //! allocation's own directories are.
 
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
     HostConfigLogConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
     MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesUlimits,
 };
+use tarpan_model::glob;
 
 use super::config::{MountBlock, PluginConfig, TaskConfig};
 use super::{ALLOC_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
-use crate::driver::raw_exec::matches;
 use crate::driver::{DriverError, TaskRequest};
 use crate::ground::{self, Attr};
 
@@ -133,7 +133,7 @@ fn ports(config: &TaskConfig, request: &TaskRequest) -> Result<(Vec<String>, Bin
 fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> HashMap<String, String> {
     let mut labels: HashMap<String, String> = config.labels.clone().into_iter().collect();
     for (key, value) in &request.labels {
-        if plugin.extra_labels.iter().any(|glob| matches(glob, key)) {
+        if plugin.extra_labels.iter().any(|pattern| glob::matches(pattern, key)) {
             labels.insert(format!("com.hashicorp.nomad.{key}"), value.clone());
         }
     }
@@ -387,7 +387,7 @@ fn own_or_allowed(plugin: &PluginConfig, request: &TaskRequest, source: &str) ->
         false => PathBuf::from(source),
         true => request.dirs.task.join(source),
     };
-    let path = lexical(&path);
+    let path = super::allow::lexical(&path);
     match path.strip_prefix(&request.dirs.alloc) {
         Ok(below) => real_path(request, below, relative)
             .map_err(|e| DriverError::Config(format!("the volume path {source:?}: {}", crate::chain(&e)))),
@@ -417,19 +417,6 @@ fn real_path(request: &TaskRequest, below: &Path, make: bool) -> Result<PathBuf,
         Err(error) if error.not_found() => Ok(request.dirs.alloc.join(below)),
         Err(error) => Err(error),
     }
-}
-
-/// The path without `.` and `..`, by its text alone.
-pub(super) fn lexical(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(out.pop()),
-            Component::CurDir => {}
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 fn mount(plugin: &PluginConfig, request: &TaskRequest, block: &MountBlock) -> Result<Mount, DriverError> {

@@ -12,7 +12,7 @@ use super::{Beside, Hook, Making, Scope, Until};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
 use crate::ground::{self, Attr, Dir};
-use crate::runner::Runner;
+use crate::neighbours::Neighbour;
 use crate::runner::inbox::{Inbox, Message};
 
 /// The hooks of an allocation, in order.
@@ -61,7 +61,7 @@ impl Hook<AllocScope> for Directory {
     }
 
     fn undo<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> BoxFuture<'a, ()> {
-        Box::pin(crate::gc::remove_files(&scope.context, scope.alloc.id))
+        Box::pin(scope.context.remove_files(scope.alloc.id))
     }
 }
 
@@ -104,11 +104,11 @@ impl Hook<AllocScope> for Previous {
     fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
         Box::pin(async move {
             let alloc = &scope.alloc;
-            let local: Vec<Arc<Runner>> = replaced(alloc).filter_map(|id| scope.context.runner(id)).collect();
-            for runner in &local {
-                runner.wait_finished().await;
+            let mut local: Vec<Neighbour> = replaced(alloc).filter_map(|id| scope.context.neighbours.get(id)).collect();
+            for neighbour in &mut local {
+                neighbour.ended().await;
             }
-            if let Some(old) = local.iter().find(|r| sticky(alloc) && Some(r.id) == alloc.previous) {
+            if let Some(old) = local.iter().find(|n| sticky(alloc) && Some(n.id) == alloc.previous) {
                 let (old, new, alloc) = (old.dir.clone(), scope.dir.clone(), alloc.clone());
                 let take_over = move || {
                     move_data(&old, &new, &alloc);

@@ -5,7 +5,6 @@
 //! [`alloc`] has the hooks of an allocation, [`task`] those of a task: a new one is a type there and a line in its list.
 
 pub(crate) mod alloc;
-mod identities;
 mod ledger;
 pub(crate) mod task;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a task needs before it starts: directory, identities, payload, artifacts, templates.
 
+mod identities;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -9,11 +11,11 @@ use serde_json::Value;
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, name};
 
-use super::identities::Identities;
+use self::identities::Identities;
 use super::{Beside, Hook, Making, Scope, Until};
-use crate::alloc_dir::{AllocDir, Reader, below};
+use crate::alloc_dir::{AllocDir, Reader, TaskDirs, below};
 use crate::context::Context;
-use crate::driver::{Isolation, TaskDirs};
+use crate::driver::Isolation;
 use crate::env::TaskEnv;
 use crate::ground::Attr;
 use crate::runner::event;

@@ -242,7 +242,7 @@ async fn an_agent_undoes_what_a_dead_one_made_for_what_has_ended() {
     // Nobody knows how far the second and third had come.
     log.wait("undo first, made 7").await;
     assert_eq!(log.take(), ["undo third", "undo second", "undo first, made 7"]);
-    let runner = agent.context().runner(alloc.id).expect("known");
+    let runner = agent.allocs().get(alloc.id).expect("known");
     tokio::time::timeout(Duration::from_secs(30), runner.wait_finished()).await.expect("in time");
     agent.shutdown().await;
     drop((agent, runner));
@@ -274,7 +274,7 @@ async fn a_kill_during_a_long_hook_is_answered_at_once() {
         let alloc = pretended("long");
         fake.order(&alloc).await;
         log.wait("make long").await;
-        let runner = agent.context().runner(alloc.id).expect("known");
+        let runner = agent.allocs().get(alloc.id).expect("known");
         // Other things are answered meanwhile.
         let answer = tokio::time::timeout(Duration::from_secs(20), runner.restart(Some("t".to_owned()), false)).await;
         assert_eq!(answer.expect("in time"), Err("Task not running".to_owned()));
@@ -293,7 +293,7 @@ async fn a_full_inbox_loses_no_order() {
     let (fake, home) = (Fake::start().await, Home::new());
     let agent = Agent::start(options(&fake, home.path())).await.expect("starts");
     let alloc = alloc_of(job("full", "service", vec![script("t", "exec sleep 60")]));
-    let runner = Runner::start(agent.context().clone(), alloc.clone());
+    let runner = Runner::start(agent.allocs().context.clone(), &Hooks::default(), alloc.clone());
     let running = || runner.report().is_some_and(|r| r.status == ClientStatus::Running);
     let begun = Instant::now();
     while !running() {

@@ -12,10 +12,8 @@ use tarpan_rpc::agent::SignIdentitiesRequest;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::task::{TaskScope, secrets_reader, unrecoverable};
-use super::{Hook, Making, Until};
-use crate::alloc_dir::{Reader, inside};
-use crate::driver::TaskDirs;
+use super::{Hook, Making, TaskScope, Until, secrets_reader, unrecoverable};
+use crate::alloc_dir::{Reader, TaskDirs, inside};
 use crate::ground::Attr;
 use crate::runner::request::isolation;
 
@@ -97,7 +95,7 @@ fn of(name: &str, identity: &WorkloadIdentity) -> Option<Wanted> {
 async fn signed(
     scope: &TaskScope,
     names: Vec<String>,
-) -> Result<Option<Vec<String>>, <TaskScope as super::Scope>::Failure> {
+) -> Result<Option<Vec<String>>, super::StartFailure> {
     let asked = SignIdentitiesRequest {
         alloc_id: scope.alloc.id.0.as_bytes().to_vec().into(),
         task: scope.task.name().to_owned(),
