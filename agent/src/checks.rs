@@ -156,7 +156,7 @@ async fn run(check: &Check, client: &reqwest::Client) -> (bool, i64, String) {
     for (name, value) in &check.headers {
         request = request.header(name, value);
     }
-    let response = match request.send().await {
+    let mut response = match request.send().await {
         Ok(response) => response,
         Err(error) => return (false, 0, format!("nomad: {}", crate::chain(&error))),
     };
@@ -164,8 +164,14 @@ async fn run(check: &Check, client: &reqwest::Client) -> (bool, i64, String) {
     if code == 200 {
         return (true, code, "nomad: http ok".to_owned());
     }
-    let body = response.bytes().await.unwrap_or_default();
-    (code < 400, code, String::from_utf8_lossy(&body[..body.len().min(OUTPUT)]).into_owned())
+    let mut body = Vec::new();
+    // It is the task that answers: no more of it is taken in than is shown.
+    while body.len() < OUTPUT
+        && let Ok(Some(piece)) = response.chunk().await
+    {
+        body.extend_from_slice(&piece[..piece.len().min(OUTPUT - body.len())]);
+    }
+    (code < 400, code, String::from_utf8_lossy(&body).into_owned())
 }
 
 fn all(context: &Context, alloc: &Allocation) -> Vec<Check> {
@@ -256,31 +262,59 @@ fn one(
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
-    #[tokio::test]
-    async fn every_failing_run_is_restarted() {
-        // A port that is bound and not listened on refuses, and nobody else can take it.
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
-        let check = Check {
+    fn check(kind: &str, target: String) -> Check {
+        Check {
             id: "c".to_owned(),
             service: "s".to_owned(),
             name: "n".to_owned(),
             task: Some("t".to_owned()),
             group: "g".to_owned(),
             readiness: false,
-            kind: "tcp".to_owned(),
-            target: socket.local_addr().expect("bound").to_string(),
+            kind: kind.to_owned(),
+            url: format!("http://{target}/"),
+            target,
             method: String::new(),
-            url: String::new(),
             headers: Vec::new(),
             body: String::new(),
             insecure: false,
             interval: Duration::from_millis(20),
             timeout: Duration::from_secs(1),
             restart: Some((2, Duration::from_millis(10))),
-        };
+        }
+    }
+
+    /// It is a task that answers, and it may never stop.
+    #[tokio::test]
+    async fn no_more_of_an_answer_is_taken_in_than_is_shown() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let check = check("http", listener.local_addr().expect("bound").to_string());
+        let answering = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("asked");
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 500 no\r\n\r\n").await;
+            let mut sent = 0u64;
+            while stream.write_all(&[b'x'; 1 << 16]).await.is_ok() {
+                sent += 1 << 16;
+            }
+            sent
+        });
+        let (ok, code, output) = run(&check, &reqwest::Client::new()).await;
+        assert_eq!((ok, code, output.len()), (false, 500, OUTPUT));
+        // What the sockets hold, and nothing like all of a second's worth.
+        let sent = tokio::time::timeout(Duration::from_secs(30), answering).await.expect("it is hung up on");
+        assert!(sent.expect("no panic") < 64 << 20);
+    }
+
+    #[tokio::test]
+    async fn every_failing_run_is_restarted() {
+        // A port that is bound and not listened on refuses, and nobody else can take it.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let check = check("tcp", socket.local_addr().expect("bound").to_string());
         let (told, mut restarts) = tokio::sync::mpsc::unbounded_channel();
         let restart: Restart = Arc::new(move |task: Option<&str>, _: &str| {
             drop(told.send(task.map(str::to_owned)));

@@ -57,6 +57,8 @@ pub async fn collect(allocs: Arc<Allocs>, id: AllocId) {
         return;
     }
     runner.leave();
+    // What it is told meanwhile it still writes down: a record would be back.
+    runner.left().await;
     allocs.context.store.remove(id);
     if allocs.history.found(id) {
         allocs.context.outbox.drop_report(id);

@@ -53,8 +53,8 @@ pub(super) struct TaskPart {
     pub(super) beside: Beside,
     /// What is under way for a start.
     pub(super) work: Option<JoinHandle<()>>,
-    /// It runs, and is set up as far as it lives with that, when the allocation is.
-    pub(super) taken_up: bool,
+    /// To be set up as soon as the allocation is. `true`: it runs.
+    pub(super) waits: Option<bool>,
     /// What was set up for an earlier run is given back.
     pub(super) undoing: Option<JoinHandle<()>>,
     pub(super) request: Arc<Mutex<Option<TaskRequest>>>,
@@ -72,7 +72,7 @@ impl TaskPart {
             live: Arc::default(),
             beside: Beside::default(),
             work: None,
-            taken_up: false,
+            waits: None,
             undoing: None,
             request: Arc::default(),
             handle: None,
@@ -175,7 +175,7 @@ impl Actor {
             Message::RegisterGroup if !self.core.ending() => self.register_group(),
             Message::WithdrawGroup => self.withdraw_group(),
             Message::Made => self.context.store.write(&self.record()),
-            Message::SetUp(index, running) => self.set_up_task(index, running),
+            Message::SetUp(index, running) if self.wants_set_up(index, running) => self.set_up_task(index, running),
             Message::Prepared(index) => {
                 self.tasks[index].record.prepared = true;
                 self.step(Input::Task(index, task::Input::Prepared)).await;
@@ -196,7 +196,7 @@ impl Actor {
                 let _ = reply.send(result);
             }
             Message::ReportAgain => self.report_again().await,
-            Message::RegisterGroup | Message::Undone | Message::Remove(_) | Message::Leave => {}
+            Message::RegisterGroup | Message::SetUp(..) | Message::Undone | Message::Remove(_) | Message::Leave => {}
         }
     }
 

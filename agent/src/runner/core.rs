@@ -266,7 +266,10 @@ impl AllocCore {
         if self.ending() {
             return;
         }
-        self.stage = Stage::Prestart;
+        // What is not set up yet is not ready for this reason either.
+        if self.stage != Stage::Setup {
+            self.stage = Stage::Prestart;
+        }
         for index in 0..self.tasks.len() {
             if self.tasks[index].running() {
                 let input = task::Input::Restart { event: event.clone(), failure: false };

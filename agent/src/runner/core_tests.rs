@@ -112,6 +112,14 @@ fn prestart_main_poststart_poststop_follow_each_other() {
 }
 
 #[test]
+fn nothing_starts_before_the_allocation_is_set_up_whoever_asks() {
+    let now = UnixNanos::from_secs(100);
+    let mut core = AllocCore::new(plan(vec![settings("a", Turn::Main)]), now);
+    assert_eq!(core.step(Input::RestartAll(event::restart_signaled("asked")), now), []);
+    assert_eq!(core.step(Input::Ready, now), [Effect::Task(0, Do::Prepare)]);
+}
+
+#[test]
 fn a_failed_task_ends_its_siblings() {
     let mut play = Play::new(plan(vec![settings("a", Turn::Main), settings("b", Turn::Main)]));
     play.exit("a", 1);

@@ -118,6 +118,11 @@ impl Runner {
         self.inbox.leave();
     }
 
+    /// Nothing is written down any more.
+    pub(crate) async fn left(&self) {
+        self.inbox.closed().await;
+    }
+
     /// Removes everything of an ended allocation; `false`: the agent leaves, and the next one does.
     pub(crate) async fn remove(&self) -> bool {
         let (reply, removed) = oneshot::channel();

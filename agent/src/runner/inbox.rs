@@ -27,7 +27,7 @@ pub(super) enum Message {
     WithdrawGroup,
     /// A hook has made something that must not be made twice.
     Made,
-    /// What was set up for an earlier run is given back: the task may be set up anew. `true`: it runs.
+    /// Nothing of an earlier set-up is under way any more: the task may be set up anew. `true`: it runs.
     SetUp(usize, bool),
     Prepared(usize),
     Started(usize, Arc<dyn Handle>),
@@ -122,6 +122,11 @@ impl Inbox {
     /// Tells something when there is room. Nobody hears it when the actor has left.
     pub(super) async fn tell(&self, message: Message) {
         let _ = self.messages.send(message).await;
+    }
+
+    /// The actor has left.
+    pub(super) async fn closed(&self) {
+        self.messages.closed().await;
     }
 
     #[cfg(test)]

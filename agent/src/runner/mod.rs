@@ -10,6 +10,8 @@ mod inbox;
 mod operator;
 mod persist;
 mod plan;
+#[cfg(test)]
+mod races_tests;
 mod registrations;
 mod request;
 pub mod restart;

@@ -44,7 +44,8 @@ impl Actor {
 
     /// Native checks of the services begin with the first task that runs.
     pub(super) fn watch_checks(&mut self) {
-        if self.shared.checks.read().expect("no panic while held").is_none() {
+        // A poststop task begins when the others have ended: their checks would fail, and ask for it to start anew.
+        if !self.core.ending() && self.shared.checks.read().expect("no panic while held").is_none() {
             let inbox = self.inbox.clone();
             let tell = Arc::new(move |checks| inbox.checks(checks));
             let inbox = self.inbox.clone();

@@ -170,6 +170,6 @@ impl Actor {
         self.step(Input::Task(index, input)).await;
         self.watch_exit(index, handle);
         // Templates are watched again; what is on disk already counts as rendered.
-        self.take_up_set_up(index);
+        self.set_up_task(index, true);
     }
 }

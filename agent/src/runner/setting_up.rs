@@ -2,14 +2,41 @@
 
 use tarpan_model::TaskEvent;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use super::actor::Actor;
+use super::actor::{Actor, TaskPart};
 use super::core::Input;
 use super::inbox::Message;
 use super::setup::alloc::AllocScope;
 use super::setup::task::TaskScope;
 use super::setup::{Setup, Until};
 use super::{event, task};
+
+/// What is under way for a task and must not meet what comes next: its set-up, and the undoing of an older one.
+struct Earlier {
+    work: Option<JoinHandle<()>>,
+    undoing: Option<JoinHandle<()>>,
+}
+
+impl Earlier {
+    fn of(part: &mut TaskPart) -> Option<Earlier> {
+        let going = |handle: Option<JoinHandle<()>>| handle.filter(|h| !h.is_finished());
+        let (work, undoing) = (going(part.work.take()), going(part.undoing.take()));
+        work.iter().for_each(JoinHandle::abort);
+        (work.is_some() || undoing.is_some()).then_some(Earlier { work, undoing })
+    }
+
+    /// A set-up is broken off; what is undone is undone to its end.
+    async fn end(self, scope: &TaskScope) {
+        if let Some(work) = self.work {
+            let _ = work.await;
+        }
+        if let Some(undoing) = self.undoing {
+            let _ = undoing.await;
+        }
+        scope.beside.idle().await;
+    }
+}
 
 impl Actor {
     fn alloc_scope(&self) -> AllocScope {
@@ -77,38 +104,42 @@ impl Actor {
         }));
     }
 
-    /// The allocation is set up: so are the tasks that run already.
+    /// The allocation is set up: what waited for that follows.
     pub(super) fn ready(&mut self) {
         self.ready = true;
         for index in 0..self.tasks.len() {
-            if std::mem::take(&mut self.tasks[index].taken_up) {
-                self.take_up_set_up(index);
+            if let Some(running) = self.tasks[index].waits.take()
+                && self.wants_set_up(index, running)
+            {
+                self.set_up_task(index, running);
             }
         }
     }
 
-    /// A task of an earlier agent runs.
-    pub(super) fn take_up_set_up(&mut self, index: usize) {
-        match self.ready {
-            true => self.set_up_task(index, true),
-            false => self.tasks[index].taken_up = true,
-        }
+    /// Whether the task is still where its set-up was asked for.
+    pub(super) fn wants_set_up(&self, index: usize, running: bool) -> bool {
+        let task = &self.core.tasks()[index];
+        if running { task.running() } else { task.preparing() }
     }
 
-    /// Sets a task up; ends in `Prepared` or `StartFailed`. `running`: only what lives with the task is taken up again.
+    /// Sets a task up; ends in `Prepared` or `StartFailed`. `running`: only what lives with the task is taken up again, and
+    /// nothing is told where that works. One set-up of a task at a time: an earlier one ends before.
     pub(super) fn set_up_task(&mut self, index: usize, running: bool) {
-        if let Some(earlier) = self.tasks[index].undoing.take().filter(|u| !u.is_finished()) {
-            let inbox = self.inbox.clone();
-            self.tasks[index].work = Some(tokio::spawn(async move {
-                let _ = earlier.await;
-                inbox.tell(Message::SetUp(index, running)).await;
-            }));
+        // In an agent that came back, tasks run, end and start anew before their allocation is set up again.
+        if !self.ready {
+            self.tasks[index].waits = Some(running);
             return;
         }
         let Some(scope) = self.task_scope(index, running) else { return };
-        let render_again = self.core.tasks()[index].settings.policy.render_templates;
-        let part = &self.tasks[index];
-        if render_again {
+        let part = &mut self.tasks[index];
+        if let Some(earlier) = Earlier::of(part) {
+            part.work = Some(tokio::spawn(async move {
+                earlier.end(&scope).await;
+                scope.inbox.tell(Message::SetUp(index, running)).await;
+            }));
+            return;
+        }
+        if self.core.tasks()[index].settings.policy.render_templates {
             part.live.stop_templates();
         }
         let (first, setup, store) = (!part.record.prepared && !running, part.setup.clone(), self.context.store.clone());
@@ -124,6 +155,7 @@ impl Actor {
                 scope.inbox.notice(index, event::setup("Building Task Directory"));
             }
             let message = match setup.make(&scope).await {
+                Ok(()) if running => return,
                 Ok(()) => {
                     crate::crash::point("prepared");
                     Message::Prepared(index)
@@ -145,13 +177,17 @@ impl Actor {
 
     /// A task has ended for good.
     pub(super) fn undo_task(&mut self, index: usize) {
-        let setup = self.tasks[index].setup.clone();
-        if !setup.undoable(Until::End) {
+        let Some(scope) = self.task_scope(index, false) else { return };
+        let part = &mut self.tasks[index];
+        let (earlier, setup) = (Earlier::of(part), part.setup.clone());
+        if earlier.is_none() && !setup.undoable(Until::End) {
             return;
         }
-        let Some(scope) = self.task_scope(index, false) else { return };
-        self.tasks[index].undoing = Some(tokio::spawn(async move {
-            scope.beside.idle().await;
+        part.undoing = Some(tokio::spawn(async move {
+            match earlier {
+                Some(earlier) => earlier.end(&scope).await,
+                None => scope.beside.idle().await,
+            }
             setup.undo(&scope, Until::End).await;
         }));
     }

@@ -71,7 +71,7 @@ impl Actor {
     pub(super) async fn started(&mut self, index: usize, handle: Arc<dyn Handle>) {
         self.hold(index, handle.clone());
         self.step(super::core::Input::Task(index, task::Input::Started)).await;
-        if self.core.tasks()[index].running() {
+        if self.core.tasks()[index].present() {
             self.watch_exit(index, handle);
         } else {
             // It was canceled meanwhile.
@@ -106,6 +106,7 @@ impl Actor {
 
     pub(super) fn cancel(&mut self, index: usize) {
         let part = &mut self.tasks[index];
+        part.waits = None;
         let work = part.work.take();
         let request = part.request.lock().expect("no panic while held").take();
         let driver = request.as_ref().and(self.task(index)).and_then(|t| self.context.drivers.get(t.driver()).cloned());

@@ -126,6 +126,8 @@ pub struct TaskCore {
     killed: bool,
     /// An asked-for restart that waits for the exit; `true`: it counts as a failure.
     restart: Option<bool>,
+    /// It starts, and is to start anew as soon as it runs.
+    outdated: Option<TaskEvent>,
     ever_started: bool,
     held: bool,
     /// From measured time to the time of day, which states and events carry.
@@ -142,6 +144,7 @@ impl TaskCore {
             tracker,
             killed: false,
             restart: None,
+            outdated: None,
             ever_started: false,
             held: false,
             offset: Dur::ZERO,
@@ -162,6 +165,7 @@ impl TaskCore {
             tracker,
             killed: false,
             restart: None,
+            outdated: None,
             ever_started,
             held: false,
             offset: Dur::ZERO,
@@ -188,6 +192,16 @@ impl TaskCore {
 
     pub fn running(&self) -> bool {
         self.phase == Phase::Running
+    }
+
+    /// It waits for its set-up.
+    pub fn preparing(&self) -> bool {
+        self.phase == Phase::Preparing
+    }
+
+    /// A start of it is there: it runs, or is about to end.
+    pub fn present(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Stopping | Phase::Delaying { .. })
     }
 
     /// When [`Input::Tick`] is due.
@@ -253,15 +267,17 @@ impl TaskCore {
             Input::Canceled if self.phase == Phase::Canceling => self.die(now),
             Input::Exited(exit) => self.exited(&exit, now, chance),
             Input::Kill(kill) => self.kill(kill, now),
+            // What comes too late changes nothing of how it ended.
+            Input::Fail(_) if self.dead() || self.killed => Vec::new(),
             Input::Fail(event) => {
                 self.emit(event::failing(event), now);
                 self.kill(Kill { no_shutdown_delay: true, ..Kill::default() }, now)
             }
-            Input::Restart { event, failure } if self.phase == Phase::Running => {
-                self.emit(event, now);
-                self.restart = Some(failure);
-                self.phase = Phase::Stopping;
-                vec![Effect::DeregisterServices, Effect::Stop { grace: self.settings.kill_timeout }]
+            Input::Restart { event, failure } if self.phase == Phase::Running => self.run_anew(event, failure, now),
+            // It starts with what there was before.
+            Input::Restart { event, failure: false } if self.phase == Phase::Starting => {
+                self.outdated = Some(event);
+                Vec::new()
             }
             Input::Tick => self.tick(now),
             // Late or doubled: the phase that waited for it is over.
@@ -277,8 +293,16 @@ impl TaskCore {
     }
 
     fn prepare(&mut self) -> Vec<Effect> {
+        self.outdated = None;
         self.phase = Phase::Preparing;
         vec![Effect::Prepare]
+    }
+
+    fn run_anew(&mut self, event: TaskEvent, failure: bool, now: UnixNanos) -> Vec<Effect> {
+        self.emit(event, now);
+        self.restart = Some(failure);
+        self.phase = Phase::Stopping;
+        vec![Effect::DeregisterServices, Effect::Stop { grace: self.settings.kill_timeout }]
     }
 
     fn started(&mut self, now: UnixNanos) -> Vec<Effect> {
@@ -287,7 +311,11 @@ impl TaskCore {
         self.state.state = TaskStateKind::Running;
         self.state.started_at = now + self.offset;
         self.emit(event::started(), now);
-        vec![Effect::RegisterServices]
+        let mut effects = vec![Effect::RegisterServices];
+        if let Some(event) = self.outdated.take() {
+            effects.extend(self.run_anew(event, false, now));
+        }
+        effects
     }
 
     fn tick(&mut self, now: UnixNanos) -> Vec<Effect> {
@@ -455,7 +483,23 @@ mod tests {
     fn lives() {
         use Input::{Canceled, Open, Prepared, Started, Tick};
         let kill = || Input::Kill(Kill::default());
+        let again = || Input::Restart { event: event::restart_signaled("new"), failure: false };
+        let broken = || Input::Fail(event::template("late"));
         for (core, inputs, expected) in [
+            // What it starts with is old before it runs.
+            (
+                core(0, false, 0),
+                vec![Open, Prepared, again(), Started, exit(143)],
+                "Prepare Start RegisterServices DeregisterServices Stop DeregisterServices Prepare \
+                 | pending | Received, Started, Restart Signaled, Terminated, Restarting",
+            ),
+            // A template that fails after the task was killed, or after it ended, fails nothing.
+            (
+                core(0, false, 0),
+                vec![Open, Prepared, Started, kill(), broken(), exit(0), broken()],
+                "Prepare Start RegisterServices DeregisterServices Stop Ended \
+                 | dead | Received, Started, Killing, Terminated, Killed",
+            ),
             (
                 core(0, false, 0),
                 vec![Open, Prepared, Started, exit(0)],

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 pub(crate) use self::ledger::Ledger;
 use crate::store::Stage;
@@ -95,17 +95,19 @@ impl Default for Hooks {
 pub(crate) struct Setup<S: Scope> {
     hooks: List<S>,
     pub(crate) ledger: Ledger,
+    /// Held by who makes or undoes: a kill may come to either at any moment, and what follows must not meet it.
+    turn: Arc<Mutex<()>>,
 }
 
 impl<S: Scope> Clone for Setup<S> {
     fn clone(&self) -> Setup<S> {
-        Setup { hooks: self.hooks.clone(), ledger: self.ledger.clone() }
+        Setup { hooks: self.hooks.clone(), ledger: self.ledger.clone(), turn: self.turn.clone() }
     }
 }
 
 impl<S: Scope> Setup<S> {
     pub(crate) fn new(hooks: List<S>, ledger: Ledger) -> Setup<S> {
-        Setup { hooks, ledger }
+        Setup { hooks, ledger, turn: Arc::default() }
     }
 
     /// Puts what will be made into the ledger; whether some of it is new there, and so must be on disk before it is made.
@@ -121,6 +123,7 @@ impl<S: Scope> Setup<S> {
 
     /// Makes everything in order, up to the first that fails. What was made stays.
     pub(crate) async fn make(&self, scope: &S) -> Result<(), S::Failure> {
+        let _turn = self.turn.lock().await;
         for hook in self.hooks.iter().filter(|h| h.wanted(scope)) {
             let was = self.ledger.begin(hook.name());
             if was.is_some() && hook.once() {
@@ -143,6 +146,7 @@ impl<S: Scope> Setup<S> {
 
     /// Undoes what was begun and is needed no longer than `until`, the last first.
     pub(crate) async fn undo(&self, scope: &S, until: Until) {
+        let _turn = self.turn.lock().await;
         for hook in self.hooks.iter().rev().filter(|h| h.until() <= until) {
             let Some(stage) = self.ledger.stage(hook.name()) else { continue };
             let made = if let Stage::Made(value) = &stage { Some(value.clone()) } else { None };
