@@ -49,6 +49,8 @@ pub enum Stage {
     /// On disk before anything of it is made: after a crash all of it may be there, or a part, or nothing.
     Planned,
     Begun,
+    /// With what the hook wants to know when it goes on.
+    Partly(Value),
     /// With what the hook wants to know of it later.
     Made(Value),
 }

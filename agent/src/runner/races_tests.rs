@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use serde_json::Value;
-use tarpan_model::job::{Service, ServiceCheck, TaskLifecycle};
-use tarpan_model::{Allocation, ClientStatus};
+use serde_json::json;
+use tarpan_model::job::{RestartPolicy, Service, ServiceCheck, TaskArtifact, TaskLifecycle};
+use tarpan_model::{Allocation, ClientStatus, Dur};
 use tokio::sync::Notify;
 
 use super::Runner;
 use super::setup::alloc::AllocScope;
 use super::setup::task::TaskScope;
-use super::setup::{Hook, Hooks, Making, Scope};
+use super::setup::{Hook, Hooks, Making, Notes, Scope};
 use crate::Agent;
 use crate::agent_tests::{Fake, Home, alloc_of, options, script, stopped};
 use crate::store::Store;
-use crate::test_support::job;
+use crate::test_support::{job, task};
 
 type Log = Arc<Mutex<Vec<&'static str>>>;
 
@@ -60,22 +60,22 @@ impl<S: Scope> Hook<S> for Waits {
         "waits"
     }
 
-    fn make<'a>(&'a self, _: &'a S, _: Option<Value>) -> Making<'a, S> {
+    fn make<'a>(&'a self, _: &'a S, _: Notes<'a>) -> Making<'a, S> {
         Box::pin(async move {
             if self.waited.swap(true, Ordering::SeqCst) {
                 add(&self.log, "made");
-                return Ok(Value::Null);
+                return Ok(());
             }
             add(&self.log, "waiting");
             let mut dropped = Dropped(Some(self.log.clone()));
             self.go.notified().await;
             dropped.0 = None;
             add(&self.log, "gone on");
-            Ok(Value::Null)
+            Ok(())
         })
     }
 
-    fn undo<'a>(&'a self, _: &'a S, _: Option<Value>) -> BoxFuture<'a, ()> {
+    fn undo<'a>(&'a self, _: &'a S, _: Notes<'a>) -> BoxFuture<'a, ()> {
         add(&self.log, "undone");
         Box::pin(std::future::ready(()))
     }
@@ -163,7 +163,7 @@ async fn no_check_runs_beside_a_poststop_task() {
     let check = ServiceCheck {
         type_: Some("tcp".to_owned()),
         port_label: Some("1".to_owned()),
-        interval: Some(tarpan_model::Dur::from_secs(3600)),
+        interval: Some(Dur::from_secs(3600)),
         ..ServiceCheck::default()
     };
     let service = Service {
@@ -191,26 +191,35 @@ async fn no_check_runs_beside_a_poststop_task() {
     agent.shutdown().await;
 }
 
-/// On one thread, where something is told between any two steps of the collection.
-#[tokio::test]
+/// Somebody who tells it something all the time, also between any two steps of the collection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_told_while_an_allocation_is_collected_brings_no_record_back() {
     let (fake, home) = (Fake::start().await, Home::new());
     let agent = Agent::start(options(&fake, home.path())).await.expect("starts");
-    let alloc = alloc_of(job("collected", "batch", vec![script("t", "exit 0")]));
-    fake.order(&alloc).await;
-    fake.status(&alloc, ClientStatus::Complete).await;
-    let runner = agent.allocs().get(alloc.id).expect("known");
-    tokio::time::timeout(Duration::from_secs(30), runner.wait_finished()).await.expect("in time");
-    let collecting = tokio::spawn(crate::gc::collect(agent.allocs().clone(), alloc.id));
-    while !collecting.is_finished() {
-        runner.update(stopped(&alloc));
-        tokio::task::yield_now().await;
+    for n in 0..10 {
+        let brief = task("t", "mock_driver", json!({"run_for": "1ms"}));
+        let alloc = alloc_of(job(&format!("collected-{n}"), "batch", vec![brief]));
+        fake.order(&alloc).await;
+        fake.status(&alloc, ClientStatus::Complete).await;
+        let runner = agent.allocs().get(alloc.id).expect("known");
+        tokio::time::timeout(Duration::from_secs(30), runner.wait_finished()).await.expect("in time");
+        let collected = Arc::new(AtomicBool::new(false));
+        let telling = std::thread::spawn({
+            let (collected, runner) = (collected.clone(), runner.clone());
+            move || {
+                while !collected.load(Ordering::SeqCst) {
+                    runner.update(stopped(&alloc));
+                }
+            }
+        });
+        crate::gc::collect(agent.allocs().clone(), runner.id).await;
+        collected.store(true, Ordering::SeqCst);
+        telling.join().expect("no panic");
+        // Whatever was still to be written is.
+        runner.left().await;
     }
-    collecting.await.expect("collected");
-    // Whatever was still to be written is.
-    runner.left().await;
     agent.shutdown().await;
-    drop((agent, runner));
+    drop(agent);
     let begun = Instant::now();
     let records = loop {
         match Store::open(&home.path().join("client/state")) {
@@ -220,4 +229,43 @@ async fn what_is_told_while_an_allocation_is_collected_brings_no_record_back() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(records.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_artifact_that_is_there_is_not_fetched_again_when_a_later_one_fails() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let answer = {
+        let asked = asked.clone();
+        move |uri: http::Uri| {
+            let first = {
+                let mut asked = asked.lock().expect("held");
+                asked.push(uri.path().to_owned());
+                asked.iter().filter(|path| *path == uri.path()).count() == 1
+            };
+            let broken = uri.path() == "/second.txt" && first;
+            let status = if broken { http::StatusCode::BAD_GATEWAY } else { http::StatusCode::OK };
+            std::future::ready((status, "x"))
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let (fake, home) = (Fake::start().await, Home::new());
+    let agent = Agent::start(options(&fake, home.path())).await.expect("starts");
+    let mut fetching = script("t", "exec sleep 300");
+    let artifact = |name: &str| TaskArtifact {
+        getter_source: Some(format!("http://{address}/{name}")),
+        relative_dest: Some("local/".to_owned()),
+        ..TaskArtifact::default()
+    };
+    fetching.artifacts = Some(vec![artifact("first.txt"), artifact("second.txt")]);
+    let soon = RestartPolicy { attempts: Some(1), delay: Some(Dur(1)), ..RestartPolicy::default() };
+    fetching.restart_policy = Some(soon);
+    let alloc = alloc_of(job("fetching", "service", vec![fetching]));
+    fake.order(&alloc).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    assert_eq!(*asked.lock().expect("held"), ["/first.txt", "/second.txt", "/second.txt"]);
+    fake.order(&stopped(&alloc)).await;
+    fake.status(&alloc, ClientStatus::Complete).await;
+    agent.shutdown().await;
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde_json::Value;
 use tarpan_model::{AllocId, Allocation, name};
 
-use super::{Beside, Hook, Making, Scope, Until};
+use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
 use crate::ground::{self, Attr, Dir};
@@ -50,17 +49,17 @@ impl Hook<AllocScope> for Directory {
         Until::Removed
     }
 
-    fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
         Box::pin(async move {
             let dir = scope.dir.clone();
             let made = scope.beside.run(move || dir.create().map_err(|e| crate::chain(&e))).await;
             made.map_err(|text| format!("failed to setup alloc: {text}"))?;
             crate::crash::point("alloc-directory-made");
-            Ok(Value::Null)
+            Ok(())
         })
     }
 
-    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> BoxFuture<'a, ()> {
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
         Box::pin(scope.context.remove_files(scope.alloc.id))
     }
 }
@@ -73,14 +72,14 @@ impl Hook<AllocScope> for Services {
         "services"
     }
 
-    fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
         Box::pin(async move {
             scope.inbox.tell(Message::RegisterGroup).await;
-            Ok(Value::Null)
+            Ok(())
         })
     }
 
-    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> BoxFuture<'a, ()> {
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
         Box::pin(scope.inbox.tell(Message::WithdrawGroup))
     }
 }
@@ -101,7 +100,7 @@ impl Hook<AllocScope> for Previous {
         true
     }
 
-    fn make<'a>(&'a self, scope: &'a AllocScope, _: Option<Value>) -> Making<'a, AllocScope> {
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
         Box::pin(async move {
             let alloc = &scope.alloc;
             let mut local: Vec<Neighbour> = replaced(alloc).filter_map(|id| scope.context.neighbours.get(id)).collect();
@@ -116,7 +115,7 @@ impl Hook<AllocScope> for Previous {
                 };
                 scope.beside.run(take_over).await?;
             }
-            Ok(Value::Null)
+            Ok(())
         })
     }
 }

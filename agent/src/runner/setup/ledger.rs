@@ -37,19 +37,32 @@ impl Ledger {
         rows.len() > known
     }
 
-    /// What this hook gave when it was last made.
-    pub(super) fn begin(&self, hook: &str) -> Option<Value> {
-        match self.stage(hook) {
-            Some(Stage::Made(value)) => Some(value),
-            _ => {
-                self.set(hook, Stage::Begun);
-                None
-            }
+    /// What it is about to make may be there from now on.
+    pub(super) fn begin(&self, hook: &str) {
+        if !self.begun(hook) {
+            self.set(hook, Stage::Begun);
         }
     }
 
-    pub(super) fn done(&self, hook: &str, value: Value) {
-        self.set(hook, Stage::Made(value));
+    pub(super) fn done(&self, hook: &str) {
+        self.set(hook, Stage::Made(self.kept(hook).unwrap_or_default()));
+    }
+
+    /// What the hook wants to know at its next call.
+    pub(super) fn keep(&self, hook: &str, value: Value) {
+        let made = self.made(hook);
+        self.set(hook, if made { Stage::Made(value) } else { Stage::Partly(value) });
+    }
+
+    pub(super) fn kept(&self, hook: &str) -> Option<Value> {
+        match self.stage(hook)? {
+            Stage::Partly(value) | Stage::Made(value) => Some(value).filter(|v| !v.is_null()),
+            Stage::Planned | Stage::Begun => None,
+        }
+    }
+
+    pub(super) fn made(&self, hook: &str) -> bool {
+        matches!(self.stage(hook), Some(Stage::Made(_)))
     }
 
     fn set(&self, hook: &str, stage: Stage) {
@@ -64,7 +77,7 @@ impl Ledger {
         self.0.lock().expect("no panic while held").retain(|row| row.hook != hook);
     }
 
-    pub(super) fn stage(&self, hook: &str) -> Option<Stage> {
+    fn stage(&self, hook: &str) -> Option<Stage> {
         let rows = self.0.lock().expect("no panic while held");
         rows.iter().find(|row| row.hook == hook).map(|row| row.stage.clone())
     }

@@ -18,7 +18,6 @@ use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
 
 pub(crate) use self::ledger::Ledger;
-use crate::store::Stage;
 
 /// How long one hook may take to undo what it made. What is not undone by then stays in the record, for the next agent.
 const UNDOING: Duration = Duration::from_secs(60);
@@ -41,7 +40,25 @@ pub(crate) enum Until {
     Removed,
 }
 
-pub(crate) type Making<'a, S> = BoxFuture<'a, Result<Value, <S as Scope>::Failure>>;
+pub(crate) type Making<'a, S> = BoxFuture<'a, Result<(), <S as Scope>::Failure>>;
+
+/// What a hook keeps in the record for its next call, also in a later agent.
+#[derive(Clone, Copy)]
+pub(crate) struct Notes<'a> {
+    ledger: &'a Ledger,
+    hook: &'static str,
+}
+
+impl Notes<'_> {
+    pub(crate) fn kept(&self) -> Option<Value> {
+        self.ledger.kept(self.hook)
+    }
+
+    /// In place of what was kept before. On disk with the next record: [`Scope::made`] has one written.
+    pub(crate) fn keep(&self, value: Value) {
+        self.ledger.keep(self.hook, value);
+    }
+}
 
 /// One thing that is made before something runs.
 ///
@@ -65,13 +82,13 @@ pub(crate) trait Hook<S: Scope>: Send + Sync {
         Until::End
     }
 
-    /// Makes it, or takes it up where it is there already: `was` is what an earlier call gave.
-    fn make<'a>(&'a self, scope: &'a S, was: Option<Value>) -> Making<'a, S>;
+    /// Makes it, or takes it up where it is there already, whole or in part.
+    fn make<'a>(&'a self, scope: &'a S, notes: Notes<'a>) -> Making<'a, S>;
 
     /// Removes it, however much of it there is. Called for every hook whose `make` began; a hook whose things lie in a
     /// directory that goes anyway has nothing to do.
-    fn undo<'a>(&'a self, scope: &'a S, made: Option<Value>) -> BoxFuture<'a, ()> {
-        let _ = (scope, made);
+    fn undo<'a>(&'a self, scope: &'a S, notes: Notes<'a>) -> BoxFuture<'a, ()> {
+        let _ = (scope, notes);
         Box::pin(std::future::ready(()))
     }
 }
@@ -110,6 +127,10 @@ impl<S: Scope> Setup<S> {
         Setup { hooks, ledger, turn: Arc::default() }
     }
 
+    fn notes(&self, hook: &'static str) -> Notes<'_> {
+        Notes { ledger: &self.ledger, hook }
+    }
+
     /// Puts what will be made into the ledger; whether some of it is new there, and so must be on disk before it is made.
     pub(crate) fn plan(&self, scope: &S) -> bool {
         let wanted = self.hooks.iter().filter(|h| h.wanted(scope)).map(|h| h.name());
@@ -118,21 +139,21 @@ impl<S: Scope> Setup<S> {
 
     /// Takes everything that is made once for made: an older record, or a task that was found running, says no more.
     pub(crate) fn assume_once(&self) {
-        self.hooks.iter().filter(|h| h.once()).for_each(|h| self.ledger.done(h.name(), Value::Null));
+        self.hooks.iter().filter(|h| h.once()).for_each(|h| self.ledger.done(h.name()));
     }
 
     /// Makes everything in order, up to the first that fails. What was made stays.
     pub(crate) async fn make(&self, scope: &S) -> Result<(), S::Failure> {
         let _turn = self.turn.lock().await;
         for hook in self.hooks.iter().filter(|h| h.wanted(scope)) {
-            let was = self.ledger.begin(hook.name());
-            if was.is_some() && hook.once() {
+            if self.ledger.made(hook.name()) && hook.once() {
                 continue;
             }
-            let value = hook.make(scope, was).await?;
-            let worth_writing = hook.once() || !value.is_null();
-            self.ledger.done(hook.name(), value);
-            if worth_writing {
+            self.ledger.begin(hook.name());
+            let notes = self.notes(hook.name());
+            hook.make(scope, notes).await?;
+            self.ledger.done(hook.name());
+            if hook.once() || notes.kept().is_some() {
                 scope.made().await;
             }
         }
@@ -148,13 +169,14 @@ impl<S: Scope> Setup<S> {
     pub(crate) async fn undo(&self, scope: &S, until: Until) {
         let _turn = self.turn.lock().await;
         for hook in self.hooks.iter().rev().filter(|h| h.until() <= until) {
-            let Some(stage) = self.ledger.stage(hook.name()) else { continue };
-            let made = if let Stage::Made(value) = &stage { Some(value.clone()) } else { None };
-            if stage != Stage::Planned && tokio::time::timeout(UNDOING, hook.undo(scope, made)).await.is_err() {
-                tracing::warn!(hook = hook.name(), "undoing what was set up takes too long: it is left");
+            let name = hook.name();
+            if self.ledger.begun(name)
+                && tokio::time::timeout(UNDOING, hook.undo(scope, self.notes(name))).await.is_err()
+            {
+                tracing::warn!(hook = name, "undoing what was set up takes too long: it is left");
                 continue;
             }
-            self.ledger.forget(hook.name());
+            self.ledger.forget(name);
         }
     }
 }

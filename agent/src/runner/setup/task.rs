@@ -12,7 +12,7 @@ use tarpan_model::job::Task;
 use tarpan_model::{Allocation, name};
 
 use self::identities::Identities;
-use super::{Beside, Hook, Making, Scope, Until};
+use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::{AllocDir, Reader, TaskDirs, below};
 use crate::context::Context;
 use crate::driver::Isolation;
@@ -124,7 +124,7 @@ impl Hook<TaskScope> for ServiceNames {
         !scope.task.services().is_empty()
     }
 
-    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
             for service in scope.task.services() {
                 let named = scope.env().text(service.name.as_deref().unwrap_or_default());
@@ -133,7 +133,7 @@ impl Hook<TaskScope> for ServiceNames {
                     return Err(unrecoverable(&format!("service {shown} failed validation: its name {wrong}")));
                 }
             }
-            Ok(Value::Null)
+            Ok(())
         })
     }
 }
@@ -150,14 +150,14 @@ impl Hook<TaskScope> for Directory {
         Until::Removed
     }
 
-    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
             let reader = secrets_reader(isolation(&scope.context, &scope.task), &scope.task, scope.env());
             let (dir, task) = (scope.dir.clone(), scope.task.name().to_owned());
             let make = move || dir.create_task_for(&task, reader).map_err(|e| crate::chain(&e));
             scope.beside.run(make).await.map_err(|text| unrecoverable(&text))?;
             crate::crash::point("task-directory-made");
-            Ok(Value::Null)
+            Ok(())
         })
     }
 }
@@ -200,13 +200,13 @@ impl Hook<TaskScope> for Payload {
         Until::Removed
     }
 
-    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
-            let Some((file, payload)) = Payload::of(scope) else { return Ok(Value::Null) };
+            let Some((file, payload)) = Payload::of(scope) else { return Ok(()) };
             let (dirs, payload, to) = (scope.dirs(), payload.to_owned(), file.clone());
             let written = scope.beside.run(move || write_payload(&dirs, &to, &payload)).await;
             written.map_err(|text| unrecoverable(&format!("writing the dispatch payload to {file}: {text}")))?;
-            Ok(Value::Null)
+            Ok(())
         })
     }
 }
@@ -222,6 +222,7 @@ fn write_payload(dirs: &TaskDirs, file: &str, payload: &str) -> Result<(), Strin
     written.map_err(|e| crate::chain(&e))
 }
 
+/// Each is fetched once: the number of those that are there is kept, for a later one may fail.
 struct Artifacts;
 
 impl Hook<TaskScope> for Artifacts {
@@ -241,12 +242,14 @@ impl Hook<TaskScope> for Artifacts {
         Until::Removed
     }
 
-    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+    fn make<'a>(&'a self, scope: &'a TaskScope, notes: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
             scope.inbox.notice(scope.index, event::downloading());
             let (context, dirs, env) = (&scope.context, scope.dirs(), scope.env());
             let owner = env.text(scope.task.user.as_deref().unwrap_or_default());
-            for one in scope.task.artifacts.iter().flatten() {
+            let all = scope.task.artifacts.as_deref().unwrap_or_default();
+            let there = notes.kept().and_then(|n| n.as_u64()).map_or(0, |n| n as usize);
+            for (number, one) in all.iter().enumerate().skip(there) {
                 let wanted = artifact::Artifact::of(one, env, &owner);
                 let _slot = context.downloads.acquire().await;
                 let fetched = artifact::fetch(context.http(), &wanted, &dirs, &context.options.artifact).await;
@@ -255,8 +258,10 @@ impl Hook<TaskScope> for Artifacts {
                     let recoverable = error.recoverable();
                     return Err(StartFailure { event: event::failed_download(&text), recoverable });
                 }
+                notes.keep(Value::from(number + 1));
+                scope.made().await;
             }
-            Ok(Value::Null)
+            Ok(())
         })
     }
 }
@@ -273,10 +278,10 @@ impl Hook<TaskScope> for Templates {
         scope.task.templates.as_ref().is_some_and(|all| !all.is_empty())
     }
 
-    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
             if scope.live.watches() {
-                return Ok(Value::Null);
+                return Ok(());
             }
             let (index, inbox) = (scope.index, scope.inbox.clone());
             let tell: template::Tell = Arc::new(move |change| {
@@ -297,11 +302,11 @@ impl Hook<TaskScope> for Templates {
             })?;
             *scope.live.templates.lock().expect("no panic while held") = Some(watcher);
             scope.live.set_env(env);
-            Ok(Value::Null)
+            Ok(())
         })
     }
 
-    fn undo<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> BoxFuture<'a, ()> {
+    fn undo<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
         scope.live.stop_templates();
         Box::pin(std::future::ready(()))
     }

@@ -12,7 +12,7 @@ use super::*;
 use crate::Agent;
 use crate::agent_tests::{Fake, Home, alloc_of, options, script, stopped};
 use crate::runner::Runner;
-use crate::store::{Made, Record, Store};
+use crate::store::{Made, Record, Stage, Store};
 use crate::test_support::{job, task};
 
 /// What hooks did, in order.
@@ -76,21 +76,24 @@ impl<S: Scope> Hook<S> for Played<S> {
         self.until
     }
 
-    fn make<'a>(&'a self, _: &'a S, was: Option<Value>) -> Making<'a, S> {
+    fn make<'a>(&'a self, _: &'a S, notes: Notes<'a>) -> Making<'a, S> {
         let name = self.name;
-        self.log.add(was.map_or_else(|| format!("make {name}"), |was| format!("make {name}, was {was}")));
+        self.log.add(notes.kept().map_or_else(|| format!("make {name}"), |was| format!("make {name}, was {was}")));
         Box::pin(async move {
             match &self.way {
-                Way::Works => Ok(json!(name)),
+                Way::Works => {
+                    notes.keep(json!(name));
+                    Ok(())
+                }
                 Way::Hangs => std::future::pending().await,
                 Way::Fails(failure) => Err(failure()),
             }
         })
     }
 
-    fn undo<'a>(&'a self, _: &'a S, made: Option<Value>) -> BoxFuture<'a, ()> {
+    fn undo<'a>(&'a self, _: &'a S, notes: Notes<'a>) -> BoxFuture<'a, ()> {
         let name = self.name;
-        self.log.add(made.map_or_else(|| format!("undo {name}"), |made| format!("undo {name}, made {made}")));
+        self.log.add(notes.kept().map_or_else(|| format!("undo {name}"), |made| format!("undo {name}, made {made}")));
         Box::pin(std::future::ready(()))
     }
 }

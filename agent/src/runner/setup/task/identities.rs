@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
 use tarpan_model::job::{Task, WorkloadIdentity};
 use tarpan_rpc::agent::SignIdentitiesRequest;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::{Hook, Making, TaskScope, Until, secrets_reader, unrecoverable};
+use super::{Hook, Making, Notes, TaskScope, Until, secrets_reader, unrecoverable};
 use crate::alloc_dir::{Reader, TaskDirs, inside};
 use crate::ground::Attr;
 use crate::runner::request::isolation;
@@ -50,11 +49,11 @@ impl Hook<TaskScope> for Identities {
         Until::Removed
     }
 
-    fn make<'a>(&'a self, scope: &'a TaskScope, _: Option<Value>) -> Making<'a, TaskScope> {
+    fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
             let wanted = wanted(&scope.task);
             let names = wanted.iter().map(|identity| identity.name.clone()).collect();
-            let Some(tokens) = signed(scope, names).await? else { return Ok(Value::Null) };
+            let Some(tokens) = signed(scope, names).await? else { return Ok(()) };
             let (mut env, mut files) = (BTreeMap::new(), Vec::new());
             for (identity, token) in wanted.into_iter().zip(tokens) {
                 if let Some(file) = identity.file {
@@ -68,7 +67,7 @@ impl Hook<TaskScope> for Identities {
             let (dirs, attr) = (scope.dirs(), attr(scope));
             let write = move || files.iter().try_for_each(|(file, token)| write(&dirs, file, token, attr));
             scope.beside.run(write).await.map_err(|text| unrecoverable(&text))?;
-            Ok(Value::Null)
+            Ok(())
         })
     }
 }
