@@ -5,6 +5,8 @@
 //! jump of the clock nor a pause of the agent kills or restarts a healthy task. [`wall`] is the time of day, for what people
 //! and other machines read. Both begin equal.
 
+#![allow(clippy::disallowed_methods, reason = "the clock module, and a thread of its own that reads it")]
+
 use std::sync::{Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 

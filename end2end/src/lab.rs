@@ -1,5 +1,7 @@
 //! A place for one journey: a temporary directory, the binaries, free ports, and patience with a limit.
 
+#![allow(clippy::disallowed_methods, reason = "nothing here is async")]
+
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! A short form; `TARPAN_LONG=1` gives 20 kills, 8 writers and 50 tasks. `TARPAN_SEED` repeats a run's choices (not the
 //! machine's timing); the seed is printed.
 
+#![allow(clippy::disallowed_methods, reason = "no test here is async, and a random moment is a time of day")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;

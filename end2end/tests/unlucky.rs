@@ -1,5 +1,7 @@
 //! Unlucky machines: a process that stands still, a disk that fills up, a low limit of file descriptors.
 
+#![allow(clippy::disallowed_methods, reason = "no test here is async")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! `now` is a [`Steady`]: it counts the time that went by while this process ran, whatever is done to the wall clock.
 
+#![allow(clippy::disallowed_methods, reason = "the clock module, and a thread of its own that reads it")]
+
 use std::sync::{LazyLock, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

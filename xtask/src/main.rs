@@ -2,6 +2,8 @@
 //!
 //! Each command is a module with a `run`; [`USAGE`] says what they do.
 
+#![allow(clippy::disallowed_methods, reason = "nothing here is async, and what is named by the time of day is a file")]
+
 mod bench;
 mod browser;
 mod conformance;

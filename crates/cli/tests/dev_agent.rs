@@ -1,5 +1,7 @@
 //! The real binary: a dev agent on free ports, and the commands a person types against it.
 
+#![allow(clippy::disallowed_methods, reason = "no test here is async")]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

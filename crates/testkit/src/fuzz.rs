@@ -80,6 +80,7 @@ impl Fuzz {
         self.bytes(|bytes| check(&String::from_utf8_lossy(bytes)));
     }
 
+    #[allow(clippy::disallowed_methods, reason = "where a long run begins, another each time")]
     pub fn bytes(self, check: impl Fn(&[u8]) -> String) {
         let long = std::env::var("TARPAN_FUZZ_SECONDS").ok().and_then(|n| n.parse().ok()).map(Duration::from_secs);
         let seed = long.map_or(0, |_| SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64);

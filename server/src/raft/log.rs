@@ -219,6 +219,7 @@ fn flush(wal: &Mutex<Wal>, room: &Room, waiting: &mpsc::Receiver<LogFlushed<Type
 }
 
 /// Flushes what was written; the disk is waited for without the lock. Without room it is tried again.
+#[allow(clippy::disallowed_methods, reason = "on the thread of the log's flushes")]
 fn flush_once(wal: &Mutex<Wal>, room: &Room) -> io::Result<()> {
     let lock = || wal.lock().expect("no panic while held");
     let mut held = None;
