@@ -6,54 +6,55 @@ use std::path::Path;
 
 use tarpan_end2end::lab::root;
 
-/// Crates, and the crates of this workspace that they know: all but the derive, which is a part of `model`.
-type Arrows = BTreeMap<String, BTreeSet<String>>;
-
-#[test]
-fn arrows_are_those_that_are_drawn() {
-    let (drawn, there) = (drawn(), there());
-    for (name, knows) in &there {
-        let drawn = drawn.get(name).cloned().unwrap_or_default();
-        assert_eq!(
-            *knows, drawn,
-            "what {name} knows by its manifest, and by ARCHITECTURE.md: draw an arrow there first"
-        );
-    }
-    let unknown: Vec<&String> = drawn.keys().filter(|name| !there.contains_key(*name)).collect();
-    assert!(unknown.is_empty(), "ARCHITECTURE.md draws what there is not: {unknown:?}");
-}
-
-/// The block below "Arrows": `a, b -> c, d`, several a line with some blanks between.
-fn drawn() -> Arrows {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let block = text.split("\nArrows").nth(1).expect("a paragraph about arrows");
-    let lines = block.lines().skip_while(|line| !line.starts_with("    ")).take_while(|line| line.starts_with("    "));
-    let mut arrows = Arrows::new();
-    for arrow in lines.flat_map(|line| line.split("   ")).map(str::trim).filter(|arrow| !arrow.is_empty()) {
-        let (from, to) = arrow.split_once(" -> ").expect(arrow);
-        for name in from.split(", ") {
-            arrows.entry(name.to_owned()).or_default().extend(to.split(", ").map(str::to_owned));
-        }
+/// Which crate knows which, as the manifests say: of the program, not of its tests.
+fn arrows_of_manifests() -> BTreeSet<(String, String)> {
+    let members = ["crates", "app", "."].map(|folder| fs::read_dir(root().join(folder)).expect("a readable folder"));
+    let manifests = members.into_iter().flatten().flatten().map(|entry| entry.path().join("Cargo.toml"));
+    let mut arrows = BTreeSet::new();
+    for manifest in manifests.filter(|path| path.is_file()) {
+        let text = fs::read_to_string(&manifest).expect("readable");
+        let folder = manifest.parent().and_then(|dir| dir.strip_prefix(root()).ok()).expect("below the root");
+        let of = folder.to_string_lossy().trim_start_matches("crates/").to_owned();
+        let normal = text.split("[dev-dependencies]").next().unwrap_or_default();
+        let known = normal.lines().filter_map(|line| line.strip_prefix("tarpan-")?.split(['.', ' ', '=']).next());
+        arrows.extend(known.map(|name| (of.clone(), name.to_owned())));
     }
     arrows
 }
 
-/// By the manifests.
-fn there() -> Arrows {
-    let folders = fs::read_dir(root().join("crates")).expect("crates").flatten().map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        (name, entry.path())
-    });
-    let others = ["agent", "app", "app/browser", "app/worker", "server", "xtask"];
-    let all = folders.chain(others.map(|name| (name.to_owned(), root().join(name))));
-    all.map(|(name, folder)| {
-        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
-        let normal = manifest.split("[dev-dependencies]").next().unwrap_or_default();
-        let names = normal.lines().filter_map(|line| line.strip_prefix("tarpan-")?.split(['.', ' ', '=']).next());
-        (name, names.filter(|name| *name != "model-derive").map(str::to_owned).collect())
-    })
-    .filter(|(_, knows): &(String, BTreeSet<String>)| !knows.is_empty())
-    .collect()
+/// The rows of the table in ARCHITECTURE.md, `crate -> crate, crate`, one after the other from the line that begins with "Arrows".
+fn arrows_drawn() -> BTreeSet<(String, String)> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("readable");
+    let rows = text.lines().skip_while(|line| !line.starts_with("Arrows")).skip(1);
+    let rows = rows.skip_while(|line| line.is_empty()).take_while(|line| line.starts_with("    "));
+    let row = |line: &str| {
+        let (from, to) = line.trim().split_once(" -> ").expect("crate -> crate, crate");
+        to.split(", ").map(|to| (from.trim().to_owned(), to.trim().to_owned())).collect::<Vec<_>>()
+    };
+    rows.flat_map(row).collect()
+}
+
+#[test]
+fn what_is_drawn_is_what_the_manifests_have() {
+    let (drawn, real) = (arrows_drawn(), arrows_of_manifests());
+    let undrawn: Vec<_> = real.difference(&drawn).collect();
+    assert!(undrawn.is_empty(), "draw these arrows in ARCHITECTURE.md, or do without: {undrawn:?}");
+    let imagined: Vec<_> = drawn.difference(&real).collect();
+    assert!(imagined.is_empty(), "ARCHITECTURE.md draws arrows that no manifest has: {imagined:?}");
+}
+
+/// Clippy reads the nearest `clippy.toml` alone: the agent's, which adds to the workspace's, has all of it.
+#[test]
+fn the_agents_bans_begin_with_everybodys() {
+    let bans = |path: &str| {
+        let text = fs::read_to_string(root().join(path)).expect("readable");
+        let lines = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let (everybody, agent) = (bans("clippy.toml"), bans("agent/clippy.toml"));
+    assert!(everybody.len() > 4, "{everybody:?}");
+    let missing: Vec<_> = everybody.iter().filter(|line| !agent.contains(line)).collect();
+    assert!(missing.is_empty(), "agent/clippy.toml lacks {missing:?}");
 }
 
 #[test]
