@@ -67,6 +67,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Runs a call that may wait for a disk, or for whoever knows the machine's users, on a thread where nothing else waits for it.
+pub(crate) async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(given) => given,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The agent ends, and with it whoever waits here.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Ranges of a text such as `1-10,22`; parts that are not numbers are left out.
 pub(crate) fn ranges(text: &str) -> Vec<std::ops::RangeInclusive<u64>> {
     let part = |part: &str| {

@@ -82,13 +82,19 @@ pub async fn remove(driver: &Arc<dyn Driver>, mark: &Mark) -> bool {
     let found: Result<Option<Arc<dyn Handle>>, _> = driver.find(mark).await;
     match found {
         Ok(Some(handle)) => handle.destroy().await,
-        Ok(None) => drop(std::fs::remove_dir_all(&mark.run_dir)),
+        Ok(None) => remove_run_dir(&mark.run_dir).await,
         Err(error) => {
             tracing::warn!(alloc_id = %mark.alloc_id, task = mark.task, "looking for what an earlier start left: {error}");
             return false;
         }
     }
     true
+}
+
+/// Removes the directory of a run, if it is there.
+pub(super) async fn remove_run_dir(dir: &Path) {
+    let dir = dir.to_owned();
+    crate::blocking(move || drop(std::fs::remove_dir_all(dir))).await;
 }
 
 #[cfg(test)]

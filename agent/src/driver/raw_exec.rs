@@ -10,6 +10,7 @@ use serde_json::Value;
 use tarpan_model::glob;
 use tarpan_model::node::DriverInfo;
 
+use super::mark::remove_run_dir;
 use super::{
     Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Mark, Notices, Place, TaskRequest, TaskUsage,
     Trace, lenient,
@@ -67,8 +68,9 @@ impl RawExec {
         let command = config.command.clone().filter(|c| !c.is_empty());
         let command =
             command.ok_or_else(|| DriverError::Config("failed to parse config: command is required".to_owned()))?;
-        let path = find_command(&command, &request.dirs)?;
-        let user = user(&request.user)?;
+        let (dirs, name) = (request.dirs.clone(), request.user.clone());
+        let found = crate::blocking(move || Ok((find_command(&command, &dirs)?, user(&name)?)));
+        let (path, user) = found.await?;
         self.check_user(user.as_ref())?;
         let cgroup = match overridden(&config) {
             Some(dirs) => Some(Cgroup { dirs }),
@@ -104,8 +106,7 @@ impl RawExec {
                 if let Some(cgroup) = cgroup {
                     cgroup.remove().await;
                 }
-                #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
-                let _ = std::fs::remove_dir_all(&request.run_dir);
+                remove_run_dir(&request.run_dir).await;
                 Err(DriverError::start(crate::chain(&error), false))
             }
         }
@@ -253,7 +254,6 @@ impl Handle for RawExecTask {
         })
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
     fn destroy(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.process.kill_group();
@@ -262,7 +262,7 @@ impl Handle for RawExecTask {
             }
             // Else it would write the exit into a directory that was just removed.
             let _ = tokio::time::timeout(Duration::from_secs(5), self.process.supervisor_gone()).await;
-            let _ = std::fs::remove_dir_all(&self.saved.run_dir);
+            remove_run_dir(&self.saved.run_dir).await;
         })
     }
 

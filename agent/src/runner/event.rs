@@ -157,10 +157,6 @@ pub fn hook_message(message: &str) -> TaskEvent {
     event("Task hook message", message, &[("message", message.to_owned())])
 }
 
-pub fn hook_failed(message: &str) -> TaskEvent {
-    event("Task hook failed", message, &[("message", message.to_owned())])
-}
-
 pub fn failed_restore(message: &str) -> TaskEvent {
     event("Failed Restoring Task", message, &[("message", message.to_owned())])
 }

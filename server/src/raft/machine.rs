@@ -117,7 +117,8 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         mut snapshot: Box<<Types as RaftTypeConfig>::SnapshotData>,
     ) -> Result<(), StorageError> {
-        let content = snapshots::read(&mut snapshot).map_err(|e| failed(ErrorVerb::Read, e))?;
+        let read = tokio::task::spawn_blocking(move || snapshots::read(&mut snapshot)).await;
+        let content = read.map_err(io::Error::other).flatten().map_err(|e| failed(ErrorVerb::Read, e))?;
         // Kept before it is used: a crash in between must not leave a log without what it goes on from.
         save(&self.snapshots, &self.room, meta, content.state().into())
             .await
@@ -126,10 +127,14 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
-        let newest = self.snapshots.newest().map_err(|e| failed(ErrorVerb::Read, e))?;
-        let Some((path, content)) = newest else { return Ok(None) };
-        let file = File::open(path).map_err(|e| failed(ErrorVerb::Read, e))?;
-        Ok(Some(Snapshot { meta: content.meta, snapshot: Box::new(file) }))
+        // All of it is read, to see that it is whole.
+        let snapshots = self.snapshots.clone();
+        let newest = move || {
+            let Some((path, content)) = snapshots.newest()? else { return Ok(None) };
+            Ok(Some(Snapshot { meta: content.meta, snapshot: Box::new(File::open(path)?) }))
+        };
+        let newest = tokio::task::spawn_blocking(newest).await.map_err(io::Error::other).flatten();
+        newest.map_err(|e| failed(ErrorVerb::Read, e))
     }
 }
 

@@ -47,7 +47,8 @@ impl DockerDriver {
             run_dir: mark.run_dir.clone(),
             logs: mark.logs.clone().filter(|_| !self.plugin.disable_log_collection),
             tty: config.tty.unwrap_or(false),
-            ip: address_of(found),
+            // Which family the job wants is not known of a container that was found.
+            ip: address_of(found, false),
             user: config.user.unwrap_or_default(),
         };
         Ok(Some(Arc::new(Container::new(engine, saved, true))))

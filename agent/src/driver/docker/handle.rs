@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, EndpointSettings};
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, StatsOptions, WaitContainerOptions};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{logs::Copier, text};
+use crate::driver::mark::remove_run_dir;
 use crate::driver::{DriverError, DriverNetwork, ExecRequest, Execution, Exit, Handle, LogTarget, TaskUsage};
 
 /// After the container's end: when a follower that brings nothing is asked no more, and how long the rest of the output may take.
@@ -184,11 +185,10 @@ impl Handle for Container {
         })
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
     fn destroy(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             super::remove(&self.engine, &self.saved.container).await;
-            let _ = std::fs::remove_dir_all(&self.saved.run_dir);
+            remove_run_dir(&self.saved.run_dir).await;
         })
     }
 
@@ -228,12 +228,37 @@ impl Handle for Container {
 }
 
 /// The container's address in the engine's network; empty where it has none.
-pub(super) async fn address(engine: &Docker, id: &str) -> String {
+pub(super) async fn address(engine: &Docker, id: &str, ipv6: bool) -> String {
     let found = engine.inspect_container(id, None::<InspectContainerOptions>).await;
-    found.map(address_of).unwrap_or_default()
+    found.map(|found| address_of(found, ipv6)).unwrap_or_default()
 }
 
-pub(super) fn address_of(found: ContainerInspectResponse) -> String {
+pub(super) fn address_of(found: ContainerInspectResponse, ipv6: bool) -> String {
     let networks = found.network_settings.and_then(|s| s.networks).unwrap_or_default();
-    networks.into_values().find_map(|n| n.ip_address.filter(|ip| !ip.is_empty())).unwrap_or_default()
+    let address = |n: EndpointSettings| if ipv6 { n.global_ipv6_address } else { n.ip_address };
+    networks.into_values().find_map(|n| address(n).filter(|ip| !ip.is_empty())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::NetworkSettings;
+
+    use super::*;
+
+    #[test]
+    fn the_address_is_of_the_family_that_the_job_wants() {
+        let endpoint = EndpointSettings {
+            ip_address: Some("172.17.0.2".to_owned()),
+            global_ipv6_address: Some("fd00::2".to_owned()),
+            ..EndpointSettings::default()
+        };
+        let found = || ContainerInspectResponse {
+            network_settings: Some(NetworkSettings {
+                networks: Some([("bridge".to_owned(), endpoint.clone())].into()),
+                ..NetworkSettings::default()
+            }),
+            ..ContainerInspectResponse::default()
+        };
+        assert_eq!((address_of(found(), false), address_of(found(), true)), ("172.17.0.2".into(), "fd00::2".into()));
+    }
 }

@@ -136,9 +136,9 @@ async fn pull(
         let recoverable = !hopeless.iter().any(|h| why.contains(h)) || why.contains("no such host");
         DriverError::start(format!("Failed to pull `{}`: {why}", reference.full()), recoverable)
     };
+    let credentials = credentials(plugin, config, reference).await?;
     let work = async {
-        let mut answers =
-            std::pin::pin!(engine.create_image(Some(options), None, credentials(plugin, config, reference)));
+        let mut answers = std::pin::pin!(engine.create_image(Some(options), None, credentials));
         let mut layers: HashMap<String, String> = HashMap::new();
         let mut told = tokio::time::Instant::now();
         while let Some(answer) = answers.next().await {
@@ -162,21 +162,44 @@ async fn pull(
         .unwrap_or_else(|_| Err(failed(format!("it took longer than {}", tarpan_model::Dur::from(limit)))))
 }
 
-/// From the task's `auth` block, else from the operator's client configuration.
-#[allow(clippy::disallowed_methods, reason = "a file that the operator named")]
-fn credentials(plugin: &PluginConfig, config: &TaskConfig, reference: &Reference) -> Option<DockerCredentials> {
+/// From the task's `auth` block, else from the operator's client configuration. That it can't be read fails the start, unless
+/// the job's `auth_soft_fail` has it go on without.
+async fn credentials(
+    plugin: &PluginConfig,
+    config: &TaskConfig,
+    reference: &Reference,
+) -> Result<Option<DockerCredentials>, DriverError> {
     let auth = &config.auth;
     if auth.username.as_ref().is_some_and(|u| !u.is_empty()) {
-        return Some(DockerCredentials {
+        return Ok(Some(DockerCredentials {
             username: auth.username.clone(),
             password: auth.password.clone(),
             email: auth.email.clone(),
             serveraddress: auth.server_address.clone(),
             ..DockerCredentials::default()
-        });
+        }));
     }
-    let file = std::fs::read(plugin.auth.config.as_ref()?).ok()?;
-    let file: serde_json::Value = serde_json::from_slice(&file).ok()?;
+    let Some(path) = plugin.auth.config.clone() else { return Ok(None) };
+    let why = match crate::blocking(move || client_configuration(&path)).await {
+        Ok(file) => return Ok(entry(&file, reference)),
+        Err(error) => format!("Failed to find docker registry auth for repo {:?}: {error}", reference.repository),
+    };
+    match config.auth_soft_fail {
+        Some(true) => {
+            tracing::warn!("{why}; going on without");
+            Ok(None)
+        }
+        _ => Err(DriverError::start(why, false)),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a file that the operator named")]
+fn client_configuration(path: &str) -> std::io::Result<serde_json::Value> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}
+
+/// What the client's configuration has for the registry of an image.
+fn entry(file: &serde_json::Value, reference: &Reference) -> Option<DockerCredentials> {
     let registry = reference.repository.split('/').next().filter(|r| r.contains(['.', ':']) || *r == "localhost");
     let keys = [
         registry.unwrap_or("https://index.docker.io/v1/").to_owned(),
@@ -189,6 +212,26 @@ fn credentials(plugin: &PluginConfig, config: &TaskConfig, reference: &Reference
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_can_not_be_read_fails_the_start_unless_the_job_says_otherwise() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("config.json");
+        let mut plugin = PluginConfig::default();
+        plugin.auth.config = Some(file.to_string_lossy().into_owned());
+        let (strict, reference) = (TaskConfig::default(), Reference::parse("redis:7"));
+        let soft = TaskConfig { auth_soft_fail: Some(true), ..TaskConfig::default() };
+        for content in [None, Some("no JSON")] {
+            content.iter().for_each(|text| std::fs::write(&file, text).expect("written"));
+            let error = credentials(&plugin, &strict, &reference).await.expect_err("unreadable").to_string();
+            assert!(error.starts_with("Failed to find docker registry auth"), "{error}");
+            assert!(credentials(&plugin, &soft, &reference).await.expect("it goes on").is_none());
+        }
+        let auths = serde_json::json!({"auths": {"https://index.docker.io/v1/": {"auth": "dTpw"}}});
+        std::fs::write(&file, auths.to_string()).expect("written");
+        let found = credentials(&plugin, &strict, &reference).await.expect("read");
+        assert_eq!(found.and_then(|c| c.auth).as_deref(), Some("dTpw"));
+    }
 
     #[test]
     fn fuzz_a_reference_is_read_as_it_is_written() {

@@ -95,13 +95,17 @@ impl Copier {
                     Ok(()) = over.changed() => None,
                 };
                 let Some(batch) = batch else { break };
-                batch.into_iter().flatten().for_each(|output| self.take(output, tty));
+                self = self
+                    .beside(move |copier| {
+                        batch.into_iter().flatten().for_each(|output| copier.take(output, tty));
+                        if copier.marked.elapsed() >= MARK_EVERY {
+                            copier.write_mark();
+                        }
+                    })
+                    .await;
                 self.reached.store(self.mark.last, Ordering::Relaxed);
-                if self.marked.elapsed() >= MARK_EVERY {
-                    self.write_mark();
-                }
             }
-            self.write_mark();
+            self = self.beside(Copier::write_mark).await;
             if self.mark.last > before || follow && *over.borrow() {
                 continue;
             }
@@ -111,6 +115,15 @@ impl Copier {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// Writes on a thread where nothing else waits for the disk.
+    async fn beside(mut self, write: impl FnOnce(&mut Copier) + Send + 'static) -> Copier {
+        let writing = move || {
+            write(&mut self);
+            self
+        };
+        crate::blocking(writing).await
     }
 
     fn take(&mut self, output: LogOutput, tty: bool) {

@@ -123,7 +123,7 @@ impl DockerDriver {
             ));
         }
         tracing::debug!(alloc_id = %request.alloc_id, task = request.task, took = ?started.elapsed(), "container started");
-        let address = handle::address(&engine, &id).await;
+        let address = handle::address(&engine, &id, config.advertise_ipv6_address == Some(true)).await;
         let saved = Saved {
             container: id,
             task: request.task.clone(),

@@ -70,7 +70,7 @@ impl Live {
         env
     }
 
-    pub(super) fn set_tokens(&self, tokens: BTreeMap<String, String>) {
+    fn set_tokens(&self, tokens: BTreeMap<String, String>) {
         *self.tokens.lock().expect("no panic while held") = tokens;
     }
 
@@ -98,17 +98,17 @@ impl Scope for TaskScope {
 
 impl TaskScope {
     /// Without what templates give.
-    pub(super) fn env(&self) -> &TaskEnv {
+    fn env(&self) -> &TaskEnv {
         let none = BTreeMap::new();
         self.env.get_or_init(|| environment(&self.context, &self.alloc, &self.dir, &self.task, &none))
     }
 
-    pub(super) fn dirs(&self) -> TaskDirs {
+    fn dirs(&self) -> TaskDirs {
         self.dir.task(self.task.name())
     }
 }
 
-pub(super) fn unrecoverable(message: &str) -> StartFailure {
+fn unrecoverable(message: &str) -> StartFailure {
     StartFailure { event: event::setup_failure(message), recoverable: false }
 }
 
@@ -152,9 +152,11 @@ impl Hook<TaskScope> for Directory {
 
     fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
-            let reader = secrets_reader(isolation(&scope.context, &scope.task), &scope.task, scope.env());
+            let isolation = isolation(&scope.context, &scope.task);
+            let user = scope.env().text(scope.task.user.as_deref().unwrap_or_default());
             let (dir, task) = (scope.dir.clone(), scope.task.name().to_owned());
-            let make = move || dir.create_task_for(&task, reader).map_err(|e| crate::chain(&e));
+            let make =
+                move || dir.create_task_for(&task, secrets_reader(isolation, &user)).map_err(|e| crate::chain(&e));
             scope.beside.run(make).await.map_err(|text| unrecoverable(&text))?;
             crate::crash::point("task-directory-made");
             Ok(())
@@ -163,9 +165,8 @@ impl Hook<TaskScope> for Directory {
 }
 
 /// Who must be able to read the task's secrets. A user that this node does not know is the driver's to refuse.
-pub(super) fn secrets_reader(isolation: Isolation, task: &Task, env: &TaskEnv) -> Reader {
-    let name = env.text(task.user.as_deref().unwrap_or_default());
-    match (isolation, crate::driver::raw_exec::user(&name)) {
+fn secrets_reader(isolation: Isolation, user: &str) -> Reader {
+    match (isolation, crate::driver::raw_exec::user(user)) {
         (Isolation::Image, _) => Reader::Container,
         (Isolation::None | Isolation::Chroot, Ok(Some(user))) => Reader::User { uid: user.uid, gid: user.gid },
         (Isolation::None | Isolation::Chroot, _) => Reader::Agent,

@@ -13,6 +13,7 @@ use tonic::Code;
 
 use super::{Hook, Making, Notes, TaskScope, Until, secrets_reader, unrecoverable};
 use crate::alloc_dir::{Reader, TaskDirs, inside};
+use crate::driver::Isolation;
 use crate::ground::Attr;
 use crate::runner::request::isolation;
 
@@ -64,8 +65,12 @@ impl Hook<TaskScope> for Identities {
                 }
             }
             scope.live.set_tokens(env);
-            let (dirs, attr) = (scope.dirs(), attr(scope));
-            let write = move || files.iter().try_for_each(|(file, token)| write(&dirs, file, token, attr));
+            let (dirs, isolation) = (scope.dirs(), isolation(&scope.context, &scope.task));
+            let user = scope.env().text(scope.task.user.as_deref().unwrap_or_default());
+            let write = move || {
+                let attr = attr(isolation, &user);
+                files.iter().try_for_each(|(file, token)| write(&dirs, file, token, attr))
+            };
             scope.beside.run(write).await.map_err(|text| unrecoverable(&text))?;
             Ok(())
         })
@@ -91,10 +96,7 @@ fn of(name: &str, identity: &WorkloadIdentity) -> Option<Wanted> {
 }
 
 /// The tokens of `names` in their order; `None` when no server gave them in time.
-async fn signed(
-    scope: &TaskScope,
-    names: Vec<String>,
-) -> Result<Option<Vec<String>>, super::StartFailure> {
+async fn signed(scope: &TaskScope, names: Vec<String>) -> Result<Option<Vec<String>>, super::StartFailure> {
     let asked = SignIdentitiesRequest {
         alloc_id: scope.alloc.id.0.as_bytes().to_vec().into(),
         task: scope.task.name().to_owned(),
@@ -123,8 +125,8 @@ async fn signed(
 }
 
 /// Who may read a token: as for the folder of secrets.
-fn attr(scope: &TaskScope) -> Attr {
-    match secrets_reader(isolation(&scope.context, &scope.task), &scope.task, scope.env()) {
+fn attr(isolation: Isolation, user: &str) -> Attr {
+    match secrets_reader(isolation, user) {
         Reader::Agent => Attr::mode(0o600),
         Reader::User { uid, gid } => Attr::mode(0o600).owned(uid, gid),
         Reader::Container => Attr::mode(0o644),
