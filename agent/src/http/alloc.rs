@@ -15,7 +15,7 @@ use super::body;
 use super::error::Error;
 use crate::allocs::Allocs;
 use crate::driver::{Handle, TaskUsage};
-use crate::runner::Runner;
+use crate::runner::{Refusal, Runner};
 
 /// Shortest span over which a CPU rate means something.
 const SPAN: Duration = Duration::from_millis(200);
@@ -168,10 +168,12 @@ pub async fn restart(
     Ok(done())
 }
 
-fn refusal(text: String) -> Error {
-    match text.starts_with("Could not find task") {
-        true => Error::not_found(text),
-        false => Error::internal(text),
+fn refusal(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::NoTask(_) => Error::not_found(refusal.to_string()),
+        Refusal::NotRunning | Refusal::AllAndOne | Refusal::Ending | Refusal::Gone | Refusal::Signal(_) => {
+            Error::internal(refusal.to_string())
+        }
     }
 }
 

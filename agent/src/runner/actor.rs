@@ -15,6 +15,7 @@ use super::birth::Birth;
 use super::core::{AllocCore, Effect, Input, Report};
 use super::inbox::{Inbox, Message, Receiver};
 use super::plan::plan;
+use super::refusal::Refusal;
 use super::setup::alloc::AllocScope;
 use super::setup::task::{Live, TaskScope};
 use super::setup::{Beside, Ledger, List, Setup};
@@ -206,9 +207,9 @@ impl Actor {
             Message::Update(alloc) => self.adopt(*alloc).await,
             Message::ReportAgain => self.report_again().await,
             Message::Restart { reply, .. } => {
-                drop(reply.send(Err("restart of an alloc that should not run".to_owned())));
+                drop(reply.send(Err(Refusal::Ending)));
             }
-            Message::Signal { reply, .. } => drop(reply.send(Err("Task not running".to_owned()))),
+            Message::Signal { reply, .. } => drop(reply.send(Err(Refusal::NotRunning))),
             Message::WithdrawGroup => self.withdraw_group(),
             Message::Remove(reply) => self.remove(reply),
             _ => {}

@@ -12,6 +12,7 @@ use super::birth::Birth;
 use super::core::{AllocCore, Report};
 use super::inbox::{Inbox, Message, inbox};
 use super::plan::plan;
+use super::refusal::Refusal;
 use super::setup::{Beside, Hooks, Ledger, Setup};
 use crate::alloc_dir::AllocDir;
 use crate::checks::Checker;
@@ -168,16 +169,16 @@ impl Runner {
         checks.as_ref().map(Checker::results).unwrap_or_default()
     }
 
-    /// Restarts one task, the running ones, or all. The error is a sentence for the caller.
-    pub async fn restart(&self, task: Option<String>, all: bool) -> Result<(), String> {
+    /// Restarts one task, the running ones, or all.
+    pub async fn restart(&self, task: Option<String>, all: bool) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
         self.inbox.tell(Message::Restart { task, all, reply }).await;
-        answer.await.unwrap_or_else(|_| Err("the allocation has ended".to_owned()))
+        answer.await.unwrap_or(Err(Refusal::Gone))
     }
 
-    pub async fn signal(&self, task: Option<String>, signal: String) -> Result<(), String> {
+    pub async fn signal(&self, task: Option<String>, signal: String) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
         self.inbox.tell(Message::Signal { task, signal, reply }).await;
-        answer.await.unwrap_or_else(|_| Err("the allocation has ended".to_owned()))
+        answer.await.unwrap_or(Err(Refusal::Gone))
     }
 }

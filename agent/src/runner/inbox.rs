@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::core::Input;
 use super::health::Checks;
+use super::refusal::Refusal;
 use super::task::{self, KEPT_EVENTS};
 use crate::driver::{Exit, Handle};
 use crate::template;
@@ -40,12 +41,12 @@ pub(super) enum Message {
     Restart {
         task: Option<String>,
         all: bool,
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     Signal {
         task: Option<String>,
         signal: String,
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// What was reported so far is not known any more.
     ReportAgain,

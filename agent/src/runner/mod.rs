@@ -12,6 +12,7 @@ mod persist;
 mod plan;
 #[cfg(test)]
 mod races_tests;
+mod refusal;
 mod registrations;
 mod request;
 pub mod restart;
@@ -24,3 +25,4 @@ pub mod turn;
 
 pub use birth::Birth;
 pub use handle::Runner;
+pub use refusal::Refusal;

@@ -11,7 +11,7 @@ use super::alloc::AllocScope;
 use super::*;
 use crate::Agent;
 use crate::agent_tests::{Fake, Home, alloc_of, options, script, stopped};
-use crate::runner::Runner;
+use crate::runner::{Refusal, Runner};
 use crate::store::{Made, Record, Stage, Store};
 use crate::test_support::{job, task};
 
@@ -280,7 +280,7 @@ async fn a_kill_during_a_long_hook_is_answered_at_once() {
         let runner = agent.allocs().get(alloc.id).expect("known");
         // Other things are answered meanwhile.
         let answer = tokio::time::timeout(Duration::from_secs(20), runner.restart(Some("t".to_owned()), false)).await;
-        assert_eq!(answer.expect("in time"), Err("Task not running".to_owned()));
+        assert_eq!(answer.expect("in time"), Err(Refusal::NotRunning));
         fake.order(&stopped(&alloc)).await;
         fake.status(&alloc, ClientStatus::Complete).await;
         tokio::time::timeout(Duration::from_secs(20), runner.wait_finished()).await.expect("in time");
@@ -312,6 +312,6 @@ async fn a_full_inbox_loses_no_order() {
     assert_eq!(runner.report().expect("told").status, ClientStatus::Complete);
     // Who waited for room was heard, too.
     let answered = tokio::time::timeout(Duration::from_secs(30), restart).await.expect("in time");
-    assert_eq!(answered.expect("answered"), Err("restart of an alloc that should not run".to_owned()));
+    assert_eq!(answered.expect("answered"), Err(Refusal::Ending));
     agent.shutdown().await;
 }
