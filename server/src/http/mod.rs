@@ -27,6 +27,7 @@ mod heavy;
 mod jobs;
 mod json_syntax;
 mod keyring;
+mod lines;
 mod load;
 mod local;
 mod lookup;
@@ -88,7 +89,7 @@ pub fn router_for(server: Server, local: Local) -> Router {
 
 fn router_with(server: Server, local: Local, heavy: Arc<Heavy>, identify: Identify) -> Router {
     let (local, table, uploads) = (Arc::new(local), Table::new(routes()), Uploads::default());
-    let api = Arc::new(Api { server, local, table, identify, heavy, uploads });
+    let api = Arc::new(Api { server, local, table, identify, heavy, lines: Arc::default(), uploads });
     Router::new()
         .fallback(move |request: Request| {
             let api = api.clone();
@@ -103,6 +104,7 @@ struct Api {
     table: Table,
     identify: Identify,
     heavy: Arc<Heavy>,
+    lines: Arc<lines::Lines>,
     uploads: Uploads,
 }
 
@@ -145,8 +147,8 @@ impl Api {
             _ => self.uploads.read(body).await?,
         };
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
-        let (node, gone, heavy) = (None, Arc::default(), Some(self.heavy.clone()));
-        let cx = Context { server, local, route, caller, node, path, query, std, parts, body, gone, heavy };
+        let (node, gone, heavy, lines) = (None, Arc::default(), Some(self.heavy.clone()), self.lines.clone());
+        let cx = Context { server, local, route, caller, node, path, query, std, parts, body, gone, heavy, lines };
         load::run(&self.heavy, |cx| Box::pin(at_its_place(cx)), cx).await
     }
 

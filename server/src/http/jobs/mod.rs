@@ -17,7 +17,6 @@ mod versions;
 use super::bind::bind;
 
 pub use list::list_of;
-pub use overview::is_child;
 
 bind! { Jobs {
     List => list::list,
