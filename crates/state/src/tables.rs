@@ -62,7 +62,10 @@ declare! {
             restored: |_, (job, row)| (job, Arc::new(row)),
         }
         Evals in evals: EvalId => Evaluation {
-            found: [evals_by_job: NamespacedId = |row| Some(row.job_key())],
+            found: [
+                evals_by_job: NamespacedId = |row| Some(row.job_key()),
+                evals_by_creation: u64 = |row| Some(row.create_index),
+            ],
             topic: [Evaluation {
                 Eval(EvalId) = |row| row.id,
                 EvalsOfJob(NamespacedId) = Evaluation::job_key,
@@ -82,6 +85,7 @@ declare! {
                 allocs_by_node: NodeId = |row| Some(row.node_id),
                 allocs_by_eval: EvalId = |row| Some(row.eval_id),
                 allocs_by_deployment: DeploymentId = |row| row.deployment_id,
+                allocs_by_creation: u64 = |row| Some(row.create_index),
             ],
             topic: [Allocation {
                 Alloc(AllocId) = |row| row.id,
@@ -92,7 +96,10 @@ declare! {
             restored: R::alloc,
         }
         Deployments in deployments: DeploymentId => Deployment {
-            found: [deployments_by_job: NamespacedId = |row| Some(row.job_key())],
+            found: [
+                deployments_by_job: NamespacedId = |row| Some(row.job_key()),
+                deployments_by_creation: u64 = |row| Some(row.create_index),
+            ],
             topic: [Deployment {
                 Deployment(DeploymentId) = |row| row.id,
                 DeploymentsOfJob(NamespacedId) = Deployment::job_key,
