@@ -118,7 +118,11 @@ part! {
         resources: TaskResources,
         lifecycle: Option<Lifecycle>,
         constraints: Vec<Constraint>,
+        actions: Vec<Action>,
     }
+}
+part! {
+    Action of job::Action { name: String }
 }
 part! {
     TaskResources of job::Resources { cpu: i64, cores: i64, memory_mb: i64, memory_max_mb: i64 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use serde_json::Value;
-use tarpan_api::wire::{DrainSpec, JobDispatchRequest, NodeUpdateDrainRequest};
+use tarpan_api::wire::{DrainSpec, JobAction, JobDispatchRequest, NodeUpdateDrainRequest};
 use tarpan_api::{Call, Client, Error, Query, calls};
 use tarpan_model::wire::Wire as _;
 use tarpan_model::{Dur, Job};
@@ -361,6 +361,17 @@ pub fn dispatch_command(namespace: &str, id: &str, meta: &[(String, String)], pa
     )
 }
 
+/// The command that runs an action of a job.
+pub fn action_command(namespace: &str, id: &str, action: &JobAction) -> String {
+    let [id, group, task, name] = [id, &action.group, &action.task, &action.name].map(word);
+    format!("tarpan job action{} -job {id} -group {group} -task {task} {name}", namespace_flag(namespace))
+}
+
+/// Where a browser runs it: a socket of frames.
+pub fn action_path(namespace: &str, id: &str, action: &JobAction) -> String {
+    calls::run_action(&in_namespace(namespace), id, action).flag("ws_handshake", true).path().to_owned()
+}
+
 /// Standard base64 with padding.
 pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -409,6 +420,20 @@ mod tests {
             assert_eq!(unbase64(text).as_deref(), Some(plain.as_bytes()));
         }
         assert_eq!(unbase64("a b"), None);
+    }
+
+    #[test]
+    fn an_action_is_typed_and_run() {
+        let text = |text: &str| text.to_owned();
+        let action = JobAction { name: text("say hi"), task: text("t"), group: text("g"), ..JobAction::default() };
+        assert_eq!(
+            action_command("shop", "web", &action),
+            "tarpan job action -namespace shop -job web -group g -task t 'say hi'"
+        );
+        assert_eq!(
+            action_path("default", "a/b", &action),
+            "/v1/job/a%2Fb/action?namespace=default&action=say%20hi&group=g&task=t&ws_handshake=true"
+        );
     }
 
     #[test]

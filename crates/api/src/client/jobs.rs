@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use tarpan_model::Job;
 use tarpan_model::wire::Wire as _;
 
-use super::call::{Call, calls};
+use super::call::{Call, Raw, calls};
 use super::{Answer, Client, Query, escape};
 use crate::transport::Error;
 use crate::wire::{
-    AllocListStub, Deployment, EvalOptions, Evaluation, JobDeregisterResponse, JobDispatchRequest, JobDispatchResponse,
-    JobEvaluateRequest, JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest, JobRegisterResponse,
-    JobRevertRequest, JobScaleStatus, JobSubmission, JobSummary, JobTagResponse, JobValidateRequest,
-    JobValidateResponse, JobVersions, JobsPage, JobsParseRequest, PeriodicForceResponse, ScalingRequest,
-    ServiceRegistration, TagVersionRequest,
+    AllocListStub, Deployment, EvalOptions, Evaluation, JobAction, JobDeregisterResponse, JobDispatchRequest,
+    JobDispatchResponse, JobEvaluateRequest, JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest,
+    JobRegisterResponse, JobRevertRequest, JobScaleStatus, JobSubmission, JobSummary, JobTagResponse,
+    JobValidateRequest, JobValidateResponse, JobVersions, JobsPage, JobsParseRequest, PeriodicForceResponse,
+    ScalingRequest, ServiceRegistration, TagVersionRequest,
 };
 
 /// `/v1/job/ID/rest`; `rest` may be empty.
@@ -70,6 +70,9 @@ calls! {
     job_submission(query: &Query, id: &str, version: u64) -> JobSubmission {
         Call::get(query.on(&path(id, "submission"))).with("version", version)
     }
+
+    /// Commands that the job's text names, to be run in its tasks.
+    job_actions(query: &Query, id: &str) -> Vec<JobAction> { Call::get(query.on(&path(id, "actions"))) }
 
     job_services(query: &Query, id: &str) -> Vec<ServiceRegistration> { Call::get(query.on(&path(id, "services"))) }
 
@@ -156,6 +159,12 @@ calls! {
     untag_version(query: &Query, id: &str, name: &str) -> JobTagResponse {
         Call::delete(query.on(&path(id, &format!("versions/{}/tag", escape(name)))))
     }
+}
+
+/// Where an action runs, over a WebSocket of frames.
+pub fn run_action(query: &Query, id: &str, action: &JobAction) -> Call<Raw> {
+    let run = Call::get(query.on(&path(id, "action"))).with("action", &action.name);
+    run.with("group", &action.group).with("task", &action.task)
 }
 
 impl Client {
