@@ -10,6 +10,7 @@ mod control;
 mod errors;
 mod guests;
 mod keyring;
+mod meter;
 mod options;
 mod publish;
 mod raft;

@@ -16,6 +16,7 @@ use crate::control::Control;
 use crate::descriptors;
 use crate::errors::ProposeError;
 use crate::events::EventFeed;
+use crate::meter::Meter;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     /// What sessions of agents have of this server.
     pub host: Arc<Host>,
     pub troubles: Changes,
+    pub meter: Arc<Meter>,
     pub stop: watch::Sender<bool>,
 }
 
@@ -60,7 +62,10 @@ impl Server {
     ///
     /// Waits for a leader for a few seconds; other commands may share its raft entry.
     pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ProposeError> {
-        self.0.consensus.propose(command).await
+        let begun = std::time::Instant::now();
+        let done = self.0.consensus.propose(command).await;
+        self.0.meter.committed(begun);
+        done
     }
 
     /// The newest state once one of `watch` changed after raft index `past`, or when `until` has come.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::control::Control;
 use crate::doors::Doors;
 use crate::errors::StartError;
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::publish::Published;
 use crate::raft::{Consensus, ServerNode};
@@ -42,11 +43,12 @@ impl Server {
         };
         let published = Arc::new(Published::new(State::default(), options.event_buffer_size));
         let consensus = Arc::new(Consensus::start(&options, me, published.clone()).await?);
-        let control = Arc::new(Control::new(&options, published.clone(), consensus.clone()));
+        let meter = Arc::<Meter>::default();
+        let control = Arc::new(Control::new(&options, published.clone(), consensus.clone(), meter.clone()));
         let region = options.region.clone();
         let host = Arc::new(Host::new(region, published.clone(), consensus.clone(), control.clone()));
         let (troubles, stop) = (Changes::default(), watch::Sender::new(false));
-        let inner = Inner { options, rpc_addr, published, consensus, control, host, troubles, stop };
+        let inner = Inner { options, rpc_addr, published, consensus, control, host, troubles, meter, stop };
         let server = Server(Arc::new(inner));
         server.spawn(listener);
         Ok(server)

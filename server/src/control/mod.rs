@@ -28,6 +28,7 @@ use self::due::FAR;
 use self::plans::PlanQueue;
 use crate::chance::rand_u64;
 use crate::clock::now;
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::publish::Published;
 use crate::raft::{Consensus, Leadership};
@@ -39,6 +40,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Control {
     published: Arc<Published>,
     consensus: Arc<Consensus>,
+    meter: Arc<Meter>,
     schedulers: usize,
     evals: Mutex<Evals>,
     /// An evaluation may be ready for a worker.
@@ -53,7 +55,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub fn new(options: &Options, published: Arc<Published>, consensus: Arc<Consensus>) -> Control {
+    pub fn new(options: &Options, published: Arc<Published>, consensus: Arc<Consensus>, meter: Arc<Meter>) -> Control {
         let heartbeats = HeartbeatOptions {
             min_ttl: options.heartbeat_ttl.into(),
             max_per_second: options.max_heartbeats_per_second,
@@ -71,6 +73,7 @@ impl Control {
         Control {
             published,
             consensus,
+            meter,
             schedulers: options.num_schedulers.max(1),
             evals: Mutex::default(),
             work: Notify::new(),
@@ -159,7 +162,10 @@ impl Control {
 
     /// Proposes a command of a loop. A failure is said once; state stays as it was and the loop looks again.
     async fn propose(&self, what: &'static str, command: Command) -> bool {
-        match self.consensus.propose(command).await {
+        let begun = std::time::Instant::now();
+        let done = self.consensus.propose(command).await;
+        self.meter.committed(begun);
+        match done {
             Ok((_, tarpan_state::Reply::Refused(rejection))) => {
                 tracing::debug!(what, %rejection, "refused by state");
                 true
