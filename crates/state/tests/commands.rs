@@ -456,3 +456,12 @@ fn twenty_scaling_events_a_group_are_kept_as_long_as_the_job_is() {
     world.deregister("web", true);
     assert!(world.state.scaling_events(&key("web")).is_none());
 }
+
+#[test]
+fn a_version_that_nobody_has_looked_at_waits() {
+    let mut world = World::new();
+    world.register(jobs::service("web", 1));
+    world.register(jobs::parameterized("setup", &[]));
+    let status = |id: &str| world.state.job_version(&key(id), 0).and_then(|job| job.status.clone());
+    assert_eq!((status("web").as_deref(), status("setup").as_deref()), (Some("pending"), Some("running")));
+}

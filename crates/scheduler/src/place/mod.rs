@@ -37,6 +37,8 @@ pub struct Placer<'a> {
     pub job: &'a Compiled,
     pub candidates: Candidates,
     spread_algorithm: bool,
+    /// How many nodes are scored for a group with affinities or spreads; 0: all.
+    node_limit: usize,
     rng: Rng,
     pub free: Vec<Free>,
     pub ledger: Ledger,
@@ -86,6 +88,7 @@ impl<'a> Placer<'a> {
             job,
             candidates: Candidates::new(nodes, job),
             spread_algorithm: config.algorithm == "spread",
+            node_limit: usize::try_from(config.node_limit).unwrap_or(usize::MAX),
             rng: Rng::new(seed),
             free: nodes.rows().iter().map(|row| row.free).collect(),
             ledger: Ledger::default(),

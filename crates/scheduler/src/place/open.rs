@@ -50,6 +50,7 @@ impl Placer<'_> {
         }
         let score_all = !group.affinities.is_empty() || !group.spreads.is_empty();
         let limit = match self.job.type_ {
+            _ if score_all && self.node_limit > 0 => self.node_limit.max(group.count as usize),
             _ if score_all => usize::MAX,
             JobType::Service => {
                 (usize::BITS - self.candidates.nodes.len().saturating_sub(1).leading_zeros()).max(2) as usize
