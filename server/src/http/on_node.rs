@@ -1,22 +1,54 @@
 //! Requests that a node has to answer: which one, and asking it.
 
+use std::sync::Arc;
+
 use axum::http::header;
 use serde::Deserialize;
-use tarpan_model::{AllocId, NodeId};
+use tarpan_model::{AllocId, Allocation, ClientStatus, NodeId};
 use tarpan_rpc::agent::HttpRequest;
+use tarpan_state::State;
 
 use super::context::Context;
 use super::error::ApiError;
 use super::lookup;
 use crate::node_request::{NodeRequestError, NodeResponse};
 
-/// The node that has to answer: that of the path's allocation, or one that is named, or this agent's own.
+/// The node that has to answer: that of the path's allocation, that of an allocation of the path's job, or one that is named, or
+/// this agent's own.
 pub fn node_of(cx: &Context) -> Result<NodeId, ApiError> {
+    if cx.path.find("job").is_some() {
+        return Ok(alloc_of_job(cx, &*cx.state()?, None)?.node_id);
+    }
     let Some(alloc) = cx.path.find("alloc") else { return named_node(cx) };
     let id: AllocId = lookup::id("alloc", alloc)?;
     let state = cx.state()?;
     let row = state.alloc(id).ok_or_else(|| ApiError::not_found(format!("Unknown allocation {:?}", id.to_string())))?;
     Ok(row.node_id)
+}
+
+/// The allocation of the path's job that is named, or the newest running one of the group; on `node` where that is chosen already.
+pub fn alloc_of_job<'a>(cx: &Context, state: &'a State, node: Option<NodeId>) -> Result<&'a Arc<Allocation>, ApiError> {
+    let key = cx.job_key();
+    if state.job(&key).is_none() {
+        return Err(ApiError::not_found("job not found"));
+    }
+    let asked = |name| cx.query.get(name).unwrap_or_default();
+    let (named, group) = (asked("allocID"), asked("group"));
+    if !named.is_empty() {
+        let id: AllocId = lookup::id("alloc", named)?;
+        let of_job = |row: &&Arc<Allocation>| row.job_key() == key;
+        return state
+            .alloc(id)
+            .filter(of_job)
+            .ok_or_else(|| ApiError::not_found(format!("Unknown allocation {named:?}")));
+    }
+    if group.is_empty() {
+        return Err(ApiError::bad_request("allocID or group is needed"));
+    }
+    let here = |row: &&Arc<Allocation>| node.is_none_or(|node| row.node_id == node);
+    let runs = |row: &&Arc<Allocation>| row.client_status == ClientStatus::Running && *row.task_group == *group;
+    let newest = state.allocs_by_job(&key).filter(runs).filter(here).max_by_key(|row| (row.create_index, row.id));
+    newest.ok_or_else(|| ApiError::not_found(format!("no allocation of group {group:?} runs")))
 }
 
 #[derive(Debug, Default, Deserialize)]
