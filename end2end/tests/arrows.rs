@@ -1,6 +1,6 @@
 //! The architecture's promises that a compiler does not keep: arrows between crates, and no IO in the pure ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 

@@ -2,6 +2,8 @@
 //!
 //! Needs `tarpan` and `ptc` beside this program, as `cargo xtask test` builds them.
 
+#![allow(clippy::disallowed_methods, reason = "nothing here is async")]
+
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;

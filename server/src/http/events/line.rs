@@ -111,14 +111,12 @@ struct Name<'a> {
 impl Serialize for Name<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let more = match &self.event.change {
-            Change::Allocation { node, row, .. } => {
-                vec![node.to_string(), row.as_ref().map(|row| row.eval_id.to_string()).unwrap_or_default()]
-            }
+            Change::Allocation { row, .. } => vec![row.node_id.to_string(), row.eval_id.to_string()],
             _ => Vec::new(),
         };
         let keys: Vec<&String> = self.named.filter_keys.iter().chain(&more).filter(|key| !key.is_empty()).collect();
         let mut map = s.serialize_map(Some(3))?;
-        map.serialize_entry("Topic", name_of(self.named.topic))?;
+        map.serialize_entry("Topic", self.named.topic.name())?;
         map.serialize_entry("Key", &self.named.key)?;
         map.serialize_entry("FilterKeys", &keys)?;
         map.end()
