@@ -102,6 +102,40 @@ impl Agent {
         format!("last lines of {}:\n{}", self.log.display(), lines[lines.len().saturating_sub(30)..].join("\n"))
     }
 
+    /// What the tasks of the newest allocations went through, a line each: why a test waits in vain for one.
+    pub fn tasks_tail(&self) -> String {
+        let allocs = self.get("/v1/allocations?task_states=true&reverse=true&per_page=40").unwrap_or_default();
+        let mut lines = vec!["what the newest tasks went through:".to_owned()];
+        for alloc in allocs.as_array().into_iter().flatten() {
+            for (task, state) in alloc["TaskStates"].as_object().into_iter().flatten() {
+                let events = state["Events"].as_array().into_iter().flatten();
+                let said: Vec<&str> = events.filter_map(|e| e["DisplayMessage"].as_str()).collect();
+                let (job, status) = (&alloc["JobID"], &alloc["ClientStatus"]);
+                lines.push(format!("{job} {task} {status}: {}", said.join(" | ")));
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// Stops every job, so that no container outlives a test that went wrong. What does not end in time is left.
+    pub fn stop_all_jobs(&self) {
+        let ids = |list: Value| -> Vec<String> {
+            let rows = list.as_array().into_iter().flatten();
+            rows.filter_map(|job| job["ID"].as_str().map(str::to_owned)).collect()
+        };
+        for id in self.get("/v1/jobs").map(ids).unwrap_or_default() {
+            let _ = self.run(&["job", "stop", "-purge", "-detach", &id]);
+        }
+        let ended = eventually("every task to end", PATIENCE, || {
+            let allocs = self.get("/v1/allocations")?;
+            let running = allocs.as_array().into_iter().flatten().any(|alloc| alloc["ClientStatus"] == "running");
+            Ok((!running).then_some(()))
+        });
+        if let Err(why) = ended {
+            eprintln!("{why:#}");
+        }
+    }
+
     /// The command line, as a user types it after `tarpan`.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.bin);

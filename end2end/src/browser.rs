@@ -54,7 +54,9 @@ impl Browser {
             .status()
             .context("starting node")?;
         if !status.success() {
-            bail!("{spec}: Playwright ended with {status}; traces are in {}\n{}", results.display(), agent.log_tail());
+            let (log, tasks) = (agent.log_tail(), agent.tasks_tail());
+            agent.stop_all_jobs();
+            bail!("{spec}: Playwright ended with {status}; traces are in {}\n{tasks}\n{log}", results.display());
         }
         Ok(())
     }

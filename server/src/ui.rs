@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ use flate2::read::GzDecoder;
 use futures::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use leptos::prelude::{LeptosOptions, expect_context, provide_context, use_context};
-use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_to_stream_with_context};
+use leptos_axum::{
+    AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list, render_app_to_stream_with_context,
+};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
 use tarpan_app::pages::SetStatus;
@@ -41,6 +43,9 @@ mod tests;
 #[folder = "../dist/ui"]
 #[allow_missing = true]
 struct Dist;
+
+/// The addresses of pages. Listed once a process and before any page: while leptos lists them, no page of the process loads what it shows.
+static ROUTES: LazyLock<Vec<AxumRouteListing>> = LazyLock::new(|| generate_route_list(tarpan_app::App));
 
 /// How much of this process pages may have.
 ///
@@ -73,7 +78,6 @@ pub fn router(v1: Router) -> Router {
 
 fn router_within(v1: Router, limits: Limits) -> Router {
     let options = LeptosOptions::builder().output_name("app").build();
-    let routes = generate_route_list(tarpan_app::App);
     let asked = v1.clone();
     let context = move || provide_page_context(&v1);
     let document = || {
@@ -83,7 +87,7 @@ fn router_within(v1: Router, limits: Limits) -> Router {
         shell(assets(), use_context::<Prefs>().unwrap_or_default(), nonce)
     };
     let pages = Router::new()
-        .leptos_routes_with_context(&options, routes, context.clone(), document)
+        .leptos_routes_with_context(&options, ROUTES.clone(), context.clone(), document)
         .route("/ui/{*rest}", get(render_app_to_stream_with_context(context, document)))
         .layer(middleware::from_fn_with_state(Turns::new(limits), in_turn))
         .layer(CompressionLayer::new())
