@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::format::{amount, decimal, thousands};
+use crate::digits::thousands;
+use crate::format::{amount, decimal};
 use crate::lang::{fill, t};
 
 /// A chart's box, in its own units; the page stretches it.

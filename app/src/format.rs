@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use tarpan_model::time::{UnixNanos, civil};
 
+use crate::digits::thousands;
 use crate::dom;
 use crate::lang::{Texts, fill, t};
 use crate::prefs::Lang;
@@ -57,19 +58,6 @@ fn start() -> i64 {
 /// The clock of the page; outside of a page (tests of single parts) it stands at zero.
 pub fn clock() -> Clock {
     use_context::<Clock>().unwrap_or_else(|| Clock { now: RwSignal::new(0), zone_minutes: RwSignal::new(0) })
-}
-
-/// `1,204`.
-pub fn thousands(n: i64) -> String {
-    let digits = n.unsigned_abs().to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    if n < 0 { format!("−{out}") } else { out }
 }
 
 /// `12.3`: with so many decimals. Ours, so that the browser's module need not carry the general way to write fractions.

@@ -55,7 +55,7 @@ pub fn fill(text: &str, values: &[&str]) -> String {
 
 /// `one` of a single thing, `many` with the number of others.
 pub fn counted(one: &str, many: &str, n: u64) -> String {
-    fill(if n == 1 { one } else { many }, &[&crate::format::thousands(n as i64)])
+    fill(if n == 1 { one } else { many }, &[&crate::digits::thousands(n as i64)])
 }
 
 catalogue! {

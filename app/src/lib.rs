@@ -10,11 +10,14 @@
 #![recursion_limit = "512"]
 
 pub mod chart;
+pub mod context;
+pub mod digits;
 pub mod dom;
 #[cfg(feature = "ssr")]
 pub mod fixtures;
 pub mod format;
 pub mod lang;
+pub mod later;
 pub mod live;
 pub mod overview;
 pub mod pages;
@@ -63,6 +66,7 @@ pub fn App() -> impl IntoView {
     let prefs = use_context::<prefs::Prefs>().unwrap_or_default();
     provide_context(prefs);
     provide_context(lang::texts_of(prefs.lang));
+    provide_context(routes::LATER);
     live::provide();
     format::provide_clock();
     parts::toast::provide();

@@ -7,7 +7,8 @@
 use leptos::prelude::*;
 use leptos_router::LazyRoute;
 
-use crate::pages::{alloc, client, clients, eval, evals, job, jobs, run, selected, servers, services, topology};
+use crate::later::{Around, Later};
+use crate::pages::{alloc, client, clients, eval, evals, job, run, selected, servers, services, topology};
 use crate::parts::palette as search;
 use crate::rows::JobRow;
 
@@ -18,7 +19,7 @@ pub enum OfJob {
     Run,
     Allocation,
     /// Not a page: what may be done with several jobs.
-    Selected(Memo<Vec<JobRow>>, jobs::Around),
+    Selected(Memo<Vec<JobRow>>, Around),
 }
 
 /// A page of the second part.
@@ -61,13 +62,16 @@ fn of_palette(open: RwSignal<bool>) -> AnyView {
     search::dialog(open)
 }
 
+/// What comes to a page when it is wanted.
+pub const LATER: Later = Later { selected: selected_jobs, palette };
+
 /// What may be done with the selected jobs, as soon as its part is there.
-pub fn selected_jobs(rows: Memo<Vec<JobRow>>, around: jobs::Around) -> AnyView {
+fn selected_jobs(rows: Memo<Vec<JobRow>>, around: Around) -> AnyView {
     Suspend::new(async move { of_job(OfJob::Selected(rows, around)).await }).into_any()
 }
 
 /// The palette's dialog, as soon as its part is there.
-pub fn palette(open: RwSignal<bool>) -> AnyView {
+fn palette(open: RwSignal<bool>) -> AnyView {
     Suspend::new(async move { of_palette(open).await }).into_any()
 }
 

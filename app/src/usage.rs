@@ -6,8 +6,8 @@ use tarpan_api::wire::{AllocResourceUsage, CpuStats, MemoryStats, ResourceUsage,
 use tarpan_api::{Client, Query, calls};
 use tarpan_model::wire::{Light, Wire as _};
 
+use crate::context::client;
 use crate::dom;
-use crate::pages::client;
 
 /// Samples of the use of one or more allocations, newest last.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -26,7 +26,7 @@ use leptos_axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
-use tarpan_app::pages::SetStatus;
+use tarpan_app::context::SetStatus;
 use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
 use tarpan_app::shell::{Assets, PLAIN_CSS, shell};
 use tokio::sync::Semaphore;

@@ -6,9 +6,11 @@ use tarpan_api::{Query, calls};
 
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first};
-use super::{Paged, actions, client, everywhere, or_default, read_of, read_page};
+use super::{Paged, actions, everywhere, or_default, read_of, read_page};
+use crate::context::client;
+use crate::digits::thousands;
 use crate::dom;
-use crate::format::{At, bytes, mib, short, span, thousands};
+use crate::format::{At, bytes, mib, short, span};
 use crate::lang::{fill, t};
 use crate::live::{Topic, live};
 use crate::parts::dialog::AskButton;

@@ -5,7 +5,8 @@ use tarpan_api::wire::{NodeListStub, NodeUse};
 use tarpan_api::{Call, Query, calls};
 
 use super::{Paged, read_page};
-use crate::format::{mib, thousands};
+use crate::digits::thousands;
+use crate::format::mib;
 use crate::lang::t;
 use crate::live::{Topic, live};
 use crate::parts::loaded::{Loaded, Read};

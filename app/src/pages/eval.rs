@@ -10,7 +10,8 @@ use tarpan_model::metric::{AllocMetric, Shortfall};
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first, trigger};
 use super::{or_default, read_of, read_when, verdicts};
-use crate::format::{Ago, At, Since, short, thousands};
+use crate::digits::thousands;
+use crate::format::{Ago, At, Since, short};
 use crate::lang::{Texts, counted, fill, t};
 use crate::live::{Topic, live};
 use crate::parts::loaded::{Loaded, Read};
@@ -192,20 +193,11 @@ pub fn failed_checks(metric: &AllocMetric) -> Vec<Check> {
     all
 }
 
-/// `MHz` of cpu, `MiB` of memory and disk.
-pub fn unit(what: &str) -> &'static str {
-    match what {
-        "cpu" => "MHz",
-        "memory" | "disk" => "MiB",
-        _ => "",
-    }
-}
-
 /// One group's evidence.
 fn checks(eval: &Eval, group: &str, metric: &AllocMetric) -> AnyView {
     let texts = t();
     let row = |check: Check| {
-        let unit = unit(&check.what);
+        let unit = verdicts::unit(&check.what);
         let near = check.amounts.map(|(asked, free, total)| {
             let short = (asked - free).max(0);
             view! {

@@ -9,17 +9,19 @@ use tarpan_api::calls;
 
 use super::{or_default, read};
 use crate::chart::spark;
-use crate::format::{Ago, amount, thousands};
+use crate::digits::thousands;
+use crate::format::{Ago, amount};
 use crate::lang::{Texts, counted, fill, t};
+use crate::later::{Around, later};
 use crate::live::Topic;
 use crate::overview::{self, JobsPage};
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::Pager;
 use crate::parts::title::Title;
 use crate::parts::{alloc_bar, blank, icon, icon12, legend, shape, status};
-use crate::rows::{self, FACETS, Filter, JobRow, Key, Sort, View, badge, counts, segments};
-use crate::usage::{self, Samples, Usage};
-use crate::{paths, place, routes};
+use crate::rows::{self, FACETS, Filter, JobRow, Sort, View, badge, counts, segments};
+use crate::usage::{self, Usage};
+use crate::{paths, place};
 
 #[component]
 pub fn Jobs() -> impl IntoView {
@@ -35,13 +37,6 @@ pub fn Jobs() -> impl IntoView {
             <Loaded read=jobs view=move |found| view! { <List found=found filter=filter/> }.into_any()/>
         </main>
     }
-}
-
-/// What the lines of the list need besides their job.
-#[derive(Clone, Copy)]
-pub struct Around {
-    usage: RwSignal<Samples<Key>>,
-    pub selected: RwSignal<BTreeSet<Key>>,
 }
 
 /// Allocations whose use is asked for at once, and how often.
@@ -74,7 +69,7 @@ fn List(found: Signal<JobsPage>, filter: Memo<Filter>) -> impl IntoView {
             <Facets found=found filter=filter class="facets wide"/>
             <div class="list">
                 {move || if none.get() { empty(found, filter).into_any() } else { view! { <Table shown=shown count=count filter=filter around=around/> }.into_any() }}
-                {move || some.get().then(|| routes::selected_jobs(shown, around))}
+                {move || some.get().then(|| (later().selected)(shown, around))}
             </div>
         </div>
     }

@@ -7,7 +7,8 @@ use leptos::prelude::*;
 use tarpan_api::client::{LogRequest, Raw};
 use tarpan_api::{Call, Client, Error, Query, calls};
 
-use super::{client, or_default};
+use super::or_default;
+use crate::context::client;
 use crate::dom;
 use crate::lang::{counted, fill, t};
 use crate::parts::icon;

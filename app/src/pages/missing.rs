@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::SetStatus;
+use crate::context::SetStatus;
 use crate::lang::t;
 use crate::parts::blank;
 use crate::parts::title::Title;

@@ -18,37 +18,16 @@ pub mod tables;
 pub mod topology;
 pub mod verdicts;
 
-use std::sync::Arc;
-
 use leptos::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tarpan_api::{Call, Client, Error, Query};
+use tarpan_api::{Call, Query};
 
+use crate::context::client;
 use crate::live::{Topic, live};
 use crate::parts::loaded::Read;
 use crate::parts::pager::PER_PAGE;
 use crate::place;
-
-/// Sets the status of the answer while the server renders; in no context in the browser.
-#[derive(Clone)]
-pub struct SetStatus(pub Arc<dyn Fn(u16) + Send + Sync>);
-
-/// The client of the context; outside of one (a list of routes is made without a request) nothing answers.
-pub fn client() -> Client {
-    use_context::<Client>().unwrap_or_else(|| Client::new(Nobody))
-}
-
-struct Nobody;
-
-impl tarpan_api::Transport for Nobody {
-    fn send(&self, _: http::Request<bytes::Bytes>) -> tarpan_api::Fut<'_, Result<http::Response<bytes::Bytes>, Error>> {
-        Box::pin(async { Err(Error::Unreachable("no server".to_owned())) })
-    }
-    fn stream(&self, _: http::Request<bytes::Bytes>) -> tarpan_api::Fut<'_, Result<tarpan_api::ByteStream, Error>> {
-        Box::pin(async { Err(Error::Unreachable("no server".to_owned())) })
-    }
-}
 
 /// Reads what `call` asks for, again whenever the question or something of `topics` changes.
 pub fn read<T>(call: impl Fn() -> Call<T> + Send + Sync + 'static, topics: &'static [Topic]) -> Read<T>

@@ -14,7 +14,8 @@ use tarpan_api::{Client, Error, Query, calls};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
-use super::{client, in_namespace};
+use super::in_namespace;
+use crate::context::client;
 use crate::dom;
 use crate::lang::{fill, t};
 use crate::parts::editor::{CodeEditor, Handle};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use leptos::prelude::*;
 
 use super::actions;
-use super::jobs::Around;
 use crate::lang::{counted, fill, t};
+use crate::later::Around;
 use crate::parts::dialog::AskButton;
 use crate::parts::icon;
 use crate::rows::{JobRow, Key};

@@ -4,8 +4,7 @@ use leptos::prelude::*;
 use tarpan_api::wire::ClientVerdict;
 
 use super::clients::percent;
-use super::eval::unit;
-use crate::format::thousands;
+use crate::digits::thousands;
 use crate::lang::{Texts, fill, t};
 use crate::parts::meter;
 use crate::paths;
@@ -91,6 +90,15 @@ pub fn table(clients: &[ClientVerdict]) -> AnyView {
         </table></div>
     }
     .into_any()
+}
+
+/// `MHz` of cpu, `MiB` of memory and disk.
+pub fn unit(what: &str) -> &'static str {
+    match what {
+        "cpu" => "MHz",
+        "memory" | "disk" => "MiB",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::format::{decimal, thousands};
+use crate::digits::thousands;
+use crate::format::decimal;
 use crate::lang::t;
 use crate::status::{Badge, Kind};
 

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use tarpan_api::Error;
 
 use super::{blank, note, skeleton};
+use crate::context::SetStatus;
 use crate::lang::t;
-use crate::pages::SetStatus;
 use crate::status::Kind;
 
 /// What a page reads: the value, or why there is none.

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
 use super::icon;
-use crate::format::thousands;
+use crate::digits::thousands;
 use crate::lang::{fill, t};
 use crate::place;
 

@@ -9,8 +9,9 @@ use wasm_bindgen::JsCast;
 
 use super::icon;
 use crate::lang::{Texts, t};
+use crate::later::later;
 use crate::rows::order;
-use crate::{dom, paths, routes};
+use crate::{dom, paths};
 
 /// Whether the palette shows; in the context of every page.
 #[derive(Clone, Copy)]
@@ -83,7 +84,7 @@ pub fn Palette() -> AnyView {
     let PaletteOpen(open) = expect_context();
     listen_for_keys(open);
     let wanted = Memo::new(move |before: Option<&bool>| before == Some(&true) || open.get());
-    view! { {move || wanted.get().then(|| routes::palette(open))} }.into_any()
+    view! { {move || wanted.get().then(|| (later().palette)(open))} }.into_any()
 }
 
 /// The palette's dialog.

@@ -6,8 +6,9 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
 
 use super::JobData;
+use crate::context::client;
 use crate::lang::{fill, t};
-use crate::pages::{actions, client};
+use crate::pages::actions;
 use crate::parts::loaded::sentence;
 use crate::parts::{command, icon, note, panel, toast};
 use crate::paths;

@@ -16,7 +16,7 @@ use tarpan_api::{Call, Query, calls};
 
 use super::tables::{AllocTable, Columns, EvalRow, eval_table, newest_first};
 use super::{actions, in_namespace, or_default, read_of};
-use crate::format::thousands;
+use crate::digits::thousands;
 use crate::lang::{Texts, fill, t};
 use crate::live::{Topic, live};
 use crate::parts::dialog::AskButton;
@@ -61,7 +61,7 @@ pub fn read_newest<T>(
 where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let (client, live) = (super::client(), live());
+    let (client, live) = (crate::context::client(), live());
     let job = Memo::new(move |_| job());
     let changed = live.follow(topics, Some(Signal::derive(move || job.get().1)));
     Resource::new(

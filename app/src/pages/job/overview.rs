@@ -7,7 +7,8 @@ use tarpan_api::wire::{AllocListStub, Deployment, DeploymentState};
 
 use super::{JobData, blocked_eval, children, needs_promotion};
 use crate::chart::Chart;
-use crate::format::{Ago, mib, short, span, thousands};
+use crate::digits::thousands;
+use crate::format::{Ago, mib, short, span};
 use crate::lang::{Texts, fill, t};
 use crate::pages::actions::{self, unbase64};
 use crate::pages::tables::{AllocTable, Columns, instance, stub_badge};

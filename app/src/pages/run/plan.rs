@@ -6,11 +6,12 @@ use tarpan_api::wire::{JobPlanResponse, PlannedNode};
 use tarpan_model::plan::DesiredUpdates;
 
 use super::{Draft, PLAN_MS, TEMPLATES, Template, key_of};
+use crate::context::client;
 use crate::dom;
 use crate::lang::{Texts, counted, fill, t};
 use crate::live::{Topic, live};
 use crate::pages::clients::percent;
-use crate::pages::{client, in_namespace};
+use crate::pages::in_namespace;
 use crate::parts::diff::diff_view;
 use crate::parts::loaded::sentence;
 use crate::parts::{command, icon, meter_two, note, shape};

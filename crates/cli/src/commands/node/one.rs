@@ -4,19 +4,30 @@ use tarpan_api::wire::{AllocListStub, Allocation, HostStats, Node};
 use tarpan_api::{Client, Query};
 use tarpan_model::duration::Dur;
 
-use super::status::NodeStatus;
 use crate::command::{Doing as _, Outcome};
 use crate::output::{self, Table, allocs, block, bytes, time, title};
 
 const MIB: u64 = 1024 * 1024;
 
+/// How much of a node is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags<'a> {
+    /// Where the page of the node is.
+    pub address: &'a str,
+    pub short: bool,
+    pub verbose: bool,
+    pub stats: bool,
+    /// Open that page, too.
+    pub ui: bool,
+}
+
 /// Prints the node.
-pub async fn show(flags: &NodeStatus, client: &Client, id: &str) -> Outcome {
+pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
     let query = Query::new();
     let node = client.node(&query, id).await.doing("Error querying node info")?.value;
     let on_it = client.node_allocations(&query, id).await.doing("Error querying node allocations")?.value;
     let page = format!("/ui/clients/{}", node.id);
-    let hint = || output::page(flags.ui, "View client details and metrics", &flags.client.address(), &page);
+    let hint = || output::page(flags.ui, "View client details and metrics", flags.address, &page);
     if flags.short {
         println!("{}", block(&heading(&node, flags, None)));
         hint();
@@ -55,7 +66,7 @@ pub async fn show(flags: &NodeStatus, client: &Client, id: &str) -> Outcome {
     Ok(0)
 }
 
-fn heading(node: &Node, flags: &NodeStatus, stats: Option<&HostStats>) -> Vec<(&'static str, String)> {
+fn heading(node: &Node, flags: Flags<'_>, stats: Option<&HostStats>) -> Vec<(&'static str, String)> {
     let names = |set: Vec<String>| if set.is_empty() { "<none>".to_owned() } else { set.join(",") };
     let mut pairs = vec![
         ("ID", node.id.clone()),

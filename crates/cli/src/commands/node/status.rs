@@ -4,6 +4,7 @@ use serde_json::Value;
 use tarpan_api::wire::NodeListStub;
 use tarpan_api::{Client, Query};
 
+use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
@@ -126,7 +127,8 @@ impl NodeStatus {
             let value: Value = client.get(&format!("/v1/node/{id}")).await.doing("Error querying node info")?.value;
             return self.format.print(&value);
         }
-        super::one::show(self, client, id).await
+        let NodeStatus { short, verbose, stats, ui, .. } = *self;
+        one::show(one::Flags { address: &self.client.address(), short, verbose, stats, ui }, client, id).await
     }
 }
 
