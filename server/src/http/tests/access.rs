@@ -355,8 +355,8 @@ fn handlers_decide_none_of_it() {
             only(".may(", &by_content);
             only("denied()", &["error.rs", "search.rs"]);
             only(".leader().await", &[]);
-            only(".node_request(", &["client.rs"]);
-            only("named_node(", &["client.rs"]);
+            only(".node_request(", &["on_node.rs"]);
+            only("named_node(", &["on_node.rs"]);
         }
     }
 }
