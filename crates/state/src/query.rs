@@ -1,7 +1,7 @@
 //! Reading. Lists come as iterators in key order; rows are shared, so keeping one costs nothing.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
@@ -56,6 +56,22 @@ impl State {
 
     pub fn jobs(&self) -> impl DoubleEndedIterator<Item = (&NamespacedId, &Arc<Job>)> {
         self.tables.jobs.iter()
+    }
+
+    /// Those from one key to another, both included.
+    pub fn jobs_within(
+        &self,
+        from: Bound<NamespacedId>,
+        to: Bound<NamespacedId>,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Job>> {
+        let empty = matches!((&from, &to), (Bound::Included(from), Bound::Included(to)) if from > to);
+        let to = if empty { from.clone() } else { to };
+        self.tables.jobs.range((from, to)).map(|(_, job)| job).filter(move |_| !empty)
+    }
+
+    /// Those that are no children of another job.
+    pub fn count_top_jobs(&self) -> usize {
+        self.tables.jobs.len() - self.tables.job_children.len()
     }
 
     /// How many rows the large tables have.
@@ -128,6 +144,11 @@ impl State {
         self.tables.evals.values()
     }
 
+    /// Those whose ids lie in a range.
+    pub fn evals_within(&self, ids: RangeInclusive<Uuid>) -> impl DoubleEndedIterator<Item = &Arc<Evaluation>> {
+        within(&self.tables.evals, ids, EvalId)
+    }
+
     /// In the order in which they were made, from `at` (create index and id) on; `back`: from there back to the first.
     pub fn evals_made(&self, at: Option<(u64, EvalId)>, back: bool) -> impl Iterator<Item = &Arc<Evaluation>> {
         made(&self.tables.evals_by_creation, at, back).filter_map(|id| self.tables.evals.get(&id))
@@ -143,6 +164,11 @@ impl State {
 
     pub fn allocs(&self) -> impl DoubleEndedIterator<Item = &Arc<Allocation>> {
         self.tables.allocs.values()
+    }
+
+    /// As [`State::evals_within`].
+    pub fn allocs_within(&self, ids: RangeInclusive<Uuid>) -> impl DoubleEndedIterator<Item = &Arc<Allocation>> {
+        within(&self.tables.allocs, ids, AllocId)
     }
 
     /// As [`State::evals_made`].
@@ -169,6 +195,11 @@ impl State {
 
     pub fn deployment(&self, id: DeploymentId) -> Option<&Arc<Deployment>> {
         self.tables.deployments.get(&id)
+    }
+
+    /// As [`State::evals_within`].
+    pub fn deployments_within(&self, ids: RangeInclusive<Uuid>) -> impl DoubleEndedIterator<Item = &Arc<Deployment>> {
+        within(&self.tables.deployments, ids, DeploymentId)
     }
 
     pub fn deployments(&self) -> impl DoubleEndedIterator<Item = &Arc<Deployment>> {
@@ -199,6 +230,11 @@ impl State {
 
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
         self.tables.nodes.values()
+    }
+
+    /// As [`State::evals_within`].
+    pub fn nodes_within(&self, ids: RangeInclusive<Uuid>) -> impl DoubleEndedIterator<Item = &Arc<Node>> {
+        within(&self.tables.nodes, ids, NodeId)
     }
 
     /// What non-terminal allocations take of a node; empty for a node without any.
@@ -264,6 +300,17 @@ impl State {
         let first = || self.tables.root_keys.values().min_by_key(|key| key.active_since);
         then.max_by_key(|key| key.active_since).or_else(first)
     }
+}
+
+/// The rows of a range of ids, which may be an empty one.
+fn within<I: Ord + Clone, R>(
+    table: &OrdMap<I, Arc<R>>,
+    ids: RangeInclusive<Uuid>,
+    id: fn(Uuid) -> I,
+) -> impl DoubleEndedIterator<Item = &Arc<R>> {
+    let (from, to) = ids.into_inner();
+    let empty = from > to;
+    table.range(id(from)..=id(if empty { from } else { to })).map(|(_, row)| row).filter(move |_| !empty)
 }
 
 /// Ids by create index, from a place on or back from it.

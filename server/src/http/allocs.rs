@@ -56,7 +56,7 @@ async fn list(cx: Context) -> Outcome {
     let (std, state) = (&cx.std, &read.state);
     let (page, token) = match node {
         Some(node) => list.page_of(std, state.allocs_by_node(node).filter(seen).collect())?,
-        None if list.by_id => list.page_of(std, state.allocs().filter(seen).collect())?,
+        None if list.by_id => list.page_of(std, state.allocs_within(lookup::span(&prefix)).filter(seen).collect())?,
         None => list.page(std, state.allocs_made(page::begin(std), std.reverse).filter(seen))?,
     };
     let stubs: Vec<AllocStub<'_>> = page.into_iter().map(|row| convert::alloc_stub(row, options)).collect();

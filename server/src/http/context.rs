@@ -104,7 +104,12 @@ impl Context {
         self.sees_as(self.route.needs, namespace)
     }
 
-    /// The same for what needs something else than the route itself.
+    /// Are the rows of every namespace asked for, by somebody who sees them all?
+    pub fn sees_all(&self) -> bool {
+        self.std.all_namespaces() && self.caller == Caller::Management
+    }
+
+    /// The same as [`Context::sees`] for what needs something else than the route itself.
     pub fn sees_as(&self, needs: Capability, namespace: &str) -> bool {
         self.std.asks_for(namespace) && self.allows(needs, namespace)
     }

@@ -54,7 +54,7 @@ async fn list(cx: Context) -> Outcome {
     };
     let (std, state) = (&cx.std, &read.state);
     let (page, token) = match list.by_id {
-        true => list.page_of(std, state.deployments().filter(seen).collect())?,
+        true => list.page_of(std, state.deployments_within(lookup::span(&prefix)).filter(seen).collect())?,
         false => list.page(std, state.deployments_made(page::begin(std), std.reverse).filter(seen))?,
     };
     let deployments: Vec<_> = page.into_iter().map(|row| convert::deployment(row)).collect();

@@ -49,7 +49,7 @@ async fn list(cx: Context) -> Outcome {
     };
     let (std, state) = (&cx.std, &read.state);
     let (page, token) = match list.by_id {
-        true => list.page_of(std, state.evals().filter(seen).collect())?,
+        true => list.page_of(std, state.evals_within(lookup::span(&prefix)).filter(seen).collect())?,
         false => list.page(std, state.evals_made(page::begin(std), std.reverse).filter(seen))?,
     };
     let evals: Vec<_> = page.into_iter().map(|row| convert::evaluation(row)).collect();

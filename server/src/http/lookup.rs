@@ -1,6 +1,9 @@
 //! Ids as callers write them, and what is said of bad ones.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+use uuid::Uuid;
 
 use super::error::ApiError;
 
@@ -29,6 +32,16 @@ pub fn prefix(kind: &str, text: &str) -> Result<String, ApiError> {
     Ok(text)
 }
 
+/// The ids that may begin with `prefix`: all for an empty one, none that there is for one that no id begins with.
+pub fn span(prefix: &str) -> RangeInclusive<Uuid> {
+    let digits: String = prefix.chars().filter(|c| *c != '-').take(32).collect();
+    let filled = |with: &str| {
+        let text = format!("{digits}{}", with.repeat(32 - digits.len().min(32)));
+        u128::from_str_radix(&text, 16).map(Uuid::from_u128).unwrap_or(Uuid::nil())
+    };
+    filled("0")..=filled("f")
+}
+
 fn not_hex(text: &str) -> String {
     match text.chars().find(|c| !c.is_ascii_hexdigit() && *c != '-') {
         Some(c) => format!("Invalid UUID: encoding/hex: invalid byte: U+{:04X} '{c}'", u32::from(c)),
@@ -41,6 +54,23 @@ mod tests {
     use tarpan_model::EvalId;
 
     use super::*;
+
+    #[test]
+    fn spans_hold_what_begins_alike() {
+        let ids: Vec<Uuid> = (0..2_000_u128)
+            .map(|n| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)))
+            .collect();
+        for prefix in ["", "0", "9e", "9e3", "9e3779b9-7f", "f", "ffffffff-ffff-ffff-ffff-ffffffffffff", "zz", "-", "é"]
+        {
+            let span = span(prefix);
+            let begins = |id: &&Uuid| id.to_string().starts_with(prefix);
+            assert!(ids.iter().filter(begins).all(|id| span.contains(id)), "{prefix}");
+        }
+        assert_eq!(
+            ids.iter().filter(|id| span("9e").contains(*id)).count(),
+            ids.iter().filter(|id| id.to_string().starts_with("9e")).count()
+        );
+    }
 
     #[test]
     fn words() {

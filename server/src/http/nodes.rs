@@ -21,7 +21,7 @@ use super::error::ApiError;
 use super::filter::fields_of;
 use super::jobs;
 use super::lookup;
-use super::page::{List, Place, Shape, value_of};
+use super::page::{self, List, Place, Shape, value_of};
 use super::reply::Outcome;
 use crate::watch::Watch;
 
@@ -59,7 +59,11 @@ async fn stubs(cx: Context, wanted: impl Fn(&Node) -> bool) -> Outcome {
     let read = cx.read(&[Watch::Table(Table::Nodes)], table_index).await?;
     let state = read.state.clone();
     let seen = |row: &&Arc<Node>| wanted(row) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix));
-    let rows = state.nodes().filter(seen);
+    let (mut from, mut to) = lookup::span(&prefix).into_inner();
+    if let Some(at) = page::begin_id(&cx.std) {
+        *if cx.std.reverse { &mut to } else { &mut from } = at;
+    }
+    let rows = state.nodes_within(from..=to).filter(seen);
     let list = List {
         shape: Shape::Id,
         place: &|row: &&Arc<Node>| Place::id(row.id),

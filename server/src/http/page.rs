@@ -108,6 +108,19 @@ pub fn begin<Id: FromStr>(std: &Standard) -> Option<(u64, Id)> {
     }
 }
 
+/// The same of a list in the order of ids.
+pub fn begin_id<Id: FromStr>(std: &Standard) -> Option<Id> {
+    std.next_token.as_deref()?.parse().ok()
+}
+
+/// The same of a list by namespace and id.
+pub fn begin_name(std: &Standard) -> Option<(String, String)> {
+    match Place::parse(std.next_token.as_deref()?, Shape::Namespaced)? {
+        Place::Name(namespace, id) => Some((namespace, id)),
+        Place::Index(..) => None,
+    }
+}
+
 impl<R> List<'_, R> {
     /// The rows of the asked page, and the token of the next one. `rows` come in the list's order, reversal included.
     pub fn page(&self, std: &Standard, rows: impl Iterator<Item = R>) -> Result<(Vec<R>, Option<String>), ApiError> {

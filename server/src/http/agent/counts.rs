@@ -33,8 +33,11 @@ pub async fn counts(cx: Context) -> Outcome {
     }
     let index = |s: &State| TABLES.into_iter().map(|t| s.table_index(t)).max().unwrap_or(0);
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
-    let jobs = read.state.jobs().filter(|(_, job)| cx.sees(job.namespace()) && !is_child(job)).count();
+    let jobs = match cx.sees_all() {
+        true => read.state.count_top_jobs(),
+        false => read.state.jobs().filter(|(_, job)| cx.sees(job.namespace()) && !is_child(job)).count(),
+    };
     // The frame shows it, and reads nothing else.
     let trouble = cx.server.trouble().unwrap_or_default();
-    read.json(&ClusterCounts { jobs: jobs as u64, nodes: read.state.nodes().count() as u64, trouble })
+    read.json(&ClusterCounts { jobs: jobs as u64, nodes: read.state.counts().nodes as u64, trouble })
 }

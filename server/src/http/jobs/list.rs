@@ -1,16 +1,18 @@
 //! Lists of jobs.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tarpan_api::convert::{SummaryRow, job_stub};
-use tarpan_model::Job;
 use tarpan_model::schema::StaticBlock;
+use tarpan_model::{Job, NamespacedId};
 use tarpan_state::{State, Table};
 
 use crate::http::caller::LIST_JOBS;
 use crate::http::context::Context;
-use crate::http::page::{List, Place, Shape, value_of};
+use crate::http::page::{self, List, Place, Shape, value_of};
+use crate::http::params::Standard;
 use crate::http::reply::Outcome;
 use crate::watch::Watch;
 
@@ -32,13 +34,13 @@ pub async fn list_of(cx: Context, wanted: impl Fn(&Job) -> bool) -> Outcome {
     let meta = cx.query.flag("meta")?;
     let read = cx.read(&watches(), index).await?;
     let state = read.state.clone();
-    let (page, token) = page(&cx, &state, wanted)?;
+    let (page, token) = page_of(&cx, &state, wanted)?;
     let stubs: Vec<_> = page.iter().map(|job| job_stub(job, summary(&state, job), meta)).collect();
     read.page(&stubs, token)
 }
 
 /// Jobs of the page that are `wanted`.
-fn page<'s>(
+fn page_of<'s>(
     cx: &Context,
     state: &'s State,
     wanted: impl Fn(&Job) -> bool,
@@ -46,7 +48,8 @@ fn page<'s>(
     let std = &cx.std;
     let listed = |job: &Job| cx.sees_as(LIST_JOBS, job.namespace()) && job.id().starts_with(std.prefix.as_str());
     let seen = |job: &&Arc<Job>| listed(job) && wanted(job);
-    let rows = state.jobs().map(|(_, job)| job).filter(seen);
+    let (from, to) = bounds(std);
+    let rows = state.jobs_within(from, to).filter(seen);
     let fields: Vec<&str> = Job::SCHEMA.fields.iter().map(|f| f.json).collect();
     let list = List {
         shape: Shape::Namespaced,
@@ -55,6 +58,25 @@ fn page<'s>(
         fields: &fields,
     };
     if std.reverse { list.page(std, rows.rev()) } else { list.page(std, rows) }
+}
+
+/// Between which keys the jobs of a page lie: no others are looked at.
+fn bounds(std: &Standard) -> (Bound<NamespacedId>, Bound<NamespacedId>) {
+    let (mut from, mut to) = match std.namespace.as_str() {
+        "*" => (Bound::Unbounded, Bound::Unbounded),
+        here => {
+            let last = format!("{}{}", std.prefix, char::MAX);
+            (
+                Bound::Included(NamespacedId::new(here, std.prefix.as_str())),
+                Bound::Included(NamespacedId::new(here, last.as_str())),
+            )
+        }
+    };
+    if let Some((namespace, id)) = page::begin_name(std) {
+        let at = Bound::Included(NamespacedId::new(namespace.as_str(), id.as_str()));
+        *if std.reverse { &mut to } else { &mut from } = at;
+    }
+    (from, to)
 }
 
 /// A job's summary in its wire form; `None` when it has none.

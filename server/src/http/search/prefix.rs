@@ -5,6 +5,7 @@ use tarpan_state::State;
 
 use super::needs::needs;
 use crate::http::context::Context;
+use crate::http::lookup;
 use crate::http::policies;
 
 /// Most results of one context.
@@ -13,6 +14,7 @@ const LIMIT: usize = 20;
 /// The matches of one context in order, and whether there are more.
 pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<String>, bool) {
     let uuid = prefix.to_ascii_lowercase();
+    let ids = || lookup::span(&uuid);
     let id = |id: String| Some(id).filter(|id| id.starts_with(&uuid));
     let name = |name: &str| Some(name.to_owned()).filter(|name| name.starts_with(prefix));
     let here = |namespace: &str| cx.sees_as(needs(context), namespace);
@@ -20,12 +22,16 @@ pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<
         "jobs" => limit(
             state.jobs().filter(|(key, _)| here(key.namespace.as_str())).filter_map(|(key, _)| name(key.id.as_str())),
         ),
-        "allocs" => limit(state.allocs().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string()))),
-        "evals" => limit(state.evals().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string()))),
-        "deployment" => {
-            limit(state.deployments().filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string())))
+        "allocs" => limit(
+            state.allocs_within(ids()).filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string())),
+        ),
+        "evals" => {
+            limit(state.evals_within(ids()).filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string())))
         }
-        "nodes" => limit(state.nodes().filter_map(|r| id(r.id.to_string()))),
+        "deployment" => limit(
+            state.deployments_within(ids()).filter(|r| here(r.namespace.as_str())).filter_map(|r| id(r.id.to_string())),
+        ),
+        "nodes" => limit(state.nodes_within(ids()).filter_map(|r| id(r.id.to_string()))),
         "node_pools" => limit(places::node_pools(state).into_iter().filter_map(|n| name(&n))),
         "namespaces" => limit(places::namespaces(state).into_iter().filter_map(|n| name(&n))),
         "scaling_policy" => limit(policies::ids(state, here).into_iter().filter_map(id)),
