@@ -83,9 +83,7 @@ impl Evals {
                 Change::Node { row, gone: false } if row.is_schedulable() => {
                     room.insert(row.id, event.index);
                 }
-                Change::Allocation { row, gone: false }
-                    if row.client_terminal() && event.kind == "AllocationUpdated" =>
-                {
+                Change::Allocation { row, gone: false } if row.client_terminal() && event.reported() => {
                     room.insert(row.node_id, event.index);
                 }
                 Change::Job { row, gone: true } => self.blocked.untrack(&row.key()),

@@ -2,6 +2,9 @@
 
 pub use crate::tables::{Change, Topic};
 
+/// The kind of what agents report of their allocations.
+pub(crate) const REPORTED: &str = "AllocationUpdated";
+
 /// One changed row. Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -12,6 +15,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Did an agent report it of an allocation of its own?
+    pub fn reported(&self) -> bool {
+        self.kind == REPORTED
+    }
+
     pub fn topic(&self) -> Topic {
         self.change.topic()
     }

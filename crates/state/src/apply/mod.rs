@@ -21,7 +21,7 @@ pub use jobs::same_spec;
 pub(crate) use txn::Txn;
 
 use crate::command::{Command, CommandId, Envelope, Rejection, Reply};
-use crate::event::Event;
+use crate::event::{Event, REPORTED};
 use crate::state::State;
 
 /// How many ids of applied commands are remembered. A proposer tries again for seconds, not for this many commands.
@@ -142,7 +142,7 @@ fn kind(command: &Command) -> &'static str {
         Command::UpdateNodeEligibility { .. } => "NodeEligibility",
         Command::UpdateNodeDrain { .. } => "NodeDrain",
         Command::DeregisterNode { .. } => "NodeDeregistration",
-        Command::UpdateAllocs { .. } => "AllocationUpdated",
+        Command::UpdateAllocs { .. } => REPORTED,
         Command::SetTransitions { .. } => "AllocationUpdateDesiredStatus",
         Command::UpsertServices { .. } => "ServiceRegistration",
         Command::DeleteServices { .. } => "ServiceDeregistration",
