@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 
 use super::context::Context;
@@ -23,6 +24,8 @@ const READ: Duration = Duration::from_secs(60);
 const UNREAD: Duration = Duration::from_secs(600);
 /// Bytes of a node's refusal that are looked at: no more than a part of them fits into the message that ends a socket.
 const REFUSAL: usize = 4 << 10;
+/// How long a caller may take to hear that it is over.
+const FAREWELL: Duration = Duration::from_secs(5);
 const NO_FRAMES: &str = "the node sent something else than frames";
 
 /// `GET /v1/client/allocation/:id/exec`: text messages of JSON both ways, see the reference's "Exec websocket".
@@ -80,10 +83,24 @@ async fn text_of(answer: NodeResponse) -> String {
 }
 
 /// Close codes are the field's: 1011 for our faults, 1008 for the caller's.
-async fn refuse(mut socket: WebSocket, status: u16, why: String) {
+async fn refuse(socket: WebSocket, status: u16, why: String) {
     let code = if status >= 500 { 1011 } else { 1008 };
     let reason: String = why.chars().take(120).collect();
-    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let (mut to_caller, mut from_caller) = socket.split();
+    part(&mut to_caller, &mut from_caller, Some(CloseFrame { code, reason: reason.into() })).await;
+}
+
+/// Says that it is over, and waits until the caller has heard it: a connection that is closed over what is unread is reset, and the
+/// last frames are lost with it.
+async fn part(
+    to_caller: &mut SplitSink<WebSocket, Message>,
+    from_caller: &mut SplitStream<WebSocket>,
+    last: Option<CloseFrame>,
+) {
+    if put(to_caller, Message::Close(last)).await {
+        let heard = async { while let Some(Ok(_)) = from_caller.next().await {} };
+        let _ = tokio::time::timeout(FAREWELL, heard).await;
+    }
 }
 
 /// Frames of the node become messages, messages become frames for the node. Ends when either side does; a caller that
@@ -96,11 +113,11 @@ async fn relay(socket: WebSocket, answer: NodeResponse) {
     let mut heard = tokio::time::Instant::now();
     loop {
         tokio::select! {
-            part = body.next() => {
-                let Some(Ok(part)) = part else { break };
-                let Ok(whole) = frames.of(&part) else {
-                    put(&mut to_caller, Message::Close(Some(CloseFrame { code: 1011, reason: NO_FRAMES.into() }))).await;
-                    return;
+            next = body.next() => {
+                let Some(Ok(next)) = next else { break };
+                let Ok(whole) = frames.of(&next) else {
+                    let last = CloseFrame { code: 1011, reason: NO_FRAMES.into() };
+                    return part(&mut to_caller, &mut from_caller, Some(last)).await;
                 };
                 for frame in whole {
                     if !put(&mut to_caller, Message::Text(frame.into())).await {
@@ -130,11 +147,11 @@ async fn relay(socket: WebSocket, answer: NodeResponse) {
             }
         }
     }
-    put(&mut to_caller, Message::Close(None)).await;
+    part(&mut to_caller, &mut from_caller, None).await;
 }
 
 /// Whether the caller took it in time.
-async fn put(to_caller: &mut futures::stream::SplitSink<WebSocket, Message>, message: Message) -> bool {
+async fn put(to_caller: &mut SplitSink<WebSocket, Message>, message: Message) -> bool {
     matches!(tokio::time::timeout(READ, to_caller.send(message)).await, Ok(Ok(())))
 }
 
