@@ -14,6 +14,8 @@ use tarpan_end2end::{Agent, Lab};
 fn first_demo_in_the_browser() -> Result<()> {
     let Some(browser) = Browser::find()? else { return Ok(()) };
     let lab = Lab::new()?;
+    // Given back when the daemon is gone, and with it what it ran.
+    let _ports = FixedPorts::take(&[5000])?;
     let daemon = Daemon::find_or_start()?;
     let flavour = match &daemon {
         Ok(_) => Flavour::Docker,
@@ -25,7 +27,6 @@ fn first_demo_in_the_browser() -> Result<()> {
     if flavour == Flavour::Docker {
         docker::make_images(&lab)?;
     }
-    let _ports = FixedPorts::take(&[5000])?;
     let mut agent = Agent::dev_for_containers(&lab)?;
     let templates = if flavour == Flavour::Docker { "docker" } else { "raw_exec" };
     let jobs = job_files(&lab, flavour)?;
