@@ -9,7 +9,7 @@ pub mod timestamp;
 pub mod transport;
 pub mod wire;
 
-pub use client::{Answer, Client, Query};
+pub use client::{Answer, Call, Client, Query, calls};
 /// The release of the field's API that is spoken.
 pub const API_VERSION: &str = "2.0.6";
 

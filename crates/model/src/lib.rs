@@ -25,6 +25,7 @@ pub mod service;
 pub mod sorted;
 pub mod steady;
 pub mod time;
+pub mod wire;
 
 pub use alloc::{Allocation, ClientStatus, DesiredStatus, TaskEvent, TaskState};
 pub use deployment::{Deployment, DeploymentStatus};

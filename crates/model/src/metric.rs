@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::duration::Dur;
 use crate::ids::NodeId;
+use crate::wire::Wire;
 
 /// The field's placement metrics. Keys of the maps are the texts that users see, such as `missing drivers` or `memory`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 pub struct AllocMetric {
     #[serde(rename = "NodesEvaluated")]
     pub nodes_evaluated: u64,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AllocId, JobId, Namespace, NodeId};
+use crate::wire::Wire;
 
 /// One instance of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Wire)]
 pub struct ServiceRegistration {
     /// `_nomad-task-<alloc id>-<task or group-group>-<service>-<port label>`.
     #[serde(rename = "ID")]

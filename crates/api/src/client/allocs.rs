@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::call::{Call, Raw, calls, streams};
 use super::{Answer, Client, Query, escape};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
     AllocFileInfo, AllocListStub, AllocResourceUsage, AllocStopResponse, Allocation, Deployment,
-    DeploymentAllocHealthRequest, DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse,
-    Evaluation, NamespaceServices, ServiceRegistration,
+    DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse, Evaluation, NamespaceServices,
+    ServiceRegistration,
 };
 
 /// What of a task's output is wanted.
@@ -38,156 +39,100 @@ impl LogRequest {
     }
 }
 
-impl Client {
+calls! {
     /// In order of creation, oldest first; with a prefix, of ids.
-    pub async fn allocations(&self, query: &Query) -> Result<Answer<Vec<AllocListStub>>, Error> {
-        self.get(&query.on("/v1/allocations")).await
-    }
+    allocations(query: &Query) -> Vec<AllocListStub> { Call::get(query.on("/v1/allocations")) }
 
-    pub async fn allocation(&self, query: &Query, id: &str) -> Result<Answer<Allocation>, Error> {
-        self.get(&query.on(&format!("/v1/allocation/{}", escape(id)))).await
+    allocation(query: &Query, id: &str) -> Allocation {
+        Call::get(query.at("/v1/allocation/{}", id))
     }
 
     /// Stops an allocation; the job gets another one where it wants one.
-    pub async fn stop_allocation(
-        &self,
-        query: &Query,
-        id: &str,
-        no_shutdown_delay: bool,
-    ) -> Result<Answer<AllocStopResponse>, Error> {
-        let query = if no_shutdown_delay { query.clone().with("no_shutdown_delay", true) } else { query.clone() };
-        self.touch(&query.on(&format!("/v1/allocation/{}/stop", escape(id)))).await
-    }
-
-    pub async fn allocation_services(
-        &self,
-        query: &Query,
-        id: &str,
-    ) -> Result<Answer<Vec<ServiceRegistration>>, Error> {
-        self.get(&query.on(&format!("/v1/allocation/{}/services", escape(id)))).await
+    stop_allocation(query: &Query, id: &str, no_shutdown_delay: bool) -> AllocStopResponse {
+        Call::touch(query.at("/v1/allocation/{}/stop", id)).flag("no_shutdown_delay", no_shutdown_delay)
     }
 
     /// Restarts one task, the main ones (`task` is `None`), or every one (`all`).
-    pub async fn restart_allocation(
-        &self,
-        query: &Query,
-        id: &str,
-        task: Option<&str>,
-        all: bool,
-    ) -> Result<Answer<serde_json::Value>, Error> {
+    restart_allocation(query: &Query, id: &str, task: Option<&str>, all: bool) -> serde_json::Value {
         let body = json!({"TaskName": task.unwrap_or_default(), "AllTasks": all});
-        self.put(&query.on(&format!("/v1/client/allocation/{}/restart", escape(id))), &body).await
+        Call::put(query.at("/v1/client/allocation/{}/restart", id), &body)
     }
 
     /// Sends a signal such as `SIGHUP` to one task, or to all.
-    pub async fn signal_allocation(
-        &self,
-        query: &Query,
-        id: &str,
-        task: Option<&str>,
-        signal: &str,
-    ) -> Result<Answer<serde_json::Value>, Error> {
+    signal_allocation(query: &Query, id: &str, task: Option<&str>, signal: &str) -> serde_json::Value {
         let body = json!({"Task": task.unwrap_or_default(), "Signal": signal});
-        self.put(&query.on(&format!("/v1/client/allocation/{}/signal", escape(id))), &body).await
+        Call::put(query.at("/v1/client/allocation/{}/signal", id), &body)
     }
 
-    pub async fn allocation_stats(&self, query: &Query, id: &str) -> Result<Answer<AllocResourceUsage>, Error> {
-        self.get(&query.on(&format!("/v1/client/allocation/{}/stats", escape(id)))).await
-    }
-
-    /// A task's output as it arrives: raw bytes, or JSON frames when `request.plain` is not set.
-    pub async fn logs(&self, query: &Query, id: &str, request: &LogRequest) -> Result<ByteStream, Error> {
-        self.stream(&request.query(query).on(&format!("/v1/client/fs/logs/{}", escape(id)))).await
+    allocation_stats(query: &Query, id: &str) -> AllocResourceUsage {
+        Call::get(query.at("/v1/client/allocation/{}/stats", id))
     }
 
     /// The entries of a directory of an allocation.
-    pub async fn list_files(&self, query: &Query, id: &str, path: &str) -> Result<Answer<Vec<AllocFileInfo>>, Error> {
-        self.get(&query.clone().with("path", path).on(&format!("/v1/client/fs/ls/{}", escape(id)))).await
+    list_files(query: &Query, id: &str, path: &str) -> Vec<AllocFileInfo> {
+        Call::get(query.at("/v1/client/fs/ls/{}", id)).with("path", path)
     }
 
-    pub async fn stat_file(&self, query: &Query, id: &str, path: &str) -> Result<Answer<AllocFileInfo>, Error> {
-        self.get(&query.clone().with("path", path).on(&format!("/v1/client/fs/stat/{}", escape(id)))).await
+    stat_file(query: &Query, id: &str, path: &str) -> AllocFileInfo {
+        Call::get(query.at("/v1/client/fs/stat/{}", id)).with("path", path)
     }
 
-    pub async fn cat_file(&self, query: &Query, id: &str, path: &str) -> Result<ByteStream, Error> {
-        self.stream(&query.clone().with("path", path).on(&format!("/v1/client/fs/cat/{}", escape(id)))).await
-    }
-
-    pub async fn evaluations(&self, query: &Query) -> Result<Answer<Vec<Evaluation>>, Error> {
-        self.get(&query.on("/v1/evaluations")).await
-    }
+    evaluations(query: &Query) -> Vec<Evaluation> { Call::get(query.on("/v1/evaluations")) }
 
     /// With `related`, stubs of the evaluations before, after and blocked.
-    pub async fn evaluation(&self, query: &Query, id: &str, related: bool) -> Result<Answer<Evaluation>, Error> {
-        let query = if related { query.clone().with("related", true) } else { query.clone() };
-        self.get(&query.on(&format!("/v1/evaluation/{}", escape(id)))).await
+    evaluation(query: &Query, id: &str, related: bool) -> Evaluation {
+        Call::get(query.at("/v1/evaluation/{}", id)).flag("related", related)
     }
 
-    pub async fn evaluation_allocations(&self, query: &Query, id: &str) -> Result<Answer<Vec<AllocListStub>>, Error> {
-        self.get(&query.on(&format!("/v1/evaluation/{}/allocations", escape(id)))).await
+    evaluation_allocations(query: &Query, id: &str) -> Vec<AllocListStub> {
+        Call::get(query.at("/v1/evaluation/{}/allocations", id))
     }
 
-    pub async fn deployments(&self, query: &Query) -> Result<Answer<Vec<Deployment>>, Error> {
-        self.get(&query.on("/v1/deployments")).await
+    deployments(query: &Query) -> Vec<Deployment> { Call::get(query.on("/v1/deployments")) }
+
+    deployment(query: &Query, id: &str) -> Deployment {
+        Call::get(query.at("/v1/deployment/{}", id))
     }
 
-    pub async fn deployment(&self, query: &Query, id: &str) -> Result<Answer<Deployment>, Error> {
-        self.get(&query.on(&format!("/v1/deployment/{}", escape(id)))).await
-    }
-
-    pub async fn deployment_allocations(&self, query: &Query, id: &str) -> Result<Answer<Vec<AllocListStub>>, Error> {
-        self.get(&query.on(&format!("/v1/deployment/allocations/{}", escape(id)))).await
-    }
-
-    pub async fn fail_deployment(&self, query: &Query, id: &str) -> Result<Answer<DeploymentUpdateResponse>, Error> {
-        self.put(&query.on(&format!("/v1/deployment/fail/{}", escape(id))), &json!({"DeploymentID": id})).await
+    fail_deployment(query: &Query, id: &str) -> DeploymentUpdateResponse {
+        Call::put(query.at("/v1/deployment/fail/{}", id), &json!({"DeploymentID": id}))
     }
 
     /// `pause` false resumes.
-    pub async fn pause_deployment(
-        &self,
-        query: &Query,
-        id: &str,
-        pause: bool,
-    ) -> Result<Answer<DeploymentUpdateResponse>, Error> {
+    pause_deployment(query: &Query, id: &str, pause: bool) -> DeploymentUpdateResponse {
         let body = DeploymentPauseRequest { deployment_id: id.to_owned(), pause };
-        self.put(&query.on(&format!("/v1/deployment/pause/{}", escape(id))), &body).await
+        Call::put(query.at("/v1/deployment/pause/{}", id), &body)
     }
 
     /// Promotes canaries of the named groups; of all when `groups` is empty.
-    pub async fn promote_deployment(
-        &self,
-        query: &Query,
-        id: &str,
-        groups: &[String],
-    ) -> Result<Answer<DeploymentUpdateResponse>, Error> {
+    promote_deployment(query: &Query, id: &str, groups: &[String]) -> DeploymentUpdateResponse {
         let body = DeploymentPromoteRequest {
             deployment_id: id.to_owned(),
             all: groups.is_empty(),
             groups: groups.to_vec(),
             ..DeploymentPromoteRequest::default()
         };
-        self.put(&query.on(&format!("/v1/deployment/promote/{}", escape(id))), &body).await
+        Call::put(query.at("/v1/deployment/promote/{}", id), &body)
     }
 
-    pub async fn set_allocation_health(
-        &self,
-        query: &Query,
-        request: &DeploymentAllocHealthRequest,
-    ) -> Result<Answer<DeploymentUpdateResponse>, Error> {
-        let id = escape(&request.deployment_id);
-        self.put(&query.on(&format!("/v1/deployment/allocation-health/{id}")), request).await
+    services(query: &Query) -> Vec<NamespaceServices> { Call::get(query.on("/v1/services")) }
+
+    service(query: &Query, name: &str) -> Vec<ServiceRegistration> {
+        Call::get(query.at("/v1/service/{}", name))
     }
 
-    pub async fn services(&self, query: &Query) -> Result<Answer<Vec<NamespaceServices>>, Error> {
-        self.get(&query.on("/v1/services")).await
+    delete_service(query: &Query, name: &str, id: &str) -> () {
+        Call::delete(query.on(&format!("/v1/service/{}/{}", escape(name), escape(id))))
+    }
+}
+
+streams! {
+    /// A task's output as it arrives: raw bytes, or JSON frames when `request.plain` is not set.
+    logs(query: &Query, id: &str, request: &LogRequest) {
+        Call::get(request.query(query).at("/v1/client/fs/logs/{}", id))
     }
 
-    pub async fn service(&self, query: &Query, name: &str) -> Result<Answer<Vec<ServiceRegistration>>, Error> {
-        self.get(&query.on(&format!("/v1/service/{}", escape(name)))).await
-    }
-
-    pub async fn delete_service(&self, query: &Query, name: &str, id: &str) -> Result<Answer<()>, Error> {
-        self.delete(&query.on(&format!("/v1/service/{}/{}", escape(name), escape(id)))).await
+    cat_file(query: &Query, id: &str, path: &str) {
+        Call::get(query.at("/v1/client/fs/cat/{}", id)).with("path", path)
     }
 }

@@ -2,122 +2,62 @@
 
 use serde_json::json;
 
-use super::{Answer, Client, Query, escape};
+use super::call::{Call, Raw, calls, streams};
+use super::{Answer, Client, Query};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
-    AgentHealth, AgentSelf, FuzzySearchResponse, MetricsSummary, Namespace, RaftConfigurationResponse,
-    SchedulerConfigurationResponse, SearchResponse, ServerMembers, Variable, VariableMetadata,
+    AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, MetricsSummary, Namespace, RaftConfigurationResponse,
+    SchedulerConfigurationResponse, SearchResponse, ServerMembers,
 };
 
-impl Client {
-    pub async fn members(&self) -> Result<Answer<ServerMembers>, Error> {
-        self.get("/v1/agent/members").await
-    }
+calls! {
+    members() -> ServerMembers { Call::get("/v1/agent/members".to_owned()) }
 
     /// `host:port` of the leader's RPC address.
-    pub async fn leader(&self) -> Result<Answer<String>, Error> {
-        self.get("/v1/status/leader").await
-    }
+    leader() -> String { Call::get("/v1/status/leader".to_owned()) }
 
-    pub async fn peers(&self) -> Result<Answer<Vec<String>>, Error> {
-        self.get("/v1/status/peers").await
-    }
-
-    pub async fn regions(&self) -> Result<Answer<Vec<String>>, Error> {
-        self.get("/v1/regions").await
-    }
+    regions() -> Vec<String> { Call::get("/v1/regions".to_owned()) }
 
     /// Configuration, membership and statistics of the agent that answers.
-    pub async fn agent_self(&self) -> Result<Answer<AgentSelf>, Error> {
-        self.get("/v1/agent/self").await
-    }
+    agent_self() -> AgentSelf { Call::get("/v1/agent/self".to_owned()) }
 
-    /// An unhealthy agent answers 500 with the same JSON in the error's message.
-    pub async fn agent_health(&self) -> Result<Answer<AgentHealth>, Error> {
-        self.get("/v1/agent/health").await
-    }
+    raft_configuration() -> RaftConfigurationResponse { Call::get("/v1/operator/raft/configuration".to_owned()) }
 
-    pub async fn raft_configuration(&self) -> Result<Answer<RaftConfigurationResponse>, Error> {
-        self.get("/v1/operator/raft/configuration").await
-    }
+    scheduler_configuration() -> SchedulerConfigurationResponse { Call::get("/v1/operator/scheduler/configuration".to_owned()) }
 
-    pub async fn scheduler_configuration(&self) -> Result<Answer<SchedulerConfigurationResponse>, Error> {
-        self.get("/v1/operator/scheduler/configuration").await
-    }
-
-    pub async fn metrics(&self) -> Result<Answer<MetricsSummary>, Error> {
-        self.get("/v1/metrics").await
-    }
+    metrics() -> MetricsSummary { Call::get("/v1/metrics".to_owned()) }
 
     /// Collects what nobody needs any more, now.
-    pub async fn system_gc(&self) -> Result<Answer<()>, Error> {
-        self.touch("/v1/system/gc").await
-    }
+    system_gc() -> () { Call::touch("/v1/system/gc".to_owned()) }
 
-    pub async fn namespaces(&self, query: &Query) -> Result<Answer<Vec<Namespace>>, Error> {
-        self.get(&query.on("/v1/namespaces")).await
-    }
+    namespaces(query: &Query) -> Vec<Namespace> { Call::get(query.on("/v1/namespaces")) }
 
-    pub async fn namespace(&self, name: &str) -> Result<Answer<Namespace>, Error> {
-        self.get(&format!("/v1/namespace/{}", escape(name))).await
-    }
+    namespace(name: &str) -> Namespace { Call::get(Query::new().at("/v1/namespace/{}", name)) }
+
+    /// How many jobs (without children of others) and nodes there are, and what keeps the servers from their work. Ours.
+    counts() -> ClusterCounts { Call::get("/v1/status/counts?namespace=*".to_owned()) }
+
+    /// How many rows of each kind belong to a job. Ours.
+    job_counts(query: &Query, id: &str) -> JobCounts { Call::get(query.on("/v1/status/counts")).with("job", id) }
 
     /// Ids that start with `prefix`. `context` is `jobs`, `allocs`, `nodes`, …, or `all`.
-    pub async fn search(&self, query: &Query, prefix: &str, context: &str) -> Result<Answer<SearchResponse>, Error> {
-        self.post(&query.on("/v1/search"), &json!({"Prefix": prefix, "Context": context})).await
+    search(query: &Query, prefix: &str, context: &str) -> SearchResponse {
+        Call::post(query.on("/v1/search"), &json!({"Prefix": prefix, "Context": context}))
     }
 
     /// Names that contain `text`.
-    pub async fn search_fuzzy(
-        &self,
-        query: &Query,
-        text: &str,
-        context: &str,
-    ) -> Result<Answer<FuzzySearchResponse>, Error> {
-        self.post(&query.on("/v1/search/fuzzy"), &json!({"Text": text, "Context": context})).await
-    }
-
-    /// Changes as JSON lines. `topics` such as `Job:web` or `Allocation`; empty means everything.
-    pub async fn events(&self, query: &Query, topics: &[&str], after: u64) -> Result<ByteStream, Error> {
-        let mut query = query.clone();
-        for topic in topics {
-            query = query.with("topic", topic);
-        }
-        if after > 0 {
-            query = query.with("index", after);
-        }
-        self.stream(&query.on("/v1/event/stream")).await
-    }
-
-    pub async fn variables(&self, query: &Query) -> Result<Answer<Vec<VariableMetadata>>, Error> {
-        self.get(&query.on("/v1/vars")).await
-    }
-
-    pub async fn variable(&self, query: &Query, path: &str) -> Result<Answer<Variable>, Error> {
-        self.get(&query.on(&variable_path(path))).await
-    }
-
-    /// Writes a variable; `cas` refuses unless its modify index is that one (0: unless there is none).
-    pub async fn put_variable(
-        &self,
-        query: &Query,
-        variable: &Variable,
-        cas: Option<u64>,
-    ) -> Result<Answer<Variable>, Error> {
-        let query = match cas {
-            Some(index) => query.clone().with("cas", index),
-            None => query.clone(),
-        };
-        self.put(&query.on(&variable_path(&variable.path)), variable).await
-    }
-
-    pub async fn delete_variable(&self, query: &Query, path: &str) -> Result<Answer<()>, Error> {
-        self.delete(&query.on(&variable_path(path))).await
+    search_fuzzy(query: &Query, text: &str, context: &str) -> FuzzySearchResponse {
+        Call::post(query.on("/v1/search/fuzzy"), &json!({"Text": text, "Context": context}))
     }
 }
 
-/// Slashes of a variable's path stay slashes.
-fn variable_path(path: &str) -> String {
-    let segments: Vec<String> = path.split('/').map(escape).collect();
-    format!("/v1/var/{}", segments.join("/"))
+streams! {
+    /// Changes as JSON lines. `topics` such as `Job:web` or `Allocation`; empty means everything.
+    events(query: &Query, topics: &[&str], after: u64) {
+        let mut call = Call::get(query.on("/v1/event/stream"));
+        for topic in topics {
+            call = call.with("topic", topic);
+        }
+        if after > 0 { call.with("index", after) } else { call }
+    }
 }

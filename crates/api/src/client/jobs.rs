@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tarpan_model::Job;
+use tarpan_model::wire::Wire as _;
 
+use super::call::{Call, calls};
 use super::{Answer, Client, Query, escape};
 use crate::transport::Error;
 use crate::wire::{
     AllocListStub, Deployment, EvalOptions, Evaluation, JobDeregisterResponse, JobDispatchRequest, JobDispatchResponse,
     JobEvaluateRequest, JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest, JobRegisterResponse,
-    JobRevertRequest, JobScaleStatus, JobStabilityRequest, JobStabilityResponse, JobStatusesJob, JobStatusesRequest,
-    JobSubmission, JobSummary, JobTagResponse, JobValidateRequest, JobValidateResponse, JobVersions, JobsParseRequest,
-    PeriodicForceResponse, ScalingRequest, ServiceRegistration, TagVersionRequest,
+    JobRevertRequest, JobScaleStatus, JobSubmission, JobSummary, JobTagResponse, JobValidateRequest,
+    JobValidateResponse, JobVersions, JobsPage, JobsParseRequest, PeriodicForceResponse, ScalingRequest,
+    ServiceRegistration, TagVersionRequest,
 };
 
 /// `/v1/job/ID/rest`; `rest` may be empty.
@@ -21,207 +25,147 @@ fn path(id: &str, rest: &str) -> String {
     format!("/v1/job/{}{slash}{rest}", escape(id))
 }
 
-impl Client {
+calls! {
+    /// The list of jobs as its page shows it: one page of lines, and what is told of all. `narrowed` is the page's own query. Ours.
+    jobs_overview(narrowed: &str, page: usize, per_page: usize) -> JobsPage {
+        let narrowed = if narrowed.is_empty() { String::new() } else { format!("&{narrowed}") };
+        Call::get(format!("/v1/jobs/overview?namespace=*&page={page}&per_page={per_page}{narrowed}"))
+    }
+
+    /// As [`jobs_overview`], of the children of a job, the newest first.
+    job_children(namespace: &str, parent: &str, page: usize, per_page: usize) -> JobsPage {
+        let (namespace, parent) = (escape(namespace), escape(parent));
+        Call::get(format!("/v1/jobs/overview?namespace={namespace}&parent={parent}&page={page}&per_page={per_page}"))
+    }
+
     /// In order of namespace and id.
-    pub async fn jobs(&self, query: &Query) -> Result<Answer<Vec<JobListStub>>, Error> {
-        self.get(&query.on("/v1/jobs")).await
-    }
+    jobs(query: &Query) -> Vec<JobListStub> { Call::get(query.on("/v1/jobs")) }
 
-    /// What the Jobs page shows, newest change first. `include_children` adds launches of periodic and parameterized jobs.
-    pub async fn job_statuses(
-        &self,
-        query: &Query,
-        include_children: bool,
-    ) -> Result<Answer<Vec<JobStatusesJob>>, Error> {
-        let query = if include_children { query.clone().with("include_children", true) } else { query.clone() };
-        self.get(&query.on("/v1/jobs/statuses")).await
-    }
-
-    /// The same for named jobs only.
-    pub async fn job_statuses_of(
-        &self,
-        query: &Query,
-        request: &JobStatusesRequest,
-    ) -> Result<Answer<Vec<JobStatusesJob>>, Error> {
-        self.post(&query.on("/v1/jobs/statuses"), request).await
-    }
-
-    pub async fn job(&self, query: &Query, id: &str) -> Result<Answer<Job>, Error> {
-        self.get(&query.on(&path(id, ""))).await
-    }
+    job(query: &Query, id: &str) -> Job { Call::get(query.on(&path(id, ""))) }
 
     /// `all` includes those of earlier jobs of the same name.
-    pub async fn job_allocations(
-        &self,
-        query: &Query,
-        id: &str,
-        all: bool,
-    ) -> Result<Answer<Vec<AllocListStub>>, Error> {
-        let query = if all { query.clone().with("all", true) } else { query.clone() };
-        self.get(&query.on(&path(id, "allocations"))).await
+    job_allocations(query: &Query, id: &str, all: bool) -> Vec<AllocListStub> {
+        Call::get(query.on(&path(id, "allocations"))).flag("all", all)
     }
 
-    pub async fn job_evaluations(&self, query: &Query, id: &str) -> Result<Answer<Vec<Evaluation>>, Error> {
-        self.get(&query.on(&path(id, "evaluations"))).await
-    }
+    job_evaluations(query: &Query, id: &str) -> Vec<Evaluation> { Call::get(query.on(&path(id, "evaluations"))) }
 
-    pub async fn job_deployments(&self, query: &Query, id: &str, all: bool) -> Result<Answer<Vec<Deployment>>, Error> {
-        let query = if all { query.clone().with("all", true) } else { query.clone() };
-        self.get(&query.on(&path(id, "deployments"))).await
+    job_deployments(query: &Query, id: &str, all: bool) -> Vec<Deployment> {
+        Call::get(query.on(&path(id, "deployments"))).flag("all", all)
     }
 
     /// `None`: there was never one.
-    pub async fn job_latest_deployment(&self, query: &Query, id: &str) -> Result<Answer<Option<Deployment>>, Error> {
-        self.get(&query.on(&path(id, "deployment"))).await
+    job_latest_deployment(query: &Query, id: &str) -> Option<Deployment> {
+        Call::get(query.on(&path(id, "deployment")))
     }
 
-    pub async fn job_summary(&self, query: &Query, id: &str) -> Result<Answer<JobSummary>, Error> {
-        self.get(&query.on(&path(id, "summary"))).await
-    }
+    job_summary(query: &Query, id: &str) -> JobSummary { Call::get(query.on(&path(id, "summary"))) }
 
     /// Newest first; with `diffs`, what each changed against the one before it.
-    pub async fn job_versions(&self, query: &Query, id: &str, diffs: bool) -> Result<Answer<JobVersions>, Error> {
-        let query = if diffs { query.clone().with("diffs", true) } else { query.clone() };
-        self.get(&query.on(&path(id, "versions"))).await
+    job_versions(query: &Query, id: &str, diffs: bool) -> JobVersions {
+        Call::get(query.on(&path(id, "versions"))).flag("diffs", diffs)
     }
 
     /// The text a version was made from. 404 when it came as bare JSON.
-    pub async fn job_submission(&self, query: &Query, id: &str, version: u64) -> Result<Answer<JobSubmission>, Error> {
-        self.get(&query.clone().with("version", version).on(&path(id, "submission"))).await
+    job_submission(query: &Query, id: &str, version: u64) -> JobSubmission {
+        Call::get(query.on(&path(id, "submission"))).with("version", version)
     }
 
-    pub async fn job_services(&self, query: &Query, id: &str) -> Result<Answer<Vec<ServiceRegistration>>, Error> {
-        self.get(&query.on(&path(id, "services"))).await
-    }
+    job_services(query: &Query, id: &str) -> Vec<ServiceRegistration> { Call::get(query.on(&path(id, "services"))) }
 
-    pub async fn job_scale_status(&self, query: &Query, id: &str) -> Result<Answer<JobScaleStatus>, Error> {
-        self.get(&query.on(&path(id, "scale"))).await
-    }
+    job_scale_status(query: &Query, id: &str) -> JobScaleStatus { Call::get(query.on(&path(id, "scale"))) }
 
     /// Registers a job, new or changed. 500 with the findings when it is not valid.
-    pub async fn register(
-        &self,
-        query: &Query,
-        request: &JobRegisterRequest,
-    ) -> Result<Answer<JobRegisterResponse>, Error> {
-        self.put(&query.on("/v1/jobs"), request).await
+    register(query: &Query, request: &JobRegisterRequest) -> JobRegisterResponse {
+        Call::put(query.on("/v1/jobs"), request)
     }
 
     /// A dry run: what registering this job would do.
-    pub async fn plan(&self, query: &Query, request: &JobPlanRequest) -> Result<Answer<JobPlanResponse>, Error> {
+    plan(query: &Query, request: &JobPlanRequest) -> JobPlanResponse {
         let id = request.job.as_ref().and_then(|j| j.id.as_deref()).unwrap_or_default();
-        self.put(&query.on(&path(id, "plan")), request).await
+        Call::put(query.on(&path(id, "plan")), request)
     }
 
-    pub async fn validate(&self, query: &Query, job: &Job) -> Result<Answer<JobValidateResponse>, Error> {
-        self.put(&query.on("/v1/validate/job"), &JobValidateRequest { job: Some(job.clone()) }).await
+    validate(query: &Query, job: &Job) -> JobValidateResponse {
+        Call::put(query.on("/v1/validate/job"), &JobValidateRequest { job: Some(job.clone()) })
+    }
+
+    /// As [`register`], of a job that the caller has as JSON.
+    register_json(query: &Query, job: &Value, submission: Option<&JobSubmission>) -> JobRegisterResponse {
+        let names = JobRegisterRequest::FIELDS;
+        Call::put(query.on("/v1/jobs"), &json!({ (names.job.name): job, (names.submission.name): submission }))
+    }
+
+    /// As [`plan`], of a job that the caller has as JSON; with the difference, and with the places of allocations.
+    plan_json(query: &Query, id: &str, job: &Value) -> JobPlanResponse {
+        let names = JobPlanRequest::FIELDS;
+        let body = json!({ (names.job.name): job, (names.diff.name): true, (names.placements.name): true });
+        Call::put(query.on(&path(id, "plan")), &body)
+    }
+
+    /// As [`validate`], of a job that the caller has as JSON.
+    validate_json(query: &Query, job: &Value) -> JobValidateResponse {
+        Call::put(query.on("/v1/validate/job"), &json!({ (JobValidateRequest::FIELDS.job.name): job }))
     }
 
     /// HCL to a job, on the server.
-    pub async fn parse(&self, request: &JobsParseRequest) -> Result<Answer<Job>, Error> {
-        self.post("/v1/jobs/parse", request).await
-    }
+    parse(request: &JobsParseRequest) -> Job { Call::post("/v1/jobs/parse".to_owned(), request) }
 
     /// Stops a job; `purge` forgets it too. More (`eval_priority`, `no_shutdown_delay`) goes into `query`.
-    pub async fn stop_job(&self, query: &Query, id: &str, purge: bool) -> Result<Answer<JobDeregisterResponse>, Error> {
-        self.delete(&query.clone().with("purge", purge).on(&path(id, ""))).await
+    stop_job(query: &Query, id: &str, purge: bool) -> JobDeregisterResponse {
+        Call::delete(query.on(&path(id, ""))).with("purge", purge)
     }
 
     /// Looks at a job again, without a change of it.
-    pub async fn evaluate_job(
-        &self,
-        query: &Query,
-        id: &str,
-        force_reschedule: bool,
-    ) -> Result<Answer<JobRegisterResponse>, Error> {
+    evaluate_job(query: &Query, id: &str, force_reschedule: bool) -> JobRegisterResponse {
         let body = JobEvaluateRequest { job_id: id.to_owned(), eval_options: EvalOptions { force_reschedule } };
-        self.put(&query.on(&path(id, "evaluate")), &body).await
+        Call::put(query.on(&path(id, "evaluate")), &body)
     }
 
     /// Launches a parameterized job. `request.payload` is base64.
-    pub async fn dispatch(
-        &self,
-        query: &Query,
-        id: &str,
-        request: &JobDispatchRequest,
-    ) -> Result<Answer<JobDispatchResponse>, Error> {
-        self.put(&query.on(&path(id, "dispatch")), request).await
+    dispatch(query: &Query, id: &str, request: &JobDispatchRequest) -> JobDispatchResponse {
+        Call::put(query.on(&path(id, "dispatch")), request)
     }
 
     /// Launches a periodic job now.
-    pub async fn periodic_force(&self, query: &Query, id: &str) -> Result<Answer<PeriodicForceResponse>, Error> {
-        self.touch(&query.on(&path(id, "periodic/force"))).await
+    periodic_force(query: &Query, id: &str) -> PeriodicForceResponse {
+        Call::touch(query.on(&path(id, "periodic/force")))
     }
 
     /// Registers an earlier version again. `enforce_prior` refuses unless that is the current version.
-    pub async fn revert(
-        &self,
-        query: &Query,
-        id: &str,
-        version: u64,
-        enforce_prior: Option<u64>,
-    ) -> Result<Answer<JobRegisterResponse>, Error> {
+    revert(query: &Query, id: &str, version: u64, enforce_prior: Option<u64>) -> JobRegisterResponse {
         let body =
             JobRevertRequest { job_id: id.to_owned(), job_version: version, enforce_prior_version: enforce_prior };
-        self.put(&query.on(&path(id, "revert")), &body).await
-    }
-
-    /// Marks a version as one to go back to, or not.
-    pub async fn set_job_stability(
-        &self,
-        query: &Query,
-        id: &str,
-        version: u64,
-        stable: bool,
-    ) -> Result<Answer<JobStabilityResponse>, Error> {
-        let body = JobStabilityRequest { job_id: id.to_owned(), job_version: version, stable };
-        self.put(&query.on(&path(id, "stable")), &body).await
+        Call::put(query.on(&path(id, "revert")), &body)
     }
 
     /// Sets the count of one group.
-    pub async fn scale(
-        &self,
-        query: &Query,
-        id: &str,
-        group: &str,
-        count: Option<i64>,
-        message: &str,
-    ) -> Result<Answer<JobRegisterResponse>, Error> {
+    scale(query: &Query, id: &str, group: &str, count: Option<i64>, message: &str) -> JobRegisterResponse {
         let target = BTreeMap::from([("Job".to_owned(), id.to_owned()), ("Group".to_owned(), group.to_owned())]);
         let body = ScalingRequest { count, target, message: message.to_owned(), ..ScalingRequest::default() };
-        self.put(&query.on(&path(id, "scale")), &body).await
+        Call::put(query.on(&path(id, "scale")), &body)
     }
 
     /// Names a version; `None` names the newest.
-    pub async fn tag_version(
-        &self,
-        query: &Query,
-        id: &str,
-        version: Option<u64>,
-        name: &str,
-        description: &str,
-    ) -> Result<Answer<JobTagResponse>, Error> {
+    tag_version(query: &Query, id: &str, version: Option<u64>, name: &str, description: &str) -> JobTagResponse {
         let (number, latest) = (version.unwrap_or(0), version.is_none());
         let body = TagVersionRequest { version: number, latest, description: description.to_owned() };
-        self.put(&query.on(&path(id, &format!("versions/{}/tag", escape(name)))), &body).await
+        Call::put(query.on(&path(id, &format!("versions/{}/tag", escape(name)))), &body)
     }
 
-    pub async fn untag_version(&self, query: &Query, id: &str, name: &str) -> Result<Answer<JobTagResponse>, Error> {
-        self.delete(&query.on(&path(id, &format!("versions/{}/tag", escape(name))))).await
+    untag_version(query: &Query, id: &str, name: &str) -> JobTagResponse {
+        Call::delete(query.on(&path(id, &format!("versions/{}/tag", escape(name)))))
     }
+}
 
+impl Client {
     /// `GET` of anything under a job, for what has no method here.
-    pub async fn job_part<T: serde::de::DeserializeOwned>(
-        &self,
-        query: &Query,
-        id: &str,
-        part: &str,
-    ) -> Result<Answer<T>, Error> {
+    pub async fn job_part<T: DeserializeOwned>(&self, query: &Query, id: &str, part: &str) -> Result<Answer<T>, Error> {
         self.get(&query.on(&path(id, part))).await
     }
 
     /// `PUT` of anything under a job.
-    pub async fn put_job_part<B: Serialize, T: serde::de::DeserializeOwned>(
+    pub async fn put_job_part<B: Serialize, T: DeserializeOwned>(
         &self,
         query: &Query,
         id: &str,

@@ -1,22 +1,35 @@
-//! The typed client: one method a question, the same for pages, the command line and tests.
+//! The typed client: one function a question, the same for pages, the command line and tests.
+//!
+//! Each question stands once, in the file of its subject, and is there twice over: as a function of [`calls`] that gives a
+//! [`Call`], for who wants to keep, compare or narrow the request before it is sent, and as a method of [`Client`] that sends it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::call::Request;
 use crate::transport::{ByteStream, Error, INDEX, NEXT_TOKEN, Transport};
 
 mod allocs;
+mod call;
 mod cluster;
 mod fake;
 mod jobs;
 mod nodes;
 mod query;
 
+/// Every question, as the function that gives its [`Call`].
+pub mod calls {
+    pub use super::allocs::*;
+    pub use super::cluster::*;
+    pub use super::jobs::*;
+    pub use super::nodes::*;
+}
+
 pub use allocs::LogRequest;
+pub use call::{Call, Raw};
 pub use fake::Fake;
 pub use query::{Query, escape};
 
@@ -50,59 +63,9 @@ impl Client {
         Client(Arc::new(transport))
     }
 
-    /// `GET path`, decoded. `path` includes the query: `/v1/jobs?prefix=a`.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
-        self.call(Method::GET, path, None::<&()>).await
-    }
-
-    pub async fn put<B: Serialize + ?Sized, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> Result<Answer<T>, Error> {
-        self.call(Method::PUT, path, Some(body)).await
-    }
-
-    pub async fn post<B: Serialize + ?Sized, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> Result<Answer<T>, Error> {
-        self.call(Method::POST, path, Some(body)).await
-    }
-
-    /// `PUT path` without a body.
-    pub async fn touch<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
-        self.call(Method::PUT, path, None::<&()>).await
-    }
-
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
-        self.call(Method::DELETE, path, None::<&()>).await
-    }
-
-    /// `GET path` as text, whatever it is.
-    pub async fn text(&self, path: &str) -> Result<Answer<String>, Error> {
-        let response = self.send(Method::GET, path, Bytes::new()).await?;
-        let (index, next_token) = meta(&response);
-        Ok(Answer { value: String::from_utf8_lossy(response.body()).into_owned(), index, next_token })
-    }
-
-    /// The body of `GET path` as it arrives.
-    pub async fn stream(&self, path: &str) -> Result<ByteStream, Error> {
-        self.0.stream(request(Method::GET, path, Bytes::new())?).await
-    }
-
-    async fn call<B: Serialize + ?Sized, T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&B>,
-    ) -> Result<Answer<T>, Error> {
-        let body = match body {
-            Some(value) => Bytes::from(serde_json::to_vec(value).map_err(|e| Error::Decode(e.to_string()))?),
-            None => Bytes::new(),
-        };
-        let response = self.send(method, path, body).await?;
+    /// Sends a question, and reads its answer.
+    pub async fn call<T: DeserializeOwned>(&self, call: &Call<T>) -> Result<Answer<T>, Error> {
+        let response = self.send(&call.request).await?;
         let (index, next_token) = meta(&response);
         // A success without a value has an empty body.
         let text: &[u8] = if response.body().is_empty() { b"null" } else { response.body() };
@@ -110,9 +73,49 @@ impl Client {
         Ok(Answer { value, index, next_token })
     }
 
+    /// Sends a question, and gives the answer's bytes as they arrive.
+    pub async fn open(&self, call: &Call<Raw>) -> Result<ByteStream, Error> {
+        self.0.stream(call.request.to_http()?).await
+    }
+
+    /// `GET path`, decoded. `path` includes the query: `/v1/jobs?prefix=a`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
+        self.call(&Call::get(path.to_owned())).await
+    }
+
+    pub async fn put<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Answer<T>, Error> {
+        self.call(&Call::put(path.to_owned(), body)).await
+    }
+
+    pub async fn post<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Answer<T>, Error> {
+        self.call(&Call::post(path.to_owned(), body)).await
+    }
+
+    /// `PUT path` without a body.
+    pub async fn touch<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
+        self.call(&Call::touch(path.to_owned())).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
+        self.call(&Call::delete(path.to_owned())).await
+    }
+
+    /// The body of `GET path` as it arrives.
+    pub async fn stream(&self, path: &str) -> Result<ByteStream, Error> {
+        self.open(&Call::get(path.to_owned())).await
+    }
+
     /// Sends, and makes an error of every status that is not a success.
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<http::Response<Bytes>, Error> {
-        let response = self.0.send(request(method, path, body)?).await?;
+    async fn send(&self, request: &Request) -> Result<http::Response<Bytes>, Error> {
+        let response = self.0.send(request.to_http()?).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -133,8 +136,4 @@ fn meta(response: &http::Response<Bytes>) -> (u64, Option<String>) {
     let header = |name: &http::HeaderName| response.headers().get(name).and_then(|v| v.to_str().ok());
     let index = header(&INDEX).and_then(|v| v.parse().ok()).unwrap_or(0);
     (index, header(&NEXT_TOKEN).map(str::to_owned))
-}
-
-fn request(method: Method, path: &str, body: Bytes) -> Result<http::Request<Bytes>, Error> {
-    http::Request::builder().method(method).uri(path).body(body).map_err(|e| Error::Unreachable(format!("{path}: {e}")))
 }

@@ -2,68 +2,43 @@
 
 use serde_json::json;
 
-use super::{Answer, Client, Query, escape};
+use super::call::{Call, calls};
+use super::{Answer, Client, Query};
 use crate::transport::Error;
 use crate::wire::{
     Allocation, HostStats, Node, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodeListStub, NodePool,
-    NodeUpdateDrainRequest, NodeUpdateResponse,
+    NodeUpdateDrainRequest,
 };
 
-impl Client {
+calls! {
     /// In id order. With `resources=true` in the query, what each has and what is reserved.
-    pub async fn nodes(&self, query: &Query) -> Result<Answer<Vec<NodeListStub>>, Error> {
-        self.get(&query.on("/v1/nodes")).await
+    nodes(query: &Query) -> Vec<NodeListStub> { Call::get(query.on("/v1/nodes")) }
+
+    node(query: &Query, id: &str) -> Node { Call::get(query.at("/v1/node/{}", id)) }
+
+    node_allocations(query: &Query, id: &str) -> Vec<Allocation> {
+        Call::get(query.at("/v1/node/{}/allocations", id))
     }
 
-    pub async fn node(&self, query: &Query, id: &str) -> Result<Answer<Node>, Error> {
-        self.get(&query.on(&format!("/v1/node/{}", escape(id)))).await
-    }
-
-    pub async fn node_allocations(&self, query: &Query, id: &str) -> Result<Answer<Vec<Allocation>>, Error> {
-        self.get(&query.on(&format!("/v1/node/{}/allocations", escape(id)))).await
-    }
-
-    pub async fn set_node_eligibility(
-        &self,
-        query: &Query,
-        id: &str,
-        eligible: bool,
-    ) -> Result<Answer<NodeEligibilityUpdateResponse>, Error> {
+    set_node_eligibility(query: &Query, id: &str, eligible: bool) -> NodeEligibilityUpdateResponse {
         let body = json!({"NodeID": id, "Eligibility": if eligible { "eligible" } else { "ineligible" }});
-        self.put(&query.on(&format!("/v1/node/{}/eligibility", escape(id))), &body).await
+        Call::put(query.at("/v1/node/{}/eligibility", id), &body)
     }
 
     /// Starts a drain, or ends it when `request.drain_spec` is `None`.
-    pub async fn drain_node(
-        &self,
-        query: &Query,
-        request: &NodeUpdateDrainRequest,
-    ) -> Result<Answer<NodeDrainUpdateResponse>, Error> {
-        self.put(&query.on(&format!("/v1/node/{}/drain", escape(&request.node_id))), request).await
-    }
-
-    pub async fn purge_node(&self, query: &Query, id: &str) -> Result<Answer<NodeUpdateResponse>, Error> {
-        self.touch(&query.on(&format!("/v1/node/{}/purge", escape(id)))).await
-    }
-
-    pub async fn evaluate_node(&self, query: &Query, id: &str) -> Result<Answer<NodeUpdateResponse>, Error> {
-        self.touch(&query.on(&format!("/v1/node/{}/evaluate", escape(id)))).await
+    drain_node(query: &Query, request: &NodeUpdateDrainRequest) -> NodeDrainUpdateResponse {
+        Call::put(query.at("/v1/node/{}/drain", &request.node_id), request)
     }
 
     /// What the node uses right now; `None`: the node that answers.
-    pub async fn node_stats(&self, query: &Query, id: Option<&str>) -> Result<Answer<HostStats>, Error> {
-        let query = match id {
-            Some(id) => query.clone().with("node_id", id),
-            None => query.clone(),
-        };
-        self.get(&query.on("/v1/client/stats")).await
+    node_stats(query: &Query, id: Option<&str>) -> HostStats {
+        let here = Call::get(query.on("/v1/client/stats"));
+        if let Some(id) = id { here.with("node_id", id) } else { here }
     }
 
-    pub async fn node_pools(&self, query: &Query) -> Result<Answer<Vec<NodePool>>, Error> {
-        self.get(&query.on("/v1/node/pools")).await
-    }
+    node_pools(query: &Query) -> Vec<NodePool> { Call::get(query.on("/v1/node/pools")) }
 
-    pub async fn node_pool(&self, query: &Query, name: &str) -> Result<Answer<NodePool>, Error> {
-        self.get(&query.on(&format!("/v1/node/pool/{}", escape(name)))).await
+    node_pool(query: &Query, name: &str) -> NodePool {
+        Call::get(query.at("/v1/node/pool/{}", name))
     }
 }

@@ -9,6 +9,7 @@ use tarpan_model::job::DNSConfig;
 use tarpan_model::job::Job;
 use tarpan_model::job::Resources;
 use tarpan_model::metric::AllocMetric;
+use tarpan_model::wire::Wire;
 
 use crate::is_default;
 use crate::null_default;
@@ -16,7 +17,7 @@ use crate::timestamp::Timestamp;
 use crate::wire::AllocatedResources;
 
 /// `AllocListStub` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct AllocListStub {
     #[serde(rename = "ID", deserialize_with = "null_default")]
@@ -76,7 +77,7 @@ pub struct AllocListStub {
 }
 
 /// `Allocation` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct Allocation {
     #[serde(rename = "ID", deserialize_with = "null_default", skip_serializing_if = "is_default")]
@@ -152,7 +153,7 @@ pub struct Allocation {
 }
 
 /// `AllocNetworkStatus` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct AllocNetworkStatus {
     #[serde(rename = "InterfaceName", deserialize_with = "null_default")]
@@ -166,7 +167,7 @@ pub struct AllocNetworkStatus {
 }
 
 /// `AllocDeploymentStatus` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct AllocDeploymentStatus {
     #[serde(rename = "Healthy")]
@@ -202,7 +203,7 @@ pub struct RescheduleEvent {
 }
 
 /// `TaskState` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct TaskState {
     #[serde(rename = "State", deserialize_with = "null_default")]

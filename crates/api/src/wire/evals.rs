@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tarpan_model::duration::Dur;
 use tarpan_model::metric::AllocMetric;
+use tarpan_model::wire::Wire;
 
 use crate::is_default;
 use crate::null_default;
@@ -12,7 +13,7 @@ use crate::timestamp::Timestamp;
 use crate::wire::PlanAnnotations;
 
 /// `Evaluation` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct Evaluation {
     #[serde(rename = "ID", deserialize_with = "null_default", skip_serializing_if = "is_default")]
@@ -91,7 +92,7 @@ pub struct Evaluation {
 }
 
 /// The first check that keeps one client from taking one more allocation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct ClientVerdict {
     #[serde(rename = "NodeID")]
@@ -116,7 +117,7 @@ pub struct ClientVerdict {
 }
 
 /// `EvaluationStub` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct EvaluationStub {
     #[serde(rename = "ID", deserialize_with = "null_default")]

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tarpan_model::wire::Wire;
 
 use crate::{is_default, null_default};
 
 /// A line of the stream. A heartbeat is an empty object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct Events {
     #[serde(rename = "Index", deserialize_with = "null_default")]
@@ -18,7 +19,7 @@ pub struct Events {
     pub lost: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct Event {
     /// `Job`, `Allocation`, `Evaluation`, `Deployment`, `Node`, `Service`.

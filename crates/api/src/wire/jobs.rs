@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tarpan_model::job::Job;
 use tarpan_model::job::Multiregion;
+use tarpan_model::wire::Wire;
 
 use crate::is_default;
 use crate::null_default;
@@ -98,7 +99,7 @@ pub struct JobListStub {
 }
 
 /// `JobRegisterRequest` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct JobRegisterRequest {
     #[serde(rename = "Submission")]
@@ -166,7 +167,7 @@ pub struct JobDeregisterResponse {
 }
 
 /// `JobValidateRequest` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct JobValidateRequest {
     #[serde(rename = "Job")]
@@ -448,7 +449,7 @@ pub struct JobStatusesLatestDeployment {
 }
 
 /// The versions of a job, newest first, and what each changed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct JobVersions {
     #[serde(rename = "Versions", deserialize_with = "null_default")]

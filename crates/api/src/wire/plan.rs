@@ -7,6 +7,7 @@ pub use tarpan_model::diff::{FieldDiff, JobDiff, ObjectDiff, TaskDiff, TaskGroup
 use tarpan_model::job::Job;
 use tarpan_model::metric::AllocMetric;
 pub use tarpan_model::plan::DesiredUpdates;
+use tarpan_model::wire::Wire;
 
 use crate::null_default;
 use crate::null_list;
@@ -14,7 +15,7 @@ use crate::timestamp::ZonedTime;
 use crate::wire::{AllocListStub, Evaluation};
 
 /// `JobPlanRequest` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct JobPlanRequest {
     #[serde(rename = "Job")]

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::job::CNIConfig;
 use tarpan_model::job::DNSConfig;
 use tarpan_model::job::TaskLifecycle;
+use tarpan_model::wire::Wire;
 
 use crate::is_default;
 use crate::null_default;
 
 /// `AllocatedResources` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct AllocatedResources {
     #[serde(rename = "Tasks", deserialize_with = "null_default")]

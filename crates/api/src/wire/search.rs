@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tarpan_model::wire::Wire;
 
 use crate::is_default;
 use crate::null_default;
@@ -26,7 +27,7 @@ pub struct SearchResponse {
 }
 
 /// `FuzzySearchResponse` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct FuzzySearchResponse {
     #[serde(rename = "Matches", deserialize_with = "null_default")]
@@ -44,7 +45,7 @@ pub struct FuzzySearchResponse {
 }
 
 /// `FuzzyMatch` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct FuzzyMatch {
     #[serde(rename = "ID", deserialize_with = "null_default")]

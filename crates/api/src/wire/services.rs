@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 pub use tarpan_model::service::ServiceRegistration;
+use tarpan_model::wire::Wire;
 
 use crate::null_default;
 
 /// The services of one namespace.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct NamespaceServices {
     #[serde(rename = "Namespace", deserialize_with = "null_default")]
@@ -15,7 +16,7 @@ pub struct NamespaceServices {
     pub services: Vec<ServiceStub>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct ServiceStub {
     #[serde(rename = "ServiceName", deserialize_with = "null_default")]

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tarpan_model::wire::Wire;
 
 use crate::null_default;
 
 /// `AllocResourceUsage` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct AllocResourceUsage {
     #[serde(rename = "ResourceUsage")]
@@ -19,7 +20,7 @@ pub struct AllocResourceUsage {
 }
 
 /// `TaskResourceUsage` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct TaskResourceUsage {
     #[serde(rename = "ResourceUsage")]
@@ -31,7 +32,7 @@ pub struct TaskResourceUsage {
 }
 
 /// `ResourceUsage` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct ResourceUsage {
     #[serde(rename = "MemoryStats")]
@@ -44,7 +45,7 @@ pub struct ResourceUsage {
 }
 
 /// `MemoryStats` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct MemoryStats {
     #[serde(rename = "RSS", deserialize_with = "null_default")]
@@ -68,7 +69,7 @@ pub struct MemoryStats {
 }
 
 /// `CpuStats` on the wire.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]
 pub struct CpuStats {
     #[serde(rename = "SystemMode", deserialize_with = "null_default")]

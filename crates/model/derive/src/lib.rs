@@ -1,20 +1,33 @@
-//! `#[derive(Block)]`: makes a struct of `Option` fields a block of the Job tree.
+//! `#[derive(Block)]`: makes a struct of `Option` fields a block of the Job tree. `#[derive(Wire)]` (in [`wire`]): says what other
+//! structs with serde's attributes are called on the wire, field by field.
 //!
 //! Reads: `#[block(json = "Type")]` on the struct; on each field its doc comment (the help text)
 //! and `#[field(json = "Name", hcl = "name", default = "…", unit = "…", values = "a b", label, zero, omit, interpolated, stored = "…")]`.
 //! Gives: the static schema, typed access to every field by number, and serde over the wire's names.
 //! All behaviour lives in `tarpan_model::schema`; the generated code is only a table and two matches.
 
+mod wire;
+
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
-use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Lit, Meta, parse_macro_input};
+use syn::{Attribute, Data, DataStruct, DeriveInput, Expr, ExprLit, Fields, FieldsNamed, Lit, Meta, parse_macro_input};
 
 /// Derives `Block`, `Serialize` and `Deserialize`; see the crate's documentation for the attributes.
 #[proc_macro_derive(Block, attributes(block, field))]
 pub fn derive_block(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     match expand(&input) {
+        Ok(tokens) => tokens.into(),
+        Err(error) => error.to_compile_error().into(),
+    }
+}
+
+/// Derives `tarpan_model::wire::Wire` from serde's attributes (`rename`, `rename_all = "PascalCase"`).
+#[proc_macro_derive(Wire, attributes(serde))]
+pub fn derive_wire(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    match wire::expand(&input) {
         Ok(tokens) => tokens.into(),
         Err(error) => error.to_compile_error().into(),
     }
@@ -36,23 +49,20 @@ struct FieldFacts {
 
 fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
     let name = &input.ident;
-    let Data::Struct(data) = &input.data else {
-        return Err(syn::Error::new_spanned(input, "Block is derived on structs"));
-    };
-    let Fields::Named(fields) = &data.fields else {
-        return Err(syn::Error::new_spanned(input, "Block needs named fields"));
-    };
+    let fields = named_fields(input)?;
     let wire = block_json(&input.attrs)?.unwrap_or_else(|| name.to_string());
     let block_doc = doc(&input.attrs);
 
     let mut rows = Vec::new();
     let mut reads = Vec::new();
     let mut writes = Vec::new();
+    let mut names = Vec::new();
     for (index, field) in fields.named.iter().enumerate() {
         let ident = field.ident.as_ref().expect("named fields have names");
         let ty = &field.ty;
         let facts = facts(&field.attrs)?;
         let json = facts.json.ok_or_else(|| syn::Error::new_spanned(field, "a field needs #[field(json = \"…\")]"))?;
+        names.push((ident, ty, json.clone()));
         let rust = ident.to_string();
         let hcl = match facts.hcl {
             Some(text) => quote!(Some(#text)),
@@ -82,7 +92,9 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         writes.push(quote!(#index => ::tarpan_model::schema::FieldType::slot_mut(&mut self.#ident)));
     }
 
+    let wire_names = wire::names(name, &names);
     Ok(quote! {
+        #wire_names
         impl ::tarpan_model::schema::StaticBlock for #name {
             const SCHEMA: &'static ::tarpan_model::schema::Schema = &::tarpan_model::schema::Schema {
                 name: #wire, doc: #block_doc, fields: &[#(#rows),*],
@@ -110,6 +122,13 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
             }
         }
     })
+}
+
+fn named_fields(input: &DeriveInput) -> syn::Result<&FieldsNamed> {
+    match &input.data {
+        Data::Struct(DataStruct { fields: Fields::Named(fields), .. }) => Ok(fields),
+        _ => Err(syn::Error::new_spanned(input, "this is derived on structs with named fields")),
+    }
 }
 
 fn block_json(attrs: &[Attribute]) -> syn::Result<Option<String>> {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::wire::{Reads, Wire};
+
 /// Change of a whole job. `type_` is `None`, `Added`, `Deleted` or `Edited`, here and below.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct JobDiff {
     #[serde(rename = "Type")]
@@ -19,6 +21,9 @@ pub struct JobDiff {
     #[serde(serialize_with = "nullable", deserialize_with = "null_default")]
     pub task_groups: Vec<TaskGroupDiff>,
 }
+
+/// In a list of diffs the first version has none, which stands there as `null`.
+impl Reads<JobDiff> for Option<JobDiff> {}
 
 /// Change of a group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
