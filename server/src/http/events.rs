@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tarpan_api::wire::Events;
 use tarpan_state::Event;
 
+use self::line::Says;
 use self::queue::{Reader, queue};
 use self::topics::Wanted;
 use super::bind::bind;
@@ -35,7 +36,7 @@ const REPLAYED: u64 = 100;
 /// Events of a raft entry from which on its line is written on a thread of its own: a plan may place thousands of allocations.
 const MANY: usize = 200;
 
-/// `GET /v1/event/stream?index=N&topic=Topic:key&namespace=NS`
+/// `GET /v1/event/stream?index=N&topic=Topic:key&namespace=NS`. Ours: `payload=false` leaves the objects out.
 async fn stream(mut cx: Context) -> Outcome {
     let wanted = Wanted::read(&cx)?;
     let index = match cx.query.get("index").filter(|v| !v.is_empty()) {
@@ -44,6 +45,7 @@ async fn stream(mut cx: Context) -> Outcome {
             ApiError::bad_request(format!("Unable to parse index: strconv.Atoi: parsing {text:?}: invalid syntax"))
         })?,
     };
+    let says = if cx.query.bool("payload")?.unwrap_or(true) { Says::Objects } else { Says::Names };
     // The index names the first entry that is wanted.
     let after = match index {
         0 => cx.server.state().index().saturating_sub(REPLAYED),
@@ -51,10 +53,10 @@ async fn stream(mut cx: Context) -> Outcome {
     };
     let upgrade = cx.headers().get(header::UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if !upgrade {
-        return Ok(plain(spawn(cx.server.clone(), wanted, after, For::Programs)));
+        return Ok(plain(spawn(cx.server.clone(), wanted, after, For::Programs, says)));
     }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(ApiError::bad_request)?;
-    let lines = spawn(cx.server.clone(), wanted, after, For::Pages);
+    let lines = spawn(cx.server.clone(), wanted, after, For::Pages, says);
     Ok(upgrade.on_upgrade(move |socket| socket_of(socket, lines)).into_response())
 }
 
@@ -101,7 +103,7 @@ async fn socket_of(mut socket: WebSocket, mut lines: Reader) {
 }
 
 /// Follows the feed and writes lines until nobody reads them any more.
-fn spawn(server: Server, wanted: Wanted, after: u64, reads: For) -> Reader {
+fn spawn(server: Server, wanted: Wanted, after: u64, reads: For, says: Says) -> Reader {
     let (lines, reader) = queue();
     let wanted = Arc::new(wanted);
     let (mut feed, mut troubles) = (server.subscribe(after), server.0.troubles.subscribe());
@@ -115,7 +117,7 @@ fn spawn(server: Server, wanted: Wanted, after: u64, reads: For) -> Reader {
                 Ok(()) = troubles.changed(), if reads == For::Pages => Some(all_anew(feed.position())),
                 next = tokio::time::timeout(HEARTBEAT, feed.next()) => match next {
                     Err(_) => Some(Bytes::from_static(b"{}")),
-                    Ok(Ok((index, events))) => written(&server, index, events, &wanted).await,
+                    Ok(Ok((index, events))) => written(&server, index, events, &wanted, says).await,
                     Ok(Err(FeedError::Gone { oldest })) => Some(skip(&server, &mut feed, oldest)),
                     Ok(Err(FeedError::Closed)) => return,
                 },
@@ -131,13 +133,19 @@ fn spawn(server: Server, wanted: Wanted, after: u64, reads: For) -> Reader {
 }
 
 /// The line of an entry, if there is one.
-async fn written(server: &Server, index: u64, events: Arc<[Event]>, wanted: &Arc<Wanted>) -> Option<Bytes> {
+async fn written(
+    server: &Server,
+    index: u64,
+    events: Arc<[Event]>,
+    wanted: &Arc<Wanted>,
+    says: Says,
+) -> Option<Bytes> {
     let state = server.state();
     if events.len() < MANY {
-        return line::of(index, &events, wanted, &state);
+        return line::of(index, &events, wanted, &state, says);
     }
     let wanted = wanted.clone();
-    tokio::task::spawn_blocking(move || line::of(index, &events, &wanted, &state)).await.unwrap_or_default()
+    tokio::task::spawn_blocking(move || line::of(index, &events, &wanted, &state, says)).await.unwrap_or_default()
 }
 
 /// Goes on where events are still kept, and says that some are missing.
@@ -161,7 +169,7 @@ mod tests {
     async fn pages_hear_of_trouble_and_programs_of_changes_only() {
         let server = Server::start(Options::default()).await.expect("starts");
         let after = server.state().index();
-        let all = |reads| spawn(server.clone(), Wanted::everything(), after, reads);
+        let all = |reads| spawn(server.clone(), Wanted::everything(), after, reads, Says::Objects);
         let (mut page, mut program) = (all(For::Pages), all(For::Programs));
         assert_eq!(page.next().await.expect("open"), "{}");
         assert_eq!(program.next().await.expect("open"), "{}");

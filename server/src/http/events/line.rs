@@ -10,8 +10,17 @@ use tarpan_state::{Event, State};
 
 use super::topics::{Named, Wanted, name_of};
 
+/// What a line says of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// What changed, and the object itself.
+    Objects,
+    /// What changed: topic, key, and the keys of what it belongs to, its node and evaluation among them. For readers that read again what they show.
+    Names,
+}
+
 /// The wanted events of an entry; `None` when there are none. `state` is asked for what rows do not say: who signs for them.
-pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State) -> Option<Bytes> {
+pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State, says: Says) -> Option<Bytes> {
     let shown: Vec<(Named, &Event)> = events
         .iter()
         .filter(|event| is_shown(&event.change))
@@ -21,7 +30,7 @@ pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State) -> Optio
     if shown.is_empty() {
         return None;
     }
-    let line = Line { index, events: &shown, state };
+    let line = Line { index, events: &shown, state, says };
     match serde_json::to_vec(&line) {
         Ok(line) => Some(line.into()),
         Err(why) => {
@@ -45,6 +54,7 @@ struct Line<'a> {
     index: u64,
     events: &'a [(Named, &'a Event)],
     state: &'a State,
+    says: Says,
 }
 
 impl Serialize for Line<'_> {
@@ -60,10 +70,13 @@ struct List<'a>(&'a Line<'a>);
 
 impl Serialize for List<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let Line { index, events, state } = *self.0;
+        let Line { index, events, state, says } = *self.0;
         let mut seq = s.serialize_seq(Some(events.len()))?;
         for (named, event) in events {
-            seq.serialize_element(&One { index, named, event, state })?;
+            match says {
+                Says::Objects => seq.serialize_element(&One { index, named, event, state })?,
+                Says::Names => seq.serialize_element(&Name { named, event })?,
+            }
         }
         seq.end()
     }
@@ -88,6 +101,29 @@ impl Serialize for One<'_> {
         map.serialize_entry("FilterKeys", &keys)?;
         map.serialize_entry("Index", &self.index)?;
         map.serialize_entry("Payload", &Payload(&self.event.change, self.state))?;
+        map.end()
+    }
+}
+
+/// An event without its object.
+struct Name<'a> {
+    named: &'a Named,
+    event: &'a Event,
+}
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let more = match &self.event.change {
+            Change::Allocation { node, row, .. } => {
+                vec![node.to_string(), row.as_ref().map(|row| row.eval_id.to_string()).unwrap_or_default()]
+            }
+            _ => Vec::new(),
+        };
+        let keys: Vec<&String> = self.named.filter_keys.iter().chain(&more).filter(|key| !key.is_empty()).collect();
+        let mut map = s.serialize_map(Some(3))?;
+        map.serialize_entry("Topic", name_of(self.named.topic))?;
+        map.serialize_entry("Key", &self.named.key)?;
+        map.serialize_entry("FilterKeys", &keys)?;
         map.end()
     }
 }

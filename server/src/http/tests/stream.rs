@@ -49,3 +49,22 @@ async fn a_gap_is_said() {
     assert!(!lines[0].lost && lines[1].lost, "{lines:?}");
     assert!(lines[1].index > 1 && lines[1].events.is_empty(), "{lines:?}");
 }
+
+#[tokio::test]
+async fn pages_hear_names_and_no_objects() {
+    let api = Api::start().await;
+    let node = api.add_node(1).await;
+    api.run(job("a", "service", 1)).await;
+    let request = Request::builder().uri("/v1/event/stream?topic=Allocation&payload=false&index=1").body(Body::empty());
+    let mut body = api.raw(request.expect("a request")).await.into_body().into_data_stream();
+    let event = loop {
+        let line = body.next().await.expect("open").expect("bytes");
+        let line: Value = serde_json::from_slice(&line).expect("a line is JSON");
+        if let Some(event) = line["Events"].get(0) {
+            break event.clone();
+        }
+    };
+    let keys: Vec<&str> = event["FilterKeys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert!(keys.contains(&"a") && keys.contains(&node.to_string().as_str()), "{event}");
+    assert!(event["Key"].is_string() && event.get("Payload").is_none(), "{event}");
+}
