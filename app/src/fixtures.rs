@@ -200,8 +200,10 @@ fn overview(query: &str) -> JobsPage {
         Some(parent) => children(&parent),
         None => LINES.iter().map(row).collect(),
     };
-    let found = overview::narrow(&rows, &overview::filter_of(&query), number("page", 1), number("per_page", 100));
-    JobsPage { rows: found.places.iter().map(|i| rows[*i].clone()).collect(), ..found.page }
+    let lines: Vec<_> = rows.into_iter().map(overview::Line::of).collect();
+    let all: Vec<_> = lines.iter().collect();
+    let found = overview::narrow(&all, &overview::filter_of(&query), number("page", 1), number("per_page", 100));
+    JobsPage { rows: found.places.iter().map(|i| lines[*i].row.clone()).collect(), ..found.page }
 }
 
 fn job(name: &str) -> Option<Value> {

@@ -14,7 +14,6 @@ pub mod dom;
 #[cfg(feature = "ssr")]
 pub mod fixtures;
 pub mod format;
-pub mod json;
 pub mod lang;
 pub mod live;
 pub mod overview;

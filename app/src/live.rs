@@ -1,14 +1,17 @@
-//! One event stream a page: says which topics changed, and nothing more; pages read again what they show.
+//! One event stream a page: says what changed, and nothing more; pages read again what they show.
 //!
-//! In the browser a WebSocket of `/v1/event/stream`; when none can be had, the topics are called changed every two seconds.
-//! Changes are gathered, so that a topic is read again at most four times a second whatever the cluster does.
+//! In the browser a WebSocket of `/v1/event/stream`; when none can be had, everything is called changed every two seconds.
+//! Changes are gathered, so that a page reads again at most four times a second whatever the cluster does, and less often where
+//! reading takes long ([`pace_ms`]). Who shows one object follows that object only.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use leptos::prelude::*;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tarpan_api::wire::{Event, Events};
+use tarpan_api::{Answer, Call, Client, Error, Query, calls};
+use tarpan_model::part;
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, WebSocket};
 
@@ -25,18 +28,16 @@ pub enum Topic {
     Service,
 }
 
-const TOPICS: [(Topic, &str); 6] = [
-    (Topic::Job, "Job"),
-    (Topic::Allocation, "Allocation"),
-    (Topic::Evaluation, "Evaluation"),
-    (Topic::Deployment, "Deployment"),
-    (Topic::Node, "Node"),
-    (Topic::Service, "Service"),
-];
-
 impl Topic {
-    fn from_name(name: &str) -> Option<Topic> {
-        TOPICS.iter().find(|(_, n)| *n == name).map(|(t, _)| *t)
+    fn name(self) -> &'static str {
+        match self {
+            Topic::Job => "Job",
+            Topic::Allocation => "Allocation",
+            Topic::Evaluation => "Evaluation",
+            Topic::Deployment => "Deployment",
+            Topic::Node => "Node",
+            Topic::Service => "Service",
+        }
     }
 }
 
@@ -53,28 +54,43 @@ pub enum Link {
 
 #[derive(Clone, Copy)]
 pub struct Live {
-    counters: [RwSignal<u64>; 6],
+    heard: RwSignal<Heard>,
     pub link: RwSignal<Link>,
     /// The raft index of the newest event seen.
     pub index: RwSignal<u64>,
     /// Actions of this page that are under way.
     held: RwSignal<u32>,
+    /// Nanoseconds that reading took since changes were last told.
+    spent_ns: StoredValue<i64>,
 }
 
 impl Live {
-    /// A number that grows when one of `topics` changed: read it in a resource's source.
-    pub fn changed(&self, topics: &[Topic]) -> u64 {
-        topics.iter().map(|t| self.counters[*t as usize].get()).sum()
+    /// A number that grows when something of `topics` changed; with a `key` (of a job, node, service, …), something of that name or
+    /// that belongs to it. To be read in a resource's source.
+    pub fn follow(&self, topics: &'static [Topic], key: Option<Signal<String>>) -> Memo<u64> {
+        let heard = self.heard;
+        Memo::new(move |before: Option<&u64>| {
+            let key = key.map(|key| key.get());
+            let changed = heard.with(|h| h.has(topics, key.as_deref()));
+            before.copied().unwrap_or_default() + u64::from(changed)
+        })
     }
 
-    fn bump(&self, topics: &BTreeSet<Topic>) {
-        for topic in topics {
-            self.counters[*topic as usize].try_update(|n| *n += 1);
+    /// Asks, and notes at which index the answer was read and how long it took.
+    pub async fn ask<T: DeserializeOwned>(&self, client: &Client, call: &Call<T>) -> Result<Answer<T>, Error> {
+        // There is no such clock where the server renders.
+        let now = || if cfg!(feature = "hydrate") { dom::now_ns() } else { 0 };
+        let begun = now();
+        let answer = client.call(call).await;
+        self.spent_ns.try_update_value(|spent| *spent += now() - begun);
+        if let Ok(answer) = &answer {
+            self.seen(answer.index);
         }
+        answer
     }
 
     /// Notes the raft index of an answer. Only in the browser: what the server renders must be what the browser begins with.
-    pub fn seen(&self, index: u64) {
+    fn seen(&self, index: u64) {
         if cfg!(feature = "hydrate") {
             self.index.try_update(|i| *i = (*i).max(index));
         }
@@ -91,8 +107,8 @@ impl Live {
     }
 
     /// Reads everything again, as after a missed stretch of the stream.
-    pub fn bump_all(&self) {
-        self.bump(&TOPICS.iter().map(|(t, _)| *t).collect());
+    fn tell_all(&self) {
+        self.heard.try_set(Heard { all: true, ..Heard::default() });
     }
 }
 
@@ -102,10 +118,11 @@ pub fn live() -> Live {
 
 fn new() -> Live {
     Live {
-        counters: std::array::from_fn(|_| RwSignal::new(0)),
+        heard: RwSignal::new(Heard::default()),
         link: RwSignal::new(Link::Off),
         index: RwSignal::new(0),
         held: RwSignal::new(0),
+        spent_ns: StoredValue::new(0),
     }
 }
 
@@ -116,44 +133,56 @@ pub fn provide() {
     Effect::new(move |_| leptos::task::spawn_local(run(live)));
 }
 
-/// What a message of the stream says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
-    index: u64,
-    topics: BTreeSet<Topic>,
-    /// The stream could not go on from where we were: read everything again.
-    gap: bool,
+part! {
+    /// What pages need of a line of the stream.
+    Line of Events { index: u64, events: Vec<LineEvent>, lost: bool }
+    LineEvent of Event { topic: String, key: String, filter_keys: Vec<String> }
 }
 
-/// What pages need of [`tarpan_api::wire::Events`].
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct Line {
+/// What the stream said.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Heard {
     index: u64,
+    /// Anything may have changed: the stream could not go on from where we were, or said more than is kept.
+    all: bool,
     events: Vec<LineEvent>,
-    lost: bool,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "PascalCase")]
-struct LineEvent {
-    topic: String,
-}
+/// Events that are kept one by one; a page that is not on screen hears more and tells nobody.
+const MOST_KEPT: usize = 1_000;
 
-/// Reads one message: one or more lines of JSON; heartbeats are `{}`.
-fn read(message: &str) -> Said {
-    let mut said = Said::default();
-    for line in message.lines().filter(|l| !l.trim().is_empty()) {
-        let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
-        said.index = said.index.max(line.index);
-        said.gap |= line.lost;
-        said.topics.extend(line.events.iter().filter_map(|e| Topic::from_name(&e.topic)));
+impl Heard {
+    /// Adds what a message says: one or more lines of JSON; heartbeats are `{}`.
+    fn add(&mut self, message: &str) {
+        for line in message.lines().filter(|l| !l.trim().is_empty()) {
+            let Ok(mut line) = serde_json::from_str::<Line>(line) else { continue };
+            self.index = self.index.max(line.index);
+            self.all |= line.lost;
+            self.events.append(&mut line.events);
+        }
+        if self.all || self.events.len() > MOST_KEPT {
+            self.all = true;
+            self.events.clear();
+        }
     }
-    said
+
+    fn has(&self, topics: &[Topic], key: Option<&str>) -> bool {
+        let touches =
+            |event: &LineEvent| key.is_none_or(|key| event.key == key || event.filter_keys.iter().any(|k| k == key));
+        self.all || self.events.iter().any(|e| topics.iter().any(|t| t.name() == e.topic) && touches(e))
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.all && self.events.is_empty()
+    }
 }
 
-/// The shortest time between two readings of a topic.
+/// The shortest time between two readings.
 const GATHER_MS: i32 = 250;
+/// The longest: what changes is on the page within a second.
+const SLOWEST_MS: i64 = 750;
+/// Of an open page's time, the part in which it may be reading: one in so many. What it asks for keeps a server busy no longer than that.
+const ONE_IN: i64 = 25;
 const POLL_MS: i32 = 2_000;
 /// The server beats every 30 s at the latest; after this long without a word the connection is taken for dead.
 const SILENCE_MS: i32 = 75_000;
@@ -163,8 +192,13 @@ fn backoff_ms(n: u32) -> i32 {
     (500 * 2_i32.pow(n.min(4))).min(5_000)
 }
 
+/// How long after changes were told the next ones are, when reading took so long.
+fn pace_ms(spent_ns: i64) -> i32 {
+    (spent_ns / 1_000_000 * ONE_IN).clamp(i64::from(GATHER_MS), SLOWEST_MS) as i32
+}
+
 async fn run(live: Live) {
-    let gathered: Rc<RefCell<BTreeSet<Topic>>> = Rc::default();
+    let gathered: Rc<RefCell<Heard>> = Rc::default();
     leptos::task::spawn_local(flush(live, Rc::clone(&gathered)));
     let mut failures = 0;
     loop {
@@ -175,37 +209,42 @@ async fn run(live: Live) {
         }
         if failures > 2 {
             for _ in 0..5 {
-                live.bump_all();
+                live.tell_all();
                 dom::sleep_ms(POLL_MS).await;
             }
         } else {
             dom::sleep_ms(backoff_ms(failures)).await;
             // What happened meanwhile may be gone from the server's buffer.
-            live.bump_all();
+            live.tell_all();
         }
     }
 }
 
 /// Carries gathered changes to the pages; a page that is not on screen waits.
-async fn flush(live: Live, gathered: Rc<RefCell<BTreeSet<Topic>>>) {
+async fn flush(live: Live, gathered: Rc<RefCell<Heard>>) {
+    let mut since_ms = 0;
     loop {
         dom::sleep_ms(GATHER_MS).await;
-        if live.link.try_get_untracked().is_none() {
+        since_ms += GATHER_MS;
+        let (Some(held), Some(spent_ns)) = (live.held.try_get_untracked(), live.spent_ns.try_get_value()) else {
             return;
-        }
-        if dom::visible() && live.held.try_get_untracked() == Some(0) {
-            let topics = std::mem::take(&mut *gathered.borrow_mut());
-            live.bump(&topics);
+        };
+        let wanted = dom::visible() && held == 0 && since_ms >= pace_ms(spent_ns);
+        if wanted && !gathered.borrow().is_empty() {
+            since_ms = 0;
+            live.spent_ns.try_set_value(0);
+            live.heard.try_set(gathered.take());
         }
     }
 }
 
 /// One connection, until it ends. True when it had been open.
-async fn listen(live: Live, gathered: &Rc<RefCell<BTreeSet<Topic>>>) -> bool {
+async fn listen(live: Live, gathered: &Rc<RefCell<Heard>>) -> bool {
     let index = live.index.get_untracked();
     // An index replays from there; without one the stream starts with what comes next.
-    let from = if index > 0 { format!("&index={}", index + 1) } else { String::new() };
-    let Some(url) = dom::websocket_url(&format!("/v1/event/stream?namespace=*{from}")) else { return false };
+    let from = if index > 0 { index + 1 } else { 0 };
+    let stream = calls::events(&Query::in_namespace("*"), &[], from).with("payload", false);
+    let Some(url) = dom::websocket_url(stream.path()) else { return false };
     let Ok(socket) = WebSocket::new(&url) else { return false };
     let (closed, ended) = futures::channel::oneshot::channel::<()>();
     let closed = Rc::new(RefCell::new(Some(closed)));
@@ -223,14 +262,9 @@ async fn listen(live: Live, gathered: &Rc<RefCell<BTreeSet<Topic>>>) -> bool {
         let (gathered, last_word) = (Rc::clone(gathered), Rc::clone(&last_word));
         move |event: MessageEvent| {
             *last_word.borrow_mut() = dom::now_ns();
-            let said = read(&event.data().as_string().unwrap_or_default());
-            if said.index > live.index.get_untracked() {
-                live.index.try_set(said.index);
-            }
-            if said.gap {
-                gathered.borrow_mut().extend(TOPICS.iter().map(|(t, _)| *t));
-            }
-            gathered.borrow_mut().extend(said.topics);
+            let mut gathered = gathered.borrow_mut();
+            gathered.add(&event.data().as_string().unwrap_or_default());
+            live.seen(gathered.index);
         }
     });
     let on_close = Closure::<dyn FnMut()>::new({
@@ -267,26 +301,44 @@ mod tests {
 
     #[test]
     fn messages() {
-        let check = |text: &str, index: u64, topics: &[Topic], gap: bool| {
-            assert_eq!(read(text), Said { index, topics: topics.iter().copied().collect(), gap }, "{text}");
+        let heard = |text: &str| {
+            let mut heard = Heard::default();
+            heard.add(text);
+            heard
         };
-        check("{}", 0, &[], false);
-        check(
-            "{\"Index\":7,\"Events\":[{\"Topic\":\"Job\",\"Payload\":{\"a\":1}},{\"Topic\":\"Job\"}]}",
-            7,
-            &[Topic::Job],
-            false,
-        );
-        check(
+        assert!(heard("{}").is_empty() && heard("not json").is_empty());
+        let one = heard("{\"Index\":7,\"Events\":[{\"Topic\":\"Job\",\"Payload\":{\"a\":1}},{\"Topic\":\"Job\"}]}");
+        assert_eq!((one.index, one.events.len()), (7, 2));
+        let two = heard(
             "{\"Index\":7,\"Events\":[{\"Topic\":\"Node\"}]}\n{\"Index\":9,\"Events\":[{\"Topic\":\"Variable\"}]}\n",
-            9,
-            &[Topic::Node],
-            false,
         );
+        assert!(two.index == 9 && two.has(&[Topic::Node], None) && !two.has(&[Topic::Job, Topic::Service], None));
         // As the server writes it.
-        let gap = tarpan_api::wire::Events { index: 12, events: Vec::new(), lost: true };
-        check(&serde_json::to_string(&gap).expect("JSON"), 12, &[], true);
-        check("not json", 0, &[], false);
+        let gap = Events { index: 12, events: Vec::new(), lost: true };
+        let gap = heard(&serde_json::to_string(&gap).expect("JSON"));
+        assert!(gap.index == 12 && gap.has(&[Topic::Service], Some("x")));
+    }
+
+    #[test]
+    fn who_shows_one_object_hears_of_that_one() {
+        let mut heard = Heard::default();
+        heard.add(r#"{"Index":7,"Events":[{"Topic":"Allocation","Key":"a1","FilterKeys":["web","n1"]}]}"#);
+        for key in ["a1", "web", "n1"] {
+            assert!(heard.has(&[Topic::Allocation], Some(key)) && !heard.has(&[Topic::Job], Some(key)), "{key}");
+        }
+        assert!(!heard.has(&[Topic::Allocation], Some("db")));
+        heard.events = vec![LineEvent::default(); MOST_KEPT + 1];
+        heard.add("{}");
+        assert!(
+            heard.events.is_empty() && heard.has(&[Topic::Job], Some("db")),
+            "too much to tell apart is everything"
+        );
+    }
+
+    #[test]
+    fn slow_answers_are_asked_for_less_often() {
+        let ms = 1_000_000;
+        assert_eq!([0, 5 * ms, 20 * ms, 3_000 * ms].map(pace_ms), [250, 250, 500, 750]);
     }
 
     #[test]

@@ -1,42 +1,23 @@
 //! The list of jobs as `/v1/jobs/overview` answers it: one page of lines, and what is told of all jobs beside it.
 //!
-//! Reads: a line a job, the query. Gives: a [`JobsPage`]. Pure. The server computes it ([`page`], only there), because a browser that
+//! Reads: a line a job, the query. Gives: a [`JobsPage`], which `tarpan_api::wire` declares. Pure. The server computes it ([`page`], only there), because a browser that
 //! was sent every job would be busy with nothing else; the page shows it.
 
-use serde::{Deserialize, Serialize};
+pub use tarpan_api::wire::JobsPage;
+use tarpan_api::{Call, calls};
 
 use crate::lang::Texts;
-use crate::paths::{Query, encode};
-use crate::rows::{Filter, JobRow};
+use crate::paths::Query;
+use crate::rows::Filter;
 use crate::status::Kind;
 
 pub use crate::parts::pager::PER_PAGE;
 
-/// One page of the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct JobsPage {
-    pub rows: Vec<JobRow>,
-    /// From 1; the last one where a later one was asked for.
-    pub page: usize,
-    /// Jobs that pass the filter.
-    pub found: usize,
-    /// Jobs in all, or children of the asked parent. Children are told by their parents, else.
-    pub total: usize,
-    /// Of all jobs, those that need attention.
-    pub attention: usize,
-    /// Allocations of what passes the filter, in the order of [`SUMS`].
-    pub sums: [u64; 6],
-    /// By facet, in the order of [`crate::rows::FACETS`]: each value with how many of all jobs have it, the most frequent first.
-    pub facets: Vec<Vec<(String, u64)>>,
-}
-
 pub const SUMS: [Kind; 6] = [Kind::Running, Kind::Canary, Kind::Pending, Kind::Failed, Kind::Lost, Kind::Complete];
 
-impl JobsPage {
-    pub fn total_bar(&self) -> Vec<(Kind, u64)> {
-        SUMS.into_iter().zip(self.sums).collect()
-    }
+/// The sums of a page ([`JobsPage::sums`]), for the bar above the list.
+pub fn total_bar(page: &JobsPage) -> Vec<(Kind, u64)> {
+    SUMS.into_iter().zip(page.sums).collect()
 }
 
 /// The states of a job that the list can be narrowed to: as addresses and the API say them, as they look, in words.
@@ -58,18 +39,10 @@ pub fn states(t: &'static Texts) -> [(&'static str, Kind, &'static str); 12] {
 }
 
 /// What the page at this filter asks for.
-pub fn request(filter: &Filter, page: usize) -> String {
+pub fn request(filter: &Filter, page: usize) -> Call<JobsPage> {
     let query = filter.to_query();
     // The field's own parameter of this name says what may be seen at all.
-    let query = query.trim_start_matches('?').replace("namespace=", "namespaces=");
-    let query = if query.is_empty() { query } else { format!("&{query}") };
-    format!("/v1/jobs/overview?namespace=*&page={page}&per_page={PER_PAGE}{query}")
-}
-
-/// What a list of the newest children of `parent` asks for.
-pub fn children_request(namespace: &str, parent: &str, page: usize, per_page: usize) -> String {
-    let (namespace, parent) = (encode(namespace, false), encode(parent, false));
-    format!("/v1/jobs/overview?namespace={namespace}&parent={parent}&page={page}&per_page={per_page}")
+    calls::jobs_overview(&query.trim_start_matches('?').replace("namespace=", "namespaces="), page, PER_PAGE)
 }
 
 /// The filter that a request of the API asks for.
@@ -78,7 +51,7 @@ pub fn filter_of(query: &Query) -> Filter {
 }
 
 #[cfg(feature = "ssr")]
-pub use of_all::{Narrowed, narrow};
+pub use of_all::{Line, Narrowed, narrow};
 
 #[cfg(feature = "ssr")]
 mod of_all {
@@ -88,7 +61,30 @@ mod of_all {
     use super::*;
     use crate::lang::texts_of;
     use crate::prefs::Lang;
-    use crate::rows::{FACETS, Sort, badge, segments, urgency};
+    use crate::rows::{FACETS, JobRow, Sort, View, badge, segments, urgency};
+
+    /// A job's line with what is told of all of them together: worked out once, asked for with each page.
+    #[derive(Clone, Debug)]
+    pub struct Line {
+        pub row: JobRow,
+        /// As addresses say it.
+        state: &'static str,
+        urgency: u8,
+        /// In the order of [`SUMS`].
+        sums: [u64; 6],
+    }
+
+    impl Line {
+        pub fn of(row: JobRow) -> Line {
+            let mut sums = [0; 6];
+            for (kind, n) in segments(&row) {
+                if let Some(at) = SUMS.iter().position(|k| *k == kind) {
+                    sums[at] += n;
+                }
+            }
+            Line { state: state(&row), urgency: urgency(&row), sums, row }
+        }
+    }
 
     /// What is said of all jobs, and which of them stand on the page: places in what was given, in order.
     #[derive(Debug)]
@@ -105,24 +101,26 @@ mod of_all {
         states(t).into_iter().find(|(_, _, w)| *w == word).map_or("running", |(name, _, _)| name)
     }
 
-    /// A job's values of a facet.
-    fn values<'a>(row: &'a JobRow, facet: &str) -> Vec<&'a str> {
+    /// Hands each of a job's values of a facet to `each`.
+    fn values<'a>(line: &'a Line, facet: &str, mut each: impl FnMut(&'a str)) {
         match facet {
-            "status" => vec![state(row)],
-            "type" => vec![&row.kind],
-            "namespace" => vec![&row.namespace],
-            "pool" => vec![&row.node_pool],
-            _ => row.datacenters.iter().map(String::as_str).collect(),
+            "status" => each(line.state),
+            "type" => each(&line.row.kind),
+            "namespace" => each(&line.row.namespace),
+            "pool" => each(&line.row.node_pool),
+            _ => line.row.datacenters.iter().for_each(|dc| each(dc)),
         }
     }
 
     /// A facet's values with how many jobs have each, the most frequent first.
-    fn facet(rows: &[JobRow], facet: &str) -> Vec<(String, u64)> {
+    fn facet(lines: &[&Line], facet: &str) -> Vec<(String, u64)> {
         let mut found: BTreeMap<&str, u64> = BTreeMap::new();
-        for row in rows {
-            for value in values(row, facet).into_iter().filter(|v| !v.is_empty()) {
-                *found.entry(value).or_default() += 1;
-            }
+        for line in lines {
+            values(line, facet, |value| {
+                if !value.is_empty() {
+                    *found.entry(value).or_default() += 1;
+                }
+            });
         }
         let mut list: Vec<_> = found.into_iter().map(|(value, n)| (value.to_owned(), n)).collect();
         // In order of the values already.
@@ -130,50 +128,65 @@ mod of_all {
         list
     }
 
-    fn passes(row: &JobRow, filter: &Filter, text: &str) -> bool {
+    fn passes(line: &Line, filter: &Filter, text: &str) -> bool {
+        let row = &line.row;
         let named = text.is_empty() || row.id.to_lowercase().contains(text) || row.name.to_lowercase().contains(text);
         let has = |facet: &str, wanted: &[String]| {
+            let mut has = false;
             // Addresses of before said the state in a language's words.
-            values(row, facet).iter().any(|v| wanted.iter().any(|w| w.eq_ignore_ascii_case(v)))
+            values(line, facet, |v| has |= wanted.iter().any(|w| w.eq_ignore_ascii_case(v)));
+            has
         };
-        named && filter.view.shows(row) && filter.chosen.iter().all(|(facet, wanted)| has(facet, wanted))
+        let in_view = match filter.view {
+            View::All => true,
+            View::Attention => line.urgency < URGENT,
+            View::Scheduled => row.kind == "periodic",
+        };
+        in_view && named && filter.chosen.iter().all(|(facet, wanted)| has(facet, wanted))
     }
 
-    fn compare(sort: Sort, a: &JobRow, b: &JobRow) -> Ordering {
+    /// Below this, a job needs attention: it failed, was lost, is blocked or degraded.
+    const URGENT: u8 = 2;
+
+    fn compare(sort: Sort, a: &Line, b: &Line) -> Ordering {
         let by = match sort {
-            Sort::Changed => b.submitted.cmp(&a.submitted),
+            Sort::Changed => b.row.submitted.cmp(&a.row.submitted),
             Sort::Name => Ordering::Equal,
-            Sort::Status => urgency(a).cmp(&urgency(b)),
-            Sort::Kind => a.kind.cmp(&b.kind),
-            Sort::Namespace => a.namespace.cmp(&b.namespace),
+            Sort::Status => a.urgency.cmp(&b.urgency),
+            Sort::Kind => a.row.kind.cmp(&b.row.kind),
+            Sort::Namespace => a.row.namespace.cmp(&b.row.namespace),
         };
-        by.then_with(|| (&a.name, &a.namespace).cmp(&(&b.name, &b.namespace)))
+        by.then_with(|| (&a.row.name, &a.row.namespace).cmp(&(&b.row.name, &b.row.namespace)))
     }
 
     /// The page `number` (from 1) of `per_page` lines of what passes the filter.
-    pub fn narrow(rows: &[JobRow], filter: &Filter, number: usize, per_page: usize) -> Narrowed {
+    pub fn narrow(lines: &[&Line], filter: &Filter, number: usize, per_page: usize) -> Narrowed {
         let text = filter.text.to_lowercase();
-        let mut places: Vec<usize> = (0..rows.len()).filter(|i| passes(&rows[*i], filter, &text)).collect();
-        places.sort_by(|a, b| compare(filter.sort, &rows[*a], &rows[*b]));
+        let mut places: Vec<usize> = (0..lines.len()).filter(|i| passes(lines[*i], filter, &text)).collect();
         let mut sums = [0; 6];
-        for (kind, n) in places.iter().flat_map(|i| segments(&rows[*i])) {
-            if let Some(at) = SUMS.iter().position(|k| *k == kind) {
-                sums[at] += n;
-            }
+        for place in &places {
+            sums.iter_mut().zip(lines[*place].sums).for_each(|(sum, n)| *sum += n);
         }
         let found = places.len();
         let number = number.clamp(1, found.div_ceil(per_page).max(1));
+        let (from, to) = ((number - 1) * per_page, (number * per_page).min(found));
+        let compare = |a: &usize, b: &usize| compare(filter.sort, lines[*a], lines[*b]);
+        // Only what stands on the page has to be in order; what comes before it has to come before it.
+        if to < found {
+            places.select_nth_unstable_by(to, compare);
+            places.truncate(to);
+        }
+        places.sort_unstable_by(compare);
         let page = JobsPage {
             rows: Vec::new(),
             page: number,
             found,
-            total: rows.len(),
-            attention: rows.iter().filter(|row| crate::rows::View::Attention.shows(row)).count(),
+            total: lines.len(),
+            attention: lines.iter().filter(|line| line.urgency < URGENT).count(),
             sums,
-            facets: FACETS.iter().map(|name| facet(rows, name)).collect(),
+            facets: FACETS.iter().map(|name| facet(lines, name)).collect(),
         };
-        let places = places.into_iter().skip((number - 1) * per_page).take(per_page).collect();
-        Narrowed { places, page }
+        Narrowed { places: places.split_off(from.min(to)), page }
     }
 }
 
@@ -182,23 +195,24 @@ mod tests {
     use super::*;
     use crate::lang::texts_of;
     use crate::prefs::Lang;
-    use crate::rows::{Counts, Sort, View};
+    use crate::rows::{Counts, JobRow, Sort, View};
 
     fn row(id: &str, kind: &str, counts: Counts) -> JobRow {
         let (id, kind, status) = (id.to_owned(), kind.to_owned(), "running".to_owned());
         JobRow { name: id.clone(), id, kind, counts, status, namespace: "default".to_owned(), ..Default::default() }
     }
 
-    fn rows() -> Vec<JobRow> {
+    fn lines() -> Vec<Line> {
         let running = Counts { running: 1, ..Default::default() };
         let queued = Counts { queued: 1, running: 1, ..Default::default() };
-        vec![row("web", "service", running), row("api", "service", queued), row("job", "batch", running)]
+        let rows = [row("web", "service", running), row("api", "service", queued), row("job", "batch", running)];
+        rows.map(Line::of).into()
     }
 
     fn names(filter: &Filter, page: usize, per_page: usize) -> (Vec<String>, JobsPage) {
-        let rows = rows();
-        let found = narrow(&rows, filter, page, per_page);
-        (found.places.iter().map(|i| rows[*i].id.clone()).collect(), found.page)
+        let lines = lines();
+        let found = narrow(&lines.iter().collect::<Vec<_>>(), filter, page, per_page);
+        (found.places.iter().map(|i| lines[*i].row.id.clone()).collect(), found.page)
     }
 
     #[test]
@@ -213,7 +227,7 @@ mod tests {
         let page = names(&Filter::default(), 1, 10).1;
         assert_eq!(page.facets[0], [("running".to_owned(), 2), ("blocked".to_owned(), 1)]);
         assert_eq!(page.facets[1], [("service".to_owned(), 2), ("batch".to_owned(), 1)]);
-        assert_eq!(page.total_bar()[..3], [(Kind::Running, 3), (Kind::Canary, 0), (Kind::Pending, 1)]);
+        assert_eq!(total_bar(&page)[..3], [(Kind::Running, 3), (Kind::Canary, 0), (Kind::Pending, 1)]);
     }
 
     #[test]
@@ -241,8 +255,8 @@ mod tests {
     fn requests_say_the_filter() {
         let filter = Filter::default().toggled("namespace", "a b").toggled("status", "blocked");
         let asked = request(&filter, 3);
-        assert_eq!(asked, "/v1/jobs/overview?namespace=*&page=3&per_page=100&namespaces=a%20b&status=blocked");
-        let query = asked.split_once('?').map(|(_, q)| Query::parse(q)).unwrap_or_default();
+        assert_eq!(asked.path(), "/v1/jobs/overview?namespace=*&page=3&per_page=100&namespaces=a%20b&status=blocked");
+        let query = asked.path().split_once('?').map(|(_, q)| Query::parse(q)).unwrap_or_default();
         assert_eq!(filter_of(&query), filter);
     }
 }

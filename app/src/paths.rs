@@ -1,4 +1,4 @@
-//! Addresses: of our pages, and of what they ask of `/v1`. Pure.
+//! Addresses of our pages. Pure.
 
 /// Percent-encodes a text for a path segment or a query value; `/` stays where `keep_slash`.
 pub fn encode(text: &str, keep_slash: bool) -> String {
@@ -109,19 +109,6 @@ pub fn web(address: &str) -> Option<String> {
     address.chars().all(host).then(|| format!("http://{address}"))
 }
 
-/// `/v1/job/<id><rest>?namespace=…`; `rest` may carry a query of its own.
-pub fn v1_job(namespace: &str, id: &str, rest: &str) -> String {
-    let separator = if rest.contains('?') { '&' } else { '?' };
-    let namespace = if namespace.is_empty() { "default" } else { namespace };
-    format!("/v1/job/{}{rest}{separator}namespace={}", encode(id, false), encode(namespace, false))
-}
-
-/// Where the server says how many rows of each kind a job has.
-pub fn v1_counts(namespace: &str, id: &str) -> String {
-    let namespace = if namespace.is_empty() { "default" } else { namespace };
-    format!("/v1/status/counts?job={}&namespace={}", encode(id, false), encode(namespace, false))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,11 +155,5 @@ mod tests {
         check("a@b", Some("default"), "default", "a@b");
         check("a@", None, "default", "a@");
         assert_eq!(job("default", "a@b"), "/ui/jobs/a%40b?namespace=default");
-    }
-
-    #[test]
-    fn api() {
-        assert_eq!(v1_job("default", "a/dispatch-1", ""), "/v1/job/a%2Fdispatch-1?namespace=default");
-        assert_eq!(v1_job("shop", "web", "/versions?diffs=true"), "/v1/job/web/versions?diffs=true&namespace=shop");
     }
 }

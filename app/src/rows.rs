@@ -3,64 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+pub use tarpan_api::wire::{AllocCounts as Counts, JobRow};
 
 use crate::lang::{Texts, fill, texts_of};
 use crate::prefs::Lang;
 use crate::status::{Badge, Kind};
 
-/// A job as a line.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct JobRow {
-    #[serde(rename = "ID")]
-    pub id: String,
-    pub name: String,
-    pub namespace: String,
-    pub parent: String,
-    /// `service`, `batch`, …, `periodic`, `parameterized`.
-    pub kind: String,
-    pub node_pool: String,
-    pub datacenters: Vec<String>,
-    pub priority: i64,
-    pub status: String,
-    pub stop: bool,
-    pub version: Option<u64>,
-    pub submitted: i64,
-    pub changed_index: u64,
-    pub counts: Counts,
-    pub children: Option<[u64; 3]>,
-    /// Allocations that the job asks for; 0 when not known.
-    pub wanted: u64,
-    /// Canaries: placed, and of them healthy; a deployment is under way.
-    pub canaries: (u64, u64),
-    pub deploying: bool,
-    pub needs_promotion: bool,
-    /// Ids of the allocations that run; empty when not known.
-    pub running: Vec<String>,
-}
-
-/// Allocations by state, summed over the groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Counts {
-    pub queued: u64,
-    pub starting: u64,
-    pub running: u64,
-    pub complete: u64,
-    pub failed: u64,
-    pub lost: u64,
-    pub unknown: u64,
-}
-
 /// Namespace and id.
 pub type Key = (String, String);
-
-impl JobRow {
-    pub fn key(&self) -> Key {
-        (self.namespace.clone(), self.id.clone())
-    }
-}
 
 /// The allocations whose use is asked for: of the first lines that run something, each job whole, at most `most` in all.
 pub fn sampled(rows: &[JobRow], most: usize) -> Vec<(Key, String)> {
@@ -187,13 +137,6 @@ impl View {
             "attention" => View::Attention,
             "scheduled" => View::Scheduled,
             _ => View::All,
-        }
-    }
-    pub fn shows(self, row: &JobRow) -> bool {
-        match self {
-            View::All => true,
-            View::Attention => urgency(row) < 2,
-            View::Scheduled => row.kind == "periodic",
         }
     }
 }

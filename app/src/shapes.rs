@@ -1,62 +1,47 @@
 //! The parts of the wire's large objects that pages show.
 //!
-//! Decoding the whole Job tree in the browser would double the module; these take what is shown and ignore the rest. Objects that
-//! are small as they are come from `tarpan_api::wire`.
+//! Decoding the whole Job tree in the browser would double the module; these take what is shown and ignore the rest. Each is a part
+//! of a declared shape: names and types are looked up there. Objects that are small as they are come from `tarpan_api::wire`.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use tarpan_api::wire;
 use tarpan_api::wire::{
     AllocDeploymentStatus, AllocNetworkStatus, AllocatedResources, ClientVerdict, JobDiff, TaskState,
 };
 use tarpan_model::metric::AllocMetric;
+use tarpan_model::{job, part};
 
-/// `null` reads as the default.
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
-}
-
-macro_rules! shape {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$attr:meta])* $field:ident $wire:literal : $ty:ty ),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-        #[serde(default)]
-        pub struct $name {
-            $( $(#[$attr])* #[serde(rename = $wire, deserialize_with = "nullable")] pub $field: $ty, )*
-        }
-    };
-}
-
-shape!(
+part! {
     /// A job, as its page shows it.
-    Job {
-        id "ID": String,
-        parent_id "ParentID": String,
-        name "Name": String,
-        namespace "Namespace": String,
-        type_ "Type": String,
-        priority "Priority": i64,
-        datacenters "Datacenters": Vec<String>,
-        node_pool "NodePool": String,
-        version "Version": u64,
-        stable "Stable": bool,
-        status "Status": String,
-        stop "Stop": bool,
-        dispatched "Dispatched": bool,
-        submit_time "SubmitTime": i64,
-        modify_index "ModifyIndex": u64,
-        job_modify_index "JobModifyIndex": u64,
-        meta "Meta": BTreeMap<String, String>,
+    Job of job::Job {
+        id: String,
+        parent_id: String,
+        name: String,
+        namespace: String,
+        type_: String,
+        priority: i64,
+        datacenters: Vec<String>,
+        node_pool: String,
+        version: u64,
+        stable: bool,
+        status: String,
+        stop: bool,
+        dispatched: bool,
+        submit_time: i64,
+        modify_index: u64,
+        job_modify_index: u64,
+        meta: BTreeMap<String, String>,
         /// Base64 of what a dispatched job was given.
-        payload "Payload": String,
-        constraints "Constraints": Vec<Constraint>,
-        periodic "Periodic": Option<Periodic>,
-        parameterized "ParameterizedJob": Option<Parameterized>,
-        update "Update": Option<Update>,
-        groups "TaskGroups": Vec<Group>,
-        version_tag "VersionTag": Option<VersionTag>,
+        payload: String,
+        constraints: Vec<Constraint>,
+        periodic: Option<Periodic>,
+        parameterized = parameterized_job: Option<Parameterized>,
+        update: Option<Update>,
+        groups = task_groups: Vec<Group>,
+        version_tag: Option<VersionTag>,
     }
-);
+}
 
 impl Job {
     /// `service`, `batch`, … or `periodic`, `parameterized` for a parent.
@@ -80,81 +65,101 @@ impl Job {
     }
 }
 
-shape!(VersionTag { name "Name": String, description "Description": String });
-shape!(Constraint { left "LTarget": String, right "RTarget": String, operand "Operand": String });
-shape!(Periodic {
-    enabled "Enabled": bool,
-    spec "Spec": String,
-    specs "Specs": Vec<String>,
-    time_zone "TimeZone": String,
-    prohibit_overlap "ProhibitOverlap": bool,
-});
-shape!(Parameterized {
-    /// `optional`, `required` or `forbidden`.
-    payload "Payload": String,
-    meta_required "MetaRequired": Vec<String>,
-    meta_optional "MetaOptional": Vec<String>,
-});
-shape!(Update {
-    max_parallel "MaxParallel": i64,
-    canary "Canary": i64,
-    min_healthy_time "MinHealthyTime": i64,
-    health_check "HealthCheck": String,
-    auto_revert "AutoRevert": bool,
-    auto_promote "AutoPromote": bool,
-});
-shape!(Group {
-    name "Name": String,
-    count "Count": i64,
-    tasks "Tasks": Vec<Task>,
-    update "Update": Option<Update>,
-    scaling "Scaling": Option<Scaling>,
-    constraints "Constraints": Vec<Constraint>,
-});
-shape!(Scaling { min "Min": Option<i64>, max "Max": Option<i64>, enabled "Enabled": Option<bool> });
-shape!(Task {
-    name "Name": String,
-    driver "Driver": String,
-    resources "Resources": TaskResources,
-    lifecycle "Lifecycle": Option<Lifecycle>,
-    constraints "Constraints": Vec<Constraint>,
-});
-shape!(TaskResources { cpu "CPU": i64, cores "Cores": i64, memory_mb "MemoryMB": i64, memory_max_mb "MemoryMaxMB": i64 });
-shape!(Lifecycle { hook "Hook": String, sidecar "Sidecar": bool });
-
-shape!(
-    /// The versions of a job, newest first, with what each changed.
-    Versions { versions "Versions": Vec<Job>, diffs "Diffs": Vec<Option<JobDiff>> }
-);
-
-shape!(
-    /// An allocation, as its page shows it.
-    Alloc {
-        id "ID": String,
-        namespace "Namespace": String,
-        eval_id "EvalID": String,
-        name "Name": String,
-        node_id "NodeID": String,
-        node_name "NodeName": String,
-        job_id "JobID": String,
-        job "Job": Option<Job>,
-        task_group "TaskGroup": String,
-        resources "AllocatedResources": Option<AllocatedResources>,
-        metrics "Metrics": Option<AllocMetric>,
-        desired_status "DesiredStatus": String,
-        desired_description "DesiredDescription": String,
-        client_status "ClientStatus": String,
-        client_description "ClientDescription": String,
-        task_states "TaskStates": BTreeMap<String, TaskState>,
-        previous "PreviousAllocation": String,
-        next "NextAllocation": String,
-        deployment_id "DeploymentID": String,
-        deployment_status "DeploymentStatus": Option<AllocDeploymentStatus>,
-        network "NetworkStatus": Option<AllocNetworkStatus>,
-        create_time "CreateTime": i64,
-        modify_time "ModifyTime": i64,
+part! {
+    VersionTag of job::JobVersionTag { name: String, description: String }
+}
+part! {
+    Constraint of job::Constraint { left = l_target: String, right = r_target: String, operand: String }
+}
+part! {
+    Periodic of job::PeriodicConfig {
+        enabled: bool,
+        spec: String,
+        specs: Vec<String>,
+        time_zone: String,
+        prohibit_overlap: bool,
     }
-);
+}
+part! {
+    Parameterized of job::ParameterizedJobConfig {
+        /// `optional`, `required` or `forbidden`.
+        payload: String,
+        meta_required: Vec<String>,
+        meta_optional: Vec<String>,
+    }
+}
+part! {
+    Update of job::UpdateStrategy {
+        max_parallel: i64,
+        canary: i64,
+        min_healthy_time: i64,
+        health_check: String,
+        auto_revert: bool,
+        auto_promote: bool,
+    }
+}
+part! {
+    Group of job::TaskGroup {
+        name: String,
+        count: i64,
+        tasks: Vec<Task>,
+        update: Option<Update>,
+        scaling: Option<Scaling>,
+        constraints: Vec<Constraint>,
+    }
+}
+part! {
+    Scaling of job::ScalingPolicy { min: Option<i64>, max: Option<i64>, enabled: Option<bool> }
+}
+part! {
+    Task of job::Task {
+        name: String,
+        driver: String,
+        resources: TaskResources,
+        lifecycle: Option<Lifecycle>,
+        constraints: Vec<Constraint>,
+    }
+}
+part! {
+    TaskResources of job::Resources { cpu: i64, cores: i64, memory_mb: i64, memory_max_mb: i64 }
+}
+part! {
+    Lifecycle of job::TaskLifecycle { hook: String, sidecar: bool }
+}
+
+part! {
+    /// The versions of a job, newest first, with what each changed.
+    Versions of wire::JobVersions { versions: Vec<Job>, diffs: Vec<Option<JobDiff>> }
+}
+
+part! {
+    /// An allocation, as its page shows it.
+    Alloc of wire::Allocation {
+        id: String,
+        namespace: String,
+        eval_id: String,
+        name: String,
+        node_id: String,
+        node_name: String,
+        job_id: String,
+        job: Option<Job>,
+        task_group: String,
+        resources = allocated_resources: Option<AllocatedResources>,
+        metrics: Option<AllocMetric>,
+        desired_status: String,
+        desired_description: String,
+        client_status: String,
+        client_description: String,
+        task_states: BTreeMap<String, TaskState>,
+        previous = previous_allocation: String,
+        next = next_allocation: String,
+        deployment_id: String,
+        deployment_status: Option<AllocDeploymentStatus>,
+        network = network_status: Option<AllocNetworkStatus>,
+        create_time: i64,
+        modify_time: i64,
+    }
+}
 
 impl Alloc {
     /// The group as the allocation's own job version has it.
@@ -167,80 +172,66 @@ impl Alloc {
     }
 }
 
-shape!(
+part! {
     /// An evaluation with what could not be placed.
-    Eval {
-        id "ID": String,
-        namespace "Namespace": String,
-        priority "Priority": i64,
-        type_ "Type": String,
-        triggered_by "TriggeredBy": String,
-        job_id "JobID": String,
-        node_id "NodeID": String,
-        deployment_id "DeploymentID": String,
-        status "Status": String,
-        status_description "StatusDescription": String,
-        next_eval "NextEval": String,
-        previous_eval "PreviousEval": String,
-        blocked_eval "BlockedEval": String,
-        related "RelatedEvals": Vec<RelatedEval>,
-        failed "FailedTGAllocs": BTreeMap<String, AllocMetric>,
-        queued "QueuedAllocations": BTreeMap<String, i64>,
+    Eval of wire::Evaluation {
+        id: String,
+        namespace: String,
+        priority: i64,
+        type_: String,
+        triggered_by: String,
+        job_id: String,
+        node_id: String,
+        deployment_id: String,
+        status: String,
+        status_description: String,
+        next_eval: String,
+        previous_eval: String,
+        blocked_eval: String,
+        related = related_evals: Vec<RelatedEval>,
+        failed = failed_tg_allocs: BTreeMap<String, AllocMetric>,
+        queued = queued_allocations: BTreeMap<String, i64>,
         /// What keeps each client out now, by group.
-        clients "Clients": BTreeMap<String, Vec<ClientVerdict>>,
-        snapshot_index "SnapshotIndex": u64,
-        wait_until "WaitUntil": String,
-        create_index "CreateIndex": u64,
-        modify_index "ModifyIndex": u64,
-        create_time "CreateTime": i64,
-        modify_time "ModifyTime": i64,
+        clients: BTreeMap<String, Vec<ClientVerdict>>,
+        snapshot_index: u64,
+        create_index: u64,
+        modify_index: u64,
+        create_time: i64,
+        modify_time: i64,
     }
-);
+}
 
-shape!(RelatedEval {
-    id "ID": String,
-    triggered_by "TriggeredBy": String,
-    status "Status": String,
-    status_description "StatusDescription": String,
-    create_time "CreateTime": i64,
-    modify_time "ModifyTime": i64,
-});
+part! {
+    RelatedEval of wire::EvaluationStub {
+        id: String,
+        triggered_by: String,
+        status: String,
+        status_description: String,
+        create_time: i64,
+        modify_time: i64,
+    }
+}
 
-shape!(ServiceNamespace { namespace "Namespace": String, services "Services": Vec<ServiceName> });
-shape!(ServiceName { name "ServiceName": String, tags "Tags": Vec<String> });
-shape!(
+part! {
+    ServiceNamespace of wire::NamespaceServices { namespace: String, services: Vec<ServiceName> }
+}
+part! {
+    ServiceName of wire::ServiceStub { name = service_name: String, tags: Vec<String> }
+}
+part! {
     /// One address at which a service answers.
-    ServiceInstance {
-        id "ID": String,
-        service_name "ServiceName": String,
-        namespace "Namespace": String,
-        node_id "NodeID": String,
-        job_id "JobID": String,
-        alloc_id "AllocID": String,
-        tags "Tags": Vec<String>,
-        address "Address": String,
-        port "Port": i64,
-        datacenter "Datacenter": String,
+    ServiceInstance of wire::ServiceRegistration {
+        id: String,
+        service_name: String,
+        namespace: String,
+        node_id: String,
+        job_id: String,
+        alloc_id: String,
+        tags: Vec<String>,
+        address: String,
+        port: i64,
+        datacenter: String,
     }
-);
-
-shape!(
-    /// The agent that answers.
-    AgentSelf { config "config": AgentConfig, member "member": AgentMemberName }
-);
-shape!(AgentConfig { region "Region": String, datacenter "Datacenter": String, version "Version": AgentVersion });
-shape!(AgentVersion { version "Version": String });
-shape!(AgentMemberName { name "Name": String });
-
-/// One frame of a log stream.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-pub struct Frame {
-    pub offset: u64,
-    /// Base64.
-    pub data: String,
-    pub file: String,
-    pub file_event: String,
 }
 
 #[cfg(test)]

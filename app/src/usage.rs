@@ -2,12 +2,12 @@
 
 use leptos::prelude::*;
 use serde_json::Value;
-use tarpan_api::Client;
+use tarpan_api::wire::{AllocResourceUsage, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
+use tarpan_api::{Client, Query, calls};
+use tarpan_model::wire::{Light, Wire as _};
 
 use crate::dom;
-use crate::json::{count, fields};
 use crate::pages::client;
-use crate::paths::encode;
 
 /// Samples of the use of one or more allocations, newest last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,21 +24,23 @@ pub struct Usage {
 pub const SAMPLES: usize = 60;
 
 impl Usage {
-    /// Adds one sample: the sum over the answers ([`tarpan_api::wire::AllocResourceUsage`]) of `allocs`.
+    /// Adds one sample: the sum over the answers ([`AllocResourceUsage`]) of `allocs`.
     pub fn add(&mut self, allocs: &[&Value]) {
         self.tasks.clear();
         let mut sum = (0.0, 0.0);
         for alloc in allocs {
+            let alloc = Light::<AllocResourceUsage>::of(alloc);
             let mut total = (0.0, 0.0);
-            for (name, usage) in fields(&alloc["Tasks"]) {
-                let Some((cpu, memory)) = numbers(&usage["ResourceUsage"]) else { continue };
+            for (name, usage) in alloc.named(AllocResourceUsage::FIELDS.tasks) {
+                let used = numbers(usage.inside(TaskResourceUsage::FIELDS.resource_usage));
+                let Some((cpu, memory)) = used else { continue };
                 match self.tasks.iter_mut().find(|(n, _)| n == name) {
                     Some((_, task)) => *task = (task.0 + cpu, task.1 + memory),
                     None => self.tasks.push((name.clone(), (cpu, memory))),
                 }
                 total = (total.0 + cpu, total.1 + memory);
             }
-            let total = numbers(&alloc["ResourceUsage"]).unwrap_or(total);
+            let total = numbers(alloc.inside(AllocResourceUsage::FIELDS.resource_usage)).unwrap_or(total);
             sum = (sum.0 + total.0, sum.1 + total.1);
         }
         for (list, value) in [(&mut self.cpu, sum.0), (&mut self.memory, sum.1)] {
@@ -61,10 +63,11 @@ impl Usage {
 }
 
 /// MHz and MiB; nothing where nothing was measured.
-fn numbers(usage: &Value) -> Option<(f64, f64)> {
-    let memory = &usage["MemoryStats"];
-    let bytes = count(memory, "RSS").max(count(memory, "Usage"));
-    usage.is_object().then(|| (usage["CpuStats"]["TotalTicks"].as_f64().unwrap_or(0.0), bytes as f64 / 1_048_576.0))
+fn numbers(usage: Light<'_, ResourceUsage>) -> Option<(f64, f64)> {
+    let memory = usage.inside(ResourceUsage::FIELDS.memory_stats);
+    let bytes = memory.count(MemoryStats::FIELDS.rss).max(memory.count(MemoryStats::FIELDS.usage));
+    let ticks = usage.inside(ResourceUsage::FIELDS.cpu_stats).float(CpuStats::FIELDS.total_ticks);
+    usage.is_there().then_some((ticks, bytes as f64 / 1_048_576.0))
 }
 
 /// The use of each of what allocations are summed by.
@@ -105,7 +108,8 @@ where
 /// What allocations use now. A node that does not answer, or an allocation that has just ended, is no news.
 async fn ask(client: &Client, allocs: Vec<String>) -> Vec<Option<Value>> {
     let asking = allocs.into_iter().map(|id| async move {
-        client.get::<Value>(&format!("/v1/client/allocation/{}/stats", encode(&id, false))).await.ok().map(|a| a.value)
+        let call = calls::allocation_stats(&Query::new(), &id).part::<Value>();
+        client.call(&call).await.ok().map(|a| a.value)
     });
     futures::future::join_all(asking).await
 }
@@ -134,7 +138,6 @@ fn added<K: Clone + PartialEq>(mut before: Samples<K>, asked: &[(K, String)], an
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarpan_api::wire::{AllocResourceUsage, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
 
     #[test]
     fn samples_are_summed_and_kept() {

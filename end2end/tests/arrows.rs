@@ -94,6 +94,21 @@ fn no_place_makes_markup_from_texts() {
     }
 }
 
+/// What a page asks for is a question of the typed client, where path and shape stand once. The made-up server of the UI's own tests
+/// reads paths.
+#[test]
+fn pages_spell_no_paths_and_no_route_table() {
+    visit(&root().join("app/src"), &mut |path, text| {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = code.split("#[cfg(all(test").next().unwrap_or_default();
+        for word in ["\"/v1", "/v1/", "tarpan_api::routes", "serde(rename"] {
+            let hit = code.lines().find(|l| l.contains(word) && !l.trim_start().starts_with("//"));
+            let may = path.ends_with("app/src/fixtures.rs") || hit.is_none();
+            assert!(may, "{} spells {word}: {}", path.display(), hit.unwrap_or_default());
+        }
+    });
+}
+
 fn visit(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
     visit_all(folder, &["rs"], look);
 }

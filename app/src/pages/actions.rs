@@ -1,13 +1,16 @@
 //! What a person may do, as questions: each names what it hits, shows the command that does the same, and says what happened.
 
 use leptos::prelude::*;
-use serde_json::{Value, json};
-use tarpan_api::{Client, Error};
+use serde_json::Value;
+use tarpan_api::wire::{DrainSpec, JobDispatchRequest, NodeUpdateDrainRequest};
+use tarpan_api::{Call, Client, Error, Query, calls};
+use tarpan_model::wire::Wire as _;
+use tarpan_model::{Dur, Job};
 
+use super::in_namespace;
 use crate::format::short;
 use crate::lang::{counted, fill, t};
-use crate::parts::dialog::{Ask, doing};
-use crate::paths::v1_job;
+use crate::parts::dialog::{Ask, Done, doing};
 use crate::rows::Key;
 
 /// `-namespace x` where it is not the default one.
@@ -42,9 +45,8 @@ pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<boo
         icon: "stop",
         danger: true,
         act: Callback::new(move |client: Client| {
-            let path = v1_job(&namespace, &id, &format!("?purge={}", purge.get_untracked()));
-            let said = fill(texts.stopping_x, &[&id]);
-            doing(async move { client.delete::<Value>(&path).await.map(|_| said) })
+            let call = calls::stop_job(&in_namespace(&namespace), &id, purge.get_untracked());
+            sent(client, call, fill(texts.stopping_x, &[&id]))
         }),
     }
 }
@@ -85,7 +87,7 @@ pub fn stop_jobs(keys: Vec<Key>, running: u64) -> Ask {
             let (keys, said) = (keys.clone(), fill(texts.stopping_x, &[&what]));
             doing(async move {
                 for (namespace, id) in keys {
-                    client.delete::<Value>(&v1_job(&namespace, &id, "")).await?;
+                    client.stop_job(&in_namespace(&namespace), &id, false).await?;
                 }
                 Ok(said)
             })
@@ -117,14 +119,14 @@ pub fn start_jobs(keys: Vec<Key>) -> Ask {
 }
 
 async fn start(client: &Client, namespace: &str, id: &str) -> Result<(), Error> {
-    let mut job = client.get::<Value>(&v1_job(namespace, id, "")).await?.value;
-    job["Stop"] = Value::Bool(false);
-    client.put::<_, Value>("/v1/jobs", &json!({ "Job": job })).await.map(|_| ())
+    let query = in_namespace(namespace);
+    let mut job = client.call(&calls::job(&query, id).part::<Value>()).await?.value;
+    job[Job::FIELDS.stop.name] = Value::Bool(false);
+    client.register_json(&query, &job, None).await.map(|_| ())
 }
 
 pub fn force_periodic(namespace: String, id: String) -> Ask {
     let texts = t();
-    let path = v1_job(&namespace, &id, "/periodic/force");
     Ask {
         title: fill(texts.launch_x_now, &[&id]),
         text: texts.launch_text.to_owned(),
@@ -132,14 +134,13 @@ pub fn force_periodic(namespace: String, id: String) -> Ask {
         verb: texts.launch_now.to_owned(),
         icon: "play",
         danger: false,
-        act: put(path, json!({}), fill(texts.launched_x, &[&id])),
+        act: send(calls::periodic_force(&in_namespace(&namespace), &id), fill(texts.launched_x, &[&id])),
     }
 }
 
 pub fn revert(namespace: String, id: String, version: u64) -> Ask {
     let texts = t();
-    let path = v1_job(&namespace, &id, "/revert");
-    let (number, body) = (version.to_string(), json!({ "JobID": id, "JobVersion": version }));
+    let number = version.to_string();
     Ask {
         title: fill(texts.revert_to, &[&number]),
         text: fill(texts.revert_text, &[&id, &number]),
@@ -147,15 +148,14 @@ pub fn revert(namespace: String, id: String, version: u64) -> Ask {
         verb: fill(texts.revert_verb, &[&number]),
         icon: "restart",
         danger: false,
-        act: put(path, body, fill(texts.reverted, &[&number])),
+        act: send(calls::revert(&in_namespace(&namespace), &id, version, None), fill(texts.reverted, &[&number])),
     }
 }
 
 /// Runs a group with another count.
 pub fn scale(namespace: String, id: String, group: String, count: i64) -> Ask {
     let texts = t();
-    let body = json!({ "Count": count, "Target": { "Job": id, "Group": group } });
-    let path = v1_job(&namespace, &id, "/scale");
+    let call = calls::scale(&in_namespace(&namespace), &id, &group, Some(count), "");
     Ask {
         title: fill(texts.scale_x, &[&group, &count.to_string()]),
         text: texts.scale_text.to_owned(),
@@ -168,13 +168,12 @@ pub fn scale(namespace: String, id: String, group: String, count: i64) -> Ask {
         verb: fill(texts.scale_verb, &[&count.to_string()]),
         icon: "scale",
         danger: false,
-        act: put(path, body, fill(texts.scaled_x, &[&group, &count.to_string()])),
+        act: send(call, fill(texts.scaled_x, &[&group, &count.to_string()])),
     }
 }
 
 pub fn promote(deployment: String) -> Ask {
     let texts = t();
-    let body = json!({ "DeploymentID": deployment, "All": true });
     Ask {
         title: texts.promote_title.to_owned(),
         text: texts.promote_text.to_owned(),
@@ -182,7 +181,7 @@ pub fn promote(deployment: String) -> Ask {
         verb: texts.promote.to_owned(),
         icon: "check",
         danger: false,
-        act: put(format!("/v1/deployment/promote/{deployment}"), body, texts.promoted.to_owned()),
+        act: send(calls::promote_deployment(&Query::new(), &deployment, &[]), texts.promoted.to_owned()),
     }
 }
 
@@ -195,14 +194,13 @@ pub fn fail_deployment(deployment: String) -> Ask {
         verb: texts.fail_verb.to_owned(),
         icon: "restart",
         danger: true,
-        act: put(format!("/v1/deployment/fail/{deployment}"), json!({}), texts.deployment_failed.to_owned()),
+        act: send(calls::fail_deployment(&Query::new(), &deployment), texts.deployment_failed.to_owned()),
     }
 }
 
 pub fn pause_deployment(deployment: String, pause: bool) -> Ask {
     let texts = t();
     let word = if pause { "pause" } else { "resume" };
-    let body = json!({ "DeploymentID": deployment, "Pause": pause });
     Ask {
         title: if pause { texts.pause_title } else { texts.resume_title }.to_owned(),
         text: if pause { texts.pause_text } else { texts.resume_text }.to_owned(),
@@ -210,7 +208,7 @@ pub fn pause_deployment(deployment: String, pause: bool) -> Ask {
         verb: if pause { texts.pause } else { texts.resume }.to_owned(),
         icon: if pause { "pause" } else { "play" },
         danger: false,
-        act: put(format!("/v1/deployment/pause/{deployment}"), body, texts.done.to_owned()),
+        act: send(calls::pause_deployment(&Query::new(), &deployment, pause), texts.done.to_owned()),
     }
 }
 
@@ -223,7 +221,7 @@ pub fn stop_alloc(id: String, name: String) -> Ask {
         verb: fill(texts.stop_verb, &[&name]),
         icon: "stop",
         danger: true,
-        act: put(format!("/v1/allocation/{id}/stop"), json!({}), fill(texts.stopping_x, &[&name])),
+        act: send(calls::stop_allocation(&Query::new(), &id, false), fill(texts.stopping_x, &[&name])),
     }
 }
 
@@ -231,7 +229,8 @@ pub fn stop_alloc(id: String, name: String) -> Ask {
 pub fn restart_alloc(id: String, name: String, task: String) -> Ask {
     let texts = t();
     let what = if task.is_empty() { name } else { task.clone() };
-    let body = if task.is_empty() { json!({ "AllTasks": true }) } else { json!({ "TaskName": task }) };
+    let (one, all) = (Some(task.as_str()).filter(|name| !name.is_empty()), task.is_empty());
+    let call = calls::restart_allocation(&Query::new(), &id, one, all);
     let flag = if task.is_empty() { " -all-tasks".to_owned() } else { format!(" -task {}", word(&task)) };
     Ask {
         title: fill(texts.restart_x, &[&what]),
@@ -240,7 +239,7 @@ pub fn restart_alloc(id: String, name: String, task: String) -> Ask {
         verb: fill(texts.restart_verb, &[&what]),
         icon: "restart",
         danger: false,
-        act: put(format!("/v1/client/allocation/{id}/restart"), body, fill(texts.restarting_x, &[&what])),
+        act: send(call, fill(texts.restarting_x, &[&what])),
     }
 }
 
@@ -281,17 +280,17 @@ pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
                 s if s < 0 => -1,
                 s => s * 1_000_000_000,
             };
-            let spec = json!({ "Deadline": deadline, "IgnoreSystemJobs": form.ignore_system.get_untracked() });
-            let (path, body) = (format!("/v1/node/{id}/drain"), json!({ "NodeID": id, "DrainSpec": spec }));
-            let said = fill(texts.draining_x, &[&name]);
-            doing(async move { client.put::<_, Value>(&path, &body).await.map(|_| said) })
+            let ignore_system_jobs = form.ignore_system.get_untracked();
+            let spec = DrainSpec { deadline: Dur(deadline), ignore_system_jobs };
+            let request = NodeUpdateDrainRequest { node_id: id.clone(), drain_spec: Some(spec), ..Default::default() };
+            sent(client, calls::drain_node(&Query::new(), &request), fill(texts.draining_x, &[&name]))
         }),
     }
 }
 
 pub fn stop_drain(id: String, name: String) -> Ask {
     let texts = t();
-    let body = json!({ "NodeID": id, "DrainSpec": null, "MarkEligible": true });
+    let request = NodeUpdateDrainRequest { node_id: id.clone(), mark_eligible: true, ..Default::default() };
     Ask {
         title: fill(texts.stop_drain_x, &[&name]),
         text: texts.stop_drain_text.to_owned(),
@@ -299,13 +298,12 @@ pub fn stop_drain(id: String, name: String) -> Ask {
         verb: texts.stop_drain.to_owned(),
         icon: "check",
         danger: false,
-        act: put(format!("/v1/node/{id}/drain"), body, texts.done.to_owned()),
+        act: send(calls::drain_node(&Query::new(), &request), texts.done.to_owned()),
     }
 }
 
 pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
     let texts = t();
-    let value = if eligible { "eligible" } else { "ineligible" };
     Ask {
         title: fill(if eligible { texts.make_eligible_x } else { texts.make_ineligible_x }, &[&name]),
         text: if eligible { texts.eligible_text } else { texts.ineligible_text }.to_owned(),
@@ -317,11 +315,7 @@ pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
         verb: if eligible { texts.make_eligible } else { texts.make_ineligible }.to_owned(),
         icon: "check",
         danger: false,
-        act: put(
-            format!("/v1/node/{id}/eligibility"),
-            json!({ "NodeID": id, "Eligibility": value }),
-            texts.done.to_owned(),
-        ),
+        act: send(calls::set_node_eligibility(&Query::new(), &id, eligible), texts.done.to_owned()),
     }
 }
 
@@ -331,11 +325,15 @@ fn fixed(text: String) -> Signal<String> {
 }
 
 /// The usual action: one request, and a sentence about it.
-fn put(path: String, body: Value, said: String) -> Callback<Client, tarpan_api::Fut<'static, Result<String, Error>>> {
-    Callback::new(move |client: Client| {
-        let (path, body, said) = (path.clone(), body.clone(), said.clone());
-        doing(async move { client.put::<_, Value>(&path, &body).await.map(|_| said) })
-    })
+fn send<T: 'static>(call: Call<T>, said: String) -> Callback<Client, Done> {
+    let call = call.part::<Value>();
+    Callback::new(move |client: Client| sent(client, call.clone(), said.clone()))
+}
+
+/// Sends it now; what is answered matters to nobody.
+fn sent<T: 'static>(client: Client, call: Call<T>, said: String) -> Done {
+    let call = call.part::<Value>();
+    doing(async move { client.call(&call).await.map(|_| said) })
 }
 
 /// Starts an instance of a parameterized job; gives its id.
@@ -346,13 +344,10 @@ pub async fn dispatch(
     meta: &[(String, String)],
     payload: &str,
 ) -> Result<String, Error> {
-    let meta: serde_json::Map<String, Value> = meta.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-    let mut body = json!({ "JobID": id, "Meta": meta });
-    if !payload.is_empty() {
-        body["Payload"] = json!(base64(payload.as_bytes()));
-    }
-    let answer = client.put::<_, Value>(&v1_job(namespace, id, "/dispatch"), &body).await?;
-    Ok(answer.value["DispatchedJobID"].as_str().unwrap_or_default().to_owned())
+    let payload = (!payload.is_empty()).then(|| base64(payload.as_bytes()));
+    let meta = meta.iter().cloned().collect();
+    let request = JobDispatchRequest { job_id: id.to_owned(), payload, meta, ..JobDispatchRequest::default() };
+    Ok(client.dispatch(&in_namespace(namespace), id, &request).await?.value.dispatched_job_id)
 }
 
 /// The command that dispatches the same.

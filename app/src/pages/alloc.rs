@@ -2,10 +2,11 @@
 
 use leptos::prelude::*;
 use tarpan_api::wire::{TaskEvent, TaskState};
+use tarpan_api::{Query, calls};
 
 use super::logs::LogPanel;
 use super::tables::instance;
-use super::{actions, read};
+use super::{actions, read_of};
 use crate::chart::Chart;
 use crate::format::{At, Since, amount, short, thousands};
 use crate::lang::{fill, t};
@@ -26,7 +27,7 @@ pub fn AllocPage() -> impl IntoView {
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
     let task = Memo::new(move |_| query.with(|q| q.get("task").unwrap_or_default()));
     let alloc: Read<Alloc> =
-        read(move || format!("/v1/allocation/{}", paths::encode(&id.get(), false)), &[Topic::Allocation]);
+        read_of(id, move || calls::allocation(&Query::new(), &id.get()).part(), &[Topic::Allocation]);
     view! {
         <main id="main" class="page page-allocation">
             <Loaded read=alloc view=move |alloc| view! { <Shown alloc=alloc tab=tab task=task/> }.into_any()/>

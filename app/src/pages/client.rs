@@ -2,14 +2,15 @@
 
 use leptos::prelude::*;
 use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeListStub, NodeUse};
+use tarpan_api::{Query, calls};
 
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first};
-use super::{Paged, actions, client, or_default, read, read_page};
+use super::{Paged, actions, client, everywhere, or_default, read_of, read_page};
 use crate::dom;
 use crate::format::{At, bytes, mib, short, span, thousands};
 use crate::lang::{fill, t};
-use crate::live::Topic;
+use crate::live::{Topic, live};
 use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::{NextPage, PER_PAGE};
@@ -22,12 +23,15 @@ use crate::{paths, place};
 pub fn ClientPage() -> impl IntoView {
     let (id, query) = (place::after("/ui/clients/"), place::query());
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
-    let node: Read<Node> = read(move || format!("/v1/node/{}", paths::encode(&id.get(), false)), &[Topic::Node]);
-    let of_node = move |path: &str| format!("{path}{}", paths::encode(&id.get(), false));
-    let newest = move || of_node("/v1/allocations?namespace=*&reverse=true&node=");
-    let allocs: Read<Paged<AllocListStub>> = read_page(newest, &[Topic::Allocation]);
-    let taken: Read<Vec<NodeListStub>> =
-        read(move || of_node("/v1/nodes?usage=true&prefix="), &[Topic::Node, Topic::Allocation]);
+    let node: Read<Node> = read_of(id, move || calls::node(&Query::new(), &id.get()), &[Topic::Node]);
+    let newest = move || calls::allocations(&Query { reverse: true, ..everywhere() }).with("node", id.get());
+    let allocs: Read<Paged<AllocListStub>> =
+        read_page(newest, live().follow(&[Topic::Allocation], Some(Signal::derive(move || id.get()))));
+    let taken: Read<Vec<NodeListStub>> = read_of(
+        id,
+        move || calls::nodes(&Query::new().prefix(id.get())).flag("usage", true),
+        &[Topic::Node, Topic::Allocation],
+    );
     view! {
         <main id="main" class="page page-client">
             <Loaded read=node view=move |node| {
@@ -155,7 +159,7 @@ fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Opt
             loop {
                 let Some(asked) = newest.try_with_untracked(|_| ()).map(|()| id()) else { return };
                 if dom::visible() {
-                    let answer = client.get::<HostStats>(&format!("/v1/client/stats?node_id={asked}")).await;
+                    let answer = client.node_stats(&Query::new(), Some(&asked)).await;
                     if newest.try_set(answer.ok().map(|a| a.value)).is_some() {
                         return;
                     }

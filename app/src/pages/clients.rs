@@ -2,11 +2,12 @@
 
 use leptos::prelude::*;
 use tarpan_api::wire::{NodeListStub, NodeUse};
+use tarpan_api::{Call, Query, calls};
 
 use super::{Paged, read_page};
 use crate::format::{mib, thousands};
 use crate::lang::t;
-use crate::live::Topic;
+use crate::live::{Topic, live};
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::NextPage;
 use crate::parts::title::Title;
@@ -17,7 +18,7 @@ use crate::{paths, place};
 #[component]
 pub fn Clients() -> impl IntoView {
     let texts = t();
-    let nodes: Read<Paged<NodeListStub>> = read_page(|| NODES.to_owned(), &[Topic::Node, Topic::Allocation]);
+    let nodes: Read<Paged<NodeListStub>> = read_page(with_use, live().follow(&[Topic::Node, Topic::Allocation], None));
     view! {
         <Title text=texts.clients/>
         <main id="main" class="page">
@@ -26,8 +27,10 @@ pub fn Clients() -> impl IntoView {
     }
 }
 
-/// The list of clients, each with what is taken of it.
-pub const NODES: &str = "/v1/nodes?resources=true&usage=true";
+/// The list of clients, each with what it has and what is taken of it.
+pub fn with_use() -> Call<Vec<NodeListStub>> {
+    calls::nodes(&Query::new()).flag("resources", true).flag("usage", true)
+}
 
 /// `part` of `whole` in percent; 0 of nothing.
 pub fn percent(part: i64, whole: i64) -> f64 {

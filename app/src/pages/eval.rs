@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use leptos::prelude::*;
 use tarpan_api::wire::AllocListStub;
+use tarpan_api::{Query, calls};
 use tarpan_model::metric::{AllocMetric, Shortfall};
 
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first, trigger};
-use super::{or_default, read, verdicts};
+use super::{or_default, read_of, read_when, verdicts};
 use crate::format::{Ago, At, Since, short, thousands};
 use crate::lang::{Texts, counted, fill, t};
-use crate::live::Topic;
+use crate::live::{Topic, live};
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::PER_PAGE;
 use crate::parts::title::Title;
@@ -23,9 +24,13 @@ use crate::{paths, place};
 #[component]
 pub fn EvaluationPage() -> impl IntoView {
     let id = place::after("/ui/evaluations/");
-    let path = move |rest: &str| format!("/v1/evaluation/{}{rest}", paths::encode(&id.get(), false));
-    let eval: Read<Eval> = read(move || path("?related=true&clients=true"), &[Topic::Evaluation, Topic::Node]);
-    let allocs: Read<Vec<AllocListStub>> = read(move || path("/allocations"), &[Topic::Allocation]);
+    let with_clients = move || calls::evaluation(&Query::new(), &id.get(), true).flag("clients", true).part();
+    // It is one evaluation's; what keeps clients out is of all clients.
+    let (live, this) = (live(), Signal::derive(move || id.get()));
+    let (own, nodes) = (live.follow(&[Topic::Evaluation], Some(this)), live.follow(&[Topic::Node], None));
+    let eval: Read<Eval> = read_when(with_clients, Memo::new(move |_| own.get() + nodes.get()));
+    let allocs: Read<Vec<AllocListStub>> =
+        read_of(this, move || calls::evaluation_allocations(&Query::new(), &id.get()), &[Topic::Allocation]);
     view! {
         <main id="main" class="page page-evaluation">
             <Loaded read=eval view=move |eval| view! { <Shown eval=eval allocs=or_default(allocs)/> }.into_any()/>

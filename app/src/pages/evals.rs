@@ -2,30 +2,28 @@
 
 use leptos::prelude::*;
 use tarpan_api::wire::Evaluation;
+use tarpan_api::{Query, calls};
 
 use super::tables::{EvalRow, eval_table};
-use super::{Paged, read_page};
+use super::{Paged, everywhere, read_page};
 use crate::lang::t;
-use crate::live::Topic;
+use crate::live::{Topic, live};
 use crate::parts::blank;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::NextPage;
 use crate::parts::title::Title;
-use crate::{paths, place};
+use crate::place;
 
 #[component]
 pub fn Evaluations() -> impl IntoView {
     let texts = t();
     let query = place::query();
     let wanted = Memo::new(move |_| query.with(|q| q.get("status").unwrap_or_default()));
-    let path = move || {
-        let status = Some(wanted.get())
-            .filter(|s| !s.is_empty())
-            .map(|s| format!("&status={}", paths::encode(&s, false)))
-            .unwrap_or_default();
-        format!("/v1/evaluations?namespace=*&reverse=true{status}")
+    let call = move || {
+        let newest = calls::evaluations(&Query { reverse: true, ..everywhere() });
+        wanted.with(|status| if status.is_empty() { newest } else { newest.with("status", status) })
     };
-    let evals: Read<Paged<Evaluation>> = read_page(path, &[Topic::Evaluation]);
+    let evals: Read<Paged<Evaluation>> = read_page(call, live().follow(&[Topic::Evaluation], None));
     let choice = move |status: &'static str, text: &'static str| {
         let href =
             if status.is_empty() { "/ui/evaluations".to_owned() } else { format!("/ui/evaluations?status={status}") };

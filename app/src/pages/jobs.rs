@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
+use tarpan_api::calls;
 
 use super::{or_default, read};
 use crate::chart::spark;
@@ -51,7 +52,7 @@ const SAMPLE_MS: i32 = 5_000;
 fn List(found: Signal<JobsPage>, filter: Memo<Filter>) -> impl IntoView {
     let texts = t();
     let shown = Memo::new(move |_| found.with(|f| f.rows.clone()));
-    let total = Memo::new(move |_| found.with(JobsPage::total_bar));
+    let total = Memo::new(move |_| found.with(overview::total_bar));
     let count = Memo::new(move |_| found.with(|f| f.found));
     let sampled = Signal::derive(move || shown.with(|rows| rows::sampled(rows, MOST_SAMPLED)));
     let none = Memo::new(move |_| shown.with(Vec::is_empty));
@@ -319,8 +320,8 @@ const MOST_CHILDREN: usize = 5;
 fn Children(parent: Memo<JobRow>, around: Around) -> impl IntoView {
     let texts = t();
     let key = Memo::new(move |_| parent.with(JobRow::key));
-    let path = move || key.with(|(namespace, id)| overview::children_request(namespace, id, 1, MOST_CHILDREN));
-    let children: Read<JobsPage> = read(path, &[Topic::Job, Topic::Allocation]);
+    let call = move || key.with(|(namespace, id)| calls::job_children(namespace, id, 1, MOST_CHILDREN));
+    let children: Read<JobsPage> = read(call, &[Topic::Job, Topic::Allocation]);
     let page = or_default(children);
     let newest = Memo::new(move |_| page.with(|p| p.rows.clone()));
     let older = move || page.with(|p| p.found).saturating_sub(MOST_CHILDREN);

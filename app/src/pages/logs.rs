@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use futures::StreamExt;
 use leptos::prelude::*;
-use tarpan_api::{Client, Error};
+use tarpan_api::client::{LogRequest, Raw};
+use tarpan_api::{Call, Client, Error, Query, calls};
 
 use super::{client, or_default};
 use crate::dom;
 use crate::lang::{counted, fill, t};
 use crate::parts::icon;
 use crate::parts::loaded::{Read, sentence};
-use crate::paths;
 
 /// Lines kept; older ones go.
 const MOST_LINES: usize = 5_000;
@@ -86,11 +86,11 @@ pub fn is_error(line: &str) -> bool {
     ["error", "fatal", "panic"].iter().any(|w| line.split(|c: char| !c.is_ascii_alphanumeric()).any(|x| x == *w))
 }
 
-fn path(alloc: &str, task: &str, stream: &str, follow: bool) -> String {
-    let (alloc, task) = (paths::encode(alloc, false), paths::encode(task, false));
-    format!(
-        "/v1/client/fs/logs/{alloc}?task={task}&type={stream}&follow={follow}&plain=true&origin=end&offset={TAIL_BYTES}"
-    )
+/// What is asked of a task's output: its last part, and with `follow` what comes.
+fn asked(alloc: &str, task: &str, stream: &str, follow: bool) -> Call<Raw> {
+    let (task, stderr) = (task.to_owned(), stream == "stderr");
+    let request = LogRequest { task, stderr, follow, plain: true, offset: TAIL_BYTES, from_end: true };
+    calls::logs(&Query::new(), alloc, &request)
 }
 
 /// What the person chose.
@@ -116,7 +116,7 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
         let client = client.clone();
         move |(task, stream): (String, &'static str)| {
             let client = client.clone();
-            async move { text_of(&client, &path(&choice.alloc.get_value(), &task, stream, false)).await }
+            async move { text_of(&client, &asked(&choice.alloc.get_value(), &task, stream, false)).await }
         }
     });
     let (lines, said) = (RwSignal::new(Lines::default()), RwSignal::new(None::<String>));
@@ -214,8 +214,8 @@ fn Shown(
 }
 
 /// A body as text.
-async fn text_of(client: &Client, path: &str) -> Result<String, Error> {
-    let mut stream = client.stream(path).await?;
+async fn text_of(client: &Client, call: &Call<Raw>) -> Result<String, Error> {
+    let mut stream = client.open(call).await?;
     let mut all = Vec::new();
     while let Some(chunk) = stream.next().await {
         all.extend_from_slice(&chunk?);
@@ -245,7 +245,7 @@ fn follow(client: Client, choice: Choice, lines: RwSignal<Lines>, said: RwSignal
         leptos::task::spawn_local(async move {
             while still() {
                 let Some(id) = alloc.try_get_value() else { return };
-                match client.stream(&path(&id, &wish.0, wish.1, true)).await {
+                match client.open(&asked(&id, &wish.0, wish.1, true)).await {
                     Ok(mut body) => {
                         said.try_set(None);
                         lines.try_set(Lines::default());

@@ -23,12 +23,11 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tarpan_api::{Client, Error};
+use tarpan_api::{Call, Client, Error, Query};
 
 use crate::live::{Topic, live};
 use crate::parts::loaded::Read;
 use crate::parts::pager::PER_PAGE;
-use crate::paths::encode;
 use crate::place;
 
 /// Sets the status of the answer while the server renders; in no context in the browser.
@@ -51,24 +50,37 @@ impl tarpan_api::Transport for Nobody {
     }
 }
 
-/// Reads `GET path`, again whenever the path or one of `topics` changes. An empty path reads nothing and gives the default.
-pub fn read<T>(path: impl Fn() -> String + Send + Sync + 'static, topics: &'static [Topic]) -> Read<T>
+/// Reads what `call` asks for, again whenever the question or something of `topics` changes.
+pub fn read<T>(call: impl Fn() -> Call<T> + Send + Sync + 'static, topics: &'static [Topic]) -> Read<T>
 where
-    T: Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    read_when(call, live().follow(topics, None))
+}
+
+/// As [`read`], of one object: again when it changes, or something of `topics` that belongs to it. `key` is its id or name.
+pub fn read_of<T>(
+    key: impl Into<Signal<String>>,
+    call: impl Fn() -> Call<T> + Send + Sync + 'static,
+    topics: &'static [Topic],
+) -> Read<T>
+where
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    read_when(call, live().follow(topics, Some(key.into())))
+}
+
+/// As [`read`]: again whenever `changed` does.
+pub fn read_when<T>(call: impl Fn() -> Call<T> + Send + Sync + 'static, changed: Memo<u64>) -> Read<T>
+where
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let (client, live) = (client(), live());
     Resource::new(
-        move || (path(), live.changed(topics)),
-        move |(path, _)| {
+        move || (call(), changed.get()),
+        move |(call, _)| {
             let client = client.clone();
-            async move {
-                if path.is_empty() {
-                    return Ok(T::default());
-                }
-                let answer = client.get::<T>(&path).await?;
-                live.seen(answer.index);
-                Ok(answer.value)
-            }
+            async move { live.ask(&client, &call).await.map(|answer| answer.value) }
         },
     )
 }
@@ -76,25 +88,33 @@ where
 /// One page of a list that the API gives a page at a time, and the token of the next one; empty: this is the last.
 pub type Paged<T> = (Vec<T>, String);
 
-/// As [`read`]: the page of the list at `path` that the address asks for. `path` has a query.
-pub fn read_page<T>(path: impl Fn() -> String + Send + Sync + 'static, topics: &'static [Topic]) -> Read<Paged<T>>
+/// As [`read_when`]: the page of the list that the address asks for.
+pub fn read_page<T>(call: impl Fn() -> Call<Vec<T>> + Send + Sync + 'static, changed: Memo<u64>) -> Read<Paged<T>>
 where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let (client, live, query) = (client(), live(), place::query());
     let at = move || query.with(|q| q.get("next")).unwrap_or_default();
     Resource::new(
-        move || (path(), at(), live.changed(topics)),
-        move |(path, at, _)| {
+        move || (call().page(PER_PAGE, &at()), changed.get()),
+        move |(call, _)| {
             let client = client.clone();
             async move {
-                let at = if at.is_empty() { at } else { format!("&next_token={}", encode(&at, false)) };
-                let answer = client.get::<Vec<T>>(&format!("{path}&per_page={PER_PAGE}{at}")).await?;
-                live.seen(answer.index);
+                let answer = live.ask(&client, &call).await?;
                 Ok((answer.value, answer.next_token.unwrap_or_default()))
             }
         },
     )
+}
+
+/// Questions in the namespace of a job; one without a name is the default one.
+pub fn in_namespace(namespace: &str) -> Query {
+    Query::in_namespace(if namespace.is_empty() { "default" } else { namespace })
+}
+
+/// Questions in every namespace.
+pub fn everywhere() -> Query {
+    Query::in_namespace("*")
 }
 
 /// The newest value, or the default while there is none.

@@ -9,19 +9,18 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
-use tarpan_api::wire::JobSubmission;
-use tarpan_api::{Client, Error};
+use tarpan_api::wire::{JobSubmission, JobsParseRequest};
+use tarpan_api::{Client, Error, Query, calls};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
-use super::client;
+use super::{client, in_namespace};
 use crate::dom;
 use crate::lang::{fill, t};
 use crate::parts::editor::{CodeEditor, Handle};
 use crate::parts::loaded::sentence;
 use crate::parts::title::Title;
 use crate::parts::{copy_button, icon, icon12, note, toast};
-use crate::paths::v1_job;
 use crate::place;
 use crate::shell::Assets;
 use crate::status::Kind;
@@ -181,10 +180,11 @@ fn begin(draft: Draft, edited: Memo<Option<(String, String)>>, template: Option<
 /// The text a job was submitted as, with the values of its variables, or the one that the server writes from the job; its
 /// JSON where a server has neither.
 async fn source_of(client: &Client, namespace: &str, id: &str) -> Result<(String, Given), Error> {
-    let job = client.get::<Value>(&v1_job(namespace, id, "")).await?.value;
+    let query = in_namespace(namespace);
+    let job = client.call(&calls::job(&query, id).part::<Value>()).await?.value;
     let version = job["Version"].as_u64().unwrap_or(0);
-    let path = v1_job(namespace, id, &format!("/submission?version={version}&printed=true"));
-    let kept = client.get::<JobSubmission>(&path).await.map(|a| a.value).unwrap_or_default();
+    let kept = client.call(&calls::job_submission(&query, id, version).flag("printed", true)).await;
+    let kept = kept.map(|a| a.value).unwrap_or_default();
     if kept.source.is_empty() {
         return Ok((serde_json::to_string_pretty(&json!({ "Job": job })).unwrap_or_default(), Given::new()));
     }
@@ -237,21 +237,16 @@ pub fn api_job(text: &str) -> Option<Value> {
 }
 
 async fn check_by_server(client: &Client, text: &str) -> Checked {
-    match client.put::<_, Value>("/v1/jobs/parse", &json!({ "JobHCL": text, "Canonicalize": false })).await {
+    let request = JobsParseRequest { job_hcl: text.to_owned(), ..JobsParseRequest::default() };
+    match client.call(&calls::parse(&request).part::<Value>()).await {
         Ok(answer) => with_validation(client, answer.value).await,
         Err(error) => Checked { problems: vec![placed(text, &sentence(&error))], ..Default::default() },
     }
 }
 
 async fn with_validation(client: &Client, job: Value) -> Checked {
-    let answer = client.put::<_, Value>("/v1/validate/job", &json!({ "Job": job })).await;
-    let errors = match answer {
-        Ok(answer) => answer.value["ValidationErrors"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|e| e.as_str().map(str::to_owned))
-            .collect(),
+    let errors = match client.validate_json(&Query::new(), &job).await {
+        Ok(answer) => answer.value.validation_errors,
         Err(error) => vec![sentence(&error)],
     };
     let problems: Vec<Problem> =
@@ -362,12 +357,10 @@ fn RunButton(draft: Draft, running: RwSignal<Option<(String, String, String)>>) 
 /// Registers the job with its source; gives the id of the evaluation, which a parent has not.
 async fn register(client: &Client, job: &Value, text: &str, given: &Given) -> Result<String, Error> {
     let format = if api_job(text).is_some() { "json" } else { "hcl2" };
-    let body = json!({ "Job": job, "Submission": { "Source": text, "Format": format, "VariableFlags": given } });
+    let (source, format, variable_flags) = (text.to_owned(), format.to_owned(), Some(given.clone()));
+    let submission = JobSubmission { source, format, variable_flags, ..JobSubmission::default() };
     let namespace = key_of(job).map(|(n, _)| n).unwrap_or_default();
-    let answer = client
-        .put::<_, Value>(&format!("/v1/jobs?namespace={}", crate::paths::encode(&namespace, false)), &body)
-        .await?;
-    Ok(answer.value["EvalID"].as_str().unwrap_or_default().to_owned())
+    Ok(client.register_json(&in_namespace(&namespace), job, Some(&submission)).await?.value.eval_id)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
+use tarpan_api::calls;
 use tarpan_api::wire::{AgentMember, ServerMembers};
 
 use super::{or_default, read};
@@ -16,8 +17,8 @@ use crate::status::{Badge, Kind};
 #[component]
 pub fn Servers() -> impl IntoView {
     let texts = t();
-    let members: Read<ServerMembers> = read(|| "/v1/agent/members".to_owned(), &[Topic::Node]);
-    let leader: Read<String> = read(|| "/v1/status/leader".to_owned(), &[Topic::Node]);
+    let members: Read<ServerMembers> = read(calls::members, &[Topic::Node]);
+    let leader: Read<String> = read(calls::leader, &[Topic::Node]);
     view! {
         <Title text=texts.servers/>
         <main id="main" class="page">

@@ -1,11 +1,12 @@
 //! Services: each with its instances and their addresses.
 
 use leptos::prelude::*;
+use tarpan_api::calls;
 
-use super::{client, read};
+use super::{everywhere, in_namespace, read, read_of};
 use crate::format::short;
 use crate::lang::{fill, t};
-use crate::live::{Topic, live};
+use crate::live::Topic;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::{self, PER_PAGE, Pager};
 use crate::parts::title::Title;
@@ -16,7 +17,7 @@ use crate::shapes::{ServiceInstance, ServiceNamespace};
 #[component]
 pub fn Services() -> impl IntoView {
     let texts = t();
-    let names: Read<Vec<ServiceNamespace>> = read(|| "/v1/services?namespace=*".to_owned(), &[Topic::Service]);
+    let names: Read<Vec<ServiceNamespace>> = read(|| calls::services(&everywhere()).part(), &[Topic::Service]);
     view! {
         <Title text=texts.services/>
         <main id="main" class="page">
@@ -48,15 +49,9 @@ fn list(found: Signal<Vec<ServiceNamespace>>) -> AnyView {
 
 #[component]
 fn Service(namespace: String, name: String, tags: Vec<String>) -> impl IntoView {
-    let (client, live) = (client(), live());
-    let path = format!("/v1/service/{}?namespace={}", paths::encode(&name, false), paths::encode(&namespace, false));
-    let instances: Read<Vec<ServiceInstance>> = Resource::new(
-        move || live.changed(&[Topic::Service]),
-        move |_| {
-            let (client, path) = (client.clone(), path.clone());
-            async move { client.get(&path).await.map(|a| a.value) }
-        },
-    );
+    let call = calls::service(&in_namespace(&namespace), &name).part();
+    let instances: Read<Vec<ServiceInstance>> =
+        read_of(Signal::stored(name.clone()), move || call.clone(), &[Topic::Service]);
     let tags = tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect_view();
     let about = view! { <span class="t3 t12">{namespace}</span>{tags} };
     panel(

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use tarpan_api::wire::{AllocListStub, NodeListStub};
+use tarpan_api::{Query, calls};
 
-use super::clients::{NODES, percent};
-use super::{Paged, or_default, read, read_page};
+use super::clients::{percent, with_use};
+use super::{Paged, everywhere, or_default, read, read_page};
 use crate::lang::{counted, t};
-use crate::live::Topic;
+use crate::live::{Topic, live};
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::NextPage;
 use crate::parts::title::Title;
@@ -19,9 +20,11 @@ use crate::status::node_badge;
 #[component]
 pub fn Topology() -> impl IntoView {
     let texts = t();
-    let nodes: Read<Paged<NodeListStub>> = read_page(|| NODES.to_owned(), &[Topic::Node, Topic::Allocation]);
-    let newest =
-        || format!("/v1/allocations?namespace=*&live=true&task_states=false&reverse=true&per_page={MOST_SQUARES}");
+    let nodes: Read<Paged<NodeListStub>> = read_page(with_use, live().follow(&[Topic::Node, Topic::Allocation], None));
+    let newest = || {
+        let newest_first = Query { reverse: true, ..everywhere() };
+        calls::allocations(&newest_first).flag("live", true).with("task_states", false).page(MOST_SQUARES, "")
+    };
     let allocs: Read<Vec<AllocListStub>> = read(newest, &[Topic::Allocation]);
     view! {
         <Title text=texts.topology/>

@@ -21,8 +21,11 @@ pub struct Ask {
     pub verb: String,
     pub icon: &'static str,
     pub danger: bool,
-    pub act: Callback<Client, tarpan_api::Fut<'static, Result<String, Error>>>,
+    pub act: Callback<Client, Done>,
 }
+
+/// What becomes of an action: a sentence about what happened.
+pub type Done = tarpan_api::Fut<'static, Result<String, Error>>;
 
 const LEAVE_MS: i32 = 300;
 
@@ -117,8 +120,6 @@ pub fn AskButton(
 }
 
 /// The future of an action, boxed.
-pub fn doing(
-    future: impl Future<Output = Result<String, Error>> + Send + 'static,
-) -> tarpan_api::Fut<'static, Result<String, Error>> {
+pub fn doing(future: impl Future<Output = Result<String, Error>> + Send + 'static) -> Done {
     Box::pin(future)
 }

@@ -4,14 +4,15 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tarpan_api::Client;
+use tarpan_api::wire::ClusterCounts;
+use tarpan_api::{Client, calls};
+use tarpan_model::wire::{Light, Wire as _};
 
 use super::palette::{Palette, PaletteOpen};
 use super::toast::ToastList;
 use super::{icon, icon_sheet, icon12};
 use crate::dom;
 use crate::format::thousands;
-use crate::json::{count, text};
 use crate::lang::{Texts, t};
 use crate::live::{Link, Topic, live};
 use crate::paths::encode;
@@ -117,25 +118,25 @@ fn cluster() -> Resource<Cluster> {
     let live = live();
     let client = use_context::<Client>();
     let region = StoredValue::new(String::new());
+    let changed = live.follow(&[Topic::Job, Topic::Node], None);
     Resource::new(
-        move || live.changed(&[Topic::Job, Topic::Node]),
+        move || changed.get(),
         move |_| {
             let client = client.clone();
             async move {
                 let Some(client) = client else { return Cluster::default() };
-                let read = async |path| client.get::<Value>(path).await.ok().map(|a| a.value);
                 if region.try_with_value(String::is_empty) == Some(true) {
-                    let regions = read("/v1/regions").await.unwrap_or_default();
-                    let name = regions[0].as_str().unwrap_or("global").to_owned();
+                    let regions = client.regions().await.map(|a| a.value).unwrap_or_default();
+                    let name = regions.into_iter().next().unwrap_or_else(|| "global".to_owned());
                     region.try_update_value(|r| *r = name);
                 }
-                let counts = read("/v1/status/counts?namespace=*").await;
-                let count = |name| counts.as_ref().map(|all| count(all, name));
+                let counts = live.ask(&client, &calls::counts().part::<Value>()).await.ok().map(|a| a.value);
+                let (counts, fields) = (counts.as_ref().map(Light::<ClusterCounts>::of), ClusterCounts::FIELDS);
                 Cluster {
                     region: region.try_get_value().unwrap_or_default(),
-                    jobs: count("Jobs"),
-                    clients: count("Nodes"),
-                    trouble: counts.as_ref().map(|all| text(all, "Trouble").to_owned()).unwrap_or_default(),
+                    jobs: counts.map(|all| all.count(fields.jobs)),
+                    clients: counts.map(|all| all.count(fields.nodes)),
+                    trouble: counts.map(|all| all.text(fields.trouble).to_owned()).unwrap_or_default(),
                 }
             }
         },

@@ -3,12 +3,11 @@
 use leptos::html::{Dialog, Input};
 use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
-use serde_json::{Value, json};
-use tarpan_api::Client;
+use tarpan_api::wire::FuzzySearchResponse;
+use tarpan_api::{Client, Query};
 use wasm_bindgen::JsCast;
 
 use super::icon;
-use crate::json::{self, fields, text};
 use crate::lang::{Texts, t};
 use crate::rows::order;
 use crate::{dom, paths, routes};
@@ -51,14 +50,14 @@ pub fn pages(texts: &'static Texts, text: &str) -> Vec<Item> {
         .collect()
 }
 
-/// What the cluster found ([`tarpan_api::wire::FuzzySearchResponse`]), as lines; kinds without a page are left out.
-pub fn found(texts: &'static Texts, answer: &Value) -> Vec<Item> {
+/// What the cluster found, as lines; kinds without a page are left out.
+pub fn found(texts: &'static Texts, answer: &FuzzySearchResponse) -> Vec<Item> {
     let mut items = Vec::new();
-    for (context, matches) in fields(&answer["Matches"]) {
-        for hit in json::items(matches).iter().take(8) {
-            let scope = |i: usize| hit["Scope"][i].as_str().unwrap_or_default().to_owned();
-            let last = json::items(&hit["Scope"]).last().and_then(Value::as_str).unwrap_or_default();
-            let id = text(hit, "ID").to_owned();
+    for (context, matches) in &answer.matches {
+        for hit in matches.iter().take(8) {
+            let scope = |i: usize| hit.scope.get(i).cloned().unwrap_or_default();
+            let last = hit.scope.last().map_or("", String::as_str);
+            let id = hit.id.clone();
             let item = match context.as_str() {
                 "jobs" => (texts.jobs, "jobs", scope(0), paths::job(&scope(0), last)),
                 "groups" | "tasks" | "services" | "images" | "commands" | "classes" => {
@@ -124,8 +123,7 @@ pub fn dialog(open: RwSignal<bool>) -> AnyView {
             if text.try_get_untracked().as_deref() != Some(&asked) {
                 return;
             }
-            let body = json!({ "Text": asked, "Context": "all" });
-            let answer = client.put::<_, Value>("/v1/search/fuzzy?namespace=*", &body).await;
+            let answer = client.search_fuzzy(&Query::in_namespace("*"), &asked, "all").await;
             if text.try_get_untracked().as_deref() == Some(&asked) {
                 hits.try_set(answer.map(|a| found(texts, &a.value)).unwrap_or_default());
             }
@@ -234,7 +232,7 @@ mod tests {
     #[test]
     fn hits_have_addresses() {
         let text = r#"{"Matches":{"jobs":[{"ID":"web","Scope":["shop","web"]}],"tasks":[{"ID":"cache","Scope":["default","web","g"]}],"nodes":[{"ID":"n1","Scope":["4d1a"]}],"plugins":[{"ID":"x"}]}}"#;
-        let answer: Value = serde_json::from_str(text).expect("an answer");
+        let answer: FuzzySearchResponse = serde_json::from_str(text).expect("an answer");
         let got: Vec<_> = found(texts_of(Lang::En), &answer).into_iter().map(|i| i.href).collect();
         assert_eq!(got, ["/ui/jobs/web?namespace=shop", "/ui/jobs/web", "/ui/clients/4d1a"], "jobs first");
     }

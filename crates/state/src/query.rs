@@ -1,8 +1,10 @@
 //! Reading. Lists come as iterators in key order; rows are shared, so keeping one costs nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use imbl::OrdSet;
+use imbl::ordmap::DiffItem;
+use imbl::{OrdMap, OrdSet};
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
 use tarpan_model::root_key::{RootKey, RootKeyState};
 use tarpan_model::service::ServiceRegistration;
@@ -62,6 +64,26 @@ impl State {
             deployments: self.deployments.len(),
             nodes: self.nodes.len(),
         }
+    }
+
+    /// What [`State::jobs_changed`] compares, and nothing else: to be kept without the rest of a state that grows old.
+    pub fn of_jobs(&self) -> State {
+        State {
+            index: self.index,
+            jobs: self.jobs.clone(),
+            job_summaries: self.job_summaries.clone(),
+            deployments: self.deployments.clone(),
+            ..State::default()
+        }
+    }
+
+    /// The jobs of which something is told otherwise than in `before`: themselves, the counts of their allocations, their deployments.
+    /// Costs the difference, not the tables.
+    pub fn jobs_changed(&self, before: &State) -> BTreeSet<NamespacedId> {
+        let own = changed(&before.jobs, &self.jobs).map(|(key, _)| key.clone());
+        let counts = changed(&before.job_summaries, &self.job_summaries).map(|(key, _)| key.clone());
+        let rollouts = changed(&before.deployments, &self.deployments).map(|(_, row)| row.job_key());
+        own.chain(counts).chain(rollouts).collect()
     }
 
     pub fn job_version(&self, key: &NamespacedId, version: u64) -> Option<&Arc<Job>> {
@@ -216,6 +238,16 @@ impl State {
         let first = || self.root_keys.values().min_by_key(|key| key.active_since);
         then.max_by_key(|key| key.active_since).or_else(first)
     }
+}
+
+/// The pairs that are new, gone or other than before.
+fn changed<'a, K: Ord, V: PartialEq>(
+    before: &'a OrdMap<K, V>,
+    after: &'a OrdMap<K, V>,
+) -> impl Iterator<Item = (&'a K, &'a V)> {
+    before.diff(after).map(|item| match item {
+        DiffItem::Add(key, row) | DiffItem::Remove(key, row) | DiffItem::Update { new: (key, row), .. } => (key, row),
+    })
 }
 
 /// The second halves of `set`'s pairs whose first half is `key`; `last` is the greatest second half there can be.

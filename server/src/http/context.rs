@@ -17,6 +17,7 @@ use super::body;
 use super::caller::{Caller, Capability};
 use super::error::ApiError;
 use super::heavy::Heavy;
+use super::jobs::Lines;
 use super::local::Local;
 use super::object;
 use super::params::{Pairs, Standard};
@@ -43,6 +44,8 @@ pub struct Context {
     pub gone: Arc<AtomicBool>,
     /// Where long work goes; `None` for a handler that runs there already.
     pub heavy: Option<Arc<Heavy>>,
+    /// What is kept for the list of jobs.
+    pub lines: Arc<Lines>,
 }
 
 /// How long a request that needs a leader waits for one.

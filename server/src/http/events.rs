@@ -133,13 +133,7 @@ fn spawn(server: Server, wanted: Wanted, after: u64, reads: For, says: Says) -> 
 }
 
 /// The line of an entry, if there is one.
-async fn written(
-    server: &Server,
-    index: u64,
-    events: Arc<[Event]>,
-    wanted: &Arc<Wanted>,
-    says: Says,
-) -> Option<Bytes> {
+async fn written(server: &Server, index: u64, events: Arc<[Event]>, wanted: &Arc<Wanted>, says: Says) -> Option<Bytes> {
     let state = server.state();
     if events.len() < MANY {
         return line::of(index, &events, wanted, &state, says);

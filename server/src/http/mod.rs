@@ -83,7 +83,7 @@ pub fn router_for(server: Server, local: Local) -> Router {
 
 fn router_with(server: Server, local: Local, heavy: Arc<Heavy>, identify: Identify) -> Router {
     let (local, table, uploads) = (Arc::new(local), Table::new(routes()), Uploads::default());
-    let api = Arc::new(Api { server, local, table, identify, heavy, uploads });
+    let api = Arc::new(Api { server, local, table, identify, heavy, lines: Arc::default(), uploads });
     Router::new()
         .fallback(move |request: Request| {
             let api = api.clone();
@@ -98,6 +98,7 @@ struct Api {
     table: Table,
     identify: Identify,
     heavy: Arc<Heavy>,
+    lines: Arc<jobs::Lines>,
     uploads: Uploads,
 }
 
@@ -140,8 +141,8 @@ impl Api {
             _ => self.uploads.read(body).await?,
         };
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
-        let (node, gone, heavy) = (None, Arc::default(), Some(self.heavy.clone()));
-        let cx = Context { server, local, route, caller, node, path, query, std, parts, body, gone, heavy };
+        let (node, gone, heavy, lines) = (None, Arc::default(), Some(self.heavy.clone()), self.lines.clone());
+        let cx = Context { server, local, route, caller, node, path, query, std, parts, body, gone, heavy, lines };
         self.heavy.run(heavy::load(route, &cx), |cx| Box::pin(at_its_place(cx)), cx).await
     }
 

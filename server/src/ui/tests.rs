@@ -205,7 +205,7 @@ async fn a_job_with_more_rows_than_are_read_says_how_many_there_are() {
     let v1 = crowd("/v1/job/pytechco-web/allocations", 300).layer(middleware::from_fn(
         |request: Request, next: Next| async move {
             let uri = request.uri();
-            if uri.path() == "/v1/status/counts" && uri.query().is_some_and(|q| q.contains("job=pytechco-web&")) {
+            if uri.path() == "/v1/status/counts" && uri.query().is_some_and(|q| q.contains("job=pytechco-web")) {
                 return axum::Json(serde_json::json!({"Allocations": 1234, "Evaluations": 7, "Deployments": 7}))
                     .into_response();
             }

@@ -1,12 +1,13 @@
 //! The children of a periodic or parameterized job.
 
 use leptos::prelude::*;
+use tarpan_api::calls;
 
 use super::JobData;
 use crate::format::Ago;
 use crate::lang::{fill, t};
 use crate::live::Topic;
-use crate::overview::{self, JobsPage};
+use crate::overview::JobsPage;
 use crate::pages::{or_default, read};
 use crate::parts::loaded::Read;
 use crate::parts::pager::{PER_PAGE, Pager};
@@ -17,8 +18,8 @@ use crate::{paths, place};
 /// A page of the children, newest first.
 fn children(data: JobData, page: impl Fn() -> usize + Send + Sync + 'static, per_page: usize) -> Signal<JobsPage> {
     let key = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone())));
-    let path = move || key.with(|(namespace, id)| overview::children_request(namespace, id, page(), per_page));
-    let found: Read<JobsPage> = read(path, &[Topic::Job, Topic::Allocation]);
+    let call = move || key.with(|(namespace, id)| calls::job_children(namespace, id, page(), per_page));
+    let found: Read<JobsPage> = read(call, &[Topic::Job, Topic::Allocation]);
     or_default(found)
 }
 

@@ -2,27 +2,32 @@
 
 use leptos::prelude::*;
 use serde_json::Value;
+use tarpan_api::calls;
 use tarpan_api::wire::JobSubmission;
 
 use super::JobData;
 use crate::dom;
 use crate::lang::t;
 use crate::live::Topic;
-use crate::pages::read;
+use crate::pages::{in_namespace, read, read_of};
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::{copy_button, icon, panel};
-use crate::paths::v1_job;
 
 #[component]
 pub fn Definition(data: JobData) -> impl IntoView {
     let texts = t();
     let source: Read<JobSubmission> = read(
         move || {
-            data.job.with(|j| v1_job(&j.namespace, &j.id, &format!("/submission?version={}&printed=true", j.version)))
+            data.job
+                .with(|j| calls::job_submission(&in_namespace(&j.namespace), &j.id, j.version).flag("printed", true))
         },
         &[],
     );
-    let json: Read<Value> = read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "")), &[Topic::Job]);
+    let json: Read<Value> = read_of(
+        data.id(),
+        move || data.job.with(|j| calls::job(&in_namespace(&j.namespace), &j.id).part()),
+        &[Topic::Job],
+    );
     let as_json = RwSignal::new(false);
     let choose = move |json: bool, text: &'static str| {
         view! { <button type="button" aria-pressed=move || (as_json.get() == json).to_string() on:click=move |_| as_json.set(json)>{text}</button> }

@@ -10,11 +10,11 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tarpan_api::wire::{AllocListStub, Deployment, Evaluation};
+use tarpan_api::wire::{AllocListStub, Deployment, Evaluation, JobCounts};
+use tarpan_api::{Call, Query, calls};
 
 use super::tables::{AllocTable, Columns, EvalRow, eval_table, newest_first};
-use super::{actions, or_default, read};
+use super::{actions, in_namespace, or_default, read_of};
 use crate::format::thousands;
 use crate::lang::{Texts, fill, t};
 use crate::live::{Topic, live};
@@ -23,7 +23,7 @@ use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::{self, Pager};
 use crate::parts::title::Title;
 use crate::parts::{blank, crumbs, icon, panel, pill, tabs};
-use crate::paths::{self, v1_job};
+use crate::paths;
 use crate::place;
 use crate::rows::Counts;
 use crate::shapes::{Job, ServiceInstance};
@@ -50,29 +50,31 @@ pub struct Totals {
 /// The newest rows of one kind that a job has, and how many it has of that kind.
 pub type Counted<T> = (Vec<T>, usize);
 
-/// Reads the list at `NEWEST[kind]`. Where it ends before all are there, it is asked how many there are.
+/// Reads the newest of what `rows` asks for, by namespace and id of the job. Where the list ends before all are there, it is asked how
+/// many there are.
 pub fn read_newest<T>(
     job: impl Fn() -> (String, String) + Send + Sync + 'static,
-    kind: usize,
+    rows: Rows<T>,
     topics: &'static [Topic],
 ) -> Read<Counted<T>>
 where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let (client, live) = (super::client(), live());
+    let job = Memo::new(move |_| job());
+    let changed = live.follow(topics, Some(Signal::derive(move || job.get().1)));
     Resource::new(
-        move || (job(), live.changed(topics)),
+        move || (job.get(), changed.get()),
         move |((namespace, id), _)| {
             let client = client.clone();
             async move {
-                let answer = client.get::<Vec<T>>(&v1_job(&namespace, &id, NEWEST[kind])).await?;
-                live.seen(answer.index);
+                let query = in_namespace(&namespace);
+                let answer = live.ask(&client, &(rows.call)(&query, &id).page(MOST_READ, "")).await?;
                 let read = answer.value.len();
                 if read < MOST_READ {
                     return Ok((answer.value, read));
                 }
-                let counts = client.get::<Value>(&paths::v1_counts(&namespace, &id)).await?.value;
-                let all = counts[COUNTED[kind]].as_u64().unwrap_or_default() as usize;
+                let all = (rows.count)(&live.ask(&client, &calls::job_counts(&query, &id)).await?.value) as usize;
                 Ok((answer.value, all.max(read)))
             }
         },
@@ -81,12 +83,26 @@ where
 
 /// The most allocations, evaluations and deployments of a job that its page reads: those that go on, then the newest.
 pub const MOST_READ: usize = 300;
-pub const NEWEST: [&str; 3] = ["/allocations?per_page=300", "/evaluations?per_page=300", "/deployments?per_page=300"];
 
-/// What the server calls them when it counts.
-const COUNTED: [&str; 3] = ["Allocations", "Evaluations", "Deployments"];
+/// One kind of what a job has: how its rows are asked for, and how many the server says there are.
+#[derive(Clone, Copy)]
+pub struct Rows<T> {
+    call: fn(&Query, &str) -> Call<Vec<T>>,
+    count: fn(&JobCounts) -> u64,
+}
+
+pub const ALLOCS: Rows<AllocListStub> =
+    Rows { call: |query, id| calls::job_allocations(query, id, false), count: |all| all.allocations };
+pub const EVALS: Rows<Evaluation> = Rows { call: calls::job_evaluations, count: |all| all.evaluations };
+pub const DEPLOYMENTS: Rows<Deployment> =
+    Rows { call: |query, id| calls::job_deployments(query, id, false), count: |all| all.deployments };
 
 impl JobData {
+    /// The job's id, for what is read of it.
+    pub fn id(self) -> Memo<String> {
+        Memo::new(move |_| self.job.with(|j| j.id.clone()))
+    }
+
     pub fn new(
         job: Signal<Job>,
         allocs: Signal<Counted<AllocListStub>>,
@@ -121,11 +137,12 @@ pub fn JobPage() -> impl IntoView {
     let namespace = Memo::new(move |_| key.get().0);
     let id = Memo::new(move |_| key.get().1);
     let tab = Memo::new(move |_| query.with(|q| q.get("tab").unwrap_or_default()));
-    let path = move |rest: &'static str| move || v1_job(&namespace.get(), &id.get(), rest);
-    let job: Read<Job> = read(path(""), &[Topic::Job]);
-    let allocs: Read<Counted<AllocListStub>> = read_newest(move || key.get(), 0, &[Topic::Allocation, Topic::Job]);
-    let evals: Read<Counted<Evaluation>> = read_newest(move || key.get(), 1, &[Topic::Evaluation, Topic::Job]);
-    let deployments: Read<Counted<Deployment>> = read_newest(move || key.get(), 2, &[Topic::Deployment, Topic::Job]);
+    let job: Read<Job> =
+        read_of(id, move || calls::job(&in_namespace(&namespace.get()), &id.get()).part(), &[Topic::Job]);
+    let allocs: Read<Counted<AllocListStub>> = read_newest(move || key.get(), ALLOCS, &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Counted<Evaluation>> = read_newest(move || key.get(), EVALS, &[Topic::Evaluation, Topic::Job]);
+    let deployments: Read<Counted<Deployment>> =
+        read_newest(move || key.get(), DEPLOYMENTS, &[Topic::Deployment, Topic::Job]);
     view! {
         <Title text=move || id.get()/>
         <main id="main" class="page page-job">
@@ -392,8 +409,11 @@ fn Deployments(data: JobData) -> impl IntoView {
 #[component]
 fn Services(data: JobData) -> impl IntoView {
     let texts = t();
-    let services: Read<Vec<ServiceInstance>> =
-        read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/services")), &[Topic::Service, Topic::Allocation]);
+    let services: Read<Vec<ServiceInstance>> = read_of(
+        data.id(),
+        move || data.job.with(|j| calls::job_services(&in_namespace(&j.namespace), &j.id).part()),
+        &[Topic::Service],
+    );
     view! {
         <div class="pad">
             {panel(texts.services, (), (), view! { <Loaded read=services view=|found| view! { <super::services::InstanceTable found=found named=true/> }.into_any()/> })}

@@ -1,24 +1,27 @@
 //! The versions: what each changed, and the way back.
 
 use leptos::prelude::*;
+use tarpan_api::calls;
 
 use super::JobData;
 use crate::format::Ago;
 use crate::lang::{fill, t};
 use crate::live::Topic;
-use crate::pages::{actions, read};
+use crate::pages::{actions, in_namespace, read_of};
 use crate::parts::dialog::AskButton;
 use crate::parts::diff::diff_view;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::{self, Pager};
 use crate::parts::panel;
-use crate::paths::v1_job;
 use crate::shapes;
 
 #[component]
 pub fn Versions(data: JobData) -> impl IntoView {
-    let versions: Read<shapes::Versions> =
-        read(move || data.job.with(|j| v1_job(&j.namespace, &j.id, "/versions?diffs=true")), &[Topic::Job]);
+    let versions: Read<shapes::Versions> = read_of(
+        data.id(),
+        move || data.job.with(|j| calls::job_versions(&in_namespace(&j.namespace), &j.id, true).part()),
+        &[Topic::Job],
+    );
     view! { <div class="pad stack stack-4"><Loaded read=versions view=move |found| list(data, found)/></div> }
 }
 

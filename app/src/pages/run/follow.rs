@@ -1,18 +1,19 @@
 //! What came of a run, in the page where it was started: evaluation, deployment, allocations, as they change.
 
 use leptos::prelude::*;
+use tarpan_api::calls;
 use tarpan_api::wire::{AllocListStub, Deployment, Evaluation};
 
 use crate::format::short;
 use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::pages::job::overview::{deployment, why_not_running};
-use crate::pages::job::{Counted, JobData, blocked_eval, job_badge, read_newest};
+use crate::pages::job::{ALLOCS, Counted, DEPLOYMENTS, EVALS, JobData, blocked_eval, job_badge, read_newest};
 use crate::pages::tables::{AllocTable, Columns};
-use crate::pages::{or_default, read};
+use crate::pages::{in_namespace, or_default, read_of};
 use crate::parts::loaded::Read;
 use crate::parts::{icon, note, pill};
-use crate::paths::{self, v1_job};
+use crate::paths;
 use crate::shapes::Job;
 use crate::status::Kind;
 
@@ -20,12 +21,17 @@ use crate::status::Kind;
 pub fn Follow(namespace: String, id: String, eval: String) -> impl IntoView {
     let texts = t();
     let href = paths::job(&namespace, &id);
+    let job_id = Signal::stored(id.clone());
     let key = StoredValue::new((namespace, id));
-    let job: Read<Job> = read(move || key.with_value(|(namespace, id)| v1_job(namespace, id, "")), &[Topic::Job]);
+    let job: Read<Job> = read_of(
+        job_id,
+        move || key.with_value(|(namespace, id)| calls::job(&in_namespace(namespace), id).part()),
+        &[Topic::Job],
+    );
     let key = move || key.get_value();
-    let allocs: Read<Counted<AllocListStub>> = read_newest(key, 0, &[Topic::Allocation, Topic::Job]);
-    let evals: Read<Counted<Evaluation>> = read_newest(key, 1, &[Topic::Evaluation]);
-    let deployments: Read<Counted<Deployment>> = read_newest(key, 2, &[Topic::Deployment]);
+    let allocs: Read<Counted<AllocListStub>> = read_newest(key, ALLOCS, &[Topic::Allocation, Topic::Job]);
+    let evals: Read<Counted<Evaluation>> = read_newest(key, EVALS, &[Topic::Evaluation]);
+    let deployments: Read<Counted<Deployment>> = read_newest(key, DEPLOYMENTS, &[Topic::Deployment]);
     let content = move || {
         let data = JobData::new(or_default(job), or_default(allocs), or_default(evals), or_default(deployments));
         let newest = move || {

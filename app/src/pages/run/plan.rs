@@ -1,7 +1,7 @@
 //! What a run would do: counts, the difference, what could not be placed and why.
 
 use leptos::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tarpan_api::wire::{JobPlanResponse, PlannedNode};
 use tarpan_model::plan::DesiredUpdates;
 
@@ -9,12 +9,11 @@ use super::{Draft, PLAN_MS, TEMPLATES, Template, key_of};
 use crate::dom;
 use crate::lang::{Texts, counted, fill, t};
 use crate::live::{Topic, live};
-use crate::pages::client;
 use crate::pages::clients::percent;
+use crate::pages::{client, in_namespace};
 use crate::parts::diff::diff_view;
 use crate::parts::loaded::sentence;
 use crate::parts::{command, icon, meter_two, note, shape};
-use crate::paths::v1_job;
 use crate::status::Kind;
 
 /// What the plan's answer is kept as.
@@ -45,19 +44,18 @@ pub fn summary(t: &Texts, groups: &[DesiredUpdates]) -> Vec<(u64, &'static str)>
 pub fn Plan(draft: Draft) -> impl IntoView {
     let texts = t();
     let planned = RwSignal::new(Planned::Nothing);
-    let live = live();
+    let changed = live().follow(&[Topic::Node, Topic::Job], None);
     let client = StoredValue::new(client());
     Effect::new(move |_| {
         // A change of the cluster may change what fits.
-        live.changed(&[Topic::Node, Topic::Job]);
+        changed.track();
         let Some(job) = draft.checked.with(|c| c.job.clone()).filter(|_| draft.fresh.get()) else { return };
         leptos::task::spawn_local(async move {
             dom::sleep_ms(PLAN_MS).await;
             let current =
                 move |job: &Value| draft.checked.try_with_untracked(|c| c.job.as_ref() == Some(job)) == Some(true);
             let Some((namespace, id)) = key_of(&job).filter(|_| current(&job)) else { return };
-            let body = json!({ "Job": job, "Diff": true, "Placements": true });
-            let answer = client.get_value().put::<_, JobPlanResponse>(&v1_job(&namespace, &id, "/plan"), &body).await;
+            let answer = client.get_value().plan_json(&in_namespace(&namespace), &id, &job).await;
             if current(&job) {
                 planned.set(match answer {
                     Ok(answer) => Planned::Answer(Box::new(answer.value)),

@@ -1,7 +1,7 @@
 //! How many there are of what: for the frame around the pages, and for the page of a job that has more than are read for it.
 //! Ours; the field has no such route.
 
-use serde_json::json;
+use tarpan_api::wire::{ClusterCounts, JobCounts};
 use tarpan_model::NamespacedId;
 use tarpan_state::{State, Table};
 
@@ -19,11 +19,11 @@ async fn of_job(cx: Context, id: String) -> Outcome {
     let state = &read.state;
     let Some(job) = state.job(&key) else { return Err(read.missing("job not found")) };
     let mine = |created: u64| job.create_index == Some(created);
-    read.json(&json!({
-        "Allocations": state.allocs_by_job(&key).filter(|row| mine(row.job_create_index)).count(),
-        "Evaluations": state.evals_by_job(&key).count(),
-        "Deployments": state.deployments_by_job(&key).filter(|row| mine(row.job_create_index)).count(),
-    }))
+    read.json(&JobCounts {
+        allocations: state.allocs_by_job(&key).filter(|row| mine(row.job_create_index)).count() as u64,
+        evaluations: state.evals_by_job(&key).count() as u64,
+        deployments: state.deployments_by_job(&key).filter(|row| mine(row.job_create_index)).count() as u64,
+    })
 }
 
 /// `GET /v1/status/counts`: jobs of the namespace without those that are children of another, and nodes.
@@ -36,5 +36,5 @@ pub async fn counts(cx: Context) -> Outcome {
     let jobs = read.state.jobs().filter(|(_, job)| cx.sees(job.namespace()) && !is_child(job)).count();
     // The frame shows it, and reads nothing else.
     let trouble = cx.server.trouble().unwrap_or_default();
-    read.json(&json!({ "Jobs": jobs, "Nodes": read.state.nodes().count(), "Trouble": trouble }))
+    read.json(&ClusterCounts { jobs: jobs as u64, nodes: read.state.nodes().count() as u64, trouble })
 }

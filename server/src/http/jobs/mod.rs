@@ -3,6 +3,7 @@
 mod actions;
 pub mod admission;
 mod annotate;
+mod lines;
 mod list;
 mod overview;
 mod parse;
@@ -16,6 +17,7 @@ mod versions;
 
 use super::bind::bind;
 
+pub use lines::Lines;
 pub use list::list_of;
 pub use overview::is_child;
 

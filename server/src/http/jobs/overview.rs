@@ -3,11 +3,11 @@
 //! `page` and `per_page` say which; `q`, `status`, `type`, `namespaces`, `pool`, `dc`, `view` and `sort` are those of the page's own
 //! address; `parent` gives the children of a job, which are left out otherwise.
 //!
-//! One pass over the jobs and their summaries, whatever the page: no job is made JSON but those of the page.
+//! The lines are kept ([`super::lines`]); whatever the page, no job is made JSON but those on it.
 
 use std::sync::Arc;
 
-use tarpan_app::overview::{self, JobsPage, PER_PAGE};
+use tarpan_app::overview::{self, JobsPage, Line, PER_PAGE};
 use tarpan_app::rows::{Counts, JobRow};
 use tarpan_model::ids::NamespacedId;
 use tarpan_model::{Allocation, ClientStatus, Job};
@@ -35,22 +35,33 @@ pub async fn get(cx: Context) -> Outcome {
     let index = |s: &State| TABLES.into_iter().map(|t| s.table_index(t)).max().unwrap_or(0);
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
     let state = &read.state;
-    let jobs: Vec<&Arc<Job>> = match cx.query.get("parent").filter(|id| !id.is_empty()) {
-        Some(parent) => state.job_children(&NamespacedId::new(cx.std.namespace.as_str(), parent)).collect(),
+    let (children, kept): (Vec<Line>, _);
+    let lines: Vec<&Line> = match cx.query.get("parent").filter(|id| !id.is_empty()) {
+        Some(parent) => {
+            let parent = NamespacedId::new(cx.std.namespace.as_str(), parent);
+            children = state.job_children(&parent).map(|job| Line::of(row(state, &job.key(), job))).collect();
+            children.iter().collect()
+        }
         None => {
-            let seen = |job: &&Arc<Job>| cx.sees(job.namespace()) && !is_child(job);
-            state.jobs().map(|(_, job)| job).filter(seen).collect()
+            kept = cx.lines.of(state);
+            kept.values().map(|line| &**line).filter(|line| cx.sees(&line.row.namespace)).collect()
         }
     };
-    let mut rows: Vec<JobRow> = jobs.iter().map(|job| row(state, job)).collect();
-    let narrowed = overview::narrow(&rows, &filter, number, per_page);
-    let mut shown = Vec::with_capacity(narrowed.places.len());
-    for i in narrowed.places {
-        let mut row = std::mem::take(&mut rows[i]);
-        row.running = current(state, &jobs[i].key(), jobs[i]).filter(|a| runs(a)).map(|a| a.id.to_string()).collect();
-        shown.push(row);
-    }
+    let narrowed = overview::narrow(&lines, &filter, number, per_page);
+    let shown = narrowed.places.into_iter().map(|i| with_running(state, &lines[i].row)).collect();
     read.json(&JobsPage { rows: shown, ..narrowed.page })
+}
+
+/// The line of a job that is no child of another.
+pub fn line_of(state: &State, key: &NamespacedId, job: &Job) -> Option<Line> {
+    (!is_child(job)).then(|| Line::of(row(state, key, job)))
+}
+
+/// A line with the allocations that run.
+fn with_running(state: &State, row: &JobRow) -> JobRow {
+    let key = NamespacedId::new(row.namespace.as_str(), row.id.as_str());
+    let allocs = state.job(&key).map(|job| current(state, &key, job).filter(|a| runs(a)));
+    JobRow { running: allocs.into_iter().flatten().map(|a| a.id.to_string()).collect(), ..row.clone() }
 }
 
 pub fn is_child(job: &Job) -> bool {
@@ -68,13 +79,12 @@ fn current<'a>(state: &'a State, key: &'a NamespacedId, job: &Job) -> impl Itera
 }
 
 /// A job's line, without the allocations that run.
-fn row(state: &State, job: &Job) -> JobRow {
+fn row(state: &State, key: &NamespacedId, job: &Job) -> JobRow {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let key = job.key();
-    let summary = state.job_summary(&key);
-    let deployment = state.latest_deployment(&key).filter(|d| d.active());
+    let summary = state.job_summary(key);
+    let deployment = state.latest_deployment(key).filter(|d| d.active());
     let canaries = deployment.map_or((0, 0), |_| {
-        let canaries = current(state, &key, job).filter(|a| runs(a)).filter_map(|a| a.deployment_status);
+        let canaries = current(state, key, job).filter(|a| runs(a)).filter_map(|a| a.deployment_status);
         let canaries = canaries.filter(|status| status.canary);
         canaries.fold((0, 0), |(n, healthy), s| (n + 1, healthy + u64::from(s.healthy == Some(true))))
     });

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::jobs::Lines;
 use super::{Api, job};
 
 fn ids(page: &Value) -> Vec<&str> {
@@ -70,4 +71,29 @@ async fn the_newest_of_a_job() {
     assert_eq!(count(api.get("/v1/job/a/allocations?per_page=2").await), Some(2));
     assert_eq!(count(api.get("/v1/job/a/evaluations?per_page=1").await), Some(1));
     assert_eq!(count(api.get("/v1/job/a/evaluations").await), Some(2));
+}
+
+/// What is kept from one request to the next says what a first request would say.
+#[tokio::test]
+async fn kept_lines_follow_the_state() {
+    let api = Api::start().await;
+    api.add_node(1).await;
+    let kept = Lines::default();
+    let rows = |lines: &Lines| {
+        let lines = lines.of(&api.server.state());
+        lines.iter().map(|(key, line)| (key.clone(), line.row.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&kept), []);
+    for (id, count) in [("a", 2), ("b", 1), ("a", 3)] {
+        api.run(job(id, "service", count)).await;
+        assert_eq!(rows(&kept), rows(&Lines::default()));
+    }
+    let before = rows(&kept);
+    let stop = api.send("DELETE", "/v1/job/a", "").await.ok().json();
+    api.settled(stop["EvalID"].as_str().expect("an evaluation")).await;
+    assert_eq!(rows(&kept), rows(&Lines::default()));
+    assert!(rows(&kept) != before && rows(&kept).len() == 2);
+    api.send("DELETE", "/v1/job/b?purge=true", "").await.ok();
+    assert_eq!(rows(&kept), rows(&Lines::default()));
+    assert_eq!(rows(&kept).len(), 1);
 }
