@@ -155,6 +155,18 @@ impl Agent {
         response.body_mut().read_json().with_context(|| format!("reading GET {path}"))
     }
 
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = ureq::put(format!("{}{path}", self.addr));
+        let mut response = request.send(body.to_string()).with_context(|| format!("PUT {path}"))?;
+        response.body_mut().read_json().with_context(|| format!("reading PUT {path}"))
+    }
+
+    /// The lines of an answer as they come.
+    pub fn lines(&self, path: &str) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>> {
+        let response = ureq::get(format!("{}{path}", self.addr)).call().with_context(|| format!("GET {path}"))?;
+        Ok(std::io::BufRead::lines(std::io::BufReader::new(response.into_body().into_reader())))
+    }
+
     /// The allocations of a job, newest first.
     pub fn allocs(&self, job: &str) -> Result<Vec<Value>> {
         let mut list = self.get(&format!("/v1/job/{}/allocations", job.replace('/', "%2F")))?;

@@ -9,6 +9,7 @@ mod demo;
 mod fuzz;
 mod open;
 mod sdk;
+mod pages;
 mod setup;
 mod shell;
 mod test;
@@ -35,6 +36,8 @@ cargo xtask COMMAND
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
+  bench -pages [-release] [-jobs=N] [-seconds=N] [-only=TEXT]
+                                       what a page that stays open costs a server with 10,000 jobs and 50,000 allocations
   setup                                install what the tests need";
 
 fn main() -> Result<()> {
@@ -50,6 +53,7 @@ fn main() -> Result<()> {
         Some("conformance") => conformance::run(&flags),
         Some("sdk") => sdk::run(&flags),
         Some("pictures") => browser::pictures(),
+        Some("bench") if flags.contains(&"pages") => pages::run(&flags),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(),
         Some("help" | "-h" | "--help") | None => {
