@@ -1,6 +1,7 @@
 //! Reading. Lists come as iterators in key order; rows are shared, so keeping one costs nothing.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
@@ -123,6 +124,11 @@ impl State {
         self.evals.values()
     }
 
+    /// In the order in which they were made, from `at` (create index and id) on; `back`: from there back to the first.
+    pub fn evals_made(&self, at: Option<(u64, EvalId)>, back: bool) -> impl Iterator<Item = &Arc<Evaluation>> {
+        made(&self.evals_by_creation, at, back).filter_map(|id| self.evals.get(&id))
+    }
+
     pub fn evals_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Evaluation>> {
         by(&self.evals_by_job, key, EvalId(LAST)).filter_map(|id| self.evals.get(&id))
     }
@@ -133,6 +139,11 @@ impl State {
 
     pub fn allocs(&self) -> impl DoubleEndedIterator<Item = &Arc<Allocation>> {
         self.allocs.values()
+    }
+
+    /// As [`State::evals_made`].
+    pub fn allocs_made(&self, at: Option<(u64, AllocId)>, back: bool) -> impl Iterator<Item = &Arc<Allocation>> {
+        made(&self.allocs_by_creation, at, back).filter_map(|id| self.allocs.get(&id))
     }
 
     /// Terminal ones included, in id order.
@@ -158,6 +169,15 @@ impl State {
 
     pub fn deployments(&self) -> impl DoubleEndedIterator<Item = &Arc<Deployment>> {
         self.deployments.values()
+    }
+
+    /// As [`State::evals_made`].
+    pub fn deployments_made(
+        &self,
+        at: Option<(u64, DeploymentId)>,
+        back: bool,
+    ) -> impl Iterator<Item = &Arc<Deployment>> {
+        made(&self.deployments_by_creation, at, back).filter_map(|id| self.deployments.get(&id))
     }
 
     pub fn deployments_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<Deployment>> {
@@ -238,6 +258,21 @@ impl State {
         let first = || self.root_keys.values().min_by_key(|key| key.active_since);
         then.max_by_key(|key| key.active_since).or_else(first)
     }
+}
+
+/// Ids by create index, from a place on or back from it.
+fn made<I: Ord + Copy>(
+    set: &OrdSet<(u64, I)>,
+    at: Option<(u64, I)>,
+    back: bool,
+) -> impl Iterator<Item = I> + use<'_, I> {
+    let (from, to) = match (at, back) {
+        (None, _) => (Bound::Unbounded, Bound::Unbounded),
+        (Some(at), false) => (Bound::Included(at), Bound::Unbounded),
+        (Some(at), true) => (Bound::Unbounded, Bound::Included(at)),
+    };
+    let mut ids = set.range((from, to));
+    std::iter::from_fn(move || if back { ids.next_back() } else { ids.next() }).map(|(_, id)| *id)
 }
 
 /// The pairs that are new, gone or other than before.

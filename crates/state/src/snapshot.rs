@@ -169,6 +169,7 @@ impl State {
             live.evals += u32::from(!row.terminal());
             live.blocked += u32::from(row.status == tarpan_model::EvalStatus::Blocked);
             self.evals_by_job.insert((key, row.id));
+            self.evals_by_creation.insert((row.create_index, row.id));
             self.evals.insert(row.id, Arc::new(row));
         }
     }
@@ -191,6 +192,7 @@ impl State {
             }
             self.allocs_by_job.insert((key.clone(), row.id));
             self.allocs_by_node.insert((row.node_id, row.id));
+            self.allocs_by_creation.insert((row.create_index, row.id));
             self.allocs_by_eval.insert((row.eval_id, row.id));
             if let Some(deployment) = row.deployment_id {
                 self.allocs_by_deployment.insert((deployment, row.id));
@@ -233,6 +235,7 @@ impl State {
                 self.job_live.entry(key.clone()).or_default().deployments += 1;
             }
             self.deployments_by_job.insert((key, row.id));
+            self.deployments_by_creation.insert((row.create_index, row.id));
             self.deployments.insert(row.id, Arc::new(row));
         }
     }

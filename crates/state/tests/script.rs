@@ -269,6 +269,10 @@ proptest! {
         let bytes = state.snapshot();
         let mut restored = State::restore(&bytes).unwrap();
         prop_assert!(restored.snapshot() == bytes);
+        let made: Vec<_> = restored.allocs_made(None, false).map(|row| (row.create_index, row.id)).collect();
+        prop_assert!(made.is_sorted() && made.len() == restored.allocs().count(), "{:?}", made);
+        let back: Vec<_> = state.allocs_made(None, true).map(|row| (row.create_index, row.id)).collect();
+        prop_assert!(made.iter().rev().eq(&back));
         // Indexes and counts too: both go on alike.
         let mut ids = CountingIds(1 << 64);
         for (i, step) in later.iter().enumerate() {

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::error::{ApiError, again};
 use super::filter::fields_of;
 use super::lookup;
-use super::page::{Made, value_of};
+use super::page::{self, Made, value_of};
 use super::reply::Outcome;
 use crate::Watch;
 
@@ -47,17 +47,18 @@ async fn list(cx: Context) -> Outcome {
             && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
             && !(live && row.terminal())
     };
-    let rows: Vec<&Arc<Allocation>> = match node {
-        Some(node) => read.state.allocs_by_node(node).filter(seen).collect(),
-        None => read.state.allocs().filter(seen).collect(),
-    };
     let list = Made {
         by_id: !prefix.is_empty(),
         made: &|row: &&Arc<Allocation>| (row.create_index, row.id),
         value: &|row| value_of(&whole(&read.state, row)),
         fields: fields_of::<wire::Allocation>(),
     };
-    let (page, token) = list.page(&cx.std, rows)?;
+    let (std, state) = (&cx.std, &read.state);
+    let (page, token) = match node {
+        Some(node) => list.page_of(std, state.allocs_by_node(node).filter(seen).collect())?,
+        None if list.by_id => list.page_of(std, state.allocs().filter(seen).collect())?,
+        None => list.page(std, state.allocs_made(page::begin(std), std.reverse).filter(seen))?,
+    };
     let stubs: Vec<AllocStub<'_>> = page.into_iter().map(|row| convert::alloc_stub(row, options)).collect();
     read.page(&stubs, token)
 }

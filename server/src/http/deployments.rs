@@ -16,7 +16,7 @@ use super::context::Context;
 use super::error::{ApiError, again};
 use super::filter::fields_of;
 use super::lookup;
-use super::page::{Made, value_of};
+use super::page::{self, Made, value_of};
 use super::reply::Outcome;
 use crate::Watch;
 
@@ -46,14 +46,17 @@ async fn list(cx: Context) -> Outcome {
     let seen = |row: &&Arc<Deployment>| {
         cx.sees(row.namespace.as_str()) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
     };
-    let rows: Vec<&Arc<Deployment>> = read.state.deployments().filter(seen).collect();
     let list = Made {
         by_id: !prefix.is_empty(),
         made: &|row: &&Arc<Deployment>| (row.create_index, row.id),
         value: &|row| value_of(&convert::deployment(row)),
         fields: fields_of::<wire::Deployment>(),
     };
-    let (page, token) = list.page(&cx.std, rows)?;
+    let (std, state) = (&cx.std, &read.state);
+    let (page, token) = match list.by_id {
+        true => list.page_of(std, state.deployments().filter(seen).collect())?,
+        false => list.page(std, state.deployments_made(page::begin(std), std.reverse).filter(seen))?,
+    };
     let deployments: Vec<_> = page.into_iter().map(|row| convert::deployment(row)).collect();
     read.page(&deployments, token)
 }

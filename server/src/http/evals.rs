@@ -16,7 +16,7 @@ use super::context::Context;
 use super::error::ApiError;
 use super::filter::fields_of;
 use super::lookup;
-use super::page::{Made, value_of};
+use super::page::{self, Made, value_of};
 use super::reply::Outcome;
 use crate::Watch;
 
@@ -39,14 +39,17 @@ async fn list(cx: Context) -> Outcome {
     let seen = |row: &&Arc<Evaluation>| {
         wanted.holds(&cx, row) && (prefix.is_empty() || row.id.to_string().starts_with(&prefix))
     };
-    let rows: Vec<&Arc<Evaluation>> = read.state.evals().filter(seen).collect();
     let list = Made {
         by_id: !prefix.is_empty(),
         made: &|row: &&Arc<Evaluation>| (row.create_index, row.id),
         value: &|row| value_of(&convert::evaluation(row)),
         fields: fields_of::<wire::Evaluation>(),
     };
-    let (page, token) = list.page(&cx.std, rows)?;
+    let (std, state) = (&cx.std, &read.state);
+    let (page, token) = match list.by_id {
+        true => list.page_of(std, state.evals().filter(seen).collect())?,
+        false => list.page(std, state.evals_made(page::begin(std), std.reverse).filter(seen))?,
+    };
     let evals: Vec<_> = page.into_iter().map(|row| convert::evaluation(row)).collect();
     read.page(&evals, token)
 }

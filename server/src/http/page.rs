@@ -1,5 +1,8 @@
 //! Filters and pages of lists.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -74,21 +77,34 @@ pub struct Made<'a, R, Id> {
     pub fields: &'a [&'a str],
 }
 
-impl<R, Id: Ord + std::fmt::Display> Made<'_, R, Id> {
-    /// As [`List::page`]; `rows` come in the order of their ids, as tables have them.
-    pub fn page(&self, std: &Standard, mut rows: Vec<R>) -> Result<(Vec<R>, Option<String>), ApiError> {
+impl<R, Id: Ord + Display> Made<'_, R, Id> {
+    /// As [`List::page`]: rows that come in the list's order, so that no more are looked at than the page needs.
+    pub fn page(&self, std: &Standard, rows: impl Iterator<Item = R>) -> Result<(Vec<R>, Option<String>), ApiError> {
+        let place = |row: &R| match (self.made)(row) {
+            (_, id) if self.by_id => Place::id(id),
+            (index, id) => Place::Index(index, id.to_string()),
+        };
+        let shape = if self.by_id { Shape::Id } else { Shape::Index };
+        List { shape, place: &place, value: self.value, fields: self.fields }.page(std, rows)
+    }
+
+    /// As [`Made::page`]: rows that come in the order of their ids, as tables have them.
+    pub fn page_of(&self, std: &Standard, mut rows: Vec<R>) -> Result<(Vec<R>, Option<String>), ApiError> {
         if !self.by_id {
             rows.sort_unstable_by_key(|row| (self.made)(row));
         }
         if std.reverse {
             rows.reverse();
         }
-        let place = |row: &R| match (self.made)(row) {
-            (_, id) if self.by_id => Place::id(id),
-            (index, id) => Place::Index(index, id.to_string()),
-        };
-        let shape = if self.by_id { Shape::Id } else { Shape::Index };
-        List { shape, place: &place, value: self.value, fields: self.fields }.page(std, rows.into_iter())
+        self.page(std, rows.into_iter())
+    }
+}
+
+/// Where the page begins in a list of rows in the order in which they were made, if its token says so.
+pub fn begin<Id: FromStr>(std: &Standard) -> Option<(u64, Id)> {
+    match Place::parse(std.next_token.as_deref()?, Shape::Index)? {
+        Place::Index(index, id) => Some((index, id.parse().ok()?)),
+        Place::Name(..) => None,
     }
 }
 
@@ -162,6 +178,19 @@ mod tests {
         assert_eq!(page("per_page=1", Shape::Id, false).expect("a page").1.as_deref(), Some("2"));
         assert_eq!(page("next_token=x", Shape::Index, false).expect("an empty page"), (vec![], None));
         assert_eq!(page("per_page=-1", Shape::Id, false).expect("an empty page"), (vec![], None));
+    }
+
+    /// However many rows there are, no more are looked at than the page and its token need.
+    #[test]
+    fn a_full_page_ends_the_looking() {
+        let looked = std::cell::Cell::new(0);
+        let rows = (0_u64..1_000_000).inspect(|_| looked.set(looked.get() + 1));
+        let std = Standard::read(&Pairs::parse("per_page=2&filter=N%20!%3D%201")).expect("readable");
+        let value = |n: &u64| serde_json::json!({"N": n});
+        let list = Made { by_id: false, made: &|n: &u64| (*n, *n), value: &value, fields: &[] };
+        let (page, token) = list.page(&std, rows).expect("a page");
+        assert_eq!((page, token.as_deref(), looked.get()), (vec![0, 2], Some("3.3"), 4));
+        assert_eq!(begin::<u64>(&Standard::read(&Pairs::parse("next_token=3.3")).expect("readable")), Some((3, 3)));
     }
 
     #[test]

@@ -166,6 +166,7 @@ impl Txn<'_> {
         if old.is_none() {
             state.allocs_by_job.insert((key.clone(), row.id));
             state.allocs_by_node.insert((row.node_id, row.id));
+            state.allocs_by_creation.insert((row.create_index, row.id));
         }
         if old.map(|o| o.eval_id) != Some(row.eval_id) {
             if let Some(old) = old {
@@ -253,6 +254,7 @@ impl Txn<'_> {
         let state = &mut *self.state;
         state.allocs_by_job.remove(&(key.clone(), id));
         state.allocs_by_node.remove(&(old.node_id, id));
+        state.allocs_by_creation.remove(&(old.create_index, id));
         state.allocs_by_eval.remove(&(old.eval_id, id));
         if let Some(deployment) = old.deployment_id {
             state.allocs_by_deployment.remove(&(deployment, id));

@@ -84,6 +84,7 @@ impl Txn<'_> {
         live.blocked += u32::from(row.status == EvalStatus::Blocked);
         if old.is_none() {
             self.state.evals_by_job.insert((key.clone(), row.id));
+            self.state.evals_by_creation.insert((row.create_index, row.id));
         }
         self.state.evals.insert(row.id, row.clone());
         self.touch(Table::Evals);
@@ -95,6 +96,7 @@ impl Txn<'_> {
         let Some(old) = self.state.evals.remove(&id) else { return false };
         let key = old.job_key();
         self.state.evals_by_job.remove(&(key.clone(), id));
+        self.state.evals_by_creation.remove(&(old.create_index, id));
         let work = self.work(&key);
         work.live.evals -= u32::from(!old.terminal());
         work.live.blocked -= u32::from(old.status == EvalStatus::Blocked);

@@ -41,6 +41,7 @@ impl Txn<'_> {
         let Some(old) = self.state.deployments.remove(&id) else { return };
         let key = old.job_key();
         self.state.deployments_by_job.remove(&(key.clone(), id));
+        self.state.deployments_by_creation.remove(&(old.create_index, id));
         let live = &mut self.work(&key).live.deployments;
         *live -= u32::from(old.active());
         self.touch(Table::Deployments);

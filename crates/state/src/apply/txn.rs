@@ -102,6 +102,7 @@ impl<'a> Txn<'a> {
         if old.is_none() {
             row.create_index = self.index;
             self.state.deployments_by_job.insert((key.clone(), row.id));
+            self.state.deployments_by_creation.insert((row.create_index, row.id));
         }
         row.modify_index = self.index;
         let live = &mut self.work(&key).live.deployments;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Api, job};
@@ -127,4 +127,38 @@ async fn search_finds_ids_and_names() {
     assert_eq!(fuzzy["Matches"]["jobs"][0]["Scope"], Value::from(vec!["default", "worker"]));
     let bad = api.put("/v1/search", serde_json::json!({"Prefix": "", "Context": "planets"})).await;
     assert!(bad.status == 500 && bad.text.ends_with("got \"planets\""), "{}", bad.text);
+}
+
+/// Pages are a walk through an index: together they are the list, in both directions, and nothing that is gone is in it.
+#[tokio::test]
+async fn pages_together_are_the_list() {
+    let api = Api::start().await;
+    api.add_node(1).await;
+    for (id, count) in [("a", 3), ("b", 2), ("a", 4), ("c", 1)] {
+        api.run(job(id, "service", count)).await;
+    }
+    api.send("DELETE", "/v1/job/b?purge=true", "").await.ok();
+    api.put("/v1/system/gc", json!(null)).await.ok();
+    let ids = |answer: &Value| -> Vec<String> {
+        let rows = answer.as_array().into_iter().flatten();
+        rows.map(|row| row["ID"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    for list in ["allocations", "evaluations", "deployments"] {
+        let mut whole = ids(&api.get(&format!("/v1/{list}")).await.ok().json());
+        assert!(whole.len() > 1, "{list}: {whole:?}");
+        for reverse in [false, true] {
+            let (mut paged, mut token) = (Vec::new(), String::new());
+            loop {
+                let path = format!("/v1/{list}?per_page=1&reverse={reverse}&next_token={token}");
+                let answer = api.get(&path).await.ok();
+                paged.extend(ids(&answer.json()));
+                match answer.header("x-nomad-nexttoken") {
+                    Some(next) => token = next.to_owned(),
+                    None => break,
+                }
+            }
+            assert_eq!(paged, whole, "{list}, reverse={reverse}");
+            whole.reverse();
+        }
+    }
 }
