@@ -4,7 +4,7 @@ job "pytechco-employee" {
 
   periodic {
     // Seven fields: the first one counts seconds.
-    cron             = "0/3 * * * * * *"
+    crons            = ["0/3 * * * * * *"]
     prohibit_overlap = false
   }
 
@@ -14,7 +14,7 @@ job "pytechco-employee" {
     restart {
       attempts = 2
       delay    = "15s"
-      interval = "10s"
+      interval = "1m"
       mode     = "fail"
     }
 

@@ -16,6 +16,9 @@ job "pytechco-redis" {
       provider = "nomad"
     }
 
+    # Between leaving the service and ending: whoever is on the way still finds it.
+    shutdown_delay = "1s"
+
     task "redis-task" {
       driver = "raw_exec"
 

@@ -18,6 +18,9 @@ job "pytechco-web" {
       provider = "nomad"
     }
 
+    # Between leaving the service and ending: whoever is on the way still finds it.
+    shutdown_delay = "1s"
+
     task "ptc-web-task" {
       driver = "raw_exec"
 

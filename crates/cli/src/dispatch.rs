@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use crate::command::{Entry, Fail};
 use crate::flags::{self, FlagError};
-use crate::{commands, help, output};
+use crate::{commands, field, help, output};
 
 /// Exit code of a command that does not exist.
 const UNKNOWN_COMMAND: i32 = 127;
+/// Exit code of a command of the field's that is not built yet.
+const NOT_BUILT: i32 = 1;
 
 /// Finds the command that `argv` names and runs it.
 pub fn main(argv: Vec<String>) -> ExitCode {
@@ -33,6 +35,10 @@ fn run(words: &[String]) -> i32 {
     }
     match find(&table, words) {
         Found::Command(entry, used) => run_command(entry, &words[used..]),
+        Found::NotBuilt(sentence) => {
+            output::error(&sentence);
+            NOT_BUILT
+        }
         Found::Group(prefix, asked) => {
             let text = help::group(&program, &prefix, &table);
             if asked {
@@ -48,6 +54,8 @@ fn run(words: &[String]) -> i32 {
 enum Found<'a> {
     /// The command and how many words name it.
     Command(&'a Entry, usize),
+    /// What is said of a command of the field's that is not here.
+    NotBuilt(String),
     /// The longest group that the words name, and whether its help was asked for.
     Group(String, bool),
 }
@@ -60,6 +68,9 @@ fn find<'a>(table: &'a [Entry], words: &[String]) -> Found<'a> {
         if let Some(entry) = table.iter().find(|e| e.path == name || e.aliases.contains(&name.as_str())) {
             return Found::Command(entry, used);
         }
+    }
+    if let Some(sentence) = field::not_built(&output::program(), table, words) {
+        return Found::NotBuilt(sentence);
     }
     for used in (1..=names.len()).rev() {
         let name = names[..used].join(" ");
@@ -125,6 +136,7 @@ mod tests {
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
         match find(&commands::table(), &words) {
             Found::Command(entry, used) => format!("{} +{}", entry.path, words.len() - used),
+            Found::NotBuilt(sentence) => sentence,
             Found::Group(prefix, asked) => format!("group {prefix:?} {asked}"),
         }
     }
@@ -138,6 +150,7 @@ mod tests {
         assert_eq!(name("job -h"), "group \"job\" true");
         assert_eq!(name("job nosuch"), "group \"job\" false");
         assert_eq!(name("nosuch"), "group \"\" false");
+        assert!(name("acl token self").contains("is not built yet"));
     }
 
     #[test]

@@ -42,10 +42,7 @@ pub fn command(program: &str, entry: &Entry) -> String {
         }
         for arg in args {
             let name = arg.get_long().unwrap_or_default();
-            let value = match arg.get_action() {
-                ArgAction::SetTrue => String::new(),
-                _ => format!("=<{}>", arg.get_value_names().map_or("value", |n| n[0].as_str()).to_lowercase()),
-            };
+            let value = value_of(arg);
             let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let _ = write!(text, "\n  -{name}{value}\n{}\n", wrap(&about, 4, 78));
         }
@@ -82,6 +79,17 @@ pub fn group(program: &str, prefix: &str, entries: &[Entry]) -> String {
     text
 }
 
+/// What stands behind a flag's name: nothing behind a switch, else the word for its value.
+fn value_of(arg: &clap::Arg) -> String {
+    match (arg.get_action(), arg.is_require_equals_set(), arg.get_value_names()) {
+        (ArgAction::SetTrue, ..) => String::new(),
+        // On unless it is switched off.
+        (_, true, _) => "=<true|false>".to_owned(),
+        (_, false, Some([name, ..])) => format!("=<{name}>"),
+        (_, false, _) => "=<value>".to_owned(),
+    }
+}
+
 fn about_group(name: &str) -> &'static str {
     match name {
         "job" => "Run, look at and stop jobs",
@@ -99,8 +107,45 @@ fn about_group(name: &str) -> &'static str {
         "tag" => "Name job versions",
         "pool" => "Look at node pools",
         "scheduler" => "Look at and change the scheduler's configuration",
+        "autopilot" => "Look at how servers look after each other",
+        "gossip" | "keyring" => "Keys for what servers tell each other",
+        "policy" | "scaling" => "Look at scaling policies",
+        "reconcile" => "Count again",
         "raft" => "Look at the consensus of the servers",
         "meta" => "Look at and change node metadata",
         _ => "More commands",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands;
+
+    /// Every flag that is shown says what it is for, and its value has a word that is meant for readers: clap gives those that have
+    /// none the name of the field in our source.
+    #[test]
+    fn help_is_in_words() {
+        for entry in commands::table() {
+            let flags = (entry.flags)();
+            for arg in flags.get_arguments().filter(|a| a.get_long().is_some() && !a.is_hide_set()) {
+                let (name, value) = (arg.get_long().unwrap_or_default(), value_of(arg));
+                let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!about.is_empty(), "{} -{name}", entry.path);
+                let raw = value.chars().any(|c| c.is_ascii_uppercase() || c == '_') && !value.contains("MBit");
+                assert!(!raw && value != "=<value>" || name == "tls-server-name", "{} -{name}{value}", entry.path);
+            }
+        }
+    }
+
+    /// Groups and commands say what they do.
+    #[test]
+    fn no_group_is_without_words() {
+        for entry in commands::table() {
+            assert!(entry.about.ends_with('.'), "{}", entry.path);
+            for group in entry.path.split(' ').rev().skip(1) {
+                assert_ne!(about_group(group), "More commands", "{group}");
+            }
+        }
     }
 }

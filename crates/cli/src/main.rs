@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod commands;
 mod dispatch;
+mod field;
 mod flags;
 mod help;
 mod jobfile;

@@ -21,6 +21,8 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(60);
 pub struct Options {
     pub verbose: bool,
     pub query: Query,
+    /// Between two looks at a deployment, where that was asked for.
+    pub wait: Option<Duration>,
 }
 
 /// Follows `eval_id`, evaluations that follow it, and the deployment they belong to.
@@ -140,7 +142,7 @@ pub async fn deployment(client: &Client, id: &str, options: &Options) -> Outcome
         if deployment::is_terminal(&deployment) {
             return Ok(if deployment.status == "successful" { 0 } else { 1 });
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(options.wait.unwrap_or(INTERVAL)).await;
     }
 }
 

@@ -176,6 +176,38 @@ fn what_does_not_fit_says_why() {
 }
 
 #[test]
+fn the_first_job_runs_here_without_a_warning() {
+    let dev = Dev::start();
+    dev.until(&["node", "status"], "ready");
+    let templates = dev.ok(&["job", "init", "-list-templates"]);
+    assert!(templates.contains("raw_exec/pytechco-redis"), "{templates}");
+    dev.ok(&["job", "init", "-template", "raw_exec/pytechco-redis", "redis.nomad.hcl"]);
+    let valid = dev.ok(&["job", "validate", "redis.nomad.hcl"]);
+    assert_eq!(valid, "Job validation successful\n");
+    let (code, text) = dev.run(&["job", "init", "-connect", "mesh.nomad.hcl"]);
+    assert!(code == 1 && text.contains("which this version does not have"), "{text}");
+
+    let written = dev.ok(&["job", "init"]);
+    assert_eq!(written, "Example job file written to example.nomad.hcl\n");
+    let docker = dev
+        .ok(&["node", "status", "-self", "-verbose"])
+        .lines()
+        .any(|l| l.starts_with("docker") && l.contains("true      true"));
+    if docker {
+        return;
+    }
+    let run = dev.ok(&["job", "run", "-detach", "example.nomad.hcl"]);
+    assert!(!run.contains("Warning"), "{run}");
+    dev.until(&["job", "status", "example"], "running  ");
+    dev.until(&["alloc", "logs", "-job", "example"], "tell on ");
+    // Newest first.
+    dev.ok(&["job", "stop", "-detach", "example"]);
+    let evals = dev.until(&["eval", "list"], "job-deregister");
+    let at = |word: &str| evals.find(word).unwrap_or_else(|| panic!("{word} in {evals}"));
+    assert!(at("job-deregister") < at("job-register"), "{evals}");
+}
+
+#[test]
 fn mistakes_have_their_own_exit_codes() {
     let binary = Path::new(env!("CARGO_BIN_EXE_tarpan"));
     let run = |words: &[&str]| {
@@ -196,6 +228,8 @@ fn mistakes_have_their_own_exit_codes() {
     check(&[], 127, "Commands:");
     check(&["nosuchcommand"], 127, "Commands:");
     check(&["job"], 1, "Subcommands:");
+    check(&["var", "get", "x"], 1, "\"tarpan var get\" is not built yet, because this version has no variables");
+    check(&["acl"], 1, "is not built yet");
     check(&["job", "-h"], 0, "Subcommands:");
     check(&["job", "plan", "-h"], 0, "Usage: tarpan job plan [options] <path>");
     check(&["job", "run"], 1, "This command takes one argument: <path>");

@@ -189,7 +189,8 @@ fn failed(
     };
     change.status = status(deployment, DeploymentStatus::Failed, &text);
     if let RollBack::To(job) = back {
-        change.revert_to = Some(Box::new(Job::clone(&job)));
+        // A version of its own, submitted now.
+        change.revert_to = Some(Box::new(Job { submit_time: Some(now.0), ..Job::clone(&job) }));
     }
     Command::UpdateDeployment(Box::new(change))
 }

@@ -37,8 +37,8 @@ impl Client {
         self.get("/v1/agent/health").await
     }
 
-    pub async fn raft_configuration(&self) -> Result<Answer<RaftConfigurationResponse>, Error> {
-        self.get("/v1/operator/raft/configuration").await
+    pub async fn raft_configuration(&self, query: &Query) -> Result<Answer<RaftConfigurationResponse>, Error> {
+        self.get(&query.on("/v1/operator/raft/configuration")).await
     }
 
     pub async fn scheduler_configuration(&self) -> Result<Answer<SchedulerConfigurationResponse>, Error> {

@@ -1,6 +1,7 @@
 //! `server members`, `agent-info`, `system gc`, `system reconcile summaries`, `operator raft list-peers`.
 
 use serde_json::Value;
+use tarpan_api::Query;
 use tarpan_api::wire::{AgentMember, RaftConfigurationResponse};
 
 use crate::client::ClientFlags;
@@ -19,7 +20,8 @@ pub struct Members {
     /// The same as -verbose.
     #[arg(long)]
     detailed: bool,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     ui: bool,
     args: Vec<String>,
 }
@@ -43,7 +45,7 @@ impl Command for Members {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         let leader = client.leader().await.map(|a| a.value);
         println!("{}", table(&members, leader.as_deref().unwrap_or_default(), self.verbose || self.detailed));
-        output::hint("View and manage Nomad servers", &self.client.address(), "/ui/servers");
+        output::page(self.ui, "View and manage Nomad servers", &self.client.address(), "/ui/servers");
         match leader {
             Ok(leader) if !leader.is_empty() => Ok(0),
             Ok(_) => Err(Fail::new("\nError determining leaders: no server of the region leads")),
@@ -172,7 +174,8 @@ impl Command for ReconcileSummaries {
 pub struct RaftPeers {
     #[command(flatten)]
     client: ClientFlags,
-    #[arg(long, hide = true)]
+    /// Take the answer of any server, even where there is no leader.
+    #[arg(long)]
     stale: bool,
     args: Vec<String>,
 }
@@ -187,7 +190,7 @@ impl Command for RaftPeers {
         }
         let client = self.client.client()?;
         let peers: RaftConfigurationResponse = client
-            .raft_configuration()
+            .raft_configuration(&Query { stale: self.stale, ..Query::new() })
             .await
             .doing("Error getting peers: failed to retrieve raft configuration")?
             .value;

@@ -1,7 +1,10 @@
 //! `deployment …`: following and steering rollouts.
 
+use std::time::Duration;
+
 use tarpan_api::wire::{Deployment, DeploymentUpdateResponse};
 use tarpan_api::{Client, Query};
+use tarpan_model::duration::Dur;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
@@ -76,9 +79,11 @@ pub struct Status {
     /// Follow the deployment until it ends.
     #[arg(long)]
     pub monitor: bool,
-    #[arg(long, hide = true)]
+    /// With -monitor: how long to wait between two looks; 2s unless said.
+    #[arg(long, value_name = "duration")]
     pub wait: Option<String>,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     pub ui: bool,
     pub args: Vec<String>,
 }
@@ -96,6 +101,7 @@ impl Command for Status {
 
 impl Status {
     pub async fn one(&self, word: &str) -> Outcome {
+        let wait = self.wait.as_deref().map(interval).transpose()?;
         let client = self.client.client()?;
         let found = lookup::deployment(&client, word).await?;
         let query = query_of(&found);
@@ -104,13 +110,25 @@ impl Status {
             return self.format.print_path(&client, &path, "Error retrieving deployment").await;
         }
         if self.monitor {
-            let options = monitor::Options { verbose: self.verbose, query };
+            let options = monitor::Options { verbose: self.verbose, query, wait: Some(wait.unwrap_or(STATUS_WAIT)) };
             return monitor::deployment(&client, &found.id, &options).await;
         }
         println!("{}", deployment::whole(&found, self.verbose));
         let page = format!("/ui/jobs/{}/deployments", output::encode(&found.job_id));
-        output::hint("View all deployments for this job", &self.client.address(), &page);
+        output::page(self.ui, "View all deployments for this job", &self.client.address(), &page);
         Ok(0)
+    }
+}
+
+/// Between two looks of `deployment status -monitor`, where nobody says how long.
+const STATUS_WAIT: Duration = Duration::from_secs(2);
+
+/// What `-wait` says. Errors: no duration, or none at all.
+fn interval(text: &str) -> Result<Duration, Fail> {
+    let parsed = text.parse::<Dur>().map_err(|e| Fail::usage(format!("Invalid -wait value {text:?}: {e}")))?;
+    match parsed.to_std() {
+        Duration::ZERO => Err(Fail::usage("Invalid -wait value: it has to be longer than nothing")),
+        wait => Ok(wait),
     }
 }
 
@@ -136,7 +154,7 @@ impl Follow {
             return Ok(0);
         }
         println!();
-        let options = monitor::Options { verbose: self.verbose, query };
+        let options = monitor::Options { verbose: self.verbose, query, ..Default::default() };
         monitor::evaluation(client, &answer.eval_id, &options).await
     }
 }

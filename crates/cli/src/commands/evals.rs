@@ -25,7 +25,8 @@ pub struct EvalStatus {
     /// Of what could not be placed, print client by client which check keeps it out now.
     #[arg(long)]
     pub clients: bool,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     pub ui: bool,
     pub args: Vec<String>,
 }
@@ -63,7 +64,7 @@ impl EvalStatus {
             namespace => Query::in_namespace(namespace),
         };
         if self.monitor {
-            let options = monitor::Options { verbose: self.verbose, query };
+            let options = monitor::Options { verbose: self.verbose, query, ..Default::default() };
             return monitor::evaluation(&client, &found.id, &options).await;
         }
         if self.format.asked() {
@@ -74,7 +75,7 @@ impl EvalStatus {
             client.evaluation(&self.asked(&query), &found.id, true).await.doing("Error querying evaluation")?.value;
         println!("{}", self.text(&client, &query, &full).await?.trim_end());
         let page = format!("/ui/evaluations?currentEval={}", full.id);
-        output::hint("View evaluation details", &self.client.address(), &page);
+        output::page(self.ui, "View evaluation details", &self.client.address(), &page);
         Ok(0)
     }
 
@@ -260,14 +261,15 @@ pub struct EvalList {
     /// Only evaluations with this status.
     #[arg(long, value_name = "status")]
     status: Option<String>,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     ui: bool,
     args: Vec<String>,
 }
 
 impl Command for EvalList {
     const PATH: &'static str = "eval list";
-    const ABOUT: &'static str = "Lists evaluations.";
+    const ABOUT: &'static str = "Lists evaluations, newest first.";
 
     async fn run(self) -> Outcome {
         if !self.args.is_empty() {
@@ -275,6 +277,7 @@ impl Command for EvalList {
         }
         let client = self.client.client()?;
         let mut query = Query::new().page(self.per_page.unwrap_or(0), self.page_token.clone());
+        query.reverse = true;
         query.filter.clone_from(&self.filter);
         for (name, value) in [("job", &self.job), ("status", &self.status)] {
             if let Some(value) = value {
@@ -295,7 +298,7 @@ impl Command for EvalList {
                 output::program()
             );
         }
-        output::hint("View evaluations", &self.client.address(), "/ui/evaluations");
+        output::page(self.ui, "View evaluations", &self.client.address(), "/ui/evaluations");
         Ok(0)
     }
 }

@@ -4,24 +4,30 @@ use crate::command::Entry;
 
 mod agent;
 mod alloc;
+mod autopilot;
 mod cluster;
 mod config_validate;
 mod deployments;
 mod evals;
+mod figures;
 mod fmt;
 mod job;
 mod namespaces;
 mod node;
 mod operator_api;
+mod scaling;
 mod scheduler;
 mod services;
 mod status;
+mod ui;
 mod version;
 
 /// Every command of the program.
 pub fn table() -> Vec<Entry> {
     let mut table = vec![
         Entry::of::<agent::Agent>(),
+        Entry::of::<autopilot::GetConfig>(),
+        Entry::of::<autopilot::Health>(),
         Entry::of::<cluster::AgentInfo>(),
         Entry::of::<cluster::Members>(),
         Entry::of::<cluster::RaftPeers>(),
@@ -36,6 +42,8 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<deployments::Status>(),
         Entry::of::<evals::EvalList>(),
         Entry::of::<evals::EvalStatus>(),
+        Entry::of::<figures::GossipKey>(),
+        Entry::of::<figures::Metrics>(),
         Entry::of::<fmt::Fmt>(),
         Entry::of::<namespaces::Apply>(),
         Entry::of::<namespaces::Delete>(),
@@ -43,12 +51,15 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<namespaces::List>(),
         Entry::of::<namespaces::Status>(),
         Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<scaling::Info>(),
+        Entry::of::<scaling::List>(),
         Entry::of::<scheduler::Get>(),
         Entry::of::<scheduler::Set>(),
         Entry::of::<services::Delete>(),
         Entry::of::<services::Info>(),
         Entry::of::<services::List>(),
         Entry::of::<status::Status>(),
+        Entry::of::<ui::Ui>(),
         Entry::of::<version::Version>(),
     ];
     table.extend(alloc::table());

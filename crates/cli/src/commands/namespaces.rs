@@ -152,6 +152,7 @@ pub struct Apply {
     /// What the namespace is for.
     #[arg(long, value_name = "text")]
     description: Option<String>,
+    /// A quota for the namespace. There are none in this version.
     #[arg(long, hide = true)]
     quota: Option<String>,
     /// The input is JSON.
@@ -167,6 +168,9 @@ impl Command for Apply {
 
     async fn run(self) -> Outcome {
         let input = one(&self.args, "<input>")?;
+        if self.quota.as_ref().is_some_and(|quota| !quota.is_empty()) {
+            return Err(Fail::new("-quota would limit what the namespace uses; this version has no quotas"));
+        }
         let mut body = match input {
             "-" => {
                 let mut text = String::new();

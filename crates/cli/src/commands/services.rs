@@ -13,7 +13,8 @@ pub struct List {
     client: ClientFlags,
     #[command(flatten)]
     format: Format,
-    #[arg(long, hide = true)]
+    /// Only services of this name.
+    #[arg(long, value_name = "name")]
     name: Option<String>,
     args: Vec<String>,
 }
@@ -30,7 +31,10 @@ impl Command for List {
         if self.format.asked() {
             return self.format.print_path(&client, "/v1/services", "Error listing service registrations").await;
         }
-        let all = client.services(&Query::new()).await.doing("Error listing service registrations")?.value;
+        let mut all = client.services(&Query::new()).await.doing("Error listing service registrations")?.value;
+        if let Some(name) = &self.name {
+            all.iter_mut().for_each(|namespace| namespace.services.retain(|s| s.service_name == *name));
+        }
         match all.iter().all(|n| n.services.is_empty()) {
             true => println!("No service registrations found"),
             false => println!("{}", list(&all, self.client.namespace() == "*")),

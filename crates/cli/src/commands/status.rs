@@ -11,7 +11,8 @@ pub struct Status {
     /// Show everything in full.
     #[arg(long)]
     verbose: bool,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     ui: bool,
     args: Vec<String>,
 }
@@ -22,7 +23,12 @@ impl Command for Status {
     const ABOUT: &'static str = "Lists jobs, or shows what an id or its beginning means.";
 
     async fn run(self) -> Outcome {
-        let jobs = job::status::JobStatus { client: self.client.clone(), verbose: self.verbose, ..Default::default() };
+        let jobs = job::status::JobStatus {
+            client: self.client.clone(),
+            verbose: self.verbose,
+            ui: self.ui,
+            ..Default::default()
+        };
         match self.args.as_slice() {
             [] => jobs.list().await,
             [word] => self.one(word, jobs).await,
@@ -51,15 +57,15 @@ impl Status {
             return Err(Fail::new(format!("Unable to resolve ID: {word:?}")));
         };
         let id = if ids.len() == 1 { ids[0].as_str() } else { word };
-        let (client, verbose) = (self.client.clone(), self.verbose);
+        let (client, verbose, ui) = (self.client.clone(), self.verbose, self.ui);
         match kind.as_str() {
             "jobs" => jobs.one(id).await,
-            "allocs" => alloc::status::AllocStatus { client, verbose, ..Default::default() }.one(id).await,
-            "evals" => evals::EvalStatus { client, verbose, ..Default::default() }.one(id).await,
-            "deployment" => deployments::Status { client, verbose, ..Default::default() }.one(id).await,
+            "allocs" => alloc::status::AllocStatus { client, verbose, ui, ..Default::default() }.one(id).await,
+            "evals" => evals::EvalStatus { client, verbose, ui, ..Default::default() }.one(id).await,
+            "deployment" => deployments::Status { client, verbose, ui, ..Default::default() }.one(id).await,
             "nodes" => {
                 let args = vec![id.to_owned()];
-                node::status::NodeStatus { client, verbose, args, ..Default::default() }.run().await
+                node::status::NodeStatus { client, verbose, ui, args, ..Default::default() }.run().await
             }
             "namespaces" => Err(Fail::new(format!("{id:?} is a namespace: see \"namespace status {id}\""))),
             other => Err(Fail::new(format!("{id:?} is of kind {other:?}, which \"status\" does not show"))),

@@ -1,6 +1,7 @@
 //! What commands print: tables, blocks, times, sizes, JSON and templates. Pure, but for the last few functions.
 
 pub mod allocs;
+pub mod browser;
 pub mod deployment;
 pub mod diff;
 pub mod eval;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tarpan_api::Error;
 
+pub use browser::page;
 pub use json::Format;
 pub use table::{Table, block};
 

@@ -211,7 +211,7 @@ fn a_failed_rollout_goes_back_to_the_stable_version() {
     let text = "Failed due to unhealthy allocations - rolling back to job version 0";
     assert_eq!(world.said(), (DeploymentStatus::Failed, text.to_owned()));
     let job = world.state.job(&key()).unwrap();
-    assert_eq!((job.version(), job.stable), (2, Some(false)));
+    assert_eq!((job.version(), job.stable, job.submit_time), (2, Some(false), Some(at(11).0)));
     assert_eq!(job.groups()[0].tasks()[0].resources.as_ref().unwrap().memory_mb, Some(64));
     let eval = world.state.evals().find(|e| !e.terminal()).unwrap();
     assert_eq!(eval.job_modify_index, job.job_modify_index.unwrap());

@@ -41,7 +41,7 @@ impl Command for Stop {
             println!("{}", answer.value.eval_id);
             return Ok(0);
         }
-        let options = monitor::Options { verbose: self.verbose, query };
+        let options = monitor::Options { verbose: self.verbose, query, ..Default::default() };
         monitor::evaluation(&client, &answer.value.eval_id, &options).await
     }
 }

@@ -26,7 +26,8 @@ pub struct AllocStatus {
     /// Show what the tasks use in detail.
     #[arg(long)]
     pub stats: bool,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     pub ui: bool,
     pub args: Vec<String>,
 }
@@ -93,7 +94,7 @@ impl AllocStatus {
             }
         }
         let page = format!("/ui/allocations/{}", alloc.id);
-        output::hint("View allocation details", &self.client.address(), &page);
+        output::page(self.ui, "View allocation details", &self.client.address(), &page);
         Ok(0)
     }
 

@@ -32,7 +32,7 @@ impl Follow {
             }
             return Ok(0);
         }
-        let options = monitor::Options { verbose: self.verbose, query: job.query() };
+        let options = monitor::Options { verbose: self.verbose, query: job.query(), ..Default::default() };
         monitor::evaluation(client, eval_id, &options).await
     }
 }

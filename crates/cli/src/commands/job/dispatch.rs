@@ -37,7 +37,8 @@ pub struct Dispatch {
     /// The priority of the launched job.
     #[arg(long, value_name = "priority")]
     priority: Option<i64>,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     ui: bool,
     args: Vec<String>,
 }
@@ -72,9 +73,10 @@ impl Command for Dispatch {
         if self.detach || answer.eval_id.is_empty() {
             return Ok(0);
         }
-        output::hint("View this job", &self.client.address(), &page(&answer.dispatched_job_id, &job.namespace));
+        let place = page(&answer.dispatched_job_id, &job.namespace);
+        output::page(self.ui, "View this job", &self.client.address(), &place);
         println!();
-        let options = monitor::Options { verbose: self.verbose, query: job.query() };
+        let options = monitor::Options { verbose: self.verbose, query: job.query(), ..Default::default() };
         let code = monitor::evaluation(&client, &answer.eval_id, &options).await?;
         if !self.wait || code != 0 {
             return Ok(code);

@@ -39,7 +39,7 @@ impl Command for Eval {
             println!("Created eval ID: {:?} ", crate::output::short(&answer.eval_id, self.verbose));
             return Ok(0);
         }
-        let options = monitor::Options { verbose: self.verbose, query: job.query() };
+        let options = monitor::Options { verbose: self.verbose, query: job.query(), ..Default::default() };
         monitor::evaluation(&client, &answer.eval_id, &options).await
     }
 }

@@ -40,7 +40,8 @@ pub struct Run {
     preserve_resources: bool,
     #[arg(long, hide = true)]
     policy_override: bool,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     ui: bool,
     args: Vec<String>,
 }
@@ -84,7 +85,7 @@ impl Command for Run {
         }
         let hint = || {
             let place = page(job.id(), &self.client.namespace());
-            output::hint("View this job", &self.client.address(), &place);
+            output::page(self.ui, "View this job", &self.client.address(), &place);
         };
         if answer.eval_id.is_empty() || self.detach {
             println!("Job registration successful");
@@ -98,7 +99,7 @@ impl Command for Run {
             return Ok(0);
         }
         hint();
-        let options = monitor::Options { verbose: self.verbose, query };
+        let options = monitor::Options { verbose: self.verbose, query, ..Default::default() };
         monitor::evaluation(&client, &answer.eval_id, &options).await
     }
 }

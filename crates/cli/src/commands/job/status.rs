@@ -30,7 +30,8 @@ pub struct JobStatus {
     /// Show everything in full.
     #[arg(long)]
     pub verbose: bool,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     pub ui: bool,
     pub args: Vec<String>,
 }
@@ -60,7 +61,7 @@ impl JobStatus {
             true => println!("No running jobs"),
             false => println!("{}", list(&jobs, self.client.namespace() == "*")),
         }
-        output::hint("View and manage Nomad jobs", &self.client.address(), "/ui/jobs");
+        output::page(self.ui, "View and manage Nomad jobs", &self.client.address(), "/ui/jobs");
         Ok(0)
     }
 
@@ -77,7 +78,8 @@ impl JobStatus {
         if !self.short {
             print!("{}", self.details(&client, &query, &job, now).await?);
         }
-        output::hint("View job details and metrics", &self.client.address(), &page(&found.id, &found.namespace));
+        let place = page(&found.id, &found.namespace);
+        output::page(self.ui, "View job details and metrics", &self.client.address(), &place);
         Ok(0)
     }
 

@@ -30,7 +30,8 @@ pub struct Stop {
     /// The priority of the evaluation.
     #[arg(long, value_name = "priority")]
     eval_priority: Option<i64>,
-    #[arg(long, hide = true)]
+    /// Stop a job in all of its regions. There is one region here, so that this says nothing new.
+    #[arg(long)]
     global: bool,
     args: Vec<String>,
 }
@@ -66,6 +67,9 @@ impl Stop {
         if self.no_shutdown_delay {
             query = query.with("no_shutdown_delay", true);
         }
+        if self.global {
+            query = query.with("global", true);
+        }
         if let Some(priority) = self.eval_priority {
             query = query.with("eval_priority", priority);
         }
@@ -77,7 +81,7 @@ impl Stop {
             println!("{}", answer.eval_id);
             return Ok(0);
         }
-        let options = monitor::Options { verbose: self.verbose, query: job.query() };
+        let options = monitor::Options { verbose: self.verbose, query: job.query(), ..Default::default() };
         monitor::evaluation(client, &answer.eval_id, &options).await
     }
 }

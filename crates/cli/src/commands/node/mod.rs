@@ -16,6 +16,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<meta::Apply>(),
         Entry::of::<meta::Read>(),
         Entry::of::<pool::Info>(),
+        Entry::of::<pool::Jobs>(),
         Entry::of::<pool::List>(),
         Entry::of::<pool::Nodes>(),
         Entry::of::<status::NodeStatus>(),

@@ -16,7 +16,7 @@ pub async fn show(flags: &NodeStatus, client: &Client, id: &str) -> Outcome {
     let node = client.node(&query, id).await.doing("Error querying node info")?.value;
     let on_it = client.node_allocations(&query, id).await.doing("Error querying node allocations")?.value;
     let page = format!("/ui/clients/{}", node.id);
-    let hint = || output::hint("View client details and metrics", &flags.client.address(), &page);
+    let hint = || output::page(flags.ui, "View client details and metrics", &flags.client.address(), &page);
     if flags.short {
         println!("{}", block(&heading(&node, flags, None)));
         hint();

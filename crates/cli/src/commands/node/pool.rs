@@ -1,10 +1,11 @@
-//! `node pool list`, `node pool info`, `node pool nodes`.
+//! `node pool list`, `node pool info`, `node pool nodes`, `node pool jobs`.
 
 use tarpan_api::Query;
-use tarpan_api::wire::NodeListStub;
+use tarpan_api::wire::{JobListStub, NodeListStub};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
+use crate::commands::job;
 use crate::output::{self, Format, Table, block, short, title};
 
 #[derive(Debug, clap::Args)]
@@ -13,9 +14,40 @@ pub struct List {
     client: ClientFlags,
     #[command(flatten)]
     format: Format,
+    #[command(flatten)]
+    page: Page,
+}
+
+/// Which rows of a list.
+#[derive(Debug, clap::Args)]
+struct Page {
     /// A filter expression.
     #[arg(long, value_name = "expression")]
     filter: Option<String>,
+    /// How many rows a page has.
+    #[arg(long, value_name = "number")]
+    per_page: Option<u64>,
+    /// Where the page starts.
+    #[arg(long, value_name = "token")]
+    page_token: Option<String>,
+}
+
+impl Page {
+    fn query(&self) -> Query {
+        let mut query = Query::new().page(self.per_page.unwrap_or(0), self.page_token.clone());
+        query.filter.clone_from(&self.filter);
+        query
+    }
+}
+
+/// How to get the rows after these.
+fn next_page(command: &str, token: Option<String>) {
+    if let Some(token) = token {
+        println!(
+            "\nResults have been paginated. To get the next page run:\n\n{} {command} -page-token {token}",
+            output::program()
+        );
+    }
 }
 
 impl Command for List {
@@ -24,17 +56,17 @@ impl Command for List {
 
     async fn run(self) -> Outcome {
         let client = self.client.client()?;
-        let mut query = Query::new();
-        query.filter.clone_from(&self.filter);
+        let query = self.page.query();
         if self.format.asked() {
             return self.format.print_path(&client, &query.on("/v1/node/pools"), "Error querying node pools").await;
         }
-        let pools = client.node_pools(&query).await.doing("Error querying node pools")?.value;
+        let pools = client.node_pools(&query).await.doing("Error querying node pools")?;
         let mut table = Table::new(["Name", "Description"]);
-        for pool in &pools {
+        for pool in &pools.value {
             table.row([&pool.name, &pool.description]);
         }
         println!("{}", table.render());
+        next_page(Self::PATH, pools.next_token);
         Ok(0)
     }
 }
@@ -90,6 +122,8 @@ pub struct Nodes {
     /// Print whole ids.
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    page: Page,
     args: Vec<String>,
 }
 
@@ -101,11 +135,12 @@ impl Command for Nodes {
     async fn run(self) -> Outcome {
         let name = one(&self.args)?;
         let client = self.client.client()?;
-        let path = format!("/v1/node/pool/{}/nodes", output::encode(name));
+        let path = self.page.query().on(&format!("/v1/node/pool/{}/nodes", output::encode(name)));
         if self.format.asked() {
             return self.format.print_path(&client, &path, "Error querying nodes").await;
         }
-        let nodes: Vec<NodeListStub> = client.get(&path).await.doing("Error querying nodes")?.value;
+        let answer = client.get::<Vec<NodeListStub>>(&path).await.doing("Error querying nodes")?;
+        let nodes = answer.value;
         if nodes.is_empty() {
             println!("No nodes");
             return Ok(0);
@@ -117,6 +152,40 @@ impl Command for Nodes {
             table.row([id, &n.datacenter, &n.name, &n.node_class, &drain, &n.scheduling_eligibility, &n.status]);
         }
         println!("{}", table.render());
+        next_page(&format!("{} {name}", Self::PATH), answer.next_token);
+        Ok(0)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Jobs {
+    #[command(flatten)]
+    client: ClientFlags,
+    #[command(flatten)]
+    format: Format,
+    #[command(flatten)]
+    page: Page,
+    args: Vec<String>,
+}
+
+impl Command for Jobs {
+    const PATH: &'static str = "node pool jobs";
+    const USAGE: &'static str = "<node-pool>";
+    const ABOUT: &'static str = "Lists the jobs of a pool.";
+
+    async fn run(self) -> Outcome {
+        let name = one(&self.args)?;
+        let client = self.client.client()?;
+        let path = self.page.query().on(&format!("/v1/node/pool/{}/jobs", output::encode(name)));
+        if self.format.asked() {
+            return self.format.print_path(&client, &path, "Error querying jobs").await;
+        }
+        let answer = client.get::<Vec<JobListStub>>(&path).await.doing("Error querying jobs")?;
+        match answer.value.is_empty() {
+            true => println!("No jobs"),
+            false => println!("{}", job::status::list(&answer.value, self.client.namespace() == "*")),
+        }
+        next_page(&format!("{} {name}", Self::PATH), answer.next_token);
         Ok(0)
     }
 }

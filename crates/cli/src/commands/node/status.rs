@@ -45,7 +45,8 @@ pub struct NodeStatus {
     /// Where the page starts.
     #[arg(long, value_name = "token")]
     pub page_token: Option<String>,
-    #[arg(long, hide = true)]
+    /// Open the page that shows the same in a browser, too.
+    #[arg(long)]
     pub ui: bool,
     pub args: Vec<String>,
 }
@@ -105,7 +106,7 @@ impl NodeStatus {
                 output::program()
             );
         }
-        output::hint("View and manage Nomad clients", &self.client.address(), "/ui/clients");
+        output::page(self.ui, "View and manage Nomad clients", &self.client.address(), "/ui/clients");
         Ok(0)
     }
 

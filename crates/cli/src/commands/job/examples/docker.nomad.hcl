@@ -24,6 +24,10 @@ job "example" {
       provider = "nomad"
     }
 
+    # A task that is stopped leaves the service first, and ends this much later:
+    # whoever was on the way to it still finds it.
+    shutdown_delay = "3s"
+
     # A task that fails is started again on its client, this often within the
     # interval, before it is placed anew.
     restart {
@@ -43,7 +47,8 @@ job "example" {
     }
 
     task "redis" {
-      # The driver starts the task: docker, exec, raw_exec, java, qemu.
+      # The driver starts the task. "docker" runs an image in a container,
+      # "raw_exec" a program of the client without walls around it.
       driver = "docker"
 
       config {
