@@ -29,6 +29,7 @@ use tokio_util::sync::PollSemaphore;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 
+mod elsewhere;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +71,7 @@ pub fn router(v1: Router) -> Router {
 fn router_within(v1: Router, limits: Limits) -> Router {
     let options = LeptosOptions::builder().output_name("app").build();
     let routes = generate_route_list(tarpan_app::App);
+    let asked = v1.clone();
     let context = move || provide_page_context(&v1);
     let document = || {
         let nonce = leptos::nonce::use_nonce().map(|n| n.to_string());
@@ -82,6 +84,7 @@ fn router_within(v1: Router, limits: Limits) -> Router {
         .route("/ui/{*rest}", get(render_app_to_stream_with_context(context, document)))
         .layer(middleware::from_fn_with_state(Turns::new(limits), in_turn))
         .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(asked, elsewhere::to_ours))
         .with_state(options);
     Router::new()
         .route("/", get(|request: Request| to("/ui/", request)))

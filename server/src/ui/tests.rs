@@ -294,3 +294,25 @@ async fn pages_take_turns() {
     let pages = tokio::join!(get(ui.clone(), "/ui/servers"), get(ui.clone(), "/ui/clients"));
     assert_eq!((pages.0.0, pages.1.0), (StatusCode::OK, StatusCode::OK), "and goes on");
 }
+
+#[tokio::test]
+async fn the_fields_addresses_lead_to_our_pages() {
+    let to = async |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let response = router(cluster(false)).oneshot(request).await.expect("the router never fails");
+        let place = response.headers().get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        (response.status().as_u16(), place)
+    };
+    assert_eq!(to("/ui/jobs/run?template=x").await, (307, Some("/ui/run?template=x".to_owned())));
+    let versions = "/ui/jobs/pytechco-web@default?tab=versions";
+    assert_eq!(to("/ui/jobs/pytechco-web@default/versions").await, (307, Some(versions.to_owned())));
+    assert_eq!(
+        to("/ui/jobs/pytechco-web/versions").await,
+        (307, Some("/ui/jobs/pytechco-web?tab=versions".to_owned()))
+    );
+    // Jobs may be called so.
+    let named = Router::new().fallback(|| async { "{}" });
+    let request = Request::builder().uri("/ui/jobs/run").body(Body::empty()).expect("a request");
+    let status = router(named).oneshot(request).await.expect("the router never fails").status();
+    assert_ne!(status, StatusCode::TEMPORARY_REDIRECT);
+}
