@@ -202,6 +202,11 @@ impl Agent {
             .with_context(|| self.log_tail())
     }
 
+    /// Has it ended by itself?
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("looking after the agent")?.is_some())
+    }
+
     /// SIGINT, then at most 20 s for an orderly end.
     pub fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_some() {

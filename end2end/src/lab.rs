@@ -40,9 +40,14 @@ impl Lab {
 /// ends with the lab, so that a failed test leaves nothing behind.
 impl Drop for Lab {
     fn drop(&mut self) {
-        for pid in processes_of(self.path()) {
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-        }
+        kill_all_of(self.path());
+    }
+}
+
+/// Ends what runs on `folder`; not this process.
+pub fn kill_all_of(folder: &Path) {
+    for pid in processes_of(folder) {
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
     }
 }
 
@@ -99,12 +104,21 @@ pub struct FixedPorts(
 );
 
 impl FixedPorts {
+    fn file() -> Result<File> {
+        let path = std::env::temp_dir().join("tarpan-fixed-ports.lock");
+        File::create(&path).with_context(|| format!("opening {}", path.display()))
+    }
+
+    /// Does another journey have them?
+    pub fn are_held() -> bool {
+        FixedPorts::file()
+            .is_ok_and(|file| nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).is_err())
+    }
+
     /// Waits for other journeys to end, then errors with the port that somebody else has.
     pub fn take(ports: &[u16]) -> Result<FixedPorts> {
-        let path = std::env::temp_dir().join("tarpan-fixed-ports.lock");
-        let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
-        let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
-            .map_err(|(_, e)| anyhow::anyhow!("locking {}: {e}", path.display()))?;
+        let lock = nix::fcntl::Flock::lock(FixedPorts::file()?, nix::fcntl::FlockArg::LockExclusive)
+            .map_err(|(_, e)| anyhow::anyhow!("locking the fixed ports: {e}"))?;
         for port in ports {
             // A port of an earlier journey may still be closing.
             eventually(&format!("port {port} to be free (something else listens on it)"), PATIENCE, || {

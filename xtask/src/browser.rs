@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use tarpan_end2end::lab::root;
 
-use crate::shell::{heading, run as sh, run_with};
+use crate::shell::{heading, program, run_with};
 use crate::{setup, ui};
 
 /// Installs Playwright where its lock file is newer than what is there. The browser is Debian's.
@@ -25,11 +25,11 @@ pub fn install() -> Result<()> {
 
 /// Pictures of the pages as they look now, in `docs/pictures`.
 pub fn pictures() -> Result<()> {
-    setup::for_tests()?;
+    setup::for_tests(setup::Consent::asked())?;
     install()?;
     heading("Building");
     ui::build(&ui::Options::default())?.notes.iter().for_each(|note| println!("note: {note}"));
-    sh(&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"])?;
+    program()?;
     heading("Taking pictures");
     let folder = root().join("docs/pictures").display().to_string();
     // `CI`: a missing browser is an error here.

@@ -19,9 +19,13 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  demo [-empty] [-check] [-raw-exec]   build, start an agent on port 4646 and play the getting-started demo
+  demo [-empty] [-check] [-raw-exec] [-expose] [-port=N] [-take-over] [-plain] [-as-built]
+                                       build, start an agent on port 4646 and play the getting-started demo
                                        -empty: start the agent only; -check: play, stop everything and leave
                                        -raw-exec: without Docker, even where a daemon answers
+                                       -expose: listen on every interface; else on this machine only
+                                       -take-over: end an earlier demo that has the port, without asking
+                                       -plain: without the browser's part; -as-built: build nothing
   dev                                  build quickly and start a dev agent on port 4646
   ui [-release]                        build the browser part
   test [-all]                          install what is missing, then everything that CI checks
@@ -51,7 +55,7 @@ fn main() -> Result<()> {
         Some("sdk") => sdk::run(&flags),
         Some("pictures") => browser::pictures(),
         Some("bench") => bench::run(&flags),
-        Some("setup") => setup::for_tests(),
+        Some("setup") => setup::for_tests(setup::Consent::asked()),
         Some("help" | "-h" | "--help") | None => {
             println!("{USAGE}");
             Ok(())

@@ -3,7 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
+use xtask_start::Step;
 
 /// Shows a heading of the work that follows.
 pub fn heading(text: &str) {
@@ -32,6 +33,20 @@ pub fn run_with(words: &[&str], env: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// `tarpan` and the program of the sample jobs; from `cargo tree -p tarpan-cli -p ptc`.
+const PROGRAM: Step<'static> = Step { what: "the program", minutes: 12, crates: Some(460) };
+
+/// Builds the program for every day.
+pub fn program() -> Result<()> {
+    let words = ["build", "--locked", "-p", "tarpan-cli", "-p", "ptc"];
+    build(&PROGRAM, xtask_start::command("cargo").args(words))
+}
+
+/// A long build, told in a line; what it says is shown when it fails.
+pub fn build(step: &Step<'_>, command: &mut Command) -> Result<()> {
+    xtask_start::build(step, command).map_err(Error::msg)
+}
+
 /// What a command prints; `None` when it can't be run or fails.
 pub fn output(words: &[&str]) -> Option<String> {
     let out = command(words).stderr(Stdio::null()).output().ok()?;
@@ -46,16 +61,7 @@ pub fn has(program: &str) -> bool {
 
 /// A command in the repository's root.
 pub fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).current_dir(tarpan_end2end::lab::root()).stdin(Stdio::null());
-    // Variables that cargo sets for this program would make the builds below start over.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_")
-            || name == "CARGO_MANIFEST_DIR"
-            || name == "CARGO_MANIFEST_PATH"
-        {
-            command.env_remove(name);
-        }
-    }
+    let mut command = xtask_start::command(words[0]);
+    command.args(&words[1..]);
     command
 }

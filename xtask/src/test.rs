@@ -1,13 +1,13 @@
 //! Everything that CI checks, in the order that finds mistakes soonest.
 //!
 //! All native commands choose their packages so that features resolve alike: what a crate depends on is then built once,
-//! for the program and for every test. `xtask` itself is left out of the tests, because it brings features that nothing
+//! for the program and for every test. `xtask` itself is tested alone, as it was built, because it brings features that nothing
 //! else has. Clippy needs metadata of its own of every dependency, which is the price of having it.
 
 use anyhow::{Result, ensure};
 
 use crate::setup;
-use crate::shell::{heading, run as sh, run_with};
+use crate::shell::{heading, program, run as sh, run_with};
 use crate::{browser, conformance, sdk, ui};
 
 /// The crates that promise to be pure and to run in the browser.
@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> Result<()> {
     let strict = options.strict.then_some(("CI", "true"));
     let long = options.long.then_some(("TARPAN_LONG", "1"));
     let env: &[(&str, &str)] = &strict.into_iter().chain(long).collect::<Vec<_>>();
-    setup::for_tests()?;
+    setup::for_tests(if options.strict { setup::Consent::Given } else { setup::Consent::asked() })?;
 
     heading("Format");
     sh(&["cargo", "fmt", "--all", "--check"])?;
@@ -60,9 +60,12 @@ pub fn run(options: &Options) -> Result<()> {
     sh(&[&["cargo", "test", "--locked"], &*packages(PURE), &*packages(OTHERS)].concat())?;
 
     heading("Journeys");
-    sh(&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"])?;
+    program()?;
     let journeys = ["cargo", "test", "--locked", "-p", "tarpan-end2end"];
     run_with(&[&journeys[..], &["--", "--test-threads=2"]].concat(), env)?;
+
+    heading("The tools");
+    sh(&["cargo", "test", "--locked", "-p", "xtask", "-p", "xtask-start"])?;
 
     conformance::check(false)?;
     sdk::check(false)?;

@@ -15,6 +15,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
+use xtask_start::Step;
 
 pub const TRIPLE: &str = "wasm32-unknown-unknown";
 
@@ -47,14 +48,6 @@ pub fn run(flags: &[&str]) -> Result<()> {
     }
     println!("The UI is in {}", built.folder.display());
     Ok(())
-}
-
-/// Builds quickly for somebody who wants to look; says what is less where that fails, for the pages work without it.
-pub fn build_or_say() {
-    match build(&Options::default()) {
-        Ok(built) => built.notes.iter().for_each(|note| println!("note: {note}")),
-        Err(why) => println!("note: the pages are not live, because the browser's part was not built: {why:#}"),
-    }
 }
 
 /// Builds what changed; the folder is complete when this returns.
@@ -123,24 +116,18 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
     let (profile, folder) = if release { ("wasm-release", "wasm-release") } else { ("dev", "debug") };
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let target = if target.is_absolute() { target } else { root.join(target) };
-    println!("Building the browser's modules{} …", if release { " for release (this takes minutes)" } else { "" });
     // Splitting needs the relocations of the last link: a flag of this one crate, so that nothing below it is built again.
     // The stack: unoptimised, a page nests more deeply than the 1 MiB that the linker gives by itself.
     let split = ["--", "-Clink-arg=--emit-relocs", "-Clink-arg=-zstack-size=8388608"];
-    for (name, flags) in [("tarpan-browser", &split[..]), ("tarpan-worker", &[])] {
+    // From `cargo tree`, for the browser's target.
+    let browser = Step { what: "the pages for the browser", minutes: if release { 10 } else { 5 }, crates: Some(195) };
+    let worker = Step { what: "the editor's worker", minutes: if release { 4 } else { 2 }, crates: Some(95) };
+    for (name, flags, step) in [("tarpan-browser", &split[..], browser), ("tarpan-worker", &[], worker)] {
         let mut command = compiler()?;
-        command.current_dir(root).env("CARGO_TARGET_DIR", &target);
-        command.args(["rustc", "--quiet", "--locked", "--lib", "--target", TRIPLE, "--profile", profile, "-p", name]);
+        command.env("CARGO_TARGET_DIR", &target);
+        command.args(["rustc", "--locked", "--lib", "--target", TRIPLE, "--profile", profile, "-p", name]);
         command.args(flags);
-        // Variables that cargo sets for this program would make the build start over.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                command.env_remove(&name);
-            }
-        }
-        let status = command.status().context("starting cargo")?;
-        ensure!(status.success(), "{name} does not build for the browser");
+        crate::shell::build(&step, &mut command).with_context(|| format!("{name} does not build for the browser"))?;
     }
     let at = |name: &str| target.join(TRIPLE).join(folder).join(format!("{name}.wasm"));
     Ok(Wasm { app: at("tarpan_browser"), worker: at("tarpan_worker") })
@@ -158,14 +145,14 @@ pub fn compiler() -> Result<Command> {
         let _ = Command::new("rustup").current_dir(root).args(["target", "add", TRIPLE]).output();
     }
     if has_target() {
-        return Ok(Command::new("cargo"));
+        return Ok(xtask_start::command("cargo"));
     }
     let debian = Path::new("/usr/bin/rustc");
     let std_source = Path::new("/usr/lib/rustlib").join(TRIPLE);
     if debian.exists() && (std_source.exists() || Path::new("/usr/src").join("rustc-web").exists() || web_rustc(debian))
     {
         let linker = sysroot.join("lib/rustlib").join(host_triple(root)?).join("bin/rust-lld");
-        let mut command = Command::new("/usr/bin/cargo");
+        let mut command = xtask_start::command("/usr/bin/cargo");
         command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", debian);
         command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         command.arg("-Zbuild-std=std,panic_abort");
@@ -340,11 +327,10 @@ fn install_packages(web: &Path) -> Result<()> {
     if installed.is_some() && installed >= modified(web.join("package-lock.json")) {
         return Ok(());
     }
-    println!("Installing the npm parts …");
-    let status =
-        Command::new("npm").current_dir(web).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).status();
-    ensure!(status.context("starting npm")?.success(), "`npm ci` failed in {}", web.display());
-    Ok(())
+    let step = Step { what: "the editor's npm parts", minutes: 1, crates: None };
+    let mut command = xtask_start::command("npm");
+    command.current_dir(web).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+    crate::shell::build(&step, &mut command).with_context(|| format!("`npm ci` failed in {}", web.display()))
 }
 
 /// The sheets of `style/index.css`, joined.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::client::{Value, read_value};
@@ -16,9 +16,9 @@ struct Data {
     journal: Option<File>,
 }
 
-/// Serves on every address until it is killed.
-pub fn serve(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("0.0.0.0", port))
+/// Serves until it is killed.
+pub fn serve(host: IpAddr, port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((host, port))
         .map_err(|e| io::Error::new(e.kind(), format!("listening on port {port}: {e}")))?;
     println!("Ready to accept connections on port {port}");
     let data = Arc::new(Mutex::new(Data::open()?));

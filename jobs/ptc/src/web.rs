@@ -1,14 +1,14 @@
 //! The company's page: what the store holds, as HTML at `/` and as JSON at `/status`.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::client::{Client, Value};
 
-/// Serves on every address until it is killed.
-pub fn serve(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("0.0.0.0", port))
+/// Serves until it is killed.
+pub fn serve(host: IpAddr, port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((host, port))
         .map_err(|e| io::Error::new(e.kind(), format!("listening on port {port}: {e}")))?;
     println!("the page is on port {port}");
     for stream in listener.incoming() {
