@@ -11,7 +11,7 @@ use bollard::models::{
 };
 
 use super::config::{MountBlock, PluginConfig, TaskConfig};
-use super::{ALLOC_LABEL, RUN_LABEL};
+use super::{ALLOC_LABEL, IPV6_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
 use crate::driver::raw_exec::matches;
 use crate::driver::{DriverError, TaskRequest};
@@ -139,6 +139,11 @@ fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> 
     }
     labels.insert(ALLOC_LABEL.to_owned(), request.alloc_id.to_string());
     labels.insert(RUN_LABEL.to_owned(), request.id.clone());
+    // On the container, because whoever finds it again knows no task's config.
+    match config.advertise_ipv6_address {
+        Some(true) => labels.insert(IPV6_LABEL.to_owned(), "true".to_owned()),
+        _ => labels.remove(IPV6_LABEL),
+    };
     labels
 }
 

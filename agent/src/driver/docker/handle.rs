@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, EndpointSettings};
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, StatsOptions, WaitContainerOptions};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -227,7 +227,7 @@ impl Handle for Container {
     }
 }
 
-/// The container's address in the engine's network; empty where it has none.
+/// The container's address in the engine's network, of the family that its task asked for; empty where it has none.
 pub(super) async fn address(engine: &Docker, id: &str) -> String {
     let found = engine.inspect_container(id, None::<InspectContainerOptions>).await;
     found.map(address_of).unwrap_or_default()
@@ -235,5 +235,38 @@ pub(super) async fn address(engine: &Docker, id: &str) -> String {
 
 pub(super) fn address_of(found: ContainerInspectResponse) -> String {
     let networks = found.network_settings.and_then(|s| s.networks).unwrap_or_default();
-    networks.into_values().find_map(|n| n.ip_address.filter(|ip| !ip.is_empty())).unwrap_or_default()
+    let labels = found.config.and_then(|c| c.labels).unwrap_or_default();
+    let six = labels.contains_key(super::IPV6_LABEL);
+    let address = |n: EndpointSettings| if six { n.global_ipv6_address } else { n.ip_address };
+    networks.into_values().find_map(|n| address(n).filter(|ip| !ip.is_empty())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::{ContainerConfig, NetworkSettings};
+
+    use super::*;
+
+    #[test]
+    fn a_container_is_found_under_the_address_that_its_task_asks_for() {
+        let endpoint = EndpointSettings {
+            ip_address: Some("172.17.0.2".to_owned()),
+            global_ipv6_address: Some("fd00::2".to_owned()),
+            ..Default::default()
+        };
+        let found = |labels: &[&str]| {
+            let labels: HashMap<_, _> = labels.iter().map(|l| ((*l).to_owned(), "true".to_owned())).collect();
+            let networks = HashMap::from([("bridge".to_owned(), endpoint.clone())]);
+            ContainerInspectResponse {
+                config: Some(ContainerConfig { labels: Some(labels), ..Default::default() }),
+                network_settings: Some(NetworkSettings { networks: Some(networks), ..Default::default() }),
+                ..Default::default()
+            }
+        };
+        assert_eq!(address_of(found(&[])), "172.17.0.2");
+        assert_eq!(address_of(found(&[super::super::IPV6_LABEL])), "fd00::2");
+        assert_eq!(address_of(ContainerInspectResponse::default()), "");
+    }
 }

@@ -34,6 +34,8 @@ use handle::{Container, Saved};
 const ALLOC_LABEL: &str = "com.hashicorp.nomad.alloc_id";
 /// Label that says which start of its task made a container.
 const RUN_LABEL: &str = "tarpan.run";
+/// Of a container whose services are found under its IPv6 address.
+const IPV6_LABEL: &str = "tarpan.advertise-ipv6";
 /// How long the engine has to answer one question of the fingerprint; all of them have twice as long, which must be less
 /// than [`crate::agent`] gives a driver: else nobody learns that an engine seen before is ill.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -393,3 +393,17 @@ async fn a_flood_is_followed_to_its_last_line() {
     // stays in order, and the end is there.
     assert!(lines.is_sorted_by(|one, next| one < next), "a line came twice or out of order");
 }
+
+#[test]
+fn the_address_that_is_wanted_is_written_on_the_container() {
+    let labelled = |config: Value| {
+        let place = Place::new(config);
+        let config: TaskConfig = crate::driver::decode(&place.request.config).expect("readable");
+        let body = create::body(&place.driver.plugin, &config, &place.request, IMAGE).expect("a body");
+        body.labels.unwrap_or_default().contains_key(IPV6_LABEL)
+    };
+    assert!(labelled(json!({"image": IMAGE, "advertise_ipv6_address": true})));
+    assert!(!labelled(json!({"image": IMAGE, "advertise_ipv6_address": false})));
+    // A task's own label does not say it.
+    assert!(!labelled(json!({"image": IMAGE, "labels": {"tarpan.advertise-ipv6": "true"}})));
+}
