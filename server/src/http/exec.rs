@@ -109,8 +109,8 @@ async fn relay(socket: WebSocket, answer: NodeResponse) {
                     Some(Ok(Message::Text(text))) => {
                         let frame = Bytes::copy_from_slice(text.as_bytes());
                         match tokio::time::timeout(UNREAD, send.send(frame)).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(_)) => break,
+                            // What is typed when the command has ended goes nowhere; how it ended is still on its way.
+                            Ok(Ok(()) | Err(_)) => {}
                             Err(_) => return,
                         }
                     }
