@@ -372,6 +372,8 @@ pub fn answer(path: &str) -> (u16, String) {
             let diff = json!({ "Type": "Edited", "ID": id, "TaskGroups": [{ "Type": "Edited", "Name": "web", "Tasks": [task] }] });
             json!({ "Versions": [j, old], "Diffs": [diff] })
         }),
+        ["job", _, "actions"] => Some(json!([
+            { "Name": "clear", "Command": "/bin/cache", "Args": ["clear", "--all"], "TaskName": "web", "TaskGroupName": "web" }])),
         ["job", _, "submission"] => Some(json!({ "Source": "job \"pytechco-web\" {\n  group \"web\" {}\n}\n", "Format": "hcl2" })),
         ["job", id, "plan"] => {
             let groups = json!({ "DesiredTGUpdates": { "web": { "Place": 1, "Ignore": 1 } } });

@@ -118,7 +118,9 @@ shape!(Task {
     resources "Resources": TaskResources,
     lifecycle "Lifecycle": Option<Lifecycle>,
     constraints "Constraints": Vec<Constraint>,
+    actions "Actions": Vec<Action>,
 });
+shape!(Action { name "Name": String });
 shape!(TaskResources { cpu "CPU": i64, cores "Cores": i64, memory_mb "MemoryMB": i64, memory_max_mb "MemoryMaxMB": i64 });
 shape!(Lifecycle { hook "Hook": String, sidecar "Sidecar": bool });
 

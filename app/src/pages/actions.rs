@@ -2,12 +2,13 @@
 
 use leptos::prelude::*;
 use serde_json::{Value, json};
+use tarpan_api::wire::JobAction;
 use tarpan_api::{Client, Error};
 
 use crate::format::short;
 use crate::lang::{counted, fill, t};
 use crate::parts::dialog::{Ask, doing};
-use crate::paths::v1_job;
+use crate::paths::{self, v1_job};
 use crate::rows::Key;
 
 /// `-namespace x` where it is not the default one.
@@ -366,6 +367,18 @@ pub fn dispatch_command(namespace: &str, id: &str, meta: &[(String, String)], pa
     )
 }
 
+/// The command that runs an action of a job.
+pub fn action_command(namespace: &str, id: &str, action: &JobAction) -> String {
+    let [id, group, task, name] = [id, &action.group, &action.task, &action.name].map(word);
+    format!("tarpan job action{} -job {id} -group {group} -task {task} {name}", namespace_flag(namespace))
+}
+
+/// Where a browser runs it: a socket of frames.
+pub fn action_path(namespace: &str, id: &str, action: &JobAction) -> String {
+    let [group, task, name] = [&action.group, &action.task, &action.name].map(|text| paths::encode(text, false));
+    v1_job(namespace, id, &format!("/action?action={name}&group={group}&task={task}&ws_handshake=true"))
+}
+
 /// Standard base64 with padding.
 pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -414,6 +427,20 @@ mod tests {
             assert_eq!(unbase64(text).as_deref(), Some(plain.as_bytes()));
         }
         assert_eq!(unbase64("a b"), None);
+    }
+
+    #[test]
+    fn an_action_is_typed_and_run() {
+        let text = |text: &str| text.to_owned();
+        let action = JobAction { name: text("say hi"), task: text("t"), group: text("g"), ..JobAction::default() };
+        assert_eq!(
+            action_command("shop", "web", &action),
+            "tarpan job action -namespace shop -job web -group g -task t 'say hi'"
+        );
+        assert_eq!(
+            action_path("default", "a/b", &action),
+            "/v1/job/a%2Fb/action?action=say%20hi&group=g&task=t&ws_handshake=true&namespace=default"
+        );
     }
 
     #[test]

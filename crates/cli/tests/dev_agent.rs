@@ -175,6 +175,54 @@ fn what_does_not_fit_says_why() {
     assert!(status.contains("Placement Failure"), "{status}");
 }
 
+const ACTIONS: &str = r#"
+job "life" {
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/sleep"
+        args    = ["600"]
+      }
+      action "hello" {
+        command = "/bin/echo"
+        args    = ["action", "ran in"]
+      }
+      action "fail" {
+        command = "/bin/sh"
+        args    = ["-c", "echo $NOMAD_TASK_NAME; exit 7"]
+      }
+    }
+  }
+}
+"#;
+
+#[test]
+fn an_action_runs_in_its_task() {
+    let dev = Dev::start();
+    dev.until(&["node", "status"], "ready");
+    dev.file("life.nomad.hcl", ACTIONS);
+    dev.ok(&["job", "run", "-detach", "life.nomad.hcl"]);
+    dev.until(&["job", "status", "life"], "running  ");
+    let ran = dev.until(&["action", "-job", "life", "-group", "g", "-task", "t", "hello"], "action ran in");
+    assert_eq!(ran, "action ran in\n");
+    let (code, text) = dev.run(&["job", "action", "-job", "life", "-group", "g", "fail"]);
+    assert_eq!((code, text.as_str()), (7, "t\n"), "its own exit code, in the task's environment");
+    let allocs = dev.ok(&["job", "allocs", "life"]);
+    let first = allocs.lines().nth(1).and_then(|l| l.split_whitespace().next()).expect("an allocation").to_owned();
+    assert_eq!(dev.ok(&["action", "-job", "life", "-alloc", &first, "hello"]), "action ran in\n");
+    for (words, said) in [
+        (&["-job", "life", "-group", "g", "nope"][..], "action \"nope\" not found"),
+        (&["-job", "life", "-group", "h", "hello"], "no allocation of group \"h\" runs"),
+        (&["-job", "life", "hello"], "A task group name is required"),
+        (&["-group", "g", "hello"], "A job ID is required"),
+    ] {
+        let (code, text) = dev.run(&[&["job", "action"], words].concat());
+        assert!(code == 1 && text.contains(said), "{words:?}: {text}");
+    }
+    dev.ok(&["job", "stop", "-purge", "life"]);
+}
+
 #[test]
 fn the_first_job_runs_here_without_a_warning() {
     let dev = Dev::start();

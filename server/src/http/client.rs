@@ -33,8 +33,11 @@ bind! { OnNode {
     SetMetadata => as_it_is,
 }}
 
-/// The node that has to answer: that of the path's allocation, or one that is named, or this agent's own.
+/// The node that has to answer: that of the path's allocation, that of an allocation of the path's job, or one that is named, or this agent's own.
 pub fn node_of(cx: &Context) -> Result<NodeId, ApiError> {
+    if cx.path.find("job").is_some() {
+        return super::jobs::action::node_of(cx);
+    }
     let Some(alloc) = cx.path.find("alloc") else { return named_node(cx) };
     let id: AllocId = lookup::id("alloc", alloc)?;
     let state = cx.state()?;

@@ -26,7 +26,13 @@ const REFUSAL: usize = 4 << 10;
 const NO_FRAMES: &str = "the node sent something else than frames";
 
 /// `GET /v1/client/allocation/:id/exec`: text messages of JSON both ways, see the reference's "Exec websocket".
-pub async fn exec(mut cx: Context) -> Outcome {
+pub async fn exec(cx: Context) -> Outcome {
+    let path = cx.parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    open(cx, path).await
+}
+
+/// A socket for the caller, to what the node has under `path`.
+pub async fn open(mut cx: Context, path: String) -> Outcome {
     let handshake = cx.query.flag("ws_handshake")?;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut cx.parts, &()).await.map_err(ApiError::bad_request)?;
     Ok(upgrade
@@ -34,7 +40,6 @@ pub async fn exec(mut cx: Context) -> Outcome {
             if handshake && !greeted(&mut socket).await {
                 return;
             }
-            let path = cx.parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
             match client::ask(&cx, path).await {
                 Ok(answer) if answer.status.is_success() => relay(socket, answer).await,
                 Ok(answer) => refuse(socket, answer.status.as_u16(), text_of(answer).await).await,

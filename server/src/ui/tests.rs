@@ -94,8 +94,17 @@ fn pages() -> Vec<String> {
         ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "topology"]
             .map(|page| format!("/ui/{page}"))
             .into();
-    let tabs =
-        ["definition", "versions", "children", "dispatch", "deployments", "evaluations", "allocations", "services"];
+    let tabs = [
+        "definition",
+        "versions",
+        "children",
+        "dispatch",
+        "deployments",
+        "evaluations",
+        "allocations",
+        "services",
+        "actions",
+    ];
     for job in ["pytechco-web", "pytechco-employee", "pytechco-setup"] {
         all.push(format!("/ui/jobs/{job}"));
         all.extend(tabs.map(|tab| format!("/ui/jobs/{job}?tab={tab}")));

@@ -1,5 +1,6 @@
 //! A job's page: head with its actions, and a tab for each side of it. The tab is in the address.
 
+mod action;
 mod children;
 mod definition;
 mod dispatch;
@@ -229,6 +230,11 @@ fn Head(data: JobData, tab: Memo<String>) -> impl IntoView {
         if !parent {
             items.extend([("allocations", texts.allocations, Some(allocs)), ("services", texts.services, None)]);
         }
+        let named = |j: &Job| j.groups.iter().flat_map(|g| &g.tasks).map(|t| t.actions.len()).sum::<usize>();
+        let named = data.job.with(named);
+        if named > 0 {
+            items.push(("actions", texts.actions, Some(named)));
+        }
         let current = tab.get();
         tabs(
             items
@@ -330,6 +336,7 @@ fn Body(data: JobData, tab: Memo<String>) -> impl IntoView {
         "evaluations" => view! { <Evaluations data=data/> }.into_any(),
         "allocations" => view! { <Allocations data=data/> }.into_any(),
         "services" => view! { <Services data=data/> }.into_any(),
+        "actions" => view! { <action::ActionList data=data/> }.into_any(),
         _ => view! { <overview::Overview data=data/> }.into_any(),
     }
 }

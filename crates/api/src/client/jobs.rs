@@ -8,11 +8,11 @@ use tarpan_model::Job;
 use super::{Answer, Client, Query, escape};
 use crate::transport::Error;
 use crate::wire::{
-    AllocListStub, Deployment, EvalOptions, Evaluation, JobDeregisterResponse, JobDispatchRequest, JobDispatchResponse,
-    JobEvaluateRequest, JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest, JobRegisterResponse,
-    JobRevertRequest, JobScaleStatus, JobStabilityRequest, JobStabilityResponse, JobStatusesJob, JobStatusesRequest,
-    JobSubmission, JobSummary, JobTagResponse, JobValidateRequest, JobValidateResponse, JobVersions, JobsParseRequest,
-    PeriodicForceResponse, ScalingRequest, ServiceRegistration, TagVersionRequest,
+    AllocListStub, Deployment, EvalOptions, Evaluation, JobAction, JobDeregisterResponse, JobDispatchRequest,
+    JobDispatchResponse, JobEvaluateRequest, JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest,
+    JobRegisterResponse, JobRevertRequest, JobScaleStatus, JobStabilityRequest, JobStabilityResponse, JobStatusesJob,
+    JobStatusesRequest, JobSubmission, JobSummary, JobTagResponse, JobValidateRequest, JobValidateResponse,
+    JobVersions, JobsParseRequest, PeriodicForceResponse, ScalingRequest, ServiceRegistration, TagVersionRequest,
 };
 
 /// `/v1/job/ID/rest`; `rest` may be empty.
@@ -105,6 +105,11 @@ impl Client {
         request: &JobRegisterRequest,
     ) -> Result<Answer<JobRegisterResponse>, Error> {
         self.put(&query.on("/v1/jobs"), request).await
+    }
+
+    /// Commands that the job's text names, to be run in its tasks.
+    pub async fn job_actions(&self, query: &Query, id: &str) -> Result<Answer<Vec<JobAction>>, Error> {
+        self.get(&query.on(&path(id, "actions"))).await
     }
 
     /// A dry run: what registering this job would do.

@@ -52,6 +52,7 @@ routes! {
         Summary: GET "/v1/job/*job/summary", READ, Server;
         Services: GET "/v1/job/*job/services", READ, Server;
         Actions: GET "/v1/job/*job/actions", READ, Server;
+        Action: GET "/v1/job/*job/action", Namespace(&["alloc-exec"]), Node, acts;
         Submission: GET "/v1/job/*job/submission", READ, Server;
         Tag: PUT "/v1/job/*job/versions/:tag/tag", Namespace(&["submit-job", "tag-job-version"]), Leader;
         Untag: DELETE "/v1/job/*job/versions/:tag/tag", Namespace(&["submit-job", "tag-job-version"]), Leader;

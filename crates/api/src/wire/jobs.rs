@@ -251,6 +251,22 @@ pub struct JobStabilityResponse {
     pub index: u64,
 }
 
+/// A command that a job's text names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobAction {
+    #[serde(rename = "Name", deserialize_with = "null_default")]
+    pub name: String,
+    #[serde(rename = "Command", deserialize_with = "null_default")]
+    pub command: String,
+    #[serde(rename = "Args", deserialize_with = "null_default")]
+    pub args: Vec<String>,
+    #[serde(rename = "TaskName", deserialize_with = "null_default")]
+    pub task: String,
+    #[serde(rename = "TaskGroupName", deserialize_with = "null_default")]
+    pub group: String,
+}
+
 /// `JobEvaluateRequest` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

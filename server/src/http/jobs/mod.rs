@@ -1,5 +1,6 @@
 //! Routes of jobs.
 
+pub mod action;
 mod actions;
 pub mod admission;
 mod annotate;
@@ -33,6 +34,7 @@ bind! { Jobs {
     Summary => read::summary,
     Services => read::services,
     Actions => read::actions,
+    Action => action::action,
     Submission => versions::submission,
     Tag => versions::tag,
     Untag => versions::untag,

@@ -303,7 +303,11 @@ async fn a_row_is_answered_where_it_says() {
     for (route, query, answer) in join_all(asked).await {
         let waited = answer.status == 500 && answer.text == "No cluster leader";
         let (alloc, node) = (route.path.contains(":alloc"), answer.text.contains("No local Node"));
-        let looked_up = if alloc { answer.text.contains("alloc lookup failed") } else { node };
+        let looked_up = match (alloc, route.path.contains("*job")) {
+            (true, _) => answer.text.contains("alloc lookup failed"),
+            (false, true) => answer.text.contains("job not found"),
+            (false, false) => node,
+        };
         match route.answered {
             Where::Server => assert_eq!(waited, query.is_empty(), "{}{query}: {}", route.path, answer.text),
             Where::Leader => assert!(waited, "{}{query}: {}", route.path, answer.text),

@@ -34,6 +34,14 @@ pub struct Exec {
     /// With -job: only of this group.
     #[arg(long, value_name = "group")]
     group: Option<String>,
+    #[command(flatten)]
+    terminal: Terminal,
+    args: Vec<String>,
+}
+
+/// How a command on a node is connected to whoever typed this one.
+#[derive(Debug, clap::Args)]
+pub struct Terminal {
     /// Pass standard input on.
     #[arg(long = "i", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
     stdin: bool,
@@ -43,7 +51,6 @@ pub struct Exec {
     /// The character that, after a line break and before a dot, ends the session of a terminal; "none" for none.
     #[arg(long = "e", value_name = "char", default_value = "~")]
     escape: String,
-    args: Vec<String>,
 }
 
 impl Command for Exec {
@@ -67,30 +74,39 @@ impl Command for Exec {
             false => lookup::alloc(&client, word).await?,
         };
         let task = task_of(&alloc, self.task.as_deref())?;
-        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let tty = self.tty.unwrap_or(terminal);
         let path = query_of(&alloc)
             .with("task", &task)
             .with("command", json!(command))
-            .with("tty", tty)
+            .with("tty", self.terminal.tty())
             .with("ws_handshake", true)
             .on(&format!("/v1/client/allocation/{}/exec", alloc.id));
-        let raw = (tty && terminal && self.stdin).then(RawTerminal::enter).flatten();
-        let outcome = self.talk(&path, tty && terminal).await;
-        drop(raw);
-        outcome
+        self.terminal.run(&self.client, &path, "failed to exec into task").await
     }
 }
 
-impl Exec {
-    async fn talk(&self, path: &str, tty: bool) -> Outcome {
-        let failed = |text: String| Fail::new(format!("failed to exec into task: {text}"));
-        let address = self.client.transport()?.url(path);
+impl Terminal {
+    /// Does the command get a terminal?
+    pub fn tty(&self) -> bool {
+        self.tty.unwrap_or_else(is_terminal)
+    }
+
+    /// Talks to what runs behind the socket at `path` until it ends, and gives its exit code. `doing` begins errors.
+    pub async fn run(&self, client: &ClientFlags, path: &str, doing: &str) -> Outcome {
+        let here = self.tty() && is_terminal();
+        let raw = (here && self.stdin).then(RawTerminal::enter).flatten();
+        let outcome = self.talk(client, path, here, doing).await;
+        drop(raw);
+        outcome
+    }
+
+    async fn talk(&self, client: &ClientFlags, path: &str, tty: bool, doing: &str) -> Outcome {
+        let failed = |text: String| Fail::new(format!("{doing}: {text}"));
+        let address = client.transport()?.url(path);
         let Some(rest) = address.strip_prefix("http://") else {
             return Err(failed("this needs a plain http address for now".to_owned()));
         };
         let mut request = format!("ws://{rest}").into_client_request().map_err(|e| failed(e.to_string()))?;
-        let token = self.client.token();
+        let token = client.token();
         if let Some(token) = token.as_deref().and_then(|t| HeaderValue::from_str(t).ok()) {
             request.headers_mut().insert("x-nomad-token", token);
         }
@@ -138,6 +154,10 @@ impl Exec {
             }
         }
     }
+}
+
+fn is_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 /// What the server said instead of upgrading the connection.

@@ -7,7 +7,7 @@ use crate::command::{Doing as _, Entry, Fail};
 
 mod act;
 mod checks;
-mod exec;
+pub mod exec;
 mod fs;
 mod logs;
 pub mod status;

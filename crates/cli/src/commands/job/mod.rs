@@ -4,6 +4,7 @@ use crate::command::Entry;
 use crate::command::Fail;
 
 mod act;
+mod action;
 mod allocs;
 mod deployments;
 mod dispatch;
@@ -27,6 +28,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<act::Promote>(),
         Entry::of::<act::Revert>(),
         Entry::of::<act::Start>(),
+        Entry::of::<action::Action>(),
         Entry::of::<allocs::Allocs>(),
         Entry::of::<deployments::Deployments>(),
         Entry::of::<dispatch::Dispatch>(),
