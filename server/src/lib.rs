@@ -8,6 +8,7 @@ mod clock;
 mod control;
 mod guests;
 mod keyring;
+mod meter;
 mod options;
 mod publish;
 mod raft;

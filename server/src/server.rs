@@ -19,6 +19,7 @@ use crate::doors::Doors;
 use crate::events::EventFeed;
 use crate::guests;
 use crate::keyring::Keyring;
+use crate::meter::Meter;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
 use crate::publish::Published;
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub reports: Reports,
     pub troubles: Changes,
     pub keyring: Keyring,
+    pub meter: Arc<Meter>,
     stop: watch::Sender<bool>,
 }
 
@@ -105,7 +107,8 @@ impl Server {
         };
         let published = Arc::new(Published::new(State::default(), options.event_buffer_size));
         let consensus = Arc::new(Consensus::start(&options, me, published.clone()).await?);
-        let control = Arc::new(Control::new(&options, published.clone(), consensus.clone()));
+        let meter = Arc::<Meter>::default();
+        let control = Arc::new(Control::new(&options, published.clone(), consensus.clone(), meter.clone()));
         let reports = Reports::start(published.clone(), consensus.clone());
         let (sessions, stop) = (Arc::<Sessions>::default(), watch::Sender::new(false));
         let (streams, troubles) = (Streams::default(), Changes::default());
@@ -121,6 +124,7 @@ impl Server {
             reports,
             troubles,
             keyring,
+            meter,
             stop,
         };
         let server = Server(Arc::new(inner));
@@ -178,7 +182,10 @@ impl Server {
     ///
     /// Waits for a leader for a few seconds; other commands may share its raft entry.
     pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ProposeError> {
-        self.0.consensus.propose(command).await
+        let begun = std::time::Instant::now();
+        let done = self.0.consensus.propose(command).await;
+        self.0.meter.committed(begun);
+        done
     }
 
     /// The newest state once one of `watch` changed after raft index `past`, or when `until` has come.

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use self::planner::PlanQueue;
 pub(crate) use crate::clock::now;
+use crate::meter::Meter;
 use crate::options::Options;
 use crate::publish::Published;
 use crate::raft::{Consensus, Leadership};
@@ -38,6 +39,7 @@ const FAR: Duration = Duration::from_secs(86_400);
 pub(crate) struct Control {
     published: Arc<Published>,
     consensus: Arc<Consensus>,
+    meter: Arc<Meter>,
     schedulers: usize,
     evals: Mutex<Evals>,
     /// An evaluation may be ready for a worker.
@@ -52,7 +54,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub fn new(options: &Options, published: Arc<Published>, consensus: Arc<Consensus>) -> Control {
+    pub fn new(options: &Options, published: Arc<Published>, consensus: Arc<Consensus>, meter: Arc<Meter>) -> Control {
         let heartbeats = HeartbeatOptions {
             min_ttl: options.heartbeat_ttl.into(),
             max_per_second: options.max_heartbeats_per_second,
@@ -70,6 +72,7 @@ impl Control {
         Control {
             published,
             consensus,
+            meter,
             schedulers: options.num_schedulers.max(1),
             evals: Mutex::default(),
             work: Notify::new(),
@@ -158,7 +161,10 @@ impl Control {
 
     /// Proposes a command of a loop. A failure is said once; state stays as it was and the loop looks again.
     async fn propose(&self, what: &'static str, command: Command) -> bool {
-        match self.consensus.propose(command).await {
+        let begun = std::time::Instant::now();
+        let done = self.consensus.propose(command).await;
+        self.meter.committed(begun);
+        match done {
             Ok((_, tarpan_state::Reply::Refused(rejection))) => {
                 tracing::debug!(what, %rejection, "refused by state");
                 true

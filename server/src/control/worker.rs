@@ -10,6 +10,7 @@ use tarpan_state::{Command, State};
 use tokio::time::Instant;
 
 use super::{Control, ids, now, rand_u64};
+use crate::meter;
 
 /// How long a worker waits for state to reach the index it needs.
 const STATE_PATIENCE: Duration = Duration::from_secs(5);
@@ -76,7 +77,9 @@ impl Control {
             if state.index() < needed {
                 return Err(Failed::Behind(needed));
             }
+            let begun = std::time::Instant::now();
             let mut outcome = schedule(state, eval.clone(), cache).await?;
+            self.meter.took(meter::scheduler(eval.type_), begun);
             if !outcome.evals_before.is_empty() {
                 self.write(std::mem::take(&mut outcome.evals_before)).await?;
             }
@@ -87,7 +90,9 @@ impl Control {
             let plan = std::mem::replace(&mut outcome.plan, empty);
             let finish = if reblocks(&outcome) { Vec::new() } else { rows(&outcome) };
             let _ = self.evals().broker.pause(eval.id, dequeued.token);
+            let begun = std::time::Instant::now();
             let planned = self.plans.submit(plan, finish).await.ok().flatten();
+            self.meter.took(meter::SUBMIT_PLAN, begun);
             let _ = self.evals().broker.reset(eval.id, dequeued.token, now());
             let planned = planned.ok_or(Failed::Plan)?;
             if planned.finished {

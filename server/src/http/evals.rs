@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::json;
 use tarpan_api::convert::{self, StubOptions};
 use tarpan_api::wire;
 use tarpan_model::{EvalId, Evaluation};
 use tarpan_scheduler::{Check, Verdict};
-use tarpan_state::{State, Table};
+use tarpan_state::{Command, State, Table};
 
 use super::allocs;
 use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
-use super::filter::fields_of;
+use super::filter::{Filter, fields_of};
 use super::lookup;
 use super::page::{Made, value_of};
 use super::reply::Outcome;
@@ -22,6 +23,7 @@ use crate::Watch;
 
 bind! { Evals {
     List => list,
+    Delete => delete,
     Count => count,
     Allocations => allocations,
     Get => get,
@@ -72,6 +74,63 @@ impl Wanted {
             && self.status.as_ref().is_none_or(|s| s == row.status.as_str())
             && self.job.as_ref().is_none_or(|id| id == row.job_id.as_str())
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Doomed {
+    #[serde(rename = "EvalIDs")]
+    ids: Option<Vec<String>>,
+    #[serde(rename = "Filter")]
+    filter: Option<String>,
+}
+
+/// Evaluations that one request names.
+const MOST_DELETED: usize = 7281;
+
+/// `DELETE /v1/evaluations`: those that the body names or its filter finds and that are over, while the broker stands still.
+async fn delete(cx: Context) -> Outcome {
+    let asked: Doomed = cx.decode()?;
+    let ids = asked.ids.unwrap_or_default();
+    let filter = asked.filter.filter(|text| !text.is_empty());
+    let refused = match (ids.len(), &filter) {
+        (0, None) => Some("neither evaluations nor a filter are given".to_owned()),
+        (1.., Some(_)) => Some("evaluations and a filter can't both be given".to_owned()),
+        (n, _) if n > MOST_DELETED => Some(format!("{n} evaluations are more than the {MOST_DELETED} of one request")),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return Err(ApiError::bad_request(why));
+    }
+    let state = cx.state()?;
+    if !state.scheduler_config().pause_eval_broker {
+        let text = "eval broker is enabled; eval broker must be paused to delete evals";
+        return Err(ApiError::internal(text));
+    }
+    let rows: Vec<&Arc<Evaluation>> = match filter {
+        None => ids.iter().map(|id| named(&state, id)).collect::<Result<_, _>>()?,
+        Some(text) => {
+            let filter = Filter::parse(&text).map_err(|e| ApiError::bad_request(e.to_string()))?;
+            let fields = fields_of::<wire::Evaluation>();
+            let mut found = Vec::new();
+            for row in state.evals() {
+                let wanted = filter.matches(&value_of(&convert::evaluation(row)), fields);
+                if wanted.map_err(|e| ApiError::bad_request(e.to_string()))? {
+                    found.push(row);
+                }
+            }
+            found
+        }
+    };
+    let over: Vec<EvalId> = rows.into_iter().filter(|row| row.terminal()).map(|row| row.id).collect();
+    let count = over.len();
+    let (index, _) = cx.propose(Command::Reap { evals: over, allocs: Vec::new(), seen: state.index() }).await?;
+    cx.written(index, &json!({ "Count": count, "Index": index }))
+}
+
+fn named<'a>(state: &'a State, id: &str) -> Result<&'a Arc<Evaluation>, ApiError> {
+    let id: EvalId = lookup::id("eval", id)?;
+    state.eval(id).ok_or_else(|| ApiError::internal("eval not found"))
 }
 
 /// `GET /v1/evaluations/count`

@@ -64,7 +64,7 @@ use self::heavy::Heavy;
 use self::params::{Pairs, Standard};
 use self::table::{Found, Name, OnNode, Route, Table, Where};
 use self::upload::{Upload, Uploads};
-use crate::Server;
+use crate::{Server, meter};
 
 /// Every row of `/v1`.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
@@ -104,9 +104,14 @@ struct Api {
 impl Api {
     #[tracing::instrument(skip_all, fields(method = %request.method(), path = request.uri().path()))]
     async fn answer(&self, request: Request) -> Response<Body> {
+        let meter = &self.server.0.meter;
+        meter.count(if request.method().is_safe() { meter::QUERY } else { meter::REQUEST });
         match self.respond(request).await {
             Ok(response) => response,
             Err(why) => {
+                if why.status.is_server_error() {
+                    meter.count(meter::REQUEST_ERROR);
+                }
                 tracing::debug!(status = why.status.as_u16(), message = %why.message, "refused");
                 why.into_response()
             }

@@ -80,6 +80,7 @@ routes! {
     /// Evaluations.
     Evals {
         List: GET "/v1/evaluations", READ, Server;
+        Delete: DELETE "/v1/evaluations", Management, Leader;
         Count: GET "/v1/evaluations/count", READ, Server;
         Allocations: GET "/v1/evaluation/:eval/allocations", READ, Server;
         Get: GET "/v1/evaluation/:eval", READ, Server;

@@ -108,3 +108,67 @@ async fn versions_say_what_became_of_them() {
     let told: Vec<_> = told.iter().map(|v| (v["Status"].as_str().unwrap_or("?"), v["Stop"] == true)).collect();
     assert_eq!(told, [("running", false), ("dead", true), ("running", false)]);
 }
+
+#[tokio::test]
+async fn evaluations_are_deleted_while_the_broker_stands_still() {
+    let api = Api::start().await;
+    let eval = api.run(job("gone", "service", 0)).await.json()["EvalID"].as_str().expect("an id").to_owned();
+    let delete = async |body: Value| api.send("DELETE", "/v1/evaluations", body.to_string()).await;
+    let refused = delete(json!({"EvalIDs": [eval]})).await;
+    assert!(refused.status == 500 && refused.text.starts_with("eval broker is enabled"), "{}", refused.text);
+    let config = json!({"PauseEvalBroker": true});
+    api.put("/v1/operator/scheduler/configuration", config).await.ok();
+    for wrong in [json!({}), json!({"EvalIDs": [eval], "Filter": "Status == complete"})] {
+        assert_eq!(delete(wrong).await.status, 400);
+    }
+    let unknown = delete(json!({"EvalIDs": ["12345678-1234-1234-1234-123456789abc"]})).await;
+    assert_eq!(unknown.text, "eval not found");
+    let done = delete(json!({"Filter": "JobID == \"gone\""})).await.ok().json();
+    assert_eq!(done["Count"], 1, "{done}");
+    assert_eq!(api.get(&format!("/v1/evaluation/{eval}")).await.status, 404);
+}
+
+#[tokio::test]
+async fn metrics_count_and_time_what_happened() {
+    let api = Api::start().await;
+    api.run(job("m", "service", 0)).await;
+    let shown = api.get("/v1/metrics").await.ok().json();
+    let named = |list: &str, name: &str| {
+        let found = shown[list].as_array().expect("a list").iter().find(|v| v["Name"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {shown}")).clone()
+    };
+    assert!(named("Counters", "nomad.raft.apply")["Count"].as_u64().is_some_and(|n| n >= 1), "{shown}");
+    assert!(named("Counters", "nomad.nomad.rpc.request")["Sum"].as_f64().is_some_and(|n| n >= 1.0), "{shown}");
+    let commit = named("Samples", "nomad.raft.commitTime");
+    assert!(commit["Max"].as_f64() >= commit["Mean"].as_f64() && commit["Labels"]["host"].is_string(), "{commit}");
+    named("Samples", "nomad.nomad.worker.invoke_scheduler.service");
+    let text = api.get("/v1/metrics?format=prometheus").await.ok().text;
+    for line in
+        ["# TYPE nomad_raft_apply counter", "# TYPE nomad_raft_commitTime summary", "nomad_raft_commitTime_count{"]
+    {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn root_keys_are_listed_without_their_secrets() {
+    let api = Api::start().await;
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while api.server.state().active_root_key().is_none() {
+        assert!(tokio::time::Instant::now() < until, "no key was made");
+        let state = api.server.state();
+        api.server.wait(&[crate::Watch::Table(tarpan_state::Table::RootKeys)], state.index(), until).await;
+    }
+    let answer = api.get("/v1/operator/keyring/keys").await.ok();
+    assert_eq!(answer.index(), answer.json()[0]["CreateIndex"], "{}", answer.text);
+    let mut names: Vec<String> = answer.json()[0].as_object().expect("a key").keys().cloned().collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["Algorithm", "CreateIndex", "CreateTime", "KeyID", "ModifyIndex", "PublishTime", "State"],
+        "no secret"
+    );
+    assert_eq!(answer.json()[0]["State"], "active");
+    let discovery = api.get("/.well-known/openid-configuration").await;
+    assert_eq!((discovery.status.as_u16(), &*discovery.text), (404, "OIDC Discovery endpoint disabled"));
+}
