@@ -171,6 +171,12 @@ impl Agent {
         crate::http::forwarding(self.inner.context.clone(), self.inner.session.clone())
     }
 
+    /// The same for callers that `identify` knows.
+    #[cfg(test)]
+    pub(crate) fn forward_router_for(&self, identify: tarpan_api::routes::caller::Identify) -> axum::Router {
+        crate::http::forwarding_for(self.inner.context.clone(), self.inner.session.clone(), identify)
+    }
+
     /// Servers that the session knows, the current list.
     pub fn servers(&self) -> Vec<String> {
         self.inner.session.servers()

@@ -402,6 +402,47 @@ async fn a_job_runs_answers_and_stops() {
     agent.shutdown().await;
 }
 
+/// An agent without the server role answers for its node itself: it asks who wants to know, as servers do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nodes_own_routes_ask_who_calls() {
+    use tarpan_api::routes::Access;
+    use tarpan_api::routes::caller::{Caller, Grant, Token};
+    fn identify(token: Option<&Token>) -> Caller {
+        match token.map(Token::text) {
+            Some("node") => Caller::Granted(vec![Grant::Node(Access::Read)]),
+            Some(namespace) => {
+                let (namespace, capability) = (namespace.to_owned(), "read-logs".to_owned());
+                Caller::Granted(vec![Grant::Namespace { namespace, capability }])
+            }
+            None => Caller::anonymous(),
+        }
+    }
+    let (fake, dir) = (Fake::start().await, Home::new());
+    let agent = Agent::start(options(&fake, dir.path())).await.expect("starts");
+    let alloc = alloc_of(job("web", "service", vec![script("t", "sleep 60")]));
+    fake.order(&alloc).await;
+    fake.status(&alloc, ClientStatus::Running).await;
+    let logs = format!("/v1/client/fs/logs/{}?task=t&type=stdout&plain=true", alloc.id);
+    let stats = format!("/v1/client/allocation/{}/stats", alloc.id);
+    for (path, token, status) in [
+        (logs.as_str(), "", 403),
+        (&logs, "node", 403),
+        (&logs, "other", 403),
+        (&logs, "default", 200),
+        (&stats, "default", 403),
+        ("/v1/client/stats", "", 403),
+        ("/v1/client/stats", "default", 403),
+        ("/v1/client/stats", "node", 200),
+    ] {
+        let request = http::Request::get(path).header("x-nomad-token", token).body(Body::empty()).expect("a request");
+        let answer = agent.forward_router_for(identify).oneshot(request).await.expect("infallible");
+        assert_eq!(answer.status().as_u16(), status, "{path} as {token:?}");
+    }
+    fake.order(&stopped(&alloc)).await;
+    fake.status(&alloc, ClientStatus::Complete).await;
+    agent.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_is_told_who_it_is() {
     use std::os::unix::fs::PermissionsExt;

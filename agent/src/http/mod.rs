@@ -16,12 +16,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
-use tarpan_api::routes::{Name, OnNode, ROUTES, Route, Table};
+use http::StatusCode;
+use tarpan_api::routes::caller::{self, Identify, Token};
+use tarpan_api::routes::{Found, Name, OnNode, ROUTES, Route, Table};
 use tarpan_model::AllocId;
 use tower::ServiceExt;
 
+use self::error::Error;
 use crate::context::Context;
 use crate::session::Session;
 
@@ -77,9 +80,14 @@ fn axum_path(path: &str) -> String {
 
 /// For an agent without the server role: what concerns this node is answered here, the rest by a server.
 pub fn forwarding(context: Arc<Context>, session: Session) -> Router {
+    forwarding_for(context, session, caller::everybody)
+}
+
+/// The same for callers that `identify` knows.
+pub(crate) fn forwarding_for(context: Arc<Context>, session: Session, identify: Identify) -> Router {
     let local = router(context.clone());
     let table = Arc::new(Table::new(rows().map(|(_, row)| row)));
-    Router::new().fallback(dispatch).with_state(Forwarding { context, session, local, table })
+    Router::new().fallback(dispatch).with_state(Forwarding { context, session, local, table, identify })
 }
 
 #[derive(Clone)]
@@ -89,26 +97,39 @@ struct Forwarding {
     local: Router,
     /// The rows that may be answered here.
     table: Arc<Table>,
+    identify: Identify,
 }
 
 async fn dispatch(State(f): State<Forwarding>, request: Request<Body>) -> Response {
-    if is_local(&f, request.uri()) {
-        return match f.local.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+    let Some(namespace) = local_namespace(&f, request.uri()) else {
+        return crate::forward::handle(State(f.session), request).await;
+    };
+    // A server asks the same of what comes over it.
+    let caller = (f.identify)(Token::of(request.headers()).as_ref());
+    if let Found::Route(route, _) = f.table.find(request.method(), request.uri().path())
+        && !caller.may(route.needs, &namespace)
+    {
+        return Error::new(StatusCode::FORBIDDEN, "Permission denied").into_response();
     }
-    crate::forward::handle(State(f.session), request).await
+    match f.local.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
-/// Names an allocation of this node, or the node itself, or no node at all.
-fn is_local(f: &Forwarding, uri: &http::Uri) -> bool {
-    let Some(path) = f.table.names(uri.path()) else { return false };
+/// The namespace of what is asked about, where this node answers: it names an allocation of the node, or the node itself, or no
+/// node at all. Nodes have none: it is empty then.
+fn local_namespace(f: &Forwarding, uri: &http::Uri) -> Option<String> {
+    let path = f.table.names(uri.path())?;
     match path.find("alloc") {
-        Some(id) => id.parse::<AllocId>().is_ok_and(|id| f.context.runner(id).is_some()),
+        Some(id) => {
+            let runner = f.context.runner(id.parse::<AllocId>().ok()?)?;
+            Some(runner.alloc().namespace.to_string())
+        }
         None => {
             let asked = uri.query().unwrap_or_default().split('&').find_map(|p| p.strip_prefix("node_id="));
-            asked.is_none_or(|id| id.is_empty() || f.context.node().id.to_string() == id)
+            let own = asked.is_none_or(|id| id.is_empty() || f.context.node().id.to_string() == id);
+            own.then(String::new)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! compile. Start at [`Route`], a row; [`table`] has all of them, [`Table`] finds the one of a request.
 //! Nothing of the browser's part may name it: a first page has no room for it.
 
+pub mod caller;
 mod find;
 mod table;
 
