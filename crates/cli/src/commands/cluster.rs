@@ -37,7 +37,10 @@ impl Command for Members {
         if self.format.asked() {
             let doing = "Error querying servers";
             let value: Value = client.get("/v1/agent/members").await.doing(doing)?.value;
-            return self.format.print(value.get("Members").unwrap_or(&Value::Null));
+            let mut members = value.get("Members").cloned().unwrap_or_default();
+            let leader = client.leader().await.doing("Error determining leaders")?.value;
+            name_leader(&mut members, &leader);
+            return self.format.print(&members);
         }
         let mut members = client.members().await.doing("Error querying servers")?.value.members;
         members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -48,6 +51,16 @@ impl Command for Members {
             Ok(leader) if !leader.is_empty() => Ok(0),
             Ok(_) => Err(Fail::new("\nError determining leaders: no server of the region leads")),
             Err(e) => Err(Fail::new(format!("\nError determining leaders: {}", output::api_error(&e)))),
+        }
+    }
+}
+
+/// Says of each member, as a tag, whether it leads: that is known by asking, not from the member.
+fn name_leader(members: &mut Value, leader: &str) {
+    for value in members.as_array_mut().into_iter().flatten() {
+        let Ok(member) = serde_json::from_value::<AgentMember>(value.clone()) else { continue };
+        if let Some(tags) = value["Tags"].as_object_mut() {
+            tags.insert("Leader".to_owned(), is_leader(&member, leader).to_string().into());
         }
     }
 }

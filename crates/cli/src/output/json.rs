@@ -51,7 +51,15 @@ pub fn fill(template: &str, value: &Value) -> Result<String, Fail> {
         .missing_key(gotmpl::MissingKey::Error)
         .parse(template)
         .and_then(|t| t.execute_to_string(&data))
-        .map_err(|e| Fail::new(format!("Error formatting the data: {e}")))
+        .map_err(|e| Fail::new(format!("Error formatting the data: {}", in_the_words_of_go(&e.to_string()))))
+}
+
+/// A function that there is not is what most templates fail by.
+fn in_the_words_of_go(error: &str) -> String {
+    match error.strip_prefix("undefined function: ") {
+        Some(name) => format!("template: :1: function {:?} not defined", name.trim()),
+        None => error.to_owned(),
+    }
 }
 
 /// JSON with sorted keys and `width` blanks a level.

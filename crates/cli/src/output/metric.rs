@@ -36,7 +36,7 @@ pub fn lines(metric: &AllocMetric, prefix: &str) -> Vec<String> {
     for quota in &metric.quota_exhausted {
         say(format!("Quota limit hit \"{quota}\""));
     }
-    if !metric.shortfalls.is_empty() {
+    if !metric.shortfalls.is_empty() && !super::as_the_field() {
         let sentence = metric.sentence().unwrap_or_default();
         say(format!("{}.", first_upper(&sentence)));
     }

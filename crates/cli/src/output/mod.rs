@@ -36,6 +36,11 @@ pub fn program() -> String {
     PROGRAM.get().cloned().unwrap_or_else(|| "tarpan".to_owned())
 }
 
+/// Called by the field's name: scripts read what follows, and expect nothing besides what the field prints.
+pub fn as_the_field() -> bool {
+    program() == "nomad"
+}
+
 /// Prints an error on stderr, red where colours are on.
 pub fn error(text: &str) {
     eprintln!("{}", paint("31", text));

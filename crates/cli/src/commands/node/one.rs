@@ -45,7 +45,9 @@ pub async fn show(flags: &NodeStatus, client: &Client, id: &str) -> Outcome {
     out.push_str(&allocations(&on_it, flags.verbose));
     out.push('\n');
     if flags.verbose {
-        out.push_str(&pairs("Attributes", &node.attributes));
+        let mut facts = node.attributes.clone();
+        facts.retain(|name, _| !name.starts_with("tarpan.") || !output::as_the_field());
+        out.push_str(&pairs("Attributes", &facts));
         out.push_str(&pairs("Meta", &node.meta));
     }
     print!("{out}");
