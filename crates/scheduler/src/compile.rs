@@ -95,6 +95,8 @@ pub struct Spread {
 #[derive(Clone, Debug)]
 pub struct Network {
     pub mode: Arc<str>,
+    /// As the job has it; empty: it does not say, and gets the host's.
+    pub asked_mode: Arc<str>,
     pub hostname: Arc<str>,
     pub ports: Vec<PortAsk>,
 }
@@ -315,6 +317,7 @@ impl Network {
         let ports = network.reserved_ports.iter().flatten().chain(network.dynamic_ports.iter().flatten());
         Network {
             mode: text(&network.mode, "host"),
+            asked_mode: text(&network.mode, ""),
             hostname: text(&network.hostname, ""),
             ports: ports
                 .map(|port| PortAsk {
@@ -352,7 +355,7 @@ fn group_resources(group: &TaskGroup, network: Option<&Network>) -> AllocatedRes
         tasks: Arc::new(tasks),
         disk_mb: group.ephemeral_disk.as_ref().and_then(|d| d.size_mb).unwrap_or(300),
         ports: Vec::new(),
-        network_mode: network.map(|n| n.mode.clone()).unwrap_or_default(),
+        network_mode: network.map(|n| n.asked_mode.clone()).unwrap_or_default(),
         hostname: network.map(|n| n.hostname.clone()).unwrap_or_default(),
     }
 }

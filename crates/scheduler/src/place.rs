@@ -35,6 +35,8 @@ pub struct Placer<'a> {
     pub job: &'a Compiled,
     pub candidates: Candidates,
     spread_algorithm: bool,
+    /// How many nodes are scored for a group with affinities or spreads; 0: all.
+    node_limit: usize,
     rng: Rng,
     pub free: Vec<Free>,
     pub ledger: Ledger,
@@ -130,6 +132,7 @@ impl<'a> Placer<'a> {
             job,
             candidates: Candidates::new(nodes, job),
             spread_algorithm: config.algorithm == "spread",
+            node_limit: usize::try_from(config.node_limit).unwrap_or(usize::MAX),
             rng: Rng::new(seed),
             free: nodes.rows().iter().map(|row| row.free).collect(),
             ledger: Ledger::default(),
@@ -299,6 +302,7 @@ impl<'a> Placer<'a> {
         }
         let score_all = !group.affinities.is_empty() || !group.spreads.is_empty();
         let limit = match self.job.type_ {
+            _ if score_all && self.node_limit > 0 => self.node_limit.max(group.count as usize),
             _ if score_all => usize::MAX,
             JobType::Service => {
                 (usize::BITS - self.candidates.nodes.len().saturating_sub(1).leading_zeros()).max(2) as usize

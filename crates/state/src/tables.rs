@@ -163,7 +163,7 @@ pub struct SchedulerConfig {
     pub memory_oversubscription: bool,
     pub reject_job_registration: bool,
     pub pause_eval_broker: bool,
-    /// How many nodes are looked at for a placement; 0: as many as the scheduler thinks right. Kept and shown, not obeyed yet.
+    /// How many nodes are looked at for a placement; 0: as many as the scheduler thinks right.
     #[serde(default)]
     pub node_limit: u64,
     pub create_index: u64,

@@ -418,3 +418,12 @@ fn there_is_one_first_root_key() {
     let restored = State::restore(&world.state.snapshot()).expect("a snapshot");
     assert_eq!(restored.active_root_key(), Some(&key));
 }
+
+#[test]
+fn a_version_that_nobody_has_looked_at_waits() {
+    let mut world = World::new();
+    world.register(jobs::service("web", 1));
+    world.register(jobs::parameterized("setup", &[]));
+    let status = |id: &str| world.state.job_version(&key(id), 0).and_then(|job| job.status.clone());
+    assert_eq!((status("web").as_deref(), status("setup").as_deref()), (Some("pending"), Some("running")));
+}

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use tarpan_model::job::{Affinity, Constraint, Job, Spread, SpreadTarget, VolumeRequest};
 use tarpan_model::node::HostVolume;
 use tarpan_model::{ClientStatus, Trigger};
+use tarpan_state::{Command, SchedulerConfig};
 use tarpan_testkit::{jobs, nodes};
 
 use crate::harness::Harness;
@@ -199,6 +200,29 @@ fn affinity_draws_to_a_class() {
         weight: Some(100),
     }]);
     assert_snapshot!(cluster.run(&job), @"sum.group[0] place node-9");
+}
+
+#[test]
+fn an_operator_bounds_how_many_clients_are_scored() {
+    let placed = |node_limit| {
+        let mut cluster = Harness::new(30);
+        let mut large = nodes::ready(99);
+        large.node_class = "large".into();
+        cluster.add(large);
+        let config = SchedulerConfig { node_limit, ..SchedulerConfig::default() };
+        cluster.apply(Command::SetSchedulerConfig { config, check_index: None });
+        let mut job = jobs::batch("sum", 1);
+        job.affinities = Some(vec![Affinity {
+            l_target: text("${node.class}"),
+            r_target: text("large"),
+            operand: text("="),
+            weight: Some(100),
+        }]);
+        cluster.run(&job)
+    };
+    assert_eq!(placed(0), "sum.group[0] place node-99", "all of them");
+    assert_eq!(placed(1000), "sum.group[0] place node-99");
+    assert_ne!(placed(1), "sum.group[0] place node-99", "the first that fits");
 }
 
 fn count_by_dc(cluster: &Harness, job: &Job) -> Vec<usize> {

@@ -111,7 +111,7 @@ impl Txn<'_> {
         self.put_children(key, &job, now);
         self.put_summary(key, &job);
         let row = Arc::new(job);
-        self.state.job_versions.insert((key.clone(), version), row.clone());
+        self.state.job_versions.insert((key.clone(), version), first_row(&row));
         self.prune_versions(key);
         self.state.jobs.insert(key.clone(), row.clone());
         self.touch(Table::Jobs);
@@ -227,6 +227,15 @@ impl Txn<'_> {
     pub(crate) fn mark_stable(&mut self, key: &NamespacedId, version: u64, stable: bool) -> bool {
         self.change_version(key, version, |job| job.stable = Some(stable))
     }
+}
+
+/// A version's own row, which its allocations show: a job that nobody has looked at yet waits, or waits for launches.
+fn first_row(job: &Arc<Job>) -> Arc<Job> {
+    if job.status.as_deref().is_some_and(|status| !status.is_empty()) {
+        return job.clone();
+    }
+    let status = if job.is_periodic() || job.is_parameterized() { "running" } else { "pending" };
+    Arc::new(Job { status: Some(status.to_owned()), ..Job::clone(job) })
 }
 
 /// The launch time in a periodic child's id: `<parent>/periodic-<unix seconds>`. Only servers make children, so it is a time of
