@@ -15,6 +15,11 @@ test('the first page is light', async ({ page, context, request }) => {
     test.skip(true, why);
   }
 
+  // It is embedded packed; who takes nothing packed gets it all the same.
+  const plain = await request.get(wasm, { headers: { 'accept-encoding': 'identity' } });
+  expect(plain.headers()['content-encoding']).toBeUndefined();
+  expect((await plain.body()).subarray(0, 4).toString()).toBe('\0asm');
+
   // A small company at work: what is on the page comes with it.
   const jobs = ['pytechco-redis', 'pytechco-web', 'pytechco-setup'].map(jobFile);
   for (const text of [...jobs, ticker('clock'), ticker('calendar')]) await register(request, text);

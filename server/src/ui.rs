@@ -3,6 +3,8 @@
 //! Reads: the router of `/v1`; `dist/ui`, embedded (a debug build reads it from disk at each request). Without a built UI the pages
 //! are rendered all the same, and say what to run. Start at [`router`].
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -15,11 +17,12 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use futures::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use leptos::prelude::{LeptosOptions, expect_context, provide_context, use_context};
 use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list, render_app_to_stream_with_context};
-use rust_embed::RustEmbed;
+use rust_embed::{EmbeddedFile, RustEmbed};
 use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
 use tarpan_app::pages::SetStatus;
 use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
@@ -208,15 +211,9 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let takes = |name: &str| accepted.split(',').any(|part| part.split(';').next().is_some_and(|n| n.trim() == name));
     let packed = [("br", "br"), ("gzip", "gz")].into_iter().filter(|(name, _)| takes(name));
-    let found = packed
-        .filter_map(|(name, suffix)| Some((Dist::get(&format!("{path}.{suffix}"))?, Some(name))))
-        .next()
-        .or_else(|| Some((Dist::get(&path)?, None)));
-    let Some((file, encoding)) = found else { return StatusCode::NOT_FOUND.into_response() };
-    let body = match file.data {
-        std::borrow::Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        std::borrow::Cow::Owned(bytes) => Bytes::from(bytes),
-    };
+    let found = packed.filter_map(|(name, suffix)| Some((Dist::get(&format!("{path}.{suffix}"))?, Some(name)))).next();
+    let found = found.map(|(file, encoding)| (bytes_of(file), encoding)).or_else(|| Some((plain(&path)?, None)));
+    let Some((body, encoding)) = found else { return StatusCode::NOT_FOUND.into_response() };
     let mut response = Response::new(Body::from(body));
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&path)));
@@ -228,6 +225,25 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     response
+}
+
+/// A file as it is, for who takes it no other way. As they are shipped, files are there packed only: the plain ones were a
+/// tenth of the program.
+fn plain(path: &str) -> Option<Bytes> {
+    if let Some(file) = Dist::get(path) {
+        return Some(bytes_of(file));
+    }
+    let packed = Dist::get(&format!("{path}.gz"))?;
+    let mut bytes = Vec::new();
+    GzDecoder::new(&*packed.data).read_to_end(&mut bytes).ok()?;
+    Some(bytes.into())
+}
+
+fn bytes_of(file: EmbeddedFile) -> Bytes {
+    match file.data {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    }
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -387,6 +387,8 @@ fn compress(folder: &Path, release: bool) -> Result<BTreeMap<String, (usize, usi
             let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
             gzip.write_all(&plain)?;
             fs::write(with_suffix(&path, "gz"), gzip.finish()?)?;
+            // The host unpacks for the few who take nothing packed.
+            fs::remove_file(&path)?;
         }
         let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
         sizes.insert(name, (plain.len(), small));
