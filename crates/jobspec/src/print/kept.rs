@@ -4,7 +4,7 @@
 //! until nothing differs. So no default is spelled here: [`Job::admit`] is asked.
 
 use tarpan_model::Job;
-use tarpan_model::job::{Admission, Constraint, NetworkResource, Service, Task, TaskGroup};
+use tarpan_model::job::{Admission, Constraint, NetworkResource, Resources, Service, Task, TaskGroup};
 use tarpan_model::schema::{Block, Field, Schema, Slot, SlotMut};
 
 use super::free;
@@ -76,6 +76,7 @@ fn sort_service(service: &mut Service) {
     for (label, address) in proxy.into_iter().flat_map(|p| p.envoy_gateway_bind_addresses.iter_mut().flatten()) {
         address.name = Some(label.clone());
     }
+    connect.sidecar_task.iter_mut().flat_map(|task| &mut task.resources).for_each(sort_resources);
 }
 
 /// The default identity is apart from the others.
@@ -86,9 +87,11 @@ fn sort_task(task: &mut Task) {
     task.identity = own.into_iter().next_back();
     task.identities = Some(others);
     task.services.iter_mut().flatten().for_each(sort_service);
-    for network in task.resources.iter_mut().flat_map(|r| r.networks.iter_mut().flatten()) {
-        sort_ports(network);
-    }
+    task.resources.iter_mut().for_each(sort_resources);
+}
+
+fn sort_resources(resources: &mut Resources) {
+    resources.networks.iter_mut().flatten().for_each(sort_ports);
 }
 
 /// Whether a jobspec can say a field.

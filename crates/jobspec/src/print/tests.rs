@@ -209,6 +209,18 @@ fn no_text_gets_out_of_its_quotes() {
     }
 }
 
+/// Wherever it stands: JSON may have a numbered one among the dynamic ports.
+#[test]
+fn a_port_with_a_number_is_a_reserved_one() {
+    let resources = json!({"Networks": [{"DynamicPorts": [{"Label": "a", "Value": 3}, {"Label": "b"}]}]});
+    let services = json!([{"Name": "s", "Connect": {"SidecarTask": {"Resources": resources}}}]);
+    let task = json!({"Name": "t", "Driver": "docker", "Resources": resources, "Services": services});
+    let group = json!({"Name": "g", "Tasks": [task], "Networks": resources["Networks"], "Services": services});
+    let job = json!({"ID": "x", "Name": "x", "TaskGroups": [group]});
+    let text = round(&serde_json::from_value(job).expect("a job"));
+    assert_eq!(text.matches("static = 3").count(), 4, "{text}");
+}
+
 #[test]
 fn what_cannot_be_written_is_named() {
     let mut job = with_task(r#""Config": {"a b": 1, "c": {"d": {"e": 2}}, "n": 2.0},"#, "");
