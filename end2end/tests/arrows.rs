@@ -134,6 +134,17 @@ fn pages_spell_no_paths_and_no_route_table() {
     });
 }
 
+/// The same of the command line, but for the command that sends any path, and for the table of the field's routes.
+#[test]
+fn commands_spell_no_paths() {
+    let free = ["field.rs", "commands/operator_api.rs"].map(|file| root().join("crates/cli/src").join(file));
+    visit(&root().join("crates/cli/src"), &mut |path, text| {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let hit = code.lines().find(|l| l.contains("/v1/") && !l.trim_start().starts_with("//"));
+        assert!(free.iter().any(|f| f == path) || hit.is_none(), "{}: {}", path.display(), hit.unwrap_or_default());
+    });
+}
+
 fn visit(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
     visit_all(folder, &["rs"], look);
 }

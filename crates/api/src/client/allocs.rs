@@ -1,12 +1,14 @@
 //! Questions about allocations, evaluations, deployments and services.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::call::{Call, Raw, calls, streams};
 use super::{Answer, Client, Query, escape};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
-    AllocFileInfo, AllocListStub, AllocResourceUsage, AllocStopResponse, Allocation, Deployment,
+    AllocFileInfo, AllocListStub, AllocResourceUsage, AllocStopResponse, Allocation, CheckQueryResult, Deployment,
     DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse, Evaluation, NamespaceServices,
     ServiceRegistration,
 };
@@ -66,6 +68,11 @@ calls! {
 
     allocation_stats(query: &Query, id: &str) -> AllocResourceUsage {
         Call::get(query.at("/v1/client/allocation/{}/stats", id))
+    }
+
+    /// How the checks of an allocation's services went last, by the check's id. `None`: it has none.
+    allocation_checks(query: &Query, id: &str) -> Option<BTreeMap<String, CheckQueryResult>> {
+        Call::get(query.at("/v1/client/allocation/{}/checks", id))
     }
 
     /// The entries of a directory of an allocation.
@@ -135,4 +142,21 @@ streams! {
     cat_file(query: &Query, id: &str, path: &str) {
         Call::get(query.at("/v1/client/fs/cat/{}", id)).with("path", path)
     }
+
+    /// `limit` bytes of a file from `offset` on.
+    read_file(query: &Query, id: &str, path: &str, offset: u64, limit: u64) {
+        Call::get(query.at("/v1/client/fs/readat/{}", id)).with("path", path).with("offset", offset).with("limit", limit)
+    }
+
+    /// A file as it grows, in JSON frames: from `offset` bytes on, or back from the end with `from_end`.
+    follow_file(query: &Query, id: &str, path: &str, offset: u64, from_end: bool) {
+        let file = Call::get(query.at("/v1/client/fs/stream/{}", id)).with("path", path).with("follow", true);
+        file.with("offset", offset).with("origin", if from_end { "end" } else { "start" })
+    }
+}
+
+/// Where a further command runs in a running task, over a WebSocket of frames; with `tty` it gets a terminal.
+pub fn exec(query: &Query, id: &str, task: &str, command: &[String], tty: bool) -> Call<Raw> {
+    let run = Call::get(query.at("/v1/client/allocation/{}/exec", id)).with("task", task);
+    run.with("command", json!(command)).with("tty", tty).with("ws_handshake", true)
 }

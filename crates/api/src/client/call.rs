@@ -27,7 +27,7 @@ pub(super) struct Request {
     pub body: Bytes,
 }
 
-/// The type of a [`Call`] that is answered by bytes as they come ([`super::Client::open`]), or by a text.
+/// The type of a [`Call`] that is answered by bytes as they come ([`super::Client::open`]), or by a text ([`super::Client::text`]).
 pub enum Raw {}
 
 impl<T> Call<T> {

@@ -1,14 +1,16 @@
 //! Questions about the cluster itself: members, leader, settings, namespaces, search.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::call::{Call, Raw, calls, streams};
 use super::{Answer, Client, Query};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
     AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, MetricsSummary, Namespace, RaftConfigurationResponse,
-    SchedulerConfigurationResponse, SearchResponse, ServerMembers,
+    SchedulerConfiguration, SchedulerConfigurationResponse, SearchResponse, ServerMembers,
 };
+
+const SCHEDULER: &str = "/v1/operator/scheduler/configuration";
 
 calls! {
     members() -> ServerMembers { Call::get("/v1/agent/members".to_owned()) }
@@ -25,16 +27,36 @@ calls! {
         Call::get(query.on("/v1/operator/raft/configuration"))
     }
 
-    scheduler_configuration() -> SchedulerConfigurationResponse { Call::get("/v1/operator/scheduler/configuration".to_owned()) }
+    scheduler_configuration() -> SchedulerConfigurationResponse { Call::get(SCHEDULER.to_owned()) }
+
+    /// With `check_index`, only where that is the configuration's modify index: `Updated` of the answer says whether it was.
+    set_scheduler_configuration(config: &SchedulerConfiguration, check_index: Option<u64>) -> Value {
+        let set = Call::put(SCHEDULER.to_owned(), config);
+        if let Some(index) = check_index { set.with("cas", index) } else { set }
+    }
+
+    /// By which rules servers look after each other.
+    autopilot_configuration() -> Value { Call::get("/v1/operator/autopilot/configuration".to_owned()) }
+
+    /// How the servers are, one by one. 429 with the same text where they are not well.
+    autopilot_health() -> Value { Call::get("/v1/operator/autopilot/health".to_owned()) }
 
     metrics() -> MetricsSummary { Call::get("/v1/metrics".to_owned()) }
 
     /// Collects what nobody needs any more, now.
     system_gc() -> () { Call::touch("/v1/system/gc".to_owned()) }
 
+    /// Counts the allocations of all jobs again.
+    reconcile_summaries() -> () { Call::touch("/v1/system/reconcile/summaries".to_owned()) }
+
     namespaces(query: &Query) -> Vec<Namespace> { Call::get(query.on("/v1/namespaces")) }
 
     namespace(name: &str) -> Namespace { Call::get(Query::new().at("/v1/namespace/{}", name)) }
+
+    /// Creates or changes a namespace, of which the caller has JSON: what it does not say, nobody says.
+    apply_namespace(namespace: &Value) -> () { Call::post("/v1/namespaces".to_owned(), namespace) }
+
+    delete_namespace(name: &str) -> () { Call::delete(Query::new().at("/v1/namespace/{}", name)) }
 
     /// How many jobs (without children of others) and nodes there are, and what keeps the servers from their work. Ours.
     counts() -> ClusterCounts { Call::get("/v1/status/counts?namespace=*".to_owned()) }
@@ -62,4 +84,14 @@ streams! {
         }
         if after > 0 { call.with("index", after) } else { call }
     }
+}
+
+/// What [`metrics`] answers as it came; `pretty` with indents.
+pub fn metrics_json(pretty: bool) -> Call<Raw> {
+    Call::get(format!("/v1/metrics{}", if pretty { "?pretty" } else { "" }))
+}
+
+/// The same figures, as Prometheus reads them.
+pub fn metrics_prometheus() -> Call<Raw> {
+    Call::get("/v1/metrics".to_owned()).with("format", "prometheus")
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tarpan_model::Job;
 use tarpan_model::wire::Wire as _;
@@ -16,7 +14,7 @@ use crate::wire::{
     JobDispatchResponse, JobEvaluateRequest, JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest,
     JobRegisterResponse, JobRevertRequest, JobScaleStatus, JobSubmission, JobSummary, JobTagResponse,
     JobValidateRequest, JobValidateResponse, JobVersions, JobsPage, JobsParseRequest, PeriodicForceResponse,
-    ScalingRequest, ServiceRegistration, TagVersionRequest,
+    ScalingPolicy, ScalingPolicyListStub, ScalingRequest, ServiceRegistration, TagVersionRequest,
 };
 
 /// `/v1/job/ID/rest`; `rest` may be empty.
@@ -146,8 +144,18 @@ calls! {
     scale(query: &Query, id: &str, group: &str, count: Option<i64>, message: &str) -> JobRegisterResponse {
         let target = BTreeMap::from([("Job".to_owned(), id.to_owned()), ("Group".to_owned(), group.to_owned())]);
         let body = ScalingRequest { count, target, message: message.to_owned(), ..ScalingRequest::default() };
-        Call::put(query.on(&path(id, "scale")), &body)
+        scale_by(query, id, &body)
     }
+
+    /// As [`scale`], with all that a request can say.
+    scale_by(query: &Query, id: &str, request: &ScalingRequest) -> JobRegisterResponse {
+        Call::put(query.on(&path(id, "scale")), request)
+    }
+
+    /// The `scaling` blocks of groups; `job` and `type` of `query` narrow them.
+    scaling_policies(query: &Query) -> Vec<ScalingPolicyListStub> { Call::get(query.on("/v1/scaling/policies")) }
+
+    scaling_policy(query: &Query, id: &str) -> ScalingPolicy { Call::get(query.at("/v1/scaling/policy/{}", id)) }
 
     /// Names a version; `None` names the newest.
     tag_version(query: &Query, id: &str, version: Option<u64>, name: &str, description: &str) -> JobTagResponse {
@@ -161,26 +169,12 @@ calls! {
     }
 }
 
-/// Where an action runs, over a WebSocket of frames.
-pub fn run_action(query: &Query, id: &str, action: &JobAction) -> Call<Raw> {
-    let run = Call::get(query.on(&path(id, "action"))).with("action", &action.name);
-    run.with("group", &action.group).with("task", &action.task)
+/// Where the action of that name runs, over a WebSocket of frames. Which allocation runs it, `allocID`, `group` and `task` say.
+pub fn run_action_named(query: &Query, id: &str, name: &str) -> Call<Raw> {
+    Call::get(query.on(&path(id, "action"))).with("action", name)
 }
 
-impl Client {
-    /// `GET` of anything under a job, for what has no method here.
-    pub async fn job_part<T: DeserializeOwned>(&self, query: &Query, id: &str, part: &str) -> Result<Answer<T>, Error> {
-        self.get(&query.on(&path(id, part))).await
-    }
-
-    /// `PUT` of anything under a job.
-    pub async fn put_job_part<B: Serialize, T: DeserializeOwned>(
-        &self,
-        query: &Query,
-        id: &str,
-        part: &str,
-        body: &B,
-    ) -> Result<Answer<T>, Error> {
-        self.put(&query.on(&path(id, part)), body).await
-    }
+/// The same of an action as the job names it, in any allocation of its group.
+pub fn run_action(query: &Query, id: &str, action: &JobAction) -> Call<Raw> {
+    run_action_named(query, id, &action.name).with("group", &action.group).with("task", &action.task)
 }

@@ -78,39 +78,10 @@ impl Client {
         self.0.stream(call.request.to_http()?).await
     }
 
-    /// `GET path`, decoded. `path` includes the query: `/v1/jobs?prefix=a`.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
-        self.call(&Call::get(path.to_owned())).await
-    }
-
-    pub async fn put<B: Serialize + ?Sized, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> Result<Answer<T>, Error> {
-        self.call(&Call::put(path.to_owned(), body)).await
-    }
-
-    pub async fn post<B: Serialize + ?Sized, T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &B,
-    ) -> Result<Answer<T>, Error> {
-        self.call(&Call::post(path.to_owned(), body)).await
-    }
-
-    /// `PUT path` without a body.
-    pub async fn touch<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
-        self.call(&Call::touch(path.to_owned())).await
-    }
-
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
-        self.call(&Call::delete(path.to_owned())).await
-    }
-
-    /// The body of `GET path` as it arrives.
-    pub async fn stream(&self, path: &str) -> Result<ByteStream, Error> {
-        self.open(&Call::get(path.to_owned())).await
+    /// Sends a question, and gives the whole answer as a text.
+    pub async fn text(&self, call: &Call<Raw>) -> Result<String, Error> {
+        let response = self.send(&call.request).await?;
+        Ok(String::from_utf8_lossy(response.body()).into_owned())
     }
 
     /// Sends, and makes an error of every status that is not a success.
@@ -136,4 +107,51 @@ fn meta(response: &http::Response<Bytes>) -> (u64, Option<String>) {
     let header = |name: &http::HeaderName| response.headers().get(name).and_then(|v| v.to_str().ok());
     let index = header(&INDEX).and_then(|v| v.parse().ok()).unwrap_or(0);
     (index, header(&NEXT_TOKEN).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has many parameters, or an odd one, and what is asked by a path alone.
+    #[test]
+    fn requests_that_no_answer_would_prove() {
+        let query = Query::in_namespace("prod");
+        let command = ["sh".to_owned(), "-c".to_owned()];
+        let config = crate::wire::SchedulerConfiguration::default();
+        let asked = [
+            format!("{:?}", calls::exec(&query, "a", "t", &command, true)),
+            format!("{:?}", calls::run_action_named(&query, "a/b", "say hi")),
+            format!("{:?}", calls::read_file(&query, "a", "/x y", 7, 9)),
+            format!("{:?}", calls::follow_file(&query, "a", "/x", 9, true)),
+            format!("{:?}", calls::node_metadata(&Query::new(), Some("n"))),
+            format!("{:?}", calls::set_scheduler_configuration(&config, Some(3))),
+            format!("{:?}", calls::metrics_json(true)),
+            format!("{:?}", calls::metrics_json(false)),
+            format!("{:?}", calls::metrics_prometheus()),
+        ];
+        let expected = [
+            "GET /v1/client/allocation/a/exec?namespace=prod&task=t&command=%5B%22sh%22%2C%22-c%22%5D&tty=true&ws_handshake=true",
+            "GET /v1/job/a%2Fb/action?namespace=prod&action=say%20hi",
+            "GET /v1/client/fs/readat/a?namespace=prod&path=%2Fx%20y&offset=7&limit=9",
+            "GET /v1/client/fs/stream/a?namespace=prod&path=%2Fx&follow=true&offset=9&origin=end",
+            "GET /v1/client/metadata?node_id=n",
+            "PUT /v1/operator/scheduler/configuration?cas=3",
+            "GET /v1/metrics?pretty",
+            "GET /v1/metrics",
+            "GET /v1/metrics?format=prometheus",
+        ];
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn a_text_is_given_as_it_came() {
+        let fake = Fake::new().on("GET", "/v1/metrics?format=prometheus", 200, "a 1\n");
+        let text = |call: Call<Raw>| futures::executor::block_on(Client::new(fake.clone()).text(&call));
+        assert_eq!(text(calls::metrics_prometheus()), Ok("a 1\n".to_owned()));
+        assert!(
+            text(calls::metrics_json(true)).is_err_and(|e| e.is_not_found()),
+            "a status that is no success is an error"
+        );
+    }
 }

@@ -6,8 +6,8 @@ use super::call::{Call, calls};
 use super::{Answer, Client, Query};
 use crate::transport::Error;
 use crate::wire::{
-    Allocation, HostStats, Node, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodeListStub, NodePool,
-    NodeUpdateDrainRequest,
+    Allocation, HostStats, JobListStub, Node, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodeListStub,
+    NodeMetaApplyRequest, NodeMetaResponse, NodePool, NodeUpdateDrainRequest,
 };
 
 calls! {
@@ -32,8 +32,17 @@ calls! {
 
     /// What the node uses right now; `None`: the node that answers.
     node_stats(query: &Query, id: Option<&str>) -> HostStats {
-        let here = Call::get(query.on("/v1/client/stats"));
-        if let Some(id) = id { here.with("node_id", id) } else { here }
+        of_node(Call::get(query.on("/v1/client/stats")), id)
+    }
+
+    /// Metadata as it stands, what changed of it while the node runs, and what its configuration says; `id` as in [`node_stats`].
+    node_metadata(query: &Query, id: Option<&str>) -> NodeMetaResponse {
+        of_node(Call::get(query.on("/v1/client/metadata")), id)
+    }
+
+    /// Sets metadata of a running node; a key without a value is taken away.
+    apply_node_metadata(query: &Query, id: Option<&str>, request: &NodeMetaApplyRequest) -> NodeMetaResponse {
+        of_node(Call::post(query.on("/v1/client/metadata"), request), id)
     }
 
     node_pools(query: &Query) -> Vec<NodePool> { Call::get(query.on("/v1/node/pools")) }
@@ -41,4 +50,16 @@ calls! {
     node_pool(query: &Query, name: &str) -> NodePool {
         Call::get(query.at("/v1/node/pool/{}", name))
     }
+
+    node_pool_nodes(query: &Query, name: &str) -> Vec<NodeListStub> {
+        Call::get(query.at("/v1/node/pool/{}/nodes", name))
+    }
+
+    node_pool_jobs(query: &Query, name: &str) -> Vec<JobListStub> {
+        Call::get(query.at("/v1/node/pool/{}/jobs", name))
+    }
+}
+
+fn of_node<T>(call: Call<T>, id: Option<&str>) -> Call<T> {
+    if let Some(id) = id { call.with("node_id", id) } else { call }
 }

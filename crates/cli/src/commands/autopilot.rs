@@ -6,9 +6,6 @@ use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::output::{Format, Table};
 
-const CONFIGURATION: &str = "/v1/operator/autopilot/configuration";
-const HEALTH: &str = "/v1/operator/autopilot/health";
-
 #[derive(Debug, clap::Args)]
 pub struct GetConfig {
     #[command(flatten)]
@@ -27,7 +24,7 @@ impl Command for GetConfig {
             return Err(Fail::usage("This command takes no arguments"));
         }
         let client = self.client.client()?;
-        let config: Value = client.get(CONFIGURATION).await.doing("Error querying Autopilot configuration")?.value;
+        let config = client.autopilot_configuration().await.doing("Error querying Autopilot configuration")?.value;
         if self.format.asked() {
             return self.format.print(&config);
         }
@@ -66,7 +63,7 @@ impl Command for Health {
             return Err(Fail::usage("This command takes no arguments"));
         }
         let client = self.client.client()?;
-        let health: Value = match client.get(HEALTH).await {
+        let health: Value = match client.autopilot_health().await {
             // Where the servers are not well the answer says so, and is one all the same.
             Err(tarpan_api::Error::Status { code: 429, message }) => {
                 serde_json::from_str(&message).map_err(|e| Fail::new(format!("Error reading the answer: {e}")))?

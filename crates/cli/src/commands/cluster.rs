@@ -1,12 +1,12 @@
 //! `server members`, `agent-info`, `system gc`, `system reconcile summaries`, `operator raft list-peers`.
 
 use serde_json::Value;
-use tarpan_api::Query;
 use tarpan_api::wire::{AgentMember, RaftConfigurationResponse};
+use tarpan_api::{Query, calls};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output::{self, Format, Table};
+use crate::output::{self, Format, Table, json};
 
 #[derive(Debug, clap::Args)]
 pub struct Members {
@@ -37,8 +37,7 @@ impl Command for Members {
         }
         let client = self.client.client()?;
         if self.format.asked() {
-            let doing = "Error querying servers";
-            let value: Value = client.get("/v1/agent/members").await.doing(doing)?.value;
+            let value = json::answer(&client, calls::members(), "Error querying servers").await?;
             let mut members = value.get("Members").cloned().unwrap_or_default();
             let leader = client.leader().await.doing("Error determining leaders")?.value;
             name_leader(&mut members, &leader);
@@ -125,7 +124,7 @@ impl Command for AgentInfo {
         }
         let client = self.client.client()?;
         if self.format.asked() {
-            return self.format.print_path(&client, "/v1/agent/self", "Error querying agent info").await;
+            return self.format.print_answer(&client, calls::agent_self(), "Error querying agent info").await;
         }
         let me = client.agent_self().await.doing("Error querying agent info")?.value;
         for (section, values) in &me.stats {
@@ -173,12 +172,8 @@ impl Command for ReconcileSummaries {
         if !self.args.is_empty() {
             return Err(Fail::usage("This command takes no arguments"));
         }
-        let client = self.client.client()?;
-        let _: Value = client
-            .touch("/v1/system/reconcile/summaries")
-            .await
-            .doing("Error running system summary reconciliation")?
-            .value;
+        let doing = "Error running system summary reconciliation";
+        self.client.client()?.reconcile_summaries().await.doing(doing)?;
         Ok(0)
     }
 }

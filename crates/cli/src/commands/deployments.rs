@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tarpan_api::wire::{Deployment, DeploymentUpdateResponse};
-use tarpan_api::{Client, Query};
+use tarpan_api::{Client, Query, calls};
 use tarpan_model::duration::Dur;
 
 use crate::client::ClientFlags;
@@ -58,7 +58,8 @@ impl Command for List {
         let mut query = Query::new();
         query.filter.clone_from(&self.filter);
         if self.format.asked() {
-            return self.format.print_path(&client, &query.on("/v1/deployments"), "Error retrieving deployments").await;
+            let all = calls::deployments(&query);
+            return self.format.print_answer(&client, all, "Error retrieving deployments").await;
         }
         let mut all = client.deployments(&query).await.doing("Error retrieving deployments")?.value;
         all.sort_by_key(|d| std::cmp::Reverse(d.create_index));
@@ -106,8 +107,8 @@ impl Status {
         let found = lookup::deployment(&client, word).await?;
         let query = query_of(&found);
         if self.format.asked() {
-            let path = query.on(&format!("/v1/deployment/{}", found.id));
-            return self.format.print_path(&client, &path, "Error retrieving deployment").await;
+            let one = calls::deployment(&query, &found.id);
+            return self.format.print_answer(&client, one, "Error retrieving deployment").await;
         }
         if self.monitor {
             let options = monitor::Options { verbose: self.verbose, query, wait: Some(wait.unwrap_or(STATUS_WAIT)) };

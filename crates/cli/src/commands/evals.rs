@@ -1,8 +1,7 @@
 //! `eval list`, `eval status`.
 
-use serde_json::Value;
 use tarpan_api::wire::{ClientVerdict, Evaluation};
-use tarpan_api::{Client, Query};
+use tarpan_api::{Client, Query, calls};
 use tarpan_model::time::UnixNanos;
 
 use crate::client::ClientFlags;
@@ -41,18 +40,12 @@ impl Command for EvalStatus {
         match self.args.as_slice() {
             [word] => self.one(word).await,
             [] if self.format.asked() => {
-                let client = self.client.client()?;
-                print(&self.format, &client, "/v1/evaluations", "Error querying evaluations").await
+                let (client, all) = (self.client.client()?, calls::evaluations(&Query::new()));
+                self.format.print_shaped(&client, all, sdk::evaluation, "Error querying evaluations").await
             }
             _ => Err(Fail::usage("This command takes one argument")),
         }
     }
-}
-
-/// What `GET path` answers, each evaluation with all its fields.
-async fn print(format: &Format, client: &Client, path: &str, doing: &str) -> Outcome {
-    let value: Value = client.get(path).await.doing(doing)?.value;
-    format.print(&sdk::each(value, sdk::evaluation))
 }
 
 impl EvalStatus {
@@ -68,8 +61,8 @@ impl EvalStatus {
             return monitor::evaluation(&client, &found.id, &options).await;
         }
         if self.format.asked() {
-            let path = self.asked(&query).on(&format!("/v1/evaluation/{}", found.id));
-            return print(&self.format, &client, &path, "Error querying evaluation").await;
+            let one = calls::evaluation(&self.asked(&query), &found.id, false);
+            return self.format.print_shaped(&client, one, sdk::evaluation, "Error querying evaluation").await;
         }
         let full =
             client.evaluation(&self.asked(&query), &found.id, true).await.doing("Error querying evaluation")?.value;
@@ -285,7 +278,8 @@ impl Command for EvalList {
             }
         }
         if self.format.asked() {
-            return print(&self.format, &client, &query.on("/v1/evaluations"), "Error querying evaluations").await;
+            let all = calls::evaluations(&query);
+            return self.format.print_shaped(&client, all, sdk::evaluation, "Error querying evaluations").await;
         }
         let answer = client.evaluations(&query).await.doing("Error querying evaluations")?;
         match answer.value.is_empty() {

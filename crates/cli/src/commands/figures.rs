@@ -3,8 +3,7 @@
 use std::io::Read as _;
 
 use base64::Engine as _;
-use bytes::Bytes;
-use tarpan_api::Transport as _;
+use tarpan_api::calls;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
@@ -35,26 +34,18 @@ impl Command for Metrics {
         }
         let doing = "Error getting metrics";
         if self.format.asked() {
-            return self.format.print_path(&self.client.client()?, "/v1/metrics", doing).await;
+            return self.format.print_answer(&self.client.client()?, calls::metrics(), doing).await;
         }
-        let path = match (self.kind.as_deref(), self.pretty) {
-            (Some("prometheus"), _) => "/v1/metrics?format=prometheus",
-            (None | Some("json"), true) => "/v1/metrics?pretty",
-            (None | Some("json"), false) => "/v1/metrics",
-            (Some(other), _) => {
+        let call = match self.kind.as_deref() {
+            Some("prometheus") => calls::metrics_prometheus(),
+            None | Some("json") => calls::metrics_json(self.pretty),
+            Some(other) => {
                 return Err(Fail::usage(format!(
                     "Invalid -format value {other:?}: \"json\" or \"prometheus\" is needed"
                 )));
             }
         };
-        let request = http::Request::get(path).body(Bytes::new()).map_err(Fail::new)?;
-        let answer = self.client.transport()?.send(request).await.doing(doing)?;
-        let text = String::from_utf8_lossy(answer.body()).into_owned();
-        if !answer.status().is_success() {
-            let error = tarpan_api::Error::Status { code: answer.status().as_u16(), message: text.trim().to_owned() };
-            return Err::<i32, _>(error).doing(doing);
-        }
-        println!("{}", text.trim_end());
+        println!("{}", self.client.client()?.text(&call).await.doing(doing)?.trim_end());
         Ok(0)
     }
 }

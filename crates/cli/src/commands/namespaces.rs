@@ -6,22 +6,18 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tarpan_api::wire::Namespace;
-use tarpan_api::{Client, Query};
+use tarpan_api::{Client, Query, calls};
 use tarpan_config::hcl1;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output::{self, Format, Table, block, title};
+use crate::output::{Format, Table, block, title};
 
 fn one<'a>(args: &'a [String], what: &str) -> Result<&'a str, Fail> {
     match args {
         [name] => Ok(name),
         _ => Err(Fail::usage(format!("This command takes one argument: {what}"))),
     }
-}
-
-fn path(name: &str) -> String {
-    format!("/v1/namespace/{}", output::encode(name))
 }
 
 /// The namespace of that name or of the only name that begins so.
@@ -65,7 +61,8 @@ impl Command for List {
         }
         let client = self.client.client()?;
         if self.format.asked() {
-            return self.format.print_path(&client, "/v1/namespaces", "Error retrieving namespaces").await;
+            let all = calls::namespaces(&Query::new());
+            return self.format.print_answer(&client, all, "Error retrieving namespaces").await;
         }
         let all = client.namespaces(&Query::new()).await.doing("Error retrieving namespaces")?.value;
         println!("{}", table(&all));
@@ -92,7 +89,8 @@ impl Command for Status {
         let client = self.client.client()?;
         let found = find(&client, word).await?;
         if self.format.asked() {
-            return self.format.print_path(&client, &path(&found.name), "Error retrieving namespace").await;
+            let one = calls::namespace(&found.name);
+            return self.format.print_answer(&client, one, "Error retrieving namespace").await;
         }
         println!("{}", text(&found));
         Ok(0)
@@ -141,7 +139,7 @@ impl Command for Inspect {
         let client = self.client.client()?;
         let found = find(&client, word).await?;
         let format = Format { json: self.template.is_none(), template: self.template };
-        format.print_path(&client, &path(&found.name), "Error retrieving namespace").await
+        format.print_answer(&client, calls::namespace(&found.name), "Error retrieving namespace").await
     }
 }
 
@@ -189,7 +187,7 @@ impl Command for Apply {
         }
         let client = self.client.client()?;
         let name = body["Name"].as_str().unwrap_or_default().to_owned();
-        let _: Value = client.post("/v1/namespaces", &body).await.doing("Error applying namespace")?.value;
+        client.apply_namespace(&body).await.doing("Error applying namespace")?;
         println!("Successfully applied namespace {name:?}!");
         Ok(0)
     }
@@ -265,7 +263,7 @@ impl Command for Delete {
     async fn run(self) -> Outcome {
         let name = one(&self.args, "<namespace>")?;
         let client = self.client.client()?;
-        let _: Value = client.delete(&path(name)).await.doing("Error deleting namespace")?.value;
+        client.delete_namespace(name).await.doing("Error deleting namespace")?;
         println!("Successfully deleted namespace {name:?}!");
         Ok(0)
     }

@@ -1,14 +1,12 @@
 //! `scaling policy list`, `scaling policy info`: the `scaling` blocks of groups, as an autoscaler sees them.
 
 use tarpan_api::wire::{ScalingPolicy, ScalingPolicyListStub};
-use tarpan_api::{Client, Query};
+use tarpan_api::{Client, Query, calls};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup::uuid_prefix;
 use crate::output::{Format, Table, block, json, short};
-
-const LIST: &str = "/v1/scaling/policies";
 
 #[derive(Debug, clap::Args)]
 pub struct List {
@@ -44,7 +42,8 @@ impl Command for List {
             }
         }
         if self.format.asked() {
-            return self.format.print_path(&client, &query.on(LIST), "Error listing scaling policies").await;
+            let all = calls::scaling_policies(&query);
+            return self.format.print_answer(&client, all, "Error listing scaling policies").await;
         }
         let found = policies(&client, &query).await?;
         match found.is_empty() {
@@ -87,18 +86,18 @@ impl Command for Info {
             }
         };
         let namespace = stub.target.get("Namespace").map_or("default", String::as_str);
-        let path = Query::in_namespace(namespace).on(&format!("/v1/scaling/policy/{}", stub.id));
+        let call = calls::scaling_policy(&Query::in_namespace(namespace), &stub.id);
         if self.format.asked() {
-            return self.format.print_path(&client, &path, "Error querying scaling policy").await;
+            return self.format.print_answer(&client, call, "Error querying scaling policy").await;
         }
-        let policy: ScalingPolicy = client.get(&path).await.doing("Error querying scaling policy")?.value;
+        let policy = client.call(&call).await.doing("Error querying scaling policy")?.value;
         println!("{}", text(&policy, self.verbose));
         Ok(0)
     }
 }
 
 async fn policies(client: &Client, query: &Query) -> Result<Vec<ScalingPolicyListStub>, Fail> {
-    Ok(client.get(&query.on(LIST)).await.doing("Error listing scaling policies")?.value)
+    Ok(client.scaling_policies(query).await.doing("Error listing scaling policies")?.value)
 }
 
 fn table(policies: &[ScalingPolicyListStub], verbose: bool) -> String {

@@ -1,13 +1,12 @@
 //! `operator scheduler get-config`, `set-config`.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use tarpan_api::calls;
 use tarpan_api::wire::SchedulerConfiguration;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::output::{Format, block, sdk};
-
-const PATH: &str = "/v1/operator/scheduler/configuration";
 
 #[derive(Debug, clap::Args)]
 pub struct Get {
@@ -29,8 +28,8 @@ impl Command for Get {
         let client = self.client.client()?;
         let doing = "Error querying scheduler configuration";
         if self.format.asked() {
-            let value: Value = client.get(PATH).await.doing(doing)?.value;
-            return self.format.print(&sdk::each(value, sdk::scheduler));
+            let call = calls::scheduler_configuration();
+            return self.format.print_shaped(&client, call, sdk::scheduler, doing).await;
         }
         println!("{}", text(&client.scheduler_configuration().await.doing(doing)?.value.config));
         Ok(0)
@@ -111,11 +110,7 @@ impl Command for Set {
         set(&mut c.preemption.system, self.preempt_system_scheduler);
         c.node_limit = self.node_limit_for_feasibility_checks.unwrap_or(c.node_limit);
         let doing = "Error setting scheduler configuration";
-        let path = match self.check_index {
-            Some(index) => format!("{PATH}?cas={index}"),
-            None => PATH.to_owned(),
-        };
-        let answer: Value = client.put(&path, &c).await.doing(doing)?.value;
+        let answer = client.set_scheduler_configuration(&c, self.check_index).await.doing(doing)?.value;
         if answer.get("Updated") == Some(&json!(false)) && self.check_index.is_some() {
             return Err(Fail::new("Scheduler configuration could not be atomically updated, please try again"));
         }

@@ -1,11 +1,11 @@
 //! `service list`, `service info`, `service delete`.
 
-use tarpan_api::Query;
 use tarpan_api::wire::{NamespaceServices, ServiceRegistration};
+use tarpan_api::{Query, calls};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output::{self, Format, Table, block, short};
+use crate::output::{Format, Table, block, short};
 
 #[derive(Debug, clap::Args)]
 pub struct List {
@@ -29,7 +29,8 @@ impl Command for List {
         }
         let client = self.client.client()?;
         if self.format.asked() {
-            return self.format.print_path(&client, "/v1/services", "Error listing service registrations").await;
+            let all = calls::services(&Query::new());
+            return self.format.print_answer(&client, all, "Error listing service registrations").await;
         }
         let mut all = client.services(&Query::new()).await.doing("Error listing service registrations")?.value;
         if let Some(name) = &self.name {
@@ -111,8 +112,7 @@ impl Command for Info {
             return Err(Fail::new(format!("Prefix matched multiple services\n\n{}", list(&all, false))));
         }
         if self.format.asked() {
-            let path = query.on(&format!("/v1/service/{}", output::encode(name)));
-            return self.format.print_path(&client, &path, doing).await;
+            return self.format.print_answer(&client, calls::service(&query, name), doing).await;
         }
         match self.verbose {
             true => println!("{}", instances.iter().map(whole).collect::<Vec<_>>().join("\n\n")),

@@ -1,8 +1,9 @@
 //! Answers for machines: `-json` prints sorted JSON, `-t` fills a Go template.
 
-use serde_json::Value;
-use tarpan_api::Client;
+use serde_json::{Map, Value};
+use tarpan_api::{Call, Client};
 
+use super::sdk;
 use crate::command::{Doing as _, Fail};
 
 /// The two flags of commands that can print what the API answered.
@@ -31,17 +32,31 @@ impl Format {
         }
     }
 
-    /// Prints what `GET path` answers; `doing` begins the error.
-    pub async fn print_path(&self, client: &Client, path: &str, doing: &str) -> Result<i32, Fail> {
-        let value: Value = client.get(path).await.doing(doing)?.value;
-        println!("{}", self.render(&value)?);
-        Ok(0)
+    /// Prints what `call` is answered; `doing` begins the error.
+    pub async fn print_answer<T>(&self, client: &Client, call: Call<T>, doing: &str) -> Result<i32, Fail> {
+        self.print(&answer(client, call, doing).await?)
+    }
+
+    /// The same of a shape, or of a list of it, that the field's SDK prints in a way of its own: `shape` is one of [`sdk`].
+    pub async fn print_shaped<T>(
+        &self,
+        client: &Client,
+        call: Call<T>,
+        shape: fn(&mut Map<String, Value>),
+        doing: &str,
+    ) -> Result<i32, Fail> {
+        self.print(&sdk::each(answer(client, call, doing).await?, shape))
     }
 
     pub fn print(&self, value: &Value) -> Result<i32, Fail> {
         println!("{}", self.render(value)?);
         Ok(0)
     }
+}
+
+/// All of what `call` is answered, whatever of it has a type here; `doing` begins the error.
+pub async fn answer<T>(client: &Client, call: Call<T>, doing: &str) -> Result<Value, Fail> {
+    Ok(client.call(&call.part()).await.doing(doing)?.value)
 }
 
 /// Fills a Go template with a JSON value. A field that the value does not have is a mistake, as it is where fields have types.

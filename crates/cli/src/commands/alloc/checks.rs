@@ -1,7 +1,6 @@
 //! `alloc checks`: the health checks of services.
 
-use std::collections::BTreeMap;
-
+use tarpan_api::calls;
 use tarpan_api::wire::CheckQueryResult;
 use tarpan_model::time::UnixNanos;
 
@@ -33,13 +32,11 @@ impl Command for Checks {
         };
         let client = self.client.client()?;
         let alloc = lookup::alloc(&client, word).await?;
-        let path = query_of(&alloc).on(&format!("/v1/client/allocation/{}/checks", alloc.id));
+        let call = calls::allocation_checks(&query_of(&alloc), &alloc.id);
         if self.format.asked() {
-            return self.format.print_path(&client, &path, "Error querying check results").await;
+            return self.format.print_answer(&client, call, "Error querying check results").await;
         }
-        let checks: Option<BTreeMap<String, CheckQueryResult>> =
-            client.get(&path).await.doing("Error querying check results")?.value;
-        let checks = checks.unwrap_or_default();
+        let checks = client.call(&call).await.doing("Error querying check results")?.value.unwrap_or_default();
         println!("Status of {} Nomad Service Checks", checks.len());
         for (id, check) in checks {
             println!("\n{}", text(&id, &check));

@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures::{SinkExt as _, StreamExt as _};
 use nix::sys::termios::{self, SetArg, Termios};
 use serde_json::{Value, json};
+use tarpan_api::client::Raw;
+use tarpan_api::{Call, calls};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -74,13 +76,8 @@ impl Command for Exec {
             false => lookup::alloc(&client, word).await?,
         };
         let task = task_of(&alloc, self.task.as_deref())?;
-        let path = query_of(&alloc)
-            .with("task", &task)
-            .with("command", json!(command))
-            .with("tty", self.terminal.tty())
-            .with("ws_handshake", true)
-            .on(&format!("/v1/client/allocation/{}/exec", alloc.id));
-        self.terminal.run(&self.client, &path, "failed to exec into task").await
+        let call = calls::exec(&query_of(&alloc), &alloc.id, &task, command, self.terminal.tty());
+        self.terminal.run(&self.client, &call, "failed to exec into task").await
     }
 }
 
@@ -90,18 +87,18 @@ impl Terminal {
         self.tty.unwrap_or_else(is_terminal)
     }
 
-    /// Talks to what runs behind the socket at `path` until it ends, and gives its exit code. `doing` begins errors.
-    pub async fn run(&self, client: &ClientFlags, path: &str, doing: &str) -> Outcome {
+    /// Talks to what runs behind the socket that `call` opens until it ends, and gives its exit code. `doing` begins errors.
+    pub async fn run(&self, client: &ClientFlags, call: &Call<Raw>, doing: &str) -> Outcome {
         let here = self.tty() && is_terminal();
         let raw = (here && self.stdin).then(RawTerminal::enter).flatten();
-        let outcome = self.talk(client, path, here, doing).await;
+        let outcome = self.talk(client, call, here, doing).await;
         drop(raw);
         outcome
     }
 
-    async fn talk(&self, client: &ClientFlags, path: &str, tty: bool, doing: &str) -> Outcome {
+    async fn talk(&self, client: &ClientFlags, call: &Call<Raw>, tty: bool, doing: &str) -> Outcome {
         let failed = |text: String| Fail::new(format!("{doing}: {text}"));
-        let address = client.transport()?.url(path);
+        let address = client.transport()?.url(call.path());
         let Some(rest) = address.strip_prefix("http://") else {
             return Err(failed("this needs a plain http address for now".to_owned()));
         };

@@ -132,12 +132,9 @@ impl Fs {
             let size = u64::try_from(info.size).unwrap_or(0);
             let Some(back) = back else { return client.cat_file(query, alloc, path).await.map_err(api) };
             let offset = size.saturating_sub(back);
-            let query = query.clone().with("path", path).with("offset", offset).with("limit", size - offset);
-            return client.stream(&query.on(&format!("/v1/client/fs/readat/{alloc}"))).await.map_err(api);
+            return client.read_file(query, alloc, path, offset, size - offset).await.map_err(api);
         }
-        let (offset, origin) = back.map_or((0, "start"), |b| (b, "end"));
-        let query = query.clone().with("path", path).with("follow", true).with("offset", offset).with("origin", origin);
-        let frames = client.stream(&query.on(&format!("/v1/client/fs/stream/{alloc}"))).await.map_err(api)?;
+        let frames = client.follow_file(query, alloc, path, back.unwrap_or(0), back.is_some()).await.map_err(api)?;
         Ok(Box::pin(frames_to_bytes(frames)))
     }
 }

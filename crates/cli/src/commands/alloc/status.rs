@@ -1,6 +1,7 @@
 //! `alloc status`: one allocation with its tasks.
 
 use tarpan_api::wire::{AllocResourceUsage, Allocation, TaskState};
+use tarpan_api::{Query, calls};
 use tarpan_model::time::UnixNanos;
 
 use super::query_of;
@@ -42,9 +43,8 @@ impl Command for AllocStatus {
         let client = self.client.client()?;
         match self.args.as_slice() {
             [] if self.format.asked() => {
-                let value: serde_json::Value =
-                    client.get("/v1/allocations").await.doing("Error querying allocations")?.value;
-                self.format.print(&sdk::each(value, sdk::alloc_stub))
+                let all = calls::allocations(&Query::new());
+                self.format.print_shaped(&client, all, sdk::alloc_stub, "Error querying allocations").await
             }
             [word] => self.one(word).await,
             _ => Err(Fail::usage(
@@ -67,8 +67,8 @@ impl AllocStatus {
         };
         let query = query_of(&stub);
         if self.format.asked() {
-            let path = query.on(&format!("/v1/allocation/{}", stub.id));
-            return self.format.print_path(&client, &path, "Error querying allocation").await;
+            let one = calls::allocation(&query, &stub.id);
+            return self.format.print_answer(&client, one, "Error querying allocation").await;
         }
         let alloc = client.allocation(&query, &stub.id).await.doing("Error querying allocation")?.value;
         let now = time::now();

@@ -1,12 +1,11 @@
 //! `job action`: runs a command that the job's text names, in a task of one of its allocations.
 
-use tarpan_api::Query;
+use tarpan_api::calls;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Fail, Outcome};
 use crate::commands::alloc::exec::Terminal;
 use crate::lookup;
-use crate::output::encode;
 
 #[derive(Debug, clap::Args)]
 pub struct Action {
@@ -49,19 +48,16 @@ impl Command for Action {
         }
         let client = self.client.client()?;
         let found = lookup::job(&client, job, "Error querying job").await?;
-        let mut query = Query::in_namespace(&found.namespace)
-            .with("action", name)
-            .with("tty", self.terminal.tty())
-            .with("ws_handshake", true);
+        let named = calls::run_action_named(&found.query(), &found.id, name);
+        let mut call = named.with("tty", self.terminal.tty()).with("ws_handshake", true);
         if let Some(word) = &self.alloc {
-            query = query.with("allocID", lookup::alloc(&client, word).await?.id);
+            call = call.with("allocID", lookup::alloc(&client, word).await?.id);
         }
         for (key, value) in [("group", &self.group), ("task", &self.task)] {
             if let Some(value) = value {
-                query = query.with(key, value);
+                call = call.with(key, value);
             }
         }
-        let path = query.on(&format!("/v1/job/{}/action", encode(&found.id)));
-        self.terminal.run(&self.client, &path, "failed to run action").await
+        self.terminal.run(&self.client, &call, "failed to run action").await
     }
 }

@@ -1,5 +1,7 @@
 //! `job allocs`.
 
+use tarpan_api::calls;
+
 use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Outcome};
@@ -30,13 +32,11 @@ impl Command for Allocs {
         let word = one(&self.args, "<job>")?;
         let client = self.client.client()?;
         let job = lookup::job(&client, word, "Error listing jobs").await?;
-        let query = if self.all { job.query().with("all", true) } else { job.query() };
+        let call = calls::job_allocations(&job.query(), &job.id, self.all);
         if self.format.asked() {
-            let value = client.job_part(&query, &job.id, "allocations").await.doing("Error retrieving allocations")?;
-            return self.format.print(&sdk::each(value.value, sdk::alloc_stub));
+            return self.format.print_shaped(&client, call, sdk::alloc_stub, "Error retrieving allocations").await;
         }
-        let mut stubs =
-            client.job_allocations(&job.query(), &job.id, self.all).await.doing("Error retrieving allocations")?.value;
+        let mut stubs = client.call(&call).await.doing("Error retrieving allocations")?.value;
         stubs.sort_by(|a, b| b.create_index.cmp(&a.create_index).then_with(|| a.name.cmp(&b.name)));
         println!("{}", allocs::table(&stubs, self.verbose, time::now()));
         Ok(0)

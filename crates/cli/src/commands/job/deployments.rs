@@ -1,5 +1,7 @@
 //! `job deployments`.
 
+use tarpan_api::calls;
+
 use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Outcome};
@@ -34,16 +36,20 @@ impl Command for Deployments {
         let client = self.client.client()?;
         let job = lookup::job(&client, word, "Error listing jobs").await?;
         let doing = "Error retrieving deployments";
-        if self.format.asked() {
-            let part = if self.latest { "deployment" } else { "deployments" };
-            return self.format.print(&client.job_part(&job.query(), &job.id, part).await.doing(doing)?.value);
-        }
         if self.latest {
-            match client.job_latest_deployment(&job.query(), &job.id).await.doing(doing)?.value {
+            let call = calls::job_latest_deployment(&job.query(), &job.id);
+            if self.format.asked() {
+                return self.format.print_answer(&client, call, doing).await;
+            }
+            match client.call(&call).await.doing(doing)?.value {
                 Some(latest) => println!("{}", deployment::whole(&latest, self.verbose)),
                 None => println!("No deployment found"),
             }
             return Ok(0);
+        }
+        if self.format.asked() {
+            let all = calls::job_deployments(&job.query(), &job.id, false);
+            return self.format.print_answer(&client, all, doing).await;
         }
         let mut all = client.job_deployments(&job.query(), &job.id, self.all).await.doing(doing)?.value;
         all.sort_by_key(|d| std::cmp::Reverse(d.create_index));

@@ -1,6 +1,7 @@
 //! `job history`: the versions of a job.
 
 use serde_json::Value;
+use tarpan_api::calls;
 use tarpan_model::Job;
 use tarpan_model::diff::JobDiff;
 use tarpan_model::time::UnixNanos;
@@ -9,7 +10,7 @@ use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
-use crate::output::{Format, block, diff, time};
+use crate::output::{Format, block, diff, json, time};
 
 #[derive(Debug, clap::Args)]
 pub struct History {
@@ -59,8 +60,7 @@ impl Command for History {
         }
         let doing = "Error retrieving job versions";
         if self.format.asked() {
-            let query = if self.diffs { query.with("diffs", true) } else { query };
-            let answer: Value = client.job_part(&query, &job.id, "versions").await.doing(doing)?.value;
+            let answer = json::answer(&client, calls::job_versions(&query, &job.id, self.diffs), doing).await?;
             return self.format.print(&pick(answer, wanted)?);
         }
         let diffs = self.diffs || self.diff_tag.is_some() || self.diff_version.is_some();
@@ -82,7 +82,7 @@ impl History {
     fn version_text(&self, job: &Job, diff: Option<&JobDiff>) -> String {
         if self.full {
             let value = serde_json::to_value(job).unwrap_or_default();
-            return crate::output::json::pretty(&value, 4);
+            return json::pretty(&value, 4);
         }
         let mut pairs = vec![
             ("Version", job.version().to_string()),

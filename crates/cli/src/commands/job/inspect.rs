@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tarpan_api::wire::JobSubmission;
+use tarpan_api::{Query, calls};
 use tarpan_model::{Job, TaskGroup};
 
 use super::one;
@@ -9,6 +10,7 @@ use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
 use crate::output::Format;
+use crate::output::json::{answer, pretty};
 
 /// The job as clients write it: with every field that one can set, and without what only servers say.
 fn as_written(whole: Value) -> Value {
@@ -54,16 +56,16 @@ impl Command for Inspect {
         };
         let client = self.client.client()?;
         if self.args.is_empty() && self.format.asked() {
-            return self.format.print_path(&client, "/v1/jobs", "Error querying jobs").await;
+            return self.format.print_answer(&client, calls::jobs(&Query::new()), "Error querying jobs").await;
         }
         let word = one(&self.args, "<job>")?;
         let job = lookup::job(&client, word, "Error inspecting job").await?;
         let doing = "Error inspecting job";
-        let whole: Value = match wanted {
-            None => client.job_part(&job.query(), &job.id, "").await.doing(doing)?.value,
+        let whole = match wanted {
+            None => answer(&client, calls::job(&job.query(), &job.id), doing).await?,
             Some(version) => {
-                let answer: Value = client.job_part(&job.query(), &job.id, "versions").await.doing(doing)?.value;
-                let all = answer["Versions"].as_array().cloned().unwrap_or_default();
+                let all = answer(&client, calls::job_versions(&job.query(), &job.id, false), doing).await?;
+                let all = all["Versions"].as_array().cloned().unwrap_or_default();
                 let found = all.into_iter().find(|v| v["Version"] == version);
                 found.ok_or_else(|| Fail::new(format!("{doing}: job {:?} with version {version} not found", job.id)))?
             }
@@ -81,7 +83,7 @@ impl Command for Inspect {
         match &self.format.template {
             Some(_) => self.format.print(&whole),
             None => {
-                println!("{}", crate::output::json::pretty(&json!({ "Job": whole }), 4));
+                println!("{}", pretty(&json!({ "Job": whole }), 4));
                 Ok(0)
             }
         }

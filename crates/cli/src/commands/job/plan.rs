@@ -1,7 +1,7 @@
 //! `job plan`: what registering a job would do.
 
-use tarpan_api::Query;
 use tarpan_api::wire::{JobPlanRequest, JobPlanResponse};
+use tarpan_api::{Query, calls};
 use tarpan_model::Job;
 
 use super::one;
@@ -67,10 +67,8 @@ impl Plan {
             ..JobPlanRequest::default()
         };
         if self.json_output || self.template.is_some() {
-            let answer: serde_json::Value =
-                client.put_job_part(&query, job.id(), "plan", &request).await.doing("Error during plan")?.value;
             let format = output::Format { json: self.json_output, template: self.template.clone() };
-            return format.print(&answer);
+            return format.print_answer(&client, calls::plan(&query, &request), "Error during plan").await;
         }
         let answer = client.plan(&query, &request).await.doing("Error during plan")?.value;
         if let (true, Some(diff)) = (self.diff, &answer.diff) {

@@ -52,11 +52,8 @@ impl Command for Scale {
             job_modify_index: self.check_index.unwrap_or(0),
             ..ScalingRequest::default()
         };
-        let answer: tarpan_api::wire::JobRegisterResponse = client
-            .put_job_part(&found.query(), &found.id, "scale", &request)
-            .await
-            .doing("Error submitting scaling request")?
-            .value;
+        let doing = "Error submitting scaling request";
+        let answer = client.scale_by(&found.query(), &found.id, &request).await.doing(doing)?.value;
         if !answer.warnings.is_empty() {
             println!("{}", super::validate::warnings_block(&answer.warnings));
         }

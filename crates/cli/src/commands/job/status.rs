@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tarpan_api::wire::{Deployment, Evaluation, JobListStub, JobSummary};
-use tarpan_api::{Client, Query};
+use tarpan_api::{Client, Query, calls};
 use tarpan_model::Job;
 use tarpan_model::time::UnixNanos;
 
@@ -10,6 +10,7 @@ use super::page;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
+use crate::output::json::answer;
 use crate::output::{self, Format, Table, allocs, block, deployment, eval, metric, sdk, short, time, title};
 
 #[derive(Debug, Default, clap::Args)]
@@ -133,14 +134,13 @@ impl JobStatus {
             }
         };
         for (query, id) in jobs {
-            let part = async |name: &str| -> Result<Value, Fail> {
-                Ok(client.job_part(&query, &id, name).await.doing("Error querying job")?.value)
-            };
+            let doing = "Error querying job";
+            let allocs = answer(client, calls::job_allocations(&query, &id, false), doing);
             out.push(json!({
-                "Summary": part("summary").await?,
-                "Allocations": sdk::each(part("allocations").await?, sdk::alloc_stub),
-                "Evaluations": sdk::each(part("evaluations").await?, sdk::evaluation),
-                "LatestDeployment": part("deployment").await?,
+                "Summary": answer(client, calls::job_summary(&query, &id), doing).await?,
+                "Allocations": sdk::each(allocs.await?, sdk::alloc_stub),
+                "Evaluations": sdk::each(answer(client, calls::job_evaluations(&query, &id), doing).await?, sdk::evaluation),
+                "LatestDeployment": answer(client, calls::job_latest_deployment(&query, &id), doing).await?,
             }));
         }
         self.format.print(&Value::Array(out))

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tarpan_api::Query;
-use tarpan_api::wire::{NodeMetaApplyRequest, NodeMetaResponse};
+use tarpan_api::wire::NodeMetaApplyRequest;
+use tarpan_api::{Client, Query, calls};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
@@ -32,13 +32,13 @@ impl Command for Read {
             return Err(Fail::usage("This command takes no arguments"));
         }
         let client = self.client.client()?;
-        let query = of_node(&client, &self.node_id).await?;
-        let path = query.on("/v1/client/metadata");
+        let id = node_named(&client, self.node_id.as_deref()).await?;
+        let call = calls::node_metadata(&Query::new(), id.as_deref());
         let doing = "Error reading dynamic node metadata";
         if self.format.asked() {
-            return self.format.print_path(&client, &path, doing).await;
+            return self.format.print_answer(&client, call, doing).await;
         }
-        let meta: NodeMetaResponse = client.get(&path).await.doing(doing)?.value;
+        let meta = client.call(&call).await.doing(doing)?.value;
         let dynamic: BTreeMap<String, String> =
             meta.dynamic.iter().map(|(k, v)| (k.clone(), v.clone().unwrap_or_else(|| "<unset>".to_owned()))).collect();
         let sections = [("All Meta", &meta.meta), ("Dynamic Meta", &dynamic), ("Static Meta", &meta.static_)];
@@ -82,24 +82,18 @@ impl Command for Apply {
             return Err(Fail::usage("Must specify -unset or at least 1 key=value pair"));
         }
         let client = self.client.client()?;
-        let query = of_node(&client, &self.node_id).await?;
-        let node_id = match &self.node_id {
-            Some(word) => lookup::node(&client, word).await?.id,
-            None => String::new(),
-        };
-        let request = NodeMetaApplyRequest { node_id, meta };
-        let _: NodeMetaResponse = client
-            .post(&query.on("/v1/client/metadata"), &request)
-            .await
-            .doing("Error applying dynamic node metadata")?
-            .value;
+        let id = node_named(&client, self.node_id.as_deref()).await?;
+        let request = NodeMetaApplyRequest { node_id: id.clone().unwrap_or_default(), meta };
+        let doing = "Error applying dynamic node metadata";
+        client.apply_node_metadata(&Query::new(), id.as_deref(), &request).await.doing(doing)?;
         Ok(0)
     }
 }
 
-async fn of_node(client: &tarpan_api::Client, word: &Option<String>) -> Result<Query, Fail> {
+/// The id of the node that `word` names; `None`: the node of the agent asked.
+async fn node_named(client: &Client, word: Option<&str>) -> Result<Option<String>, Fail> {
     match word {
-        Some(word) => Ok(Query::new().with("node_id", lookup::node(client, word).await?.id)),
-        None => Ok(Query::new()),
+        Some(word) => Ok(Some(lookup::node(client, word).await?.id)),
+        None => Ok(None),
     }
 }

@@ -1,7 +1,6 @@
 //! `node pool list`, `node pool info`, `node pool nodes`, `node pool jobs`.
 
-use tarpan_api::Query;
-use tarpan_api::wire::{JobListStub, NodeListStub};
+use tarpan_api::{Query, calls};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
@@ -58,7 +57,8 @@ impl Command for List {
         let client = self.client.client()?;
         let query = self.page.query();
         if self.format.asked() {
-            return self.format.print_path(&client, &query.on("/v1/node/pools"), "Error querying node pools").await;
+            let all = calls::node_pools(&query);
+            return self.format.print_answer(&client, all, "Error querying node pools").await;
         }
         let pools = client.node_pools(&query).await.doing("Error querying node pools")?;
         let mut table = Table::new(["Name", "Description"]);
@@ -89,8 +89,8 @@ impl Command for Info {
         let name = one(&self.args)?;
         let client = self.client.client()?;
         if self.format.asked() {
-            let path = format!("/v1/node/pool/{}", output::encode(name));
-            return self.format.print_path(&client, &path, "Error retrieving node pool").await;
+            let one = calls::node_pool(&Query::new(), name);
+            return self.format.print_answer(&client, one, "Error retrieving node pool").await;
         }
         let pool = client.node_pool(&Query::new(), name).await.doing("Error retrieving node pool")?.value;
         println!(
@@ -135,11 +135,11 @@ impl Command for Nodes {
     async fn run(self) -> Outcome {
         let name = one(&self.args)?;
         let client = self.client.client()?;
-        let path = self.page.query().on(&format!("/v1/node/pool/{}/nodes", output::encode(name)));
+        let call = calls::node_pool_nodes(&self.page.query(), name);
         if self.format.asked() {
-            return self.format.print_path(&client, &path, "Error querying nodes").await;
+            return self.format.print_answer(&client, call, "Error querying nodes").await;
         }
-        let answer = client.get::<Vec<NodeListStub>>(&path).await.doing("Error querying nodes")?;
+        let answer = client.call(&call).await.doing("Error querying nodes")?;
         let nodes = answer.value;
         if nodes.is_empty() {
             println!("No nodes");
@@ -176,11 +176,11 @@ impl Command for Jobs {
     async fn run(self) -> Outcome {
         let name = one(&self.args)?;
         let client = self.client.client()?;
-        let path = self.page.query().on(&format!("/v1/node/pool/{}/jobs", output::encode(name)));
+        let call = calls::node_pool_jobs(&self.page.query(), name);
         if self.format.asked() {
-            return self.format.print_path(&client, &path, "Error querying jobs").await;
+            return self.format.print_answer(&client, call, "Error querying jobs").await;
         }
-        let answer = client.get::<Vec<JobListStub>>(&path).await.doing("Error querying jobs")?;
+        let answer = client.call(&call).await.doing("Error querying jobs")?;
         match answer.value.is_empty() {
             true => println!("No jobs"),
             false => println!("{}", job::status::list(&answer.value, self.client.namespace() == "*")),

@@ -1,8 +1,7 @@
 //! `node status`: the list of nodes, and the way to one of them.
 
-use serde_json::Value;
 use tarpan_api::wire::NodeListStub;
-use tarpan_api::{Client, Query};
+use tarpan_api::{Client, Query, calls};
 
 use super::one;
 use crate::client::ClientFlags;
@@ -83,8 +82,8 @@ impl NodeStatus {
             query = query.with("os", true);
         }
         if self.format.asked() {
-            let value: Value = client.get(&query.on("/v1/nodes")).await.doing("Error querying nodes")?.value;
-            return self.format.print(&sdk::each(value, sdk::node_stub));
+            let all = calls::nodes(&query);
+            return self.format.print_shaped(client, all, sdk::node_stub, "Error querying nodes").await;
         }
         let answer = client.nodes(&query).await.doing("Error querying node status")?;
         if self.quiet {
@@ -124,8 +123,8 @@ impl NodeStatus {
 
     async fn show(&self, client: &Client, id: &str) -> Outcome {
         if self.format.asked() {
-            let value: Value = client.get(&format!("/v1/node/{id}")).await.doing("Error querying node info")?.value;
-            return self.format.print(&value);
+            let one = calls::node(&Query::new(), id);
+            return self.format.print_answer(client, one, "Error querying node info").await;
         }
         let NodeStatus { short, verbose, stats, ui, .. } = *self;
         one::show(one::Flags { address: &self.client.address(), short, verbose, stats, ui }, client, id).await
