@@ -188,7 +188,7 @@ impl Http {
             let said = path.split(['?', '&']).skip(1).any(|pair| pair.split('=').next() == Some(key));
             if !said {
                 url.push(if url.contains('?') { '&' } else { '?' });
-                url.push_str(&format!("{key}={}", crate::output::encode(value)));
+                url.push_str(&format!("{key}={}", tarpan_api::client::escape(value)));
             }
         }
         url

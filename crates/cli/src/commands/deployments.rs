@@ -115,7 +115,7 @@ impl Status {
             return monitor::deployment(&client, &found.id, &options).await;
         }
         println!("{}", deployment::whole(&found, self.verbose));
-        let page = format!("/ui/jobs/{}/deployments", output::encode(&found.job_id));
+        let page = format!("/ui/jobs/{}/deployments", tarpan_api::client::escape(&found.job_id));
         output::page(self.ui, "View all deployments for this job", &self.client.address(), &page);
         Ok(0)
     }

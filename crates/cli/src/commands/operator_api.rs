@@ -8,7 +8,6 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub struct OperatorApi {
@@ -90,7 +89,7 @@ impl OperatorApi {
         let mut path = if path.starts_with('/') { path.to_owned() } else { format!("/v1/{path}") };
         if let Some(filter) = &self.filter {
             path.push(if path.contains('?') { '&' } else { '?' });
-            path.push_str(&format!("filter={}", output::encode(filter)));
+            path.push_str(&format!("filter={}", tarpan_api::client::escape(filter)));
         }
         path
     }

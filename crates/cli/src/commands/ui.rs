@@ -61,7 +61,7 @@ async fn page(client: &Client, word: &str) -> Result<String, Fail> {
 }
 
 fn of(kind: &str, id: &str) -> String {
-    let id = output::encode(id);
+    let id = tarpan_api::client::escape(id);
     match kind {
         "jobs" => format!("/ui/jobs/{id}"),
         "allocs" => format!("/ui/allocations/{id}"),

@@ -78,19 +78,6 @@ pub fn short(id: &str, full: bool) -> &str {
     if full { id } else { id.get(..8).unwrap_or(id) }
 }
 
-/// A path segment or query value, percent-encoded.
-pub fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 /// Bytes in the largest unit that leaves a number of at least one: `4.0 KiB`.
 pub fn bytes(value: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

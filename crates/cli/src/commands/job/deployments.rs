@@ -48,7 +48,7 @@ impl Command for Deployments {
             return Ok(0);
         }
         if self.format.asked() {
-            let all = calls::job_deployments(&job.query(), &job.id, false);
+            let all = calls::job_deployments(&job.query(), &job.id, self.all);
             return self.format.print_answer(&client, all, doing).await;
         }
         let mut all = client.job_deployments(&job.query(), &job.id, self.all).await.doing(doing)?.value;

@@ -59,5 +59,5 @@ pub fn one<'a>(args: &'a [String], what: &str) -> Result<&'a str, Fail> {
 
 /// The page of a job: `/ui/jobs/web@default`.
 pub fn page(id: &str, namespace: &str) -> String {
-    format!("/ui/jobs/{}@{namespace}", crate::output::encode(id))
+    format!("/ui/jobs/{}@{namespace}", tarpan_api::client::escape(id))
 }
