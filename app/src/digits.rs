@@ -12,3 +12,15 @@ pub fn thousands(n: i64) -> String {
     }
     if n < 0 { format!("−{out}") } else { out }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (n, text) in [(0, "0"), (999, "999"), (1204, "1,204"), (1_000_000, "1,000,000"), (-1500, "−1,500")] {
+            assert_eq!(thousands(n), text);
+        }
+    }
+}

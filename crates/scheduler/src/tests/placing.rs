@@ -186,10 +186,9 @@ fn distinct_property() {
     assert!(plan.contains("distinct_property: ${meta.rack}=r0 used by 1 allocs"), "{plan}");
 }
 
-#[test]
-fn affinity_draws_to_a_class() {
-    let mut cluster = Harness::new(6);
-    let mut large = nodes::ready(9);
+/// A job with an affinity to the class of a node that is added as number `n`.
+fn drawn_to_large(cluster: &mut Harness, n: u32) -> Job {
+    let mut large = nodes::ready(n);
     large.node_class = "large".into();
     cluster.add(large);
     let mut job = jobs::batch("sum", 1);
@@ -199,6 +198,13 @@ fn affinity_draws_to_a_class() {
         operand: text("="),
         weight: Some(100),
     }]);
+    job
+}
+
+#[test]
+fn affinity_draws_to_a_class() {
+    let mut cluster = Harness::new(6);
+    let job = drawn_to_large(&mut cluster, 9);
     assert_snapshot!(cluster.run(&job), @"sum.group[0] place node-9");
 }
 
@@ -206,18 +212,9 @@ fn affinity_draws_to_a_class() {
 fn an_operator_bounds_how_many_clients_are_scored() {
     let placed = |node_limit| {
         let mut cluster = Harness::new(30);
-        let mut large = nodes::ready(99);
-        large.node_class = "large".into();
-        cluster.add(large);
+        let job = drawn_to_large(&mut cluster, 99);
         let config = SchedulerConfig { node_limit, ..SchedulerConfig::default() };
         cluster.apply(Command::SetSchedulerConfig { config, check_index: None });
-        let mut job = jobs::batch("sum", 1);
-        job.affinities = Some(vec![Affinity {
-            l_target: text("${node.class}"),
-            r_target: text("large"),
-            operand: text("="),
-            weight: Some(100),
-        }]);
         cluster.run(&job)
     };
     assert_eq!(placed(0), "sum.group[0] place node-99", "all of them");
