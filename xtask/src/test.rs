@@ -1,8 +1,8 @@
 //! Everything that CI checks, in the order that finds mistakes soonest.
 //!
 //! All native commands choose their packages so that features resolve alike: what a crate depends on is then built once,
-//! for the program and for every test. `xtask` itself is tested alone, as it was built, because it brings features that nothing
-//! else has. Clippy needs metadata of its own of every dependency, which is the price of having it.
+//! for the program and for every test; the same goes for the browser's side. `xtask` itself is tested alone, as it was built, because
+//! it brings features that nothing else has. Clippy needs metadata of its own of every dependency, which is the price of having it.
 
 use anyhow::{Result, ensure};
 
@@ -26,6 +26,10 @@ const OTHERS: &[&str] = &[
     "ptc",
 ];
 
+/// What is tried on the UI as it is shipped, by the names in `end2end/tests/browser.rs`: the demo by clicking, and the first load.
+const PLAYED: &str = "first_demo_in_the_browser";
+const WEIGHED: &str = "first_load_in_the_browser";
+
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// What this machine can't run is a failure, not a skip.
@@ -43,11 +47,6 @@ pub fn run(options: &Options) -> Result<()> {
     heading("Format");
     sh(&["cargo", "fmt", "--all", "--check"])?;
 
-    heading("Pure crates for the browser");
-    let mut check = ui::compiler()?;
-    check.args(["check", "--locked", "--target", ui::TRIPLE]).args(packages(PURE));
-    ensure!(check.status()?.success(), "the pure crates do not build for the browser");
-
     heading("Lints");
     sh(&["cargo", "clippy", "--locked", "--all-targets", "--", "-D", "warnings"])?;
 
@@ -56,13 +55,19 @@ pub fn run(options: &Options) -> Result<()> {
     // Before the server, which embeds it.
     ui::build(&ui::Options::default())?.notes.iter().for_each(|note| println!("note: {note}"));
 
+    heading("Pure crates for the browser");
+    let mut pure = ui::compiler()?;
+    pure.args(["build", "--locked", "--target", ui::TRIPLE]).args(packages(ui::MODULES)).args(packages(PURE));
+    ensure!(pure.status()?.success(), "the pure crates do not build for the browser");
+
     heading("Tests of the crates");
     sh(&[&["cargo", "test", "--locked"], &*packages(PURE), &*packages(OTHERS)].concat())?;
 
     heading("Journeys");
     program()?;
     let journeys = ["cargo", "test", "--locked", "-p", "tarpan-end2end"];
-    run_with(&[&journeys[..], &["--", "--test-threads=2"]].concat(), env)?;
+    let later: &[&str] = if options.long { &[] } else { &["--skip", PLAYED] };
+    run_with(&[&journeys[..], &["--", "--test-threads=2"], later].concat(), env)?;
 
     heading("The tools");
     sh(&["cargo", "test", "--locked", "-p", "xtask", "-p", "xtask-start"])?;
@@ -70,15 +75,30 @@ pub fn run(options: &Options) -> Result<()> {
     conformance::check(false)?;
     sdk::check(false)?;
 
-    // The build above says more when a page is wrong; this one is what people load, and is weighed.
+    // The build above says more when a page is wrong; this one is what people load, and is weighed. Each journey takes minutes: the
+    // short form plays it once, the pages on the one build and the demo on the other.
     heading("The UI as it is shipped");
     ui::build(&ui::Options { release: true })?.notes.iter().for_each(|note| println!("note: {note}"));
     let shipped = [env, &[("TARPAN_SHIPPED_UI", "1")]].concat();
-    run_with(&[&journeys[..], &["--test", "browser", "--", "--test-threads=2"]].concat(), &shipped)?;
+    let now: &[&str] = if options.long { &[] } else { &[PLAYED, WEIGHED] };
+    run_with(&[&journeys[..], &["--test", "browser", "--", "--test-threads=2"], now].concat(), &shipped)?;
     heading("All passed");
     Ok(())
 }
 
 fn packages(names: &[&'static str]) -> Vec<&'static str> {
     names.iter().flat_map(|name| ["-p", *name]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journeys_that_are_picked_by_name_are_there() {
+        let there = include_str!("../../end2end/tests/browser.rs");
+        for name in [PLAYED, WEIGHED] {
+            assert!(there.contains(&format!("fn {name}()")), "{name}");
+        }
+    }
 }

@@ -18,6 +18,8 @@ use serde_json::json;
 use xtask_start::Step;
 
 pub const TRIPLE: &str = "wasm32-unknown-unknown";
+/// The packages that become modules.
+pub const MODULES: &[&str] = &["tarpan-browser", "tarpan-worker"];
 
 /// How to build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,19 +118,14 @@ fn compile(root: &Path, release: bool) -> Result<Wasm> {
     let (profile, folder) = if release { ("wasm-release", "wasm-release") } else { ("dev", "debug") };
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let target = if target.is_absolute() { target } else { root.join(target) };
-    // Splitting needs the relocations of the last link: a flag of this one crate, so that nothing below it is built again.
-    // The stack: unoptimised, a page nests more deeply than the 1 MiB that the linker gives by itself.
-    let split = ["--", "-Clink-arg=--emit-relocs", "-Clink-arg=-zstack-size=8388608"];
     // From `cargo tree`, for the browser's target.
-    let browser = Step { what: "the pages for the browser", minutes: if release { 10 } else { 5 }, crates: Some(195) };
-    let worker = Step { what: "the editor's worker", minutes: if release { 4 } else { 2 }, crates: Some(95) };
-    for (name, flags, step) in [("tarpan-browser", &split[..], browser), ("tarpan-worker", &[], worker)] {
-        let mut command = compiler()?;
-        command.env("CARGO_TARGET_DIR", &target);
-        command.args(["rustc", "--locked", "--lib", "--target", TRIPLE, "--profile", profile, "-p", name]);
-        command.args(flags);
-        crate::shell::build(&step, &mut command).with_context(|| format!("{name} does not build for the browser"))?;
-    }
+    let step = Step { what: "the pages for the browser", minutes: if release { 10 } else { 5 }, crates: Some(220) };
+    let mut command = compiler()?;
+    command.env("CARGO_TARGET_DIR", &target);
+    // Both in one command: what they stand on is built once, with the features that either asks for.
+    command.args(["build", "--locked", "--target", TRIPLE, "--profile", profile]);
+    command.args(MODULES.iter().flat_map(|name| ["-p", name]));
+    crate::shell::build(&step, &mut command).context("the pages do not build for the browser")?;
     let at = |name: &str| target.join(TRIPLE).join(folder).join(format!("{name}.wasm"));
     Ok(Wasm { app: at("tarpan_browser"), worker: at("tarpan_worker") })
 }
