@@ -7,6 +7,7 @@
 // The derive writes `::tarpan_model::…`, also inside this crate.
 extern crate self as tarpan_model;
 
+pub mod alike;
 pub mod alloc;
 pub mod deployment;
 pub mod diff;

@@ -114,6 +114,13 @@ pub struct Field {
     pub child: Option<&'static Schema>,
 }
 
+impl Field {
+    /// Whether an unset value is shown as a zero one, so that the two say the same.
+    pub fn shows_zero(&self) -> bool {
+        Form::Client.zero(self) || Form::Server.zero(self)
+    }
+}
+
 /// The attributes of one block type, in the order of the struct.
 pub struct Schema {
     /// Name of the type on the wire, as in `TaskGroup`.

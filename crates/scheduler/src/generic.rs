@@ -11,7 +11,7 @@ use tarpan_state::State;
 
 use crate::columns::{NodeIndex, Nodes};
 use crate::compile::{Compiled, Group, Jobs};
-use crate::differs::needs_replacement;
+use crate::differs::Differences;
 use crate::inputs::{Cache, Inputs};
 use crate::outcome::Outcome;
 use crate::place::{Placed, Placer, Wish};
@@ -41,7 +41,7 @@ pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcom
         input: &input,
         seed: seed ^ eval.id.0.as_u64_pair().1 ^ state.index(),
         placer: None,
-        verdicts: Vec::new(),
+        differences: Differences::default(),
         rows: Rows::new(eval, now),
         texts: Texts::default(),
         plan: Plan::new(eval.id, key, eval.priority, state.index()),
@@ -60,8 +60,7 @@ struct Turn<'a, 'i> {
     seed: u64,
     /// Made when the first node has to be looked at: most evaluations find nothing to do.
     placer: Option<Placer<'i>>,
-    /// By job version and group: must its allocations be replaced?
-    verdicts: Vec<(usize, usize, bool)>,
+    differences: Differences,
     rows: Rows<'a>,
     texts: Texts,
     plan: Plan,
@@ -109,14 +108,7 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
     /// Can an allocation of an older version become one of this where it is?
     fn decide(&mut self, alloc: &Arc<Allocation>, group: &Group) -> Update {
         let Some(job) = self.input.job else { return Update::Ignore };
-        let (address, index) = (Arc::as_ptr(&alloc.job).addr(), group.index);
-        let known = self.verdicts.iter().find(|(a, i, _)| *a == address && *i == index).map(|(.., v)| *v);
-        let replace = known.unwrap_or_else(|| {
-            let verdict = needs_replacement(&alloc.job, &job.job, &group.name);
-            self.verdicts.push((address, index, verdict));
-            verdict
-        });
-        if replace {
+        if self.differences.need_replacement(&alloc.job, &job.job, group) {
             return Update::Destructive;
         }
         if alloc.terminal() {

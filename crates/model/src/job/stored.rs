@@ -109,6 +109,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::alike::alike;
 
     fn job() -> Job {
         let mut job: Job = serde_json::from_value(json!({"ID": "web", "Namespace": "apps", "TaskGroups": [{
@@ -178,5 +179,6 @@ mod tests {
         assert_eq!(other.prevent_reschedule_on_lost, one.prevent_reschedule_on_lost);
         assert_eq!((&other.networks, &other.tasks()[0].resources), (&one.networks, &one.tasks()[0].resources));
         assert_eq!((&other.services()[0].namespace, &other.scaling.as_ref().expect("one").target), (&None, &None));
+        assert!(again != job && alike(&again, &job), "it says what its author left out");
     }
 }

@@ -18,7 +18,7 @@ use self::compare::{Comparison, Missing, Wanted};
 use self::rollout::Rollout;
 use crate::columns::{NodeIndex, Nodes};
 use crate::compile::Compiled;
-use crate::differs::needs_replacement;
+use crate::differs::Differences;
 use crate::explain::{add_closed, add_shortfall};
 use crate::feasible::FilterCounts;
 use crate::inputs::{Cache, Inputs};
@@ -56,6 +56,7 @@ pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcom
         texts: Texts::default(),
         plan: Plan::new(eval.id, key, eval.priority, state.index()),
         placer,
+        differences: Differences::default(),
         rollout: Rollout::new(&job, deployment, eval, now, &allocs, runnable),
         groups: job.groups.iter().map(|_| GroupResult::default()).collect(),
         exhausted: Vec::new(),
@@ -99,6 +100,7 @@ struct Turn<'a, 'i> {
     texts: Texts,
     plan: Plan,
     placer: Placer<'i>,
+    differences: Differences,
     rollout: Rollout<'a>,
     groups: Vec<GroupResult>,
     exhausted: Vec<NodeIndex>,
@@ -178,7 +180,8 @@ impl<'a> Turn<'a, '_> {
             let Some(group) = self.job.group(&alloc.task_group) else { continue };
             let Some(node) = self.nodes.find(alloc.node_id) else { continue };
             self.groups[group.index].running += 1;
-            if needs_replacement(&alloc.job, &self.job.job, &group.name) || self.placer.could_run(group, node).is_err()
+            if self.differences.need_replacement(&alloc.job, &self.job.job, group)
+                || self.placer.could_run(group, node).is_err()
             {
                 let index = alloc.index().unwrap_or(0);
                 replace.push((alloc, Missing { node, group: group.index, index, previous: Some(alloc) }));

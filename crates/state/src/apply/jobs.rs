@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tarpan_model::alike::alike;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::ids::{EvalId, NamespacedId};
 use tarpan_model::job::JobVersionTag;
@@ -82,7 +83,7 @@ pub fn same_spec(old: &Job, new: &Job) -> bool {
         dispatched: Some(job.dispatched == Some(true)),
         ..job.clone()
     };
-    servers_part(old) == servers_part(new)
+    alike(&servers_part(old), &servers_part(new))
 }
 
 impl Txn<'_> {

@@ -53,6 +53,35 @@ async fn register_change_plan_and_stop() {
     assert_eq!((&nothing["EvalID"], &nothing["Index"]), (&json!(""), &json!(0)));
 }
 
+/// What SDKs, Terraform and scripts do: read the job, change a number, put it back.
+#[tokio::test]
+async fn a_job_that_was_read_and_comes_back_is_the_same_job() {
+    let api = Api::start().await;
+    api.add_node(1).await;
+    api.run(job("web", "service", 2)).await;
+    let mut read = api.get("/v1/job/web").await.ok().json();
+    let (version, index) = (read["Version"].clone(), read["ModifyIndex"].clone());
+    let plan = api.put("/v1/job/web/plan", json!({"Job": read, "Diff": true})).await.ok().json();
+    assert_eq!(
+        (&plan["Diff"]["Type"], &plan["Annotations"]["DesiredTGUpdates"]["g"]["Ignore"]),
+        (&json!("None"), &json!(2))
+    );
+    let again = api.run(read.clone()).await.json();
+    assert_eq!(again["JobModifyIndex"], index, "it was not written again");
+    assert_eq!(api.get("/v1/job/web").await.ok().json()["Version"], version);
+
+    read["TaskGroups"][0]["Count"] = json!(3);
+    let plan = api.put("/v1/job/web/plan", json!({"Job": read})).await.ok().json();
+    let updates = &plan["Annotations"]["DesiredTGUpdates"]["g"];
+    assert_eq!(
+        (&updates["Place"], &updates["InPlaceUpdate"], &updates["DestructiveUpdate"]),
+        (&json!(1), &json!(2), &json!(0)),
+        "what runs goes on: {plan}"
+    );
+    api.run(read).await;
+    assert_eq!(api.get("/v1/job/web").await.ok().json()["Version"], 1);
+}
+
 #[tokio::test]
 async fn what_does_not_fit_says_why() {
     let api = Api::start().await;
