@@ -1,5 +1,6 @@
 //! Filters and pages of lists.
 
+use std::cmp::Ordering;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -124,19 +125,11 @@ pub fn begin_name(std: &Standard) -> Option<(String, String)> {
 impl<R> List<'_, R> {
     /// The rows of the asked page, and the token of the next one. `rows` come in the list's order, reversal included.
     pub fn page(&self, std: &Standard, rows: impl Iterator<Item = R>) -> Result<(Vec<R>, Option<String>), ApiError> {
-        let start = std.next_token.as_deref().map(|token| Place::parse(token, self.shape));
-        // Nothing comes after a place that is none.
-        let Some(start) = start.map_or(Some(None), |place| place.map(Some)).filter(|_| !std.no_rows) else {
-            return Ok((Vec::new(), None));
-        };
-        let descending = std.reverse;
+        let Some(start) = self.start(std) else { return Ok((Vec::new(), None)) };
         let mut page = Vec::new();
         for row in rows {
-            if let Some(start) = &start {
-                let place = (self.place)(&row);
-                if (descending && place > *start) || (!descending && place < *start) {
-                    continue;
-                }
+            if !self.is_past(std, start.as_ref(), &row) {
+                continue;
             }
             if let Some(filter) = &std.filter {
                 let wanted = filter
@@ -153,6 +146,40 @@ impl<R> List<'_, R> {
             page.push(row);
         }
         Ok((page, None))
+    }
+
+    /// As [`List::page`], of rows in any order; no more of them are put in order than the page and its token need.
+    pub fn page_of(
+        &self,
+        std: &Standard,
+        mut rows: Vec<R>,
+        compare: impl Fn(&R, &R) -> Ordering,
+    ) -> Result<(Vec<R>, Option<String>), ApiError> {
+        let Some(start) = self.start(std) else { return Ok((Vec::new(), None)) };
+        let compare = |a: &R, b: &R| if std.reverse { compare(b, a) } else { compare(a, b) };
+        rows.retain(|row| self.is_past(std, start.as_ref(), row));
+        // How many of them a filter lets through is not known before.
+        if std.per_page > 0 && std.filter.is_none() && rows.len() > std.per_page + 1 {
+            rows.select_nth_unstable_by(std.per_page, compare);
+            rows.truncate(std.per_page + 1);
+        }
+        rows.sort_unstable_by(compare);
+        self.page(std, rows.into_iter())
+    }
+
+    /// Where the page begins, `Some(None)` being the list's own beginning. `None`: nothing is to be shown, for nothing comes after a
+    /// place that is none.
+    fn start(&self, std: &Standard) -> Option<Option<Place>> {
+        let start = std.next_token.as_deref().map(|token| Place::parse(token, self.shape));
+        start.map_or(Some(None), |place| place.map(Some)).filter(|_| !std.no_rows)
+    }
+
+    /// Whether a row stands on the page that begins at `start`, or after it.
+    fn is_past(&self, std: &Standard, start: Option<&Place>, row: &R) -> bool {
+        start.is_none_or(|start| {
+            let place = (self.place)(row);
+            if std.reverse { place <= *start } else { place >= *start }
+        })
     }
 }
 
@@ -204,6 +231,27 @@ mod tests {
         let (page, token) = list.page(&std, rows).expect("a page");
         assert_eq!((page, token.as_deref(), looked.get()), (vec![0, 2], Some("3.3"), 4));
         assert_eq!(begin::<u64>(&Standard::read(&Pairs::parse("next_token=3.3")).expect("readable")), Some((3, 3)));
+    }
+
+    #[test]
+    fn rows_in_any_order_come_in_the_lists() {
+        for (query, expected) in [
+            ("per_page=2", (vec![1, 2], Some("3"))),
+            ("per_page=2&reverse=true", (vec![5, 4], Some("3"))),
+            ("per_page=2&next_token=3", (vec![3, 4], Some("5"))),
+            ("per_page=2&next_token=4", (vec![4, 5], None)),
+            ("per_page=2&reverse=true&next_token=3", (vec![3, 2], Some("1"))),
+            ("per_page=2&filter=N%20!%3D%201", (vec![2, 3], Some("4"))),
+            ("next_token=x", (vec![], None)),
+            ("", (vec![1, 2, 3, 4, 5], None)),
+        ] {
+            let std = Standard::read(&Pairs::parse(query)).expect("readable");
+            let place = |n: &u64| Place::Index(*n, String::new());
+            let value = |n: &u64| serde_json::json!({"N": n});
+            let list = List { shape: Shape::BareIndex, place: &place, value: &value, fields: &[] };
+            let (page, token) = list.page_of(&std, vec![4, 1, 5, 3, 2], u64::cmp).expect("a page");
+            assert_eq!((page, token.as_deref()), expected, "{query}");
+        }
     }
 
     #[test]

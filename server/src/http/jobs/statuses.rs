@@ -37,7 +37,7 @@ pub async fn statuses(mut cx: Context) -> Outcome {
     }
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
     let state = &read.state;
-    let mut rows: Vec<&Arc<Job>> = if request.jobs.is_empty() {
+    let rows: Vec<&Arc<Job>> = if request.jobs.is_empty() {
         let seen = |job: &&Arc<Job>| {
             let child = job.parent_id.as_deref().is_some_and(|p| !p.is_empty());
             cx.sees(job.namespace()) && job.id().starts_with(&cx.std.prefix) && (children || !child)
@@ -51,23 +51,25 @@ pub async fn statuses(mut cx: Context) -> Outcome {
             .filter_map(|key| state.job(key))
             .collect()
     };
-    let modified = |job: &Job| job.modify_index.unwrap_or(0);
     // Newest first, unless reversed.
-    rows.sort_by_key(|job| (Reverse(modified(job)), job.key()));
-    if cx.std.reverse {
-        rows.reverse();
-    }
     cx.std.reverse = !cx.std.reverse;
-    let fields = fields_of::<JobStatusesJob>();
     let list = List {
         shape: Shape::BareIndex,
         place: &|job: &&Arc<Job>| Place::Index(modified(job), String::new()),
         value: &|job| value_of(&status(state, job)),
-        fields,
+        fields: fields_of::<JobStatusesJob>(),
     };
-    let (page, token) = list.page(&cx.std, rows.into_iter())?;
+    let (page, token) = list.page_of(&cx.std, rows, |a, b| order(b).cmp(&order(a)))?;
     let statuses: Vec<JobStatusesJob> = page.into_iter().map(|job| status(state, job)).collect();
     read.page(&statuses, token)
+}
+
+fn modified(job: &Job) -> u64 {
+    job.modify_index.unwrap_or(0)
+}
+
+fn order(job: &Job) -> (Reverse<u64>, &str, &str) {
+    (Reverse(modified(job)), job.namespace(), job.id())
 }
 
 fn status(state: &State, job: &Job) -> JobStatusesJob {
