@@ -5,6 +5,7 @@
 mod client;
 mod command;
 mod commands;
+mod confirm;
 mod dispatch;
 mod field;
 mod flags;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::json;
 use tarpan_api::convert::{self, StubOptions};
 use tarpan_api::wire;
@@ -79,23 +78,13 @@ impl Wanted {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Doomed {
-    #[serde(rename = "EvalIDs")]
-    ids: Option<Vec<String>>,
-    #[serde(rename = "Filter")]
-    filter: Option<String>,
-}
-
 /// Evaluations that one request names.
 const MOST_DELETED: usize = 7281;
 
 /// `DELETE /v1/evaluations`: those that the body names or its filter finds and that are over, while the broker stands still.
 async fn delete(cx: Context) -> Outcome {
-    let asked: Doomed = cx.decode()?;
-    let ids = asked.ids.unwrap_or_default();
-    let filter = asked.filter.filter(|text| !text.is_empty());
+    let wire::EvalDeleteRequest { eval_ids: ids, filter } = cx.decode()?;
+    let filter = Some(filter).filter(|text| !text.is_empty());
     let refused = match (ids.len(), &filter) {
         (0, None) => Some("neither evaluations nor a filter are given".to_owned()),
         (1.., Some(_)) => Some("evaluations and a filter can't both be given".to_owned()),
@@ -126,9 +115,9 @@ async fn delete(cx: Context) -> Outcome {
         }
     };
     let over: Vec<EvalId> = rows.into_iter().filter(|row| row.terminal()).map(|row| row.id).collect();
-    let count = over.len();
+    let count = over.len() as u64;
     let (index, _) = cx.propose(Command::Reap { evals: over, allocs: Vec::new(), seen: state.index() }).await?;
-    cx.written(index, &json!({ "Count": count, "Index": index }))
+    cx.written(index, &wire::EvalDeleteResponse { count, index })
 }
 
 fn named<'a>(state: &'a State, id: &str) -> Result<&'a Arc<Evaluation>, ApiError> {

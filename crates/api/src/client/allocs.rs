@@ -9,8 +9,8 @@ use super::{Answer, Client, Query, escape};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
     AllocFileInfo, AllocListStub, AllocResourceUsage, AllocStopResponse, Allocation, CheckQueryResult, Deployment,
-    DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse, Evaluation, NamespaceServices,
-    ServiceRegistration,
+    DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse, EvalDeleteRequest, EvalDeleteResponse,
+    Evaluation, NamespaceServices, ServiceRegistration,
 };
 
 /// What of a task's output is wanted.
@@ -89,6 +89,11 @@ calls! {
     /// With `related`, stubs of the evaluations before, after and blocked.
     evaluation(query: &Query, id: &str, related: bool) -> Evaluation {
         Call::get(query.at("/v1/evaluation/{}", id)).flag("related", related)
+    }
+
+    /// Deletes evaluations that are over, while the broker of evaluations is paused.
+    delete_evaluations(request: &EvalDeleteRequest) -> EvalDeleteResponse {
+        Call::delete_what("/v1/evaluations".to_owned(), request)
     }
 
     evaluation_allocations(query: &Query, id: &str) -> Vec<AllocListStub> {

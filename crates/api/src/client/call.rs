@@ -56,6 +56,11 @@ impl<T> Call<T> {
         Call::new(Method::DELETE, path, Bytes::new())
     }
 
+    /// `DELETE` of what a body names.
+    pub(super) fn delete_what<B: Serialize + ?Sized>(path: String, body: &B) -> Call<T> {
+        Call::new(Method::DELETE, path, json(body))
+    }
+
     /// The same with one parameter more.
     pub fn with(mut self, name: &str, value: impl ToString) -> Call<T> {
         let path = &mut self.request.path;

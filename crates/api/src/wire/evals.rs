@@ -157,3 +157,24 @@ pub struct EvaluationStub {
     #[serde(rename = "ModifyTime", deserialize_with = "null_default")]
     pub modify_time: i64,
 }
+
+/// `EvalDeleteRequest` on the wire: either the ids or the filter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvalDeleteRequest {
+    #[serde(rename = "EvalIDs", deserialize_with = "null_default")]
+    pub eval_ids: Vec<String>,
+    #[serde(rename = "Filter", deserialize_with = "null_default")]
+    pub filter: String,
+}
+
+/// `EvalDeleteResponse` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvalDeleteResponse {
+    /// Evaluations that are gone.
+    #[serde(rename = "Count", deserialize_with = "null_default")]
+    pub count: u64,
+    #[serde(rename = "Index", deserialize_with = "null_default")]
+    pub index: u64,
+}

@@ -8,6 +8,7 @@ mod autopilot;
 mod cluster;
 mod config_validate;
 mod deployments;
+mod eval_delete;
 mod evals;
 mod figures;
 mod fmt;
@@ -40,6 +41,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<deployments::Promote>(),
         Entry::of::<deployments::Resume>(),
         Entry::of::<deployments::Status>(),
+        Entry::of::<eval_delete::EvalDelete>(),
         Entry::of::<evals::EvalList>(),
         Entry::of::<evals::EvalStatus>(),
         Entry::of::<figures::GossipKey>(),

@@ -8,9 +8,9 @@ use tarpan_api::{Client, Query};
 use tarpan_model::duration::Dur;
 
 use super::one;
-use super::stop::confirm;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
+use crate::confirm::confirm;
 use crate::{lookup, monitor, output};
 
 #[derive(Debug, clap::Args)]

@@ -1,11 +1,10 @@
 //! `job stop`: one or several jobs.
 
-use std::io::{BufRead as _, Write as _};
-
 use tarpan_api::Client;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
+use crate::confirm::confirm;
 use crate::{lookup, monitor};
 
 #[derive(Debug, clap::Args)]
@@ -83,18 +82,5 @@ impl Stop {
         }
         let options = monitor::Options { verbose: self.verbose, query: job.query(), ..Default::default() };
         monitor::evaluation(client, &answer.eval_id, &options).await
-    }
-}
-
-/// Asks; only an exact `y` is a yes.
-pub fn confirm(question: &str) -> Result<bool, Fail> {
-    print!("{question} ");
-    std::io::stdout().flush().map_err(Fail::new)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(Fail::new)?;
-    match answer.trim_end_matches(['\r', '\n']) {
-        "y" => Ok(true),
-        "Y" => Err(Fail::new("For confirmation, an exact \"y\" is needed.")),
-        _ => Ok(false),
     }
 }

@@ -9,7 +9,7 @@ use tarpan_model::duration::Dur;
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
-use crate::commands::job::stop::confirm;
+use crate::confirm::confirm;
 use crate::lookup;
 use crate::output::time;
 
