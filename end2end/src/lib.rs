@@ -8,6 +8,7 @@ pub mod browser;
 pub mod demo;
 pub mod docker;
 pub mod files;
+pub mod http;
 pub mod lab;
 pub mod pair;
 

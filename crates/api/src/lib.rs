@@ -1,6 +1,6 @@
 //! What `/v1` says: shapes, requests, errors, the route table, and the typed client over a [`Transport`].
 //!
-//! Pure: transports live elsewhere (in-process in `server`, fetch in `app`, HTTP in `cli`). Start at [`Client`].
+//! Pure: transports live elsewhere (in-process in `server`, fetch in `app`, HTTP in `cli` and `end2end`). Start at [`Client`].
 
 pub mod client;
 pub mod convert;
