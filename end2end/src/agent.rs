@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use tarpan_api::client::Raw;
+use tarpan_api::wire::{AllocListStub, JobListStub, Node};
+use tarpan_api::{Call, Client, Error, Query, calls};
 
+use crate::http::{self, Http};
 use crate::lab::{Lab, PATIENCE, eventually};
 
 /// A running agent. It is stopped when dropped.
@@ -22,6 +26,8 @@ pub struct Agent {
     pub log: PathBuf,
     /// `http://127.0.0.1:PORT`
     pub addr: String,
+    /// Of this address: it outlives the process.
+    pub client: Client,
 }
 
 /// What a command printed.
@@ -47,7 +53,9 @@ impl Agent {
         let args: Vec<String> = std::iter::once("agent").chain(args.iter().copied()).map(str::to_owned).collect();
         let child = spawn(&lab.bin, &args, &path, &log, &[])?;
         let addr = format!("http://127.0.0.1:{http_port}");
-        let mut agent = Agent { bin: lab.bin.clone(), dir: lab.path().to_owned(), args, path, child, log, addr };
+        let client = Http::client(&addr);
+        let mut agent =
+            Agent { bin: lab.bin.clone(), dir: lab.path().to_owned(), args, path, child, log, addr, client };
         agent.wait_until_up()?;
         Ok(agent)
     }
@@ -81,16 +89,15 @@ impl Agent {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the agent ended with {status}:\n{}", self.log_tail());
             }
-            Ok(self.get("/v1/agent/self").ok().map(|_| ()))
+            self.ask(&calls::agent_self()).map(|_| Some(()))
         })
     }
 
     /// Waits until `count` nodes are ready.
     pub fn wait_nodes(&self, count: usize) -> Result<()> {
         eventually(&format!("{count} ready nodes"), PATIENCE, || {
-            let nodes = self.get("/v1/nodes")?;
-            let ready = nodes.as_array().into_iter().flatten().filter(|n| n["Status"] == "ready").count();
-            Ok((ready >= count).then_some(()))
+            let nodes = self.ask(&calls::nodes(&Query::new()))?;
+            Ok((nodes.iter().filter(|node| node.status == "ready").count() >= count).then_some(()))
         })
         .with_context(|| self.log_tail())
     }
@@ -104,14 +111,12 @@ impl Agent {
 
     /// What the tasks of the newest allocations went through, a line each: why a test waits in vain for one.
     pub fn tasks_tail(&self) -> String {
-        let allocs = self.get("/v1/allocations?task_states=true&reverse=true&per_page=40").unwrap_or_default();
+        let newest = Query { reverse: true, ..Query::new() }.page(40, None).with("task_states", true);
         let mut lines = vec!["what the newest tasks went through:".to_owned()];
-        for alloc in allocs.as_array().into_iter().flatten() {
-            for (task, state) in alloc["TaskStates"].as_object().into_iter().flatten() {
-                let events = state["Events"].as_array().into_iter().flatten();
-                let said: Vec<&str> = events.filter_map(|e| e["DisplayMessage"].as_str()).collect();
-                let (job, status) = (&alloc["JobID"], &alloc["ClientStatus"]);
-                lines.push(format!("{job} {task} {status}: {}", said.join(" | ")));
+        for alloc in self.ask(&calls::allocations(&newest)).unwrap_or_default() {
+            for (task, state) in &alloc.task_states {
+                let said: Vec<&str> = state.events.iter().map(|event| event.display_message.as_str()).collect();
+                lines.push(format!("{} {task} {}: {}", alloc.job_id, alloc.client_status, said.join(" | ")));
             }
         }
         lines.join("\n")
@@ -119,17 +124,12 @@ impl Agent {
 
     /// Stops every job, so that no container outlives a test that went wrong. What does not end in time is left.
     pub fn stop_all_jobs(&self) {
-        let ids = |list: Value| -> Vec<String> {
-            let rows = list.as_array().into_iter().flatten();
-            rows.filter_map(|job| job["ID"].as_str().map(str::to_owned)).collect()
-        };
-        for id in self.get("/v1/jobs").map(ids).unwrap_or_default() {
-            let _ = self.run(&["job", "stop", "-purge", "-detach", &id]);
+        for job in self.ask(&calls::jobs(&Query::new())).unwrap_or_default() {
+            let _ = self.run(&["job", "stop", "-purge", "-detach", &job.id]);
         }
         let ended = eventually("every task to end", PATIENCE, || {
-            let allocs = self.get("/v1/allocations")?;
-            let running = allocs.as_array().into_iter().flatten().any(|alloc| alloc["ClientStatus"] == "running");
-            Ok((!running).then_some(()))
+            let allocs = self.ask(&calls::allocations(&Query::new()))?;
+            Ok(allocs.iter().all(|alloc| alloc.client_status != "running").then_some(()))
         });
         if let Err(why) = ended {
             eprintln!("{why:#}");
@@ -184,35 +184,47 @@ impl Agent {
         })
     }
 
-    pub fn get(&self, path: &str) -> Result<Value> {
-        let mut response = ureq::get(format!("{}{path}", self.addr)).call().with_context(|| format!("GET {path}"))?;
-        response.body_mut().read_json().with_context(|| format!("reading GET {path}"))
-    }
-
-    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        let request = ureq::put(format!("{}{path}", self.addr));
-        let mut response = request.send(body.to_string()).with_context(|| format!("PUT {path}"))?;
-        response.body_mut().read_json().with_context(|| format!("reading PUT {path}"))
+    /// Asks by the typed client. An error names the request and says what the server said.
+    pub fn ask<T: DeserializeOwned>(&self, call: &Call<T>) -> Result<T> {
+        http::ask(&self.client, call)
     }
 
     /// The lines of an answer as they come.
-    pub fn lines(&self, path: &str) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>> {
-        let response = ureq::get(format!("{}{path}", self.addr)).call().with_context(|| format!("GET {path}"))?;
-        Ok(std::io::BufRead::lines(std::io::BufReader::new(response.into_body().into_reader())))
+    pub fn lines(&self, call: &Call<Raw>) -> Result<impl Iterator<Item = std::io::Result<String>> + use<>> {
+        http::lines(&self.client, call)
+    }
+
+    /// The node of a cluster that has one.
+    pub fn only_node(&self) -> Result<Node> {
+        let nodes = self.ask(&calls::nodes(&Query::new()))?;
+        ensure!(nodes.len() == 1, "there are {} nodes", nodes.len());
+        self.ask(&calls::node(&Query::new(), &nodes[0].id))
+    }
+
+    /// Is there such a job?
+    pub fn knows_job(&self, id: &str) -> Result<bool> {
+        match self.ask(&calls::job(&Query::new(), id)) {
+            Err(error) if error.downcast_ref().is_some_and(Error::is_not_found) => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
+    /// What a periodic job has launched.
+    pub fn children(&self, job: &str) -> Result<Vec<JobListStub>> {
+        self.ask(&calls::jobs(&Query::new().prefix(format!("{job}/periodic-"))))
     }
 
     /// The allocations of a job, newest first.
-    pub fn allocs(&self, job: &str) -> Result<Vec<Value>> {
-        let mut list = self.get(&format!("/v1/job/{}/allocations", job.replace('/', "%2F")))?;
-        let mut list = list.as_array_mut().map(std::mem::take).unwrap_or_default();
-        list.sort_by_key(|a| std::cmp::Reverse(a["CreateIndex"].as_u64()));
+    pub fn allocs(&self, job: &str) -> Result<Vec<AllocListStub>> {
+        let mut list = self.ask(&calls::job_allocations(&Query::new(), job, false))?;
+        list.sort_by_key(|alloc| std::cmp::Reverse(alloc.create_index));
         Ok(list)
     }
 
     /// Waits for an allocation of `job` with this client status, and gives it.
-    pub fn wait_alloc(&self, job: &str, status: &str) -> Result<Value> {
+    pub fn wait_alloc(&self, job: &str, status: &str) -> Result<AllocListStub> {
         eventually(&format!("an allocation of {job} that is {status}"), Duration::from_secs(60), || {
-            Ok(self.allocs(job)?.into_iter().find(|a| a["ClientStatus"] == status))
+            Ok(self.allocs(job)?.into_iter().find(|alloc| alloc.client_status == status))
         })
         .with_context(|| {
             let state = self.run(&["job", "status", job]).map(|o| o.text()).unwrap_or_default();

@@ -50,7 +50,7 @@ fn a_command_ends_with_its_caller() -> Result<()> {
     let (mut server, client) = server_and_client(&lab)?;
     let job = lab.file("host.nomad.hcl", JOB)?.display().to_string();
     server.ok(&["job", "run", "-detach", &job])?;
-    let alloc = server.wait_alloc("host", "running")?["ID"].as_str().context("an id")?.to_owned();
+    let alloc = server.wait_alloc("host", "running")?.id;
     let word = format!("left-behind-{}", std::process::id());
 
     let mut callers = (0..5).map(|_| begin(&server, &alloc, &word)).collect::<Result<Vec<Child>>>()?;
@@ -75,8 +75,7 @@ fn a_command_ends_with_its_caller() -> Result<()> {
     caller.wait()?;
     server.start_again()?;
     server.wait_nodes(1)?;
-    let after = server.wait_alloc("host", "running")?;
-    ensure!(after["ID"] == alloc.as_str(), "the task itself goes on");
+    ensure!(server.wait_alloc("host", "running")?.id == alloc, "the task itself goes on");
     Ok(())
 }
 
@@ -131,7 +130,7 @@ fn the_end_of_a_command_is_heard_by_who_still_types() -> Result<()> {
     let mut agent = Agent::dev(&lab)?;
     let job = lab.file("host.nomad.hcl", JOB)?.display().to_string();
     agent.ok(&["job", "run", "-detach", &job])?;
-    let alloc = agent.wait_alloc("host", "running")?["ID"].as_str().context("an id")?.to_owned();
+    let alloc = agent.wait_alloc("host", "running")?.id;
     let address = agent.addr.strip_prefix("http://").context("an address")?.to_owned();
     let command = "%5B%22%2Fbin%2Fsh%22%2C%22-c%22%2C%22echo%20done%3B%20exit%203%22%5D";
     let path = format!("/v1/client/allocation/{alloc}/exec?task=t&tty=false&command={command}");

@@ -1,10 +1,11 @@
 //! Mistakes and refusals, as a user meets them: where, what, why, and what would help.
 
 use anyhow::{Context, Result, ensure};
+use tarpan_api::{Query, calls};
 use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::{Agent, Lab, eventually};
 
-fn sleeper(name: &str, memory: u64) -> String {
+fn sleeper(name: &str, memory: i64) -> String {
     format!(
         r#"
 job "{name}" {{
@@ -30,9 +31,7 @@ job "{name}" {{
 fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()> {
     let lab = Lab::new()?;
     let agent = Agent::dev(&lab)?;
-    let nodes = agent.get("/v1/nodes")?;
-    let node = agent.get(&format!("/v1/node/{}", nodes[0]["ID"].as_str().context("an id")?))?;
-    let total = node["NodeResources"]["Memory"]["MemoryMB"].as_u64().context("memory of the node")?;
+    let total = agent.only_node()?.node_resources.context("what the node has")?.memory.memory_mb;
     let filler = lab.file("filler.nomad.hcl", &sleeper("filler", total - 200))?.display().to_string();
     let wanting = lab.file("wanting.nomad.hcl", &sleeper("wanting", 512))?.display().to_string();
     agent.ok(&["job", "run", &filler])?;
@@ -47,12 +46,11 @@ fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()
     })?;
     ensure!(status.contains("No allocations placed") && status.contains("Resources exhausted on 1 nodes"), "{status}");
     ensure!(status.contains("512"), "asked, free and total are said: {status}");
-    let evals = agent.get("/v1/job/wanting/evaluations")?;
-    let said = evals.to_string();
-    ensure!(said.contains("DimensionExhausted") && said.contains("\"blocked\""), "{said}");
-    let blocked = evals.as_array().into_iter().flatten().find(|e| e["Status"] == "blocked");
-    let id = blocked.and_then(|e| e["ID"].as_str()).context("a blocked evaluation")?;
-    let by_client = agent.ok(&["eval", "status", "-clients", id])?;
+    let evals = agent.ask(&calls::job_evaluations(&Query::new(), "wanting"))?;
+    let mut failures = evals.iter().flat_map(|eval| eval.failed_tg_allocs.values());
+    ensure!(failures.any(|metric| !metric.dimension_exhausted.is_empty()), "{evals:#?}");
+    let blocked = evals.iter().find(|eval| eval.status == "blocked").context("a blocked evaluation")?;
+    let by_client = agent.ok(&["eval", "status", "-clients", &blocked.id])?;
     let line = by_client.lines().find(|l| l.contains("resources")).with_context(|| by_client.clone())?;
     ensure!(line.contains("memory") && line.contains("512"), "the client's own line: {line}");
 
@@ -138,10 +136,11 @@ fn a_task_that_cannot_start_says_why_in_its_events() -> Result<()> {
     let file = lab.file("nothing.nomad.hcl", &text)?.display().to_string();
     agent.run(&["job", "run", "-detach", &file])?;
     let events = eventually("a driver failure", PATIENCE, || {
-        let allocs = agent.allocs("nothing")?;
-        let text = allocs.first().map(|a| a["TaskStates"]["t"]["Events"].to_string()).unwrap_or_default();
-        Ok(text.contains("Driver Failure").then_some(text))
+        let newest = agent.allocs("nothing")?.into_iter().next();
+        let events = newest.and_then(|mut alloc| alloc.task_states.remove("t")).map(|state| state.events);
+        Ok(events.filter(|events| events.iter().any(|event| event.type_ == "Driver Failure")))
     })?;
-    ensure!(events.contains("/no/such/program"), "{events}");
+    let said = events.iter().any(|event| event.display_message.contains("/no/such/program"));
+    ensure!(said, "{events:#?}");
     Ok(())
 }

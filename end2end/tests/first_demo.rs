@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tarpan_api::wire::JobListStub;
+use tarpan_api::{Query, calls};
 use tarpan_end2end::demo::Flavour;
 use tarpan_end2end::docker::{self, Daemon};
 use tarpan_end2end::lab::{FixedPorts, PATIENCE};
@@ -79,15 +81,13 @@ fn play(lab: &Lab, flavour: Flavour) -> Result<()> {
         agent.ok(&["job", "stop", "-purge", job])?;
     }
     // A child that lost its store restarts for ever (its policy says so), and stopping the parent leaves children alone.
-    for child in agent.get("/v1/jobs?prefix=pytechco-employee/")?.as_array().into_iter().flatten() {
-        agent.ok(&["job", "stop", "-purge", "-detach", child["ID"].as_str().context("an id")?])?;
+    for child in agent.ask(&calls::jobs(&Query::new().prefix("pytechco-employee/")))? {
+        agent.ok(&["job", "stop", "-purge", "-detach", &child.id])?;
     }
     eventually("nothing to be left running", Duration::from_secs(60), || {
-        let allocs = agent.get("/v1/allocations")?;
-        let alive = |s: &str| s == "running" || s == "pending";
-        let left =
-            allocs.as_array().into_iter().flatten().filter(|a| a["ClientStatus"].as_str().is_some_and(alive)).count();
-        Ok((left == 0).then_some(()))
+        let allocs = agent.ask(&calls::allocations(&Query::new()))?;
+        let left = allocs.iter().any(|alloc| ["running", "pending"].contains(&alloc.client_status.as_str()));
+        Ok((!left).then_some(()))
     })
     .with_context(|| agent.log_tail())?;
     agent.stop()
@@ -118,13 +118,9 @@ fn word_with(text: &str, part: &str) -> Option<String> {
 /// Seconds between the launches of the two newest children, once a new child has come twice.
 fn pace(agent: &Agent) -> Result<u64> {
     let launches = |agent: &Agent| -> Result<Vec<u64>> {
-        let jobs = agent.get("/v1/jobs?prefix=pytechco-employee/periodic-")?;
-        let mut times: Vec<u64> = jobs
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|j| j["ID"].as_str()?.rsplit_once("periodic-")?.1.parse().ok())
-            .collect();
+        let jobs = agent.children("pytechco-employee")?;
+        let time = |job: &JobListStub| job.id.rsplit_once("periodic-")?.1.parse().ok();
+        let mut times: Vec<u64> = jobs.iter().filter_map(time).collect();
         times.sort_unstable();
         Ok(times)
     };

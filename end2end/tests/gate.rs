@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tarpan_api::{Query, calls};
 use tarpan_end2end::browser::Browser;
 use tarpan_end2end::lab::free_ports;
 use tarpan_end2end::{Agent, Lab, eventually};
@@ -54,8 +55,7 @@ fn server_and_client(lab: &Lab) -> Result<(Agent, u16, Agent, u16)> {
 fn every_listener_has_the_gate() -> Result<()> {
     let lab = Lab::new()?;
     let (_server, server, client_agent, client) = server_and_client(&lab)?;
-    let nodes = client_agent.get("/v1/nodes")?;
-    let gc = format!("/v1/client/gc?node_id={}", nodes[0]["ID"].as_str().context("a node")?);
+    let gc = format!("/v1/client/gc?node_id={}", client_agent.only_node()?.id);
     for (port, name) in [(server, "the-server"), (client, "the-client")] {
         for path in ["/v1/jobs", "/v1/client/stats", "/ui/jobs", "/", "/no/such/path"] {
             let refused = ask(port, &[&format!("GET {path} HTTP/1.1"), "Host: evil.example:4646"])?;
@@ -176,18 +176,17 @@ job "victim" {
 "#;
     agent.ok(&["job", "run", &lab.file("victim.nomad.hcl", job)?.display().to_string()])?;
     let alloc = agent.wait_alloc("victim", "running")?;
-    let id = alloc["ID"].as_str().context("an id")?;
+    let id = &alloc.id;
     browser.play(&lab, &agent, "gate.spec.ts", Path::new("."), &[("TARPAN_ALLOC", id)])?;
-    let jobs = agent.get("/v1/jobs")?;
-    ensure!(jobs.as_array().is_some_and(|jobs| jobs.len() == 1), "no page has registered a job: {jobs}");
-    let after = agent.get(&format!("/v1/allocation/{id}"))?;
-    let events = after["TaskStates"]["t"]["Events"].as_array().context("events")?;
-    ensure!(!events.iter().any(|e| e["Type"] == "Restart Signaled"), "no page has restarted the task: {events:?}");
+    let jobs = agent.ask(&calls::jobs(&Query::new()))?;
+    ensure!(jobs.len() == 1, "no page has registered a job: {jobs:?}");
+    let restarted = || -> Result<bool> {
+        let alloc = agent.ask(&calls::allocation(&Query::new(), id))?;
+        let task = alloc.task_states.get("t").context("the task's state")?;
+        Ok(task.events.iter().any(|event| event.type_ == "Restart Signaled"))
+    };
+    ensure!(!restarted()?, "no page has restarted the task");
     // What they tried does restart it, when it comes from a command line.
     ureq::get(format!("{}/v1/client/allocation/{id}/restart", agent.addr)).call().context("a restart by GET")?;
-    eventually("the task to be restarted", PATIENCE, || {
-        let alloc = agent.get(&format!("/v1/allocation/{id}"))?;
-        let events = alloc["TaskStates"]["t"]["Events"].as_array().context("events")?.clone();
-        Ok(events.iter().any(|e| e["Type"] == "Restart Signaled").then_some(()))
-    })
+    eventually("the task to be restarted", PATIENCE, || Ok(restarted()?.then_some(())))
 }

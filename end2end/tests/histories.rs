@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use tarpan_api::{Query, calls};
 use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::pair::server_and_client;
 use tarpan_end2end::{Agent, Lab, eventually};
@@ -21,8 +22,7 @@ fn run(lab: &Lab, server: &Agent, job: &str) -> Result<String> {
     );
     let file = lab.file(&format!("{job}.nomad.hcl"), &text)?.display().to_string();
     server.ok(&["job", "run", "-detach", &file])?;
-    let alloc = server.wait_alloc(job, "running")?;
-    Ok(alloc["ID"].as_str().context("an id")?.to_owned())
+    Ok(server.wait_alloc(job, "running")?.id)
 }
 
 /// The allocation's task writes, and has its directory.
@@ -50,14 +50,11 @@ fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
     copy(&kept, &data)?;
     server.start_again()?;
     let node = eventually("the node to say so", PATIENCE, || {
-        let nodes = server.get("/v1/nodes")?;
-        let id = nodes[0]["ID"].as_str().context("a node")?.to_owned();
-        let node = server.get(&format!("/v1/node/{id}"))?;
-        let said = node["Events"].as_array().into_iter().flatten();
-        let said = said.filter_map(|e| e["Message"].as_str()).any(|m| m.contains("2 allocations that are not in it"));
-        Ok((said && node["Status"] == "ready").then_some(id))
+        let node = server.only_node()?;
+        let said = node.events.iter().any(|event| event.message.contains("2 allocations that are not in it"));
+        Ok((said && node.status == "ready").then_some(node.id))
     })?;
-    ensure!(server.get("/v1/job/newer").is_err(), "the older copy does not know the job");
+    ensure!(!server.knows_job("newer")?, "the older copy does not know the job");
     // The index grows past everything that the agent was told: that alone decides nothing.
     let last = run(&lab, &server, "filler")?;
     for alloc in [&old, &newer, &other, &last] {
@@ -67,12 +64,12 @@ fn an_older_copy_of_the_servers_data_ends_no_task() -> Result<()> {
     client.start_again()?;
     server.wait_nodes(1)?;
     eventually("the session", PATIENCE, || {
-        Ok(server.get(&format!("/v1/client/stats?node_id={node}")).ok().map(|_| ()))
+        server.ask(&calls::node_stats(&Query::new(), Some(&node))).map(|_| Some(()))
     })?;
     for alloc in [&old, &newer, &other] {
         goes_on(&lab, alloc)?;
     }
-    ensure!(server.wait_alloc("old", "running")?["ID"] == old.as_str(), "what both know runs on as it was");
+    ensure!(server.wait_alloc("old", "running")?.id == old, "what both know runs on as it was");
 
     // Registering the job again is a decision: what ran of it before ends, and nothing else does.
     let again = run(&lab, &server, "newer")?;

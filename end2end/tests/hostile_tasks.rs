@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -70,8 +70,7 @@ fn a_task_cannot_turn_the_agents_files_against_the_host() -> Result<()> {
     let mut agent = agent(&lab)?;
     let file = lab.file("bad.nomad.hcl", &job(&host))?.display().to_string();
     agent.ok(&["job", "run", "-detach", &file])?;
-    let alloc = agent.wait_alloc("bad", "running")?;
-    let id = alloc["ID"].as_str().context("an id")?.to_owned();
+    let id = agent.wait_alloc("bad", "running")?.id;
     let log = |agent: &Agent, kind: &str| {
         get(agent, &format!("/v1/client/fs/logs/{id}?task=bad&type={kind}&plain=true")).map(|(_, text)| text)
     };

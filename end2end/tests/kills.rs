@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use tarpan_api::{Client, Query, calls};
+use tarpan_end2end::http::ask;
 use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::pair::server_and_client;
 use tarpan_end2end::{Agent, Lab, eventually};
@@ -53,30 +55,29 @@ impl Random {
 /// A job of tasks that say once that they run, and then stay.
 fn job(id: &str, count: u64, mark: &str, file: &Path) -> serde_json::Value {
     let script = format!(": {mark}; echo $NOMAD_ALLOC_ID $$ >> {}; while :; do sleep 1; done", file.display());
-    json!({"Job": {"ID": id, "Name": id, "Type": "service", "Datacenters": ["*"], "TaskGroups": [{
+    json!({"ID": id, "Name": id, "Type": "service", "Datacenters": ["*"], "TaskGroups": [{
         // Fifty times the usual 300 MB is more than a machine of tests may have left.
         "Name": "g", "Count": count, "EphemeralDisk": {"SizeMB": 10}, "Tasks": [{
             "Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/sh", "args": ["-c", script]},
             "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 1}, "Resources": {"CPU": 20, "MemoryMB": 10}
         }]
-    }]}})
+    }]})
 }
 
-fn put(addr: &str, path: &str, body: &serde_json::Value) -> Result<()> {
-    ureq::put(format!("{addr}{path}")).send_json(body).with_context(|| format!("PUT {path}"))?;
-    Ok(())
+fn register(server: &Client, job: &serde_json::Value) -> Result<()> {
+    ask(server, &calls::register_json(&Query::new(), job, None)).map(|_| ())
 }
 
 /// Registers small jobs one after the other until told to stop, and notes each that was acknowledged.
-fn write(addr: &str, writer: usize, stop: &AtomicBool, acknowledged: &Mutex<BTreeSet<String>>) {
+fn write(server: &Client, writer: usize, stop: &AtomicBool, acknowledged: &Mutex<BTreeSet<String>>) {
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
         let id = format!("w{writer}-{n}");
         let mut job = job(&id, 0, "none", Path::new("/dev/null"));
-        job["Job"]["ParameterizedJob"] = json!({});
-        job["Job"]["Type"] = json!("batch");
+        job["ParameterizedJob"] = json!({});
+        job["Type"] = json!("batch");
         // An error says nothing about whether it was written: the same one is tried again.
-        if put(addr, "/v1/jobs", &job).is_ok() {
+        if register(server, &job).is_ok() {
             acknowledged.lock().expect("no panic while held").insert(id);
             n += 1;
         }
@@ -104,8 +105,8 @@ fn running(server: &Agent, jobs: u64) -> Result<BTreeSet<String>> {
     let mut ids = BTreeSet::new();
     for n in 0..jobs {
         for alloc in server.allocs(&format!("tasks-{n}"))? {
-            if alloc["ClientStatus"] == "running" && alloc["DesiredStatus"] == "run" {
-                ids.insert(alloc["ID"].as_str().context("an id")?.to_owned());
+            if alloc.client_status == "running" && alloc.desired_status == "run" {
+                ids.insert(alloc.id);
             }
         }
     }
@@ -140,11 +141,11 @@ fn nothing_is_lost_doubled_or_orphaned() -> Result<()> {
     let mark = format!("kills-{}", std::process::id());
     let file = lab.path().join("started");
     let (stop, acknowledged) = (AtomicBool::new(false), Mutex::default());
-    let addr = server.addr.clone();
+    let asked = server.client.clone();
     std::thread::scope(|threads| {
         for writer in 0..size.writers {
-            let (addr, stop, acknowledged) = (&addr, &stop, &acknowledged);
-            threads.spawn(move || write(addr, writer, stop, acknowledged));
+            let (asked, stop, acknowledged) = (&asked, &stop, &acknowledged);
+            threads.spawn(move || write(asked, writer, stop, acknowledged));
         }
         let result = kill_away(&lab, &size, &mut random, (&mut server, &mut client), &mark);
         stop.store(true, Ordering::Relaxed);
@@ -155,8 +156,8 @@ fn nothing_is_lost_doubled_or_orphaned() -> Result<()> {
         Some(what) => anyhow::bail!("{what}"),
     })
     .with_context(|| format!("{}\n{}", server.log_tail(), client.log_tail()))?;
-    let jobs = server.get("/v1/jobs?prefix=w")?;
-    let known: BTreeSet<&str> = jobs.as_array().into_iter().flatten().filter_map(|j| j["ID"].as_str()).collect();
+    let jobs = server.ask(&calls::jobs(&Query::new().prefix("w")))?;
+    let known: BTreeSet<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
     let acknowledged = acknowledged.into_inner().expect("no panic while held");
     let lost: Vec<&String> = acknowledged.iter().filter(|id| !known.contains(id.as_str())).collect();
     ensure!(lost.is_empty(), "acknowledged and lost: {lost:?}");
@@ -180,7 +181,7 @@ fn kill_away(
     for n in 0..size.kills {
         let count = size.tasks / size.kills + u64::from(n < size.tasks % size.kills);
         let job = job(&format!("tasks-{n}"), count, mark, &file);
-        eventually("the job to be taken", PATIENCE, || put(&server.addr, "/v1/jobs", &job).map(Some))?;
+        eventually("the job to be taken", PATIENCE, || register(&server.client, &job).map(Some))?;
         std::thread::sleep(Duration::from_millis(random.below(700)));
         // Somewhere in the middle, so that much has to be found again.
         let loses_all = n == size.kills / 2;

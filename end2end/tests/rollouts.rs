@@ -1,7 +1,8 @@
 //! Updates that leave tasks running: each is a deployment of its own, and succeeds.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use tarpan_api::wire::Deployment;
+use tarpan_api::{Query, calls};
 use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -38,28 +39,27 @@ job "web" {
 "#;
 
 /// The deployment of this version, once it is over.
-fn deployment(agent: &Agent, version: u64) -> Result<Value> {
+fn deployment(agent: &Agent, version: u64) -> Result<Deployment> {
     eventually(&format!("the deployment of version {version} to end"), PATIENCE, || {
-        let list = agent.get("/v1/job/web/deployments")?;
-        let of_version = list.as_array().into_iter().flatten().find(|d| d["JobVersion"] == version).cloned();
-        Ok(of_version.filter(|d| d["Status"] != "running"))
+        let list = agent.ask(&calls::job_deployments(&Query::new(), "web", false))?;
+        Ok(list.into_iter().find(|done| done.job_version == version && done.status != "running"))
     })
     .with_context(|| agent.run(&["job", "status", "web"]).map(|o| o.text()).unwrap_or_default())
 }
 
-fn successful(agent: &Agent, version: u64, total: u64) -> Result<()> {
+fn successful(agent: &Agent, version: u64, total: i64) -> Result<()> {
     let done = deployment(agent, version)?;
-    let group = &done["TaskGroups"]["g"];
-    ensure!(done["Status"] == "successful" && group["HealthyAllocs"] == total, "{done:#}");
-    ensure!(group["UnhealthyAllocs"] == 0, "{done:#}");
-    ensure!(agent.get("/v1/job/web")?["Version"] == version, "it was rolled back");
+    let group = done.task_groups.get("g").context("the group")?;
+    ensure!(done.status == "successful" && group.healthy_allocs == total, "{done:#?}");
+    ensure!(group.unhealthy_allocs == 0, "{done:#?}");
+    ensure!(agent.ask(&calls::job(&Query::new(), "web"))?.version == Some(version), "it was rolled back");
     Ok(())
 }
 
 /// Ids of what runs; equal as long as nothing was replaced.
 fn running(agent: &Agent) -> Result<Vec<String>> {
-    let running = agent.allocs("web")?.into_iter().filter(|a| a["ClientStatus"] == "running");
-    let mut ids: Vec<String> = running.filter_map(|a| Some(a["ID"].as_str()?.to_owned())).collect();
+    let running = agent.allocs("web")?.into_iter().filter(|alloc| alloc.client_status == "running");
+    let mut ids: Vec<String> = running.map(|alloc| alloc.id).collect();
     ids.sort();
     Ok(ids)
 }

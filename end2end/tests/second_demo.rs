@@ -65,8 +65,7 @@ fn second_demo() -> Result<()> {
         Ok(Some(ureq::get("http://127.0.0.1:5001/").call()?.body_mut().read_to_string()?))
     })?;
     ensure!(page.contains("Pytechco"), "{page}");
-    let id = alloc["ID"].as_str().context("an id")?;
-    let status = client.ok(&["alloc", "status", id])?;
+    let status = client.ok(&["alloc", "status", &alloc.id])?;
     ensure!(status.contains("running"), "the client's own API knows it too: {status}");
     for job in ["tetris", "bvc"] {
         server.ok(&["job", "stop", "-purge", job])?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tarpan_api::{Query, Timestamp, calls};
 use tarpan_end2end::demo::Flavour;
 use tarpan_end2end::lab::{FixedPorts, PATIENCE};
 use tarpan_end2end::pair::server_and_client;
@@ -46,6 +47,11 @@ fn pids(pattern: &str) -> Vec<String> {
     out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
 }
 
+/// How many versions of a job are kept.
+fn versions(server: &Agent, job: &str) -> Result<usize> {
+    Ok(server.ask(&calls::job_versions(&Query::new(), job, false))?.versions.len())
+}
+
 /// `line 1`, `line 2`, … without a gap; gives the last number.
 fn unbroken(text: &str) -> Result<u64> {
     let mut last = 0;
@@ -66,24 +72,22 @@ fn a_killed_server_comes_back_with_everything() -> Result<()> {
     let tick = lab.file("tick.nomad.hcl", TICK)?.display().to_string();
     server.ok(&["job", "run", "-detach", &counter])?;
     server.ok(&["job", "run", "-detach", &tick])?;
-    let alloc = server.wait_alloc("counter", "running")?;
-    let id = alloc["ID"].as_str().context("an id")?.to_owned();
-    let children =
-        |s: &Agent| -> Result<usize> { Ok(s.get("/v1/jobs?prefix=tick/periodic-")?.as_array().map_or(0, Vec::len)) };
+    let id = server.wait_alloc("counter", "running")?.id;
+    let children = |server: &Agent| server.children("tick").map(|jobs| jobs.len());
     eventually("a periodic child", PATIENCE, || Ok((children(&server)? > 0).then_some(())))?;
-    let versions = server.get("/v1/job/counter/versions")?["Versions"].as_array().map_or(0, Vec::len);
+    let before_kill = versions(&server, "counter")?;
     let running = pids(&mark);
     let before = children(&server)?;
 
     server.kill9()?;
     server.start_again()?;
 
-    eventually("the job after the restart", PATIENCE, || Ok(server.get("/v1/job/counter").ok().map(|_| ())))?;
-    ensure!(server.get("/v1/job/counter/versions")?["Versions"].as_array().map_or(0, Vec::len) == versions, "versions");
+    eventually("the job after the restart", PATIENCE, || Ok(server.knows_job("counter")?.then_some(())))?;
+    ensure!(versions(&server, "counter")? == before_kill, "versions");
     server.wait_nodes(1)?;
     eventually("periodic launches to go on", PATIENCE, || Ok((children(&server)? > before).then_some(())))?;
     let after = server.wait_alloc("counter", "running")?;
-    ensure!(after["ID"] == id.as_str(), "the allocation was replaced: {after}");
+    ensure!(after.id == id, "the allocation was replaced: {after:?}");
     ensure!(pids(&mark) == running, "the task's processes changed");
     let lines = unbroken(&server.ok(&["alloc", "logs", &id])?)?;
     eventually("the log to go on", PATIENCE, || {
@@ -98,8 +102,7 @@ fn a_killed_agent_finds_its_tasks_again() -> Result<()> {
     let mark = format!("killed-agent-{}", std::process::id());
     let counter = lab.file("counter.nomad.hcl", &COUNTER.replace("MARK", &mark))?.display().to_string();
     server.ok(&["job", "run", "-detach", &counter])?;
-    let alloc = server.wait_alloc("counter", "running")?;
-    let id = alloc["ID"].as_str().context("an id")?.to_owned();
+    let id = server.wait_alloc("counter", "running")?.id;
     let running = pids(&mark);
     ensure!(!running.is_empty(), "the task has processes");
 
@@ -115,19 +118,17 @@ fn a_killed_agent_finds_its_tasks_again() -> Result<()> {
     })?;
     ensure!(pids(&mark) == running, "the task's processes changed");
     let allocs = server.allocs("counter")?;
-    ensure!(allocs.len() == 1 && allocs[0]["ClientStatus"] == "running", "{allocs:?}");
+    ensure!(allocs.len() == 1 && allocs[0].client_status == "running", "{allocs:?}");
     server.ok(&["job", "stop", "-purge", "counter"])?;
     eventually("the task to end", PATIENCE, || Ok(pids(&mark).is_empty().then_some(())))
 }
 
 /// Id of the only allocation of a job that runs, and of its only task when it was started and how often again: equal as long as it runs on.
-fn run_of(server: &Agent, job: &str) -> Result<(String, String, u64)> {
-    let running = server.wait_alloc(job, "running")?;
-    let id = running["ID"].as_str().context("an id")?.to_owned();
-    let alloc = server.get(&format!("/v1/allocation/{id}"))?;
-    let state = alloc["TaskStates"].as_object().and_then(|s| s.values().next()).context("a task's state")?;
-    let started = state["StartedAt"].as_str().context("a time")?.to_owned();
-    Ok((id, started, state["Restarts"].as_u64().unwrap_or(0)))
+fn run_of(server: &Agent, job: &str) -> Result<(String, Timestamp, u64)> {
+    let id = server.wait_alloc(job, "running")?.id;
+    let alloc = server.ask(&calls::allocation(&Query::new(), &id))?;
+    let task = alloc.task_states.values().next().context("a task's state")?;
+    Ok((id, task.started_at, task.restarts))
 }
 
 /// The page of the company answers, and has data of its store.
@@ -150,19 +151,14 @@ fn the_company_works_on_while_server_and_agent_are_killed() -> Result<()> {
     let faster = Flavour::RawExec.faster_employee(&lab)?.display().to_string();
     server.ok(&["job", "run", &faster])?;
     page_works()?;
-    let children = |s: &Agent| -> Result<usize> {
-        Ok(s.get("/v1/jobs?prefix=pytechco-employee/periodic-")?.as_array().map_or(0, Vec::len))
-    };
+    let children = |server: &Agent| server.children("pytechco-employee").map(|jobs| jobs.len());
     eventually("an employee", PATIENCE, || Ok((children(&server)? > 0).then_some(())))?;
-    let versions = |s: &Agent| -> Result<usize> {
-        Ok(s.get("/v1/job/pytechco-employee/versions")?["Versions"].as_array().map_or(0, Vec::len))
-    };
-    ensure!(versions(&server)? == 2, "two versions of the employee's job");
+    ensure!(versions(&server, "pytechco-employee")? == 2, "two versions of the employee's job");
     let (store, web) = (run_of(&server, "pytechco-redis")?, run_of(&server, "pytechco-web")?);
     let as_before = |server: &Agent| -> Result<()> {
         ensure!(run_of(server, "pytechco-redis")? == store, "the store was started again");
         ensure!(run_of(server, "pytechco-web")? == web, "the page's task was started again");
-        ensure!(versions(server)? == 2, "a version of the employee's job is gone");
+        ensure!(versions(server, "pytechco-employee")? == 2, "a version of the employee's job is gone");
         let before = children(server)?;
         eventually("launches to go on", PATIENCE, || Ok((children(server)? >= before + 2).then_some(())))?;
         page_works()
@@ -189,8 +185,7 @@ fn a_client_that_lost_its_store_keeps_its_tasks() -> Result<()> {
     let mark = format!("lost-store-{}", std::process::id());
     let counter = lab.file("counter.nomad.hcl", &COUNTER.replace("MARK", &mark))?.display().to_string();
     server.ok(&["job", "run", "-detach", &counter])?;
-    let alloc = server.wait_alloc("counter", "running")?;
-    let id = alloc["ID"].as_str().context("an id")?.to_owned();
+    let id = server.wait_alloc("counter", "running")?.id;
     let running = pids(&mark);
     let state = lab.path().join("client/client/state");
     let damages: [(&str, &dyn Fn() -> std::io::Result<()>); 2] = [
@@ -203,19 +198,19 @@ fn a_client_that_lost_its_store_keeps_its_tasks() -> Result<()> {
         client.start_again()?;
         server.wait_nodes(1)?;
         eventually("the client to have its task again", PATIENCE, || {
-            let alloc = server.get(&format!("/v1/allocation/{id}"))?;
-            let events = alloc["TaskStates"]["count"]["Events"].as_array().cloned().unwrap_or_default();
-            let told = events.iter().filter(|e| e["DisplayMessage"].to_string().contains("found running after"));
+            let alloc = server.ask(&calls::allocation(&Query::new(), &id))?;
+            let events = alloc.task_states.get("count").into_iter().flat_map(|task| &task.events);
+            let told = events.filter(|event| event.display_message.contains("found running after"));
             Ok((told.count() > round).then_some(()))
         })
         .with_context(|| format!("{what}: {}", client.log_tail()))?;
         ensure!(pids(&mark) == running, "{what}: the task's processes changed\n{}", client.log_tail());
         let allocs = server.allocs("counter")?;
-        ensure!(allocs.len() == 1 && allocs[0]["ClientStatus"] == "running", "{what}: {allocs:?}");
+        ensure!(allocs.len() == 1 && allocs[0].client_status == "running", "{what}: {allocs:?}");
     }
-    let node = server.get("/v1/nodes")?[0]["ID"].as_str().context("an id")?.to_owned();
-    let attributes = server.get(&format!("/v1/node/{node}"))?["Attributes"].clone();
-    ensure!(attributes["unique.agent.state_damage"].to_string().contains("damaged"), "nothing is said: {attributes}");
+    let attributes = server.only_node()?.attributes;
+    let damage = attributes.get("unique.agent.state_damage");
+    ensure!(damage.is_some_and(|text| text.contains("damaged")), "nothing is said: {attributes:?}");
     unbroken(&server.ok(&["alloc", "logs", &id])?)?;
     server.ok(&["job", "stop", "-purge", "counter"])?;
     eventually("the task to end", PATIENCE, || Ok(pids(&mark).is_empty().then_some(())))

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use tarpan_api::wire::AllocListStub;
+use tarpan_api::{Query, calls};
 use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -54,7 +55,7 @@ fn agent(lab: &Lab, data_dir: &Path, server: &str) -> Result<Agent> {
     Ok(agent)
 }
 
-fn run(lab: &Lab, agent: &Agent, name: &str) -> Result<Value> {
+fn run(lab: &Lab, agent: &Agent, name: &str) -> Result<AllocListStub> {
     let file = lab.file(&format!("{name}.nomad.hcl"), &SLEEPER.replace("NAME", name))?.display().to_string();
     agent.ok(&["job", "run", "-detach", &file])?;
     agent.wait_alloc(name, "running")
@@ -82,14 +83,15 @@ fn a_process_that_stood_still_restarts_nothing_afterwards() -> Result<()> {
     })?;
     // As long again as a late clock would take to call the node silent.
     std::thread::sleep(Duration::from_secs(4));
-    let nodes = agent.get("/v1/nodes")?;
-    ensure!(nodes[0]["Status"] == "ready", "{nodes}");
-    let node = agent.get(&format!("/v1/node/{}", nodes[0]["ID"].as_str().context("an id")?))?;
-    ensure!(!node["Events"].to_string().contains("heartbeat missed"), "{}", node["Events"]);
+    let node = agent.only_node()?;
+    ensure!(node.status == "ready", "{node:?}");
+    let missed = node.events.iter().any(|event| event.message.contains("heartbeat missed"));
+    ensure!(!missed, "{:?}", node.events);
     let after = agent.allocs("steady")?;
-    ensure!(after.len() == 1 && after[0]["ID"] == before["ID"], "{after:?}");
-    let restarts = agent.get(&format!("/v1/allocation/{}", before["ID"].as_str().context("an id")?))?;
-    ensure!(restarts["TaskStates"]["t"]["Restarts"] == 0, "{}", restarts["TaskStates"]);
+    ensure!(after.len() == 1 && after[0].id == before.id, "{after:?}");
+    let alloc = agent.ask(&calls::allocation(&Query::new(), &before.id))?;
+    let task = alloc.task_states.get("t").context("the task's state")?;
+    ensure!(task.restarts == 0, "{task:?}");
     Ok(())
 }
 
@@ -138,21 +140,19 @@ fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
     let file = lab.file("refused.nomad.hcl", &SLEEPER.replace("NAME", "refused"))?.display().to_string();
     let refused = agent.run(&["job", "run", "-detach", &file])?;
     ensure!(refused.code != 0 && refused.text().contains("no room"), "{}", refused.text());
-    ensure!(
-        agent.get("/v1/status/trouble")?["Trouble"].as_str().is_some_and(|t| t.contains("no room")),
-        "what pages ask for"
-    );
+    ensure!(get(&agent, "/v1/status/trouble")?.1.contains("no room"), "a route of its own");
+    ensure!(agent.ask(&calls::counts())?.trouble.contains("no room"), "what pages ask for");
     ensure!(get(&agent, "/ui/jobs")?.1.contains("no room"), "the page says it");
     ensure!(get(&agent, "/v1/metrics?format=prometheus")?.1.contains("tarpan_server_no_room"), "a metric");
-    ensure!(agent.get("/v1/job/before")?["ID"] == "before", "reading goes on");
+    ensure!(agent.knows_job("before")?, "reading goes on");
     std::fs::remove_file(disk.0.join("filler"))?;
     eventually("it to go on by itself", PATIENCE, || {
         Ok((get(&agent, "/v1/agent/health?type=server")?.0 == 200).then_some(()))
     })?;
     run(&lab, &agent, "after")?;
     let allocs = agent.allocs("before")?;
-    ensure!(allocs.len() == 1 && allocs[0]["ID"] == before["ID"], "{allocs:?}");
-    ensure!(agent.get("/v1/job/refused").is_err(), "what was refused is not there");
+    ensure!(allocs.len() == 1 && allocs[0].id == before.id, "{allocs:?}");
+    ensure!(!agent.knows_job("refused")?, "what was refused is not there");
     drop(agent);
     Ok(())
 }
@@ -169,8 +169,7 @@ fn the_agent_takes_the_file_descriptors_it_may_have_and_tasks_get_what_it_was_st
     let line = limits.lines().find(|l| l.starts_with("Max open files")).context("a line")?;
     let raised = hard.min(1 << 20).to_string();
     ensure!(line.split_whitespace().nth(3) == Some(&raised), "{line}");
-    let alloc = run(&lab, &agent, "limits")?;
-    let id = alloc["ID"].as_str().context("an id")?;
+    let id = &run(&lab, &agent, "limits")?.id;
     eventually("the task's limit", PATIENCE, || {
         Ok(agent.run(&["alloc", "logs", id])?.stdout.contains(&format!("files {soft}\n")).then_some(()))
     })

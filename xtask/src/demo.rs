@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tarpan_api::{Query, calls};
 use tarpan_end2end::demo::Flavour;
 use tarpan_end2end::lab::FixedPorts;
 use tarpan_end2end::{Agent, Lab, docker, eventually};
@@ -156,8 +157,8 @@ fn play(agent: &Agent, flavour: Flavour) -> Result<()> {
     show(agent, &["job", "dispatch", "-meta", "budget=200", "pytechco-setup"])?;
     show(agent, &["job", "run", &flavour.file("employee").display().to_string()])?;
     eventually("an employee to come to work", Duration::from_secs(60), || {
-        let jobs = agent.get("/v1/jobs?prefix=pytechco-employee/periodic-")?;
-        Ok(jobs.as_array().into_iter().flatten().any(|j| j["Status"] == "dead").then_some(()))
+        let children = agent.children("pytechco-employee")?;
+        Ok(children.iter().any(|job| job.status == "dead").then_some(()))
     })?;
     show(agent, &["job", "status"])
 }
@@ -166,8 +167,8 @@ fn play(agent: &Agent, flavour: Flavour) -> Result<()> {
 fn last_words(lab: &Lab, agent: &Agent, wanted: &Wanted<'_>, flavour: Flavour, facing: Facing) -> Result<()> {
     println!("  web UI     http://localhost:{}", wanted.port);
     if !wanted.has("empty") {
-        let page = agent.get("/v1/service/ptc-web-svc")?;
-        let host = page[0]["Address"].as_str().unwrap_or("localhost");
+        let page = agent.ask(&calls::service(&Query::new(), "ptc-web-svc"))?;
+        let host = page.first().map_or("localhost", |instance| &instance.address);
         println!("  its page   http://{host}:{PAGE}");
     }
     let folder = lab.bin.parent().unwrap_or(lab.path()).display();

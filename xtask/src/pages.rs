@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use tarpan_api::wire::Events;
+use tarpan_api::{Query, calls};
 use tarpan_end2end::lab::{eventually, free_ports, root};
 use tarpan_end2end::{Agent, Lab};
 
@@ -64,14 +66,14 @@ pub fn run(flags: &[&str]) -> Result<()> {
     server.wait_nodes(NODES)?;
     fill(&server, wanted.jobs)?;
     heading("Measuring");
-    let alloc = server.get("/v1/allocations?per_page=1")?[0].clone();
-    let text = |name: &str| alloc[name].as_str().unwrap_or_default().to_owned();
+    let first = server.ask(&calls::allocations(&Query::new().page(1, None)))?;
+    let alloc = first.first().context("an allocation")?;
     let pages = [
         "/ui/jobs".to_owned(),
-        format!("/ui/jobs/{}", text("JobID")),
-        format!("/ui/allocations/{}", text("ID")),
+        format!("/ui/jobs/{}", alloc.job_id),
+        format!("/ui/allocations/{}", alloc.id),
         "/ui/clients".to_owned(),
-        format!("/ui/clients/{}", text("NodeID")),
+        format!("/ui/clients/{}", alloc.node_id),
         "/ui/topology".to_owned(),
         "/ui/evaluations".to_owned(),
         "/ui/services".to_owned(),
@@ -123,8 +125,8 @@ fn job(id: &str, count: usize) -> Value {
     let task = json!({ "Name": "t", "Driver": "mock_driver", "Config": { "run_for": "24h" },
         "Resources": { "CPU": 20, "MemoryMB": 20 } });
     let group = json!({ "Name": "g", "Count": count, "Tasks": [task], "EphemeralDisk": { "SizeMB": 110 } });
-    json!({ "Job": { "ID": id, "Name": id, "Type": "service", "Datacenters": ["dc1"], "Update": { "MaxParallel": 0 },
-        "TaskGroups": [group] } })
+    json!({ "ID": id, "Name": id, "Type": "service", "Datacenters": ["dc1"], "Update": { "MaxParallel": 0 },
+        "TaskGroups": [group] })
 }
 
 fn fill(server: &Agent, jobs: usize) -> Result<()> {
@@ -135,7 +137,7 @@ fn fill(server: &Agent, jobs: usize) -> Result<()> {
             if n >= jobs {
                 return Ok(());
             }
-            server.put("/v1/jobs", &job(&format!("job-{n:05}"), EACH))?;
+            server.ask(&calls::register_json(&Query::new(), &job(&format!("job-{n:05}"), EACH), None))?;
         }
     };
     std::thread::scope(|scope| {
@@ -143,9 +145,9 @@ fn fill(server: &Agent, jobs: usize) -> Result<()> {
         workers.into_iter().try_for_each(|w| w.join().expect("no panic"))
     })?;
     eventually("every allocation to run", Duration::from_secs(900), || {
-        let page = server.get("/v1/jobs/overview?per_page=1")?;
+        let [running, ..] = server.ask(&calls::jobs_overview("", 1, 1))?.sums;
         std::thread::sleep(Duration::from_secs(1));
-        Ok((page["Sums"][0].as_u64() >= Some((jobs * EACH) as u64)).then_some(()))
+        Ok((running >= (jobs * EACH) as u64).then_some(()))
     })?;
     println!("{jobs} jobs, {} allocations on {NODES} nodes after {:?}", jobs * EACH, begun.elapsed());
     Ok(())
@@ -242,9 +244,7 @@ fn churn(server: &Agent, jobs: usize, stop: &AtomicBool, made: &AtomicU64) -> Re
         let job = if n.is_multiple_of(20) { 0 } else { (n as usize * 7) % jobs };
         let count = counts.entry(job).or_insert(EACH);
         *count = if *count == EACH { EACH + 1 } else { EACH };
-        let id = format!("job-{job:05}");
-        let body = json!({ "Count": *count, "Target": { "Job": id, "Group": "g" } });
-        server.put(&format!("/v1/job/{id}/scale"), &body)?;
+        server.ask(&calls::scale(&Query::new(), &format!("job-{job:05}"), "g", Some(*count as i64), ""))?;
         let due = Duration::from_secs_f64((n + 1) as f64 / SCALED as f64);
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
     }
@@ -252,18 +252,19 @@ fn churn(server: &Agent, jobs: usize, stop: &AtomicBool, made: &AtomicU64) -> Re
 }
 
 fn index(server: &Agent) -> Result<u64> {
-    let page = server.get("/v1/evaluations?per_page=1&reverse=true")?;
-    page[0]["ModifyIndex"].as_u64().context("an evaluation")
+    let newest = Query { reverse: true, ..Query::new() }.page(1, None);
+    let page = server.ask(&calls::evaluations(&newest))?;
+    Ok(page.first().context("an evaluation")?.modify_index)
 }
 
 /// How many objects changed after `index`, as the event stream tells.
 fn events_since(server: &Agent, index: u64) -> Result<usize> {
     let until = self::index(server)?;
     let mut count = 0;
-    for line in server.lines(&format!("/v1/event/stream?payload=false&index={}", index + 1))? {
-        let line: Value = serde_json::from_str(&line?)?;
-        count += line["Events"].as_array().map_or(0, Vec::len);
-        if line["Index"].as_u64() >= Some(until) {
+    for line in server.lines(&calls::events(&Query::new(), &[], index + 1).with("payload", false))? {
+        let line: Events = serde_json::from_str(&line?)?;
+        count += line.events.len();
+        if line.index >= until {
             break;
         }
     }
