@@ -145,6 +145,37 @@ fn commands_spell_no_paths() {
     });
 }
 
+/// Journeys and tools ask as everybody does. Raw by intention, because the wire itself is what they test:
+const RAW: &[&str] = &[
+    // Strangers: names the agent is not known by, pages of other sites, half a request.
+    "end2end/tests/gate.rs",
+    // A WebSocket by hand, which types on while the command ends.
+    "end2end/tests/exec.rs",
+    // Statuses and texts that are no success, within a limit of time: a pipe would have the answer wait for ever.
+    "end2end/tests/hostile_tasks.rs",
+    // What watches an agent from outside reads: health by its status, the trouble, the metrics as a text.
+    "end2end/tests/unlucky.rs",
+    // These words.
+    "end2end/tests/arrows.rs",
+];
+
+#[test]
+fn journeys_and_tools_spell_no_paths() {
+    let raw: Vec<_> = RAW.iter().map(|file| root().join(file)).collect();
+    let mut spelling = BTreeSet::new();
+    for folder in ["end2end/src", "end2end/tests", "xtask/src"] {
+        visit(&root().join(folder), &mut |path, text| {
+            let code = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+            if let Some(hit) = code.lines().find(|l| l.contains("/v1/") && !l.trim_start().starts_with("//")) {
+                assert!(raw.iter().any(|file| file == path), "{}: {hit}", path.display());
+                spelling.insert(path.to_owned());
+            }
+        });
+    }
+    let tame: Vec<_> = raw.iter().filter(|file| !spelling.contains(*file)).collect();
+    assert!(tame.is_empty(), "spell no path any more: {tame:?}");
+}
+
 fn visit(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
     visit_all(folder, &["rs"], look);
 }
