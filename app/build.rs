@@ -1,10 +1,11 @@
 //! Joins the style sheets into one text, so that pages have their look even before the UI was built for the browser.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../style");
+    // Where the sources are now, not where they were when this was compiled: a target folder may be used by several trees.
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../style");
     let index = root.join("index.css");
     println!("cargo:rerun-if-changed={}", root.display());
     let order = fs::read_to_string(&index).unwrap_or_else(|e| panic!("{}: {e}", index.display()));

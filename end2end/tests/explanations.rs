@@ -60,6 +60,29 @@ fn a_job_that_does_not_fit_says_why_and_starts_when_there_is_room() -> Result<()
 }
 
 #[test]
+fn evaluations_that_are_over_are_deleted_by_hand() -> Result<()> {
+    let lab = Lab::new()?;
+    let agent = Agent::dev(&lab)?;
+    let file = lab.file("short.nomad.hcl", &sleeper("short", 16))?.display().to_string();
+    agent.ok(&["job", "run", &file])?;
+    agent.ok(&["job", "stop", "-purge", "short"])?;
+    let filter = "JobID == \"short\"";
+    let refused = agent.run(&["eval", "delete", "-yes", "-filter", filter])?;
+    ensure!(refused.code == 1 && refused.text().contains("eval broker must be paused"), "{}", refused.text());
+    agent.ok(&["operator", "scheduler", "set-config", "-pause-eval-broker=true"])?;
+    let evals = agent.ask(&calls::evaluations(&Query::new().filter(filter)))?;
+    let asked = agent.run(&["eval", "delete", &evals[0].id[..8]])?;
+    ensure!(asked.stdout.contains("Are you sure") && asked.stdout.contains("Cancelling"), "{}", asked.text());
+    let done = agent.ok(&["eval", "delete", &evals[0].id])?;
+    ensure!(done.contains("Successfully deleted 1 evaluation"), "{done}");
+    agent.ok(&["eval", "delete", "-yes", "-filter", filter])?;
+    ensure!(agent.ask(&calls::evaluations(&Query::new().filter(filter)))?.is_empty(), "all of them are gone");
+    let nothing = agent.run(&["eval", "delete", "-yes", "-filter", filter])?;
+    ensure!(nothing.code == 1 && nothing.text().contains("No evaluations match"), "{}", nothing.text());
+    Ok(())
+}
+
+#[test]
 fn five_mistakes_get_five_positions() -> Result<()> {
     let lab = Lab::new()?;
     let agent = Agent::dev(&lab)?;
