@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tarpan_model::{Node, NodeId};
 use tokio::sync::watch;
 
@@ -71,8 +72,10 @@ struct Inner {
 
 impl Agent {
     /// Fingerprints the node, takes up again what an earlier agent ran, and opens the session in the background.
-    pub async fn start(options: Options) -> Result<Agent, StartError> {
-        Agent::start_with(options, Hooks::default()).await
+    ///
+    /// A box, so that all of it is compiled here and not by who awaits it.
+    pub fn start(options: Options) -> BoxFuture<'static, Result<Agent, StartError>> {
+        Box::pin(Agent::start_with(options, Hooks::default()))
     }
 
     /// `hooks`: what allocations and tasks are set up by.
@@ -182,7 +185,11 @@ impl Agent {
     }
 
     /// Ends the session. Tasks go on, except in dev mode, where they are stopped.
-    pub async fn shutdown(&self) {
+    pub fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.end())
+    }
+
+    async fn end(&self) {
         let context = &self.inner.allocs.context;
         let runners = self.inner.allocs.all();
         if context.options.dev {

@@ -24,6 +24,7 @@ pub mod descriptors;
 pub mod doors;
 pub mod events;
 pub mod http;
+pub mod listen;
 pub mod node_request;
 pub mod ui;
 pub mod watch;

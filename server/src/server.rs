@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tarpan_control::broker::BrokerStats;
 use tarpan_model::{Dur, NodeId, UnixNanos};
 use tarpan_rpc::agent::HttpRequest;
@@ -166,8 +167,10 @@ impl Server {
     }
 
     /// Ends sessions and loops, flushes the store.
-    pub async fn shutdown(&self) {
-        self.0.stop.send_replace(true);
-        self.0.consensus.shutdown().await;
+    pub fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.0.stop.send_replace(true);
+            self.0.consensus.shutdown().await;
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tarpan_state::State;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -31,7 +32,14 @@ const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 
 impl Server {
     /// Opens the store, starts raft, listens for agents and runs the control loops. Comes back before there is a leader.
-    pub async fn start(options: Options) -> Result<Server, StartError> {
+    ///
+    /// A box, so that all of it is compiled here: a bare future is compiled, with raft's loops and whatever else it awaits, by who
+    /// awaits it.
+    pub fn start(options: Options) -> BoxFuture<'static, Result<Server, StartError>> {
+        Box::pin(Server::open(options))
+    }
+
+    async fn open(options: Options) -> Result<Server, StartError> {
         let bind = |source| StartError::Bind { addr: options.rpc_bind, source };
         let listener = TcpListener::bind(options.rpc_bind).await.map_err(bind)?;
         let rpc_addr = listener.local_addr().map_err(bind)?;

@@ -1,7 +1,6 @@
 //! `agent`: one process in the server role, the client role or both, until a signal ends it.
 
 mod flags;
-mod listen;
 mod logging;
 mod names;
 mod plan;

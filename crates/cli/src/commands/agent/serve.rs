@@ -13,11 +13,11 @@ use tarpan_config::sockaddr::Interfaces;
 use tarpan_server::Server;
 use tarpan_server::doors::Doors;
 use tarpan_server::http::names::Names;
+use tarpan_server::listen::{Front, listen};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::listen::{Front, listen};
 use super::{names, plan};
 use crate::command::{Fail, Outcome};
 use crate::commands::version;

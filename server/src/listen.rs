@@ -3,7 +3,7 @@
 //! A connection that does not finish a request's head in time is ended, and one that is idle for long. A body has to keep
 //! coming. Answers may take as long as they like: blocking queries, streams and terminals are long. Who is refused while a body
 //! still comes can read why: see `line`.
-//! Start at [`listen`]; the gate that a request passes before anything else is `tarpan_server::http::gate`.
+//! Start at [`listen`]; the gate that a request passes before anything else is [`crate::http::gate`].
 
 mod bodies;
 mod clock;
@@ -17,6 +17,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::doors::{self, Doors, Full, Pass};
+use crate::http::gate::Gate;
+use crate::http::names::Names;
 use axum::Router;
 use axum::body::Body;
 use http::header::X_CONTENT_TYPE_OPTIONS;
@@ -24,9 +27,6 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tarpan_server::doors::{self, Doors, Full, Pass};
-use tarpan_server::http::gate::Gate;
-use tarpan_server::http::names::Names;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
