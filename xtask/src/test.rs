@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
 
     heading("Pure crates for the browser");
     let mut pure = ui::compiler()?;
-    pure.args(["build", "--locked", "--target", ui::TRIPLE]).args(packages(ui::MODULES)).args(packages(PURE));
+    pure.args(["build", "--locked", "--target", ui::TRIPLE]).args(packages(&ui::MODULES)).args(packages(PURE));
     ensure!(pure.status()?.success(), "the pure crates do not build for the browser");
 
     heading("Tests of the crates");
