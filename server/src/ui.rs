@@ -3,8 +3,6 @@
 //! Reads: the router of `/v1`; `dist/ui`, embedded (a debug build reads it from disk at each request). Without a built UI the pages
 //! are rendered all the same, and say what to run. Start at [`router`].
 
-use std::borrow::Cow;
-use std::io::Read;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{self, Poll};
@@ -17,14 +15,12 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use flate2::read::GzDecoder;
 use futures::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use leptos::prelude::{LeptosOptions, expect_context, provide_context, use_context};
 use leptos_axum::{
     AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list, render_app_to_stream_with_context,
 };
-use rust_embed::{EmbeddedFile, RustEmbed};
 use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
 use tarpan_app::context::SetStatus;
 use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
@@ -34,15 +30,12 @@ use tokio_util::sync::PollSemaphore;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 
+use self::files::Dist;
+
 mod elsewhere;
+mod files;
 #[cfg(test)]
 mod tests;
-
-/// The files that `cargo xtask ui` made.
-#[derive(RustEmbed)]
-#[folder = "../dist/ui"]
-#[allow_missing = true]
-struct Dist;
 
 /// The addresses of pages. Listed once a process and before any page: while leptos lists them, no page of the process loads what it shows.
 static ROUTES: LazyLock<Vec<AxumRouteListing>> = LazyLock::new(|| generate_route_list(tarpan_app::App));
@@ -215,42 +208,20 @@ async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
         )
             .into_response();
     }
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let takes = |name: &str| accepted.split(',').any(|part| part.split(';').next().is_some_and(|n| n.trim() == name));
-    let packed = [("br", "br"), ("gzip", "gz")].into_iter().filter(|(name, _)| takes(name));
-    let found = packed.filter_map(|(name, suffix)| Some((Dist::get(&format!("{path}.{suffix}"))?, Some(name)))).next();
-    let found = found.map(|(file, encoding)| (bytes_of(file), encoding)).or_else(|| Some((plain(&path)?, None)));
-    let Some((body, encoding)) = found else { return StatusCode::NOT_FOUND.into_response() };
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let (name, found) = (path.clone(), tokio::task::spawn_blocking(move || files::get(&path, &accepted)).await);
+    let Some((body, packing)) = found.ok().flatten() else { return StatusCode::NOT_FOUND.into_response() };
     let mut response = Response::new(Body::from(body));
     let out = response.headers_mut();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&path)));
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&name)));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(ASSET_POLICY));
-    if let Some(encoding) = encoding {
+    if let Some(encoding) = packing.encoding() {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     response
-}
-
-/// A file as it is, for who takes it no other way. As they are shipped, files are there packed only: the plain ones were a
-/// tenth of the program.
-fn plain(path: &str) -> Option<Bytes> {
-    if let Some(file) = Dist::get(path) {
-        return Some(bytes_of(file));
-    }
-    let packed = Dist::get(&format!("{path}.gz"))?;
-    let mut bytes = Vec::new();
-    GzDecoder::new(&*packed.data).read_to_end(&mut bytes).ok()?;
-    Some(bytes.into())
-}
-
-fn bytes_of(file: EmbeddedFile) -> Bytes {
-    match file.data {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => Bytes::from(bytes),
-    }
 }
 
 fn content_type(path: &str) -> &'static str {

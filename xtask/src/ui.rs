@@ -1,6 +1,6 @@
 //! Builds the browser's part: two WASM modules, the npm parts and the style sheet, in one folder named by its hash.
 //!
-//! Reads: `app/`, `style/`, the crates they use. Gives: `dist/ui/<hash>/…` with `.br` and `.gz` beside each file, and
+//! Reads: `app/`, `style/`, the crates they use. Gives: `dist/ui/<hash>/…` in a release each file as `.br`, and
 //! `dist/ui/manifest.json`, which the server's host of the UI reads. Start at [`build`].
 //!
 //! Where rustup has the WASM target (or can add it) that is all that is needed; else Debian's `rustc-web` builds it. Without npm the
@@ -368,7 +368,7 @@ fn manifest_stamp(folder: &Path) -> Option<String> {
     manifest["base"].as_str()?.rsplit('/').next().map(str::to_owned)
 }
 
-/// Writes `.br` and `.gz` beside each file (release only), and says how large they are.
+/// Packs each file (release only), and says how large they are.
 fn compress(folder: &Path, release: bool) -> Result<BTreeMap<String, (usize, usize)>> {
     let mut sizes = BTreeMap::new();
     for path in files_below(folder)? {
@@ -378,10 +378,7 @@ fn compress(folder: &Path, release: bool) -> Result<BTreeMap<String, (usize, usi
             let brotli = brotli(&plain)?;
             small = brotli.len();
             fs::write(with_suffix(&path, "br"), &brotli)?;
-            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            gzip.write_all(&plain)?;
-            fs::write(with_suffix(&path, "gz"), gzip.finish()?)?;
-            // The host unpacks for the few who take nothing packed.
+            // The host makes of it what others take.
             fs::remove_file(&path)?;
         }
         let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
