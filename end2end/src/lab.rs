@@ -22,8 +22,13 @@ pub struct Lab {
 impl Lab {
     /// Errors when the binaries are not built, with the command that builds them.
     pub fn new() -> Result<Lab> {
+        Lab::of(&built()?)
+    }
+
+    /// The same with the programs in another folder: those of a release.
+    pub fn of(programs: &Path) -> Result<Lab> {
         let dir = tempfile::Builder::new().prefix("tarpan-").tempdir().context("making a temporary directory")?;
-        Ok(Lab { dir, bin: binary("tarpan")?, ptc: binary("ptc")? })
+        Ok(Lab { dir, bin: binary(programs, "tarpan")?, ptc: binary(programs, "ptc")? })
     }
 
     pub fn path(&self) -> &Path {
@@ -67,20 +72,18 @@ fn processes_of(folder: &Path) -> Vec<nix::unistd::Pid> {
         .collect()
 }
 
-/// A binary of this build: `TARPAN_BIN_DIR`, else the folder this program was built into.
-fn binary(name: &str) -> Result<PathBuf> {
-    let folder = match std::env::var_os("TARPAN_BIN_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => {
-            let me = std::env::current_exe().context("finding this program")?;
-            let folder = me.parent().context("this program has a folder")?;
-            if folder.ends_with("deps") {
-                folder.parent().context("deps has a folder")?.to_owned()
-            } else {
-                folder.to_owned()
-            }
-        }
-    };
+/// Where the programs of this build are: `TARPAN_BIN_DIR`, else the folder this program was built into.
+fn built() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("TARPAN_BIN_DIR") {
+        return Ok(folder.into());
+    }
+    let me = std::env::current_exe().context("finding this program")?;
+    let folder = me.parent().context("this program has a folder")?;
+    let above = if folder.ends_with("deps") { folder.parent().context("deps has a folder")? } else { folder };
+    Ok(above.to_owned())
+}
+
+fn binary(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     if !path.exists() {
         bail!("{} is not built: cargo build -p tarpan-cli -p ptc", path.display());

@@ -17,6 +17,7 @@ use tarpan_api::{Query, calls};
 use tarpan_end2end::lab::{eventually, free_ports, root};
 use tarpan_end2end::{Agent, Lab};
 
+use crate::browser;
 use crate::shell::{heading, run as sh};
 
 struct Wanted {
@@ -55,10 +56,8 @@ pub fn run(flags: &[&str]) -> Result<()> {
     heading("Build");
     let profile: &[&str] = if wanted.release { &["--release"] } else { &[] };
     sh(&[&["cargo", "build", "--locked", "-p", "tarpan-cli", "-p", "ptc"], profile].concat())?;
-    let mut lab = Lab::new()?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let folder = if wanted.release { "release" } else { "debug" };
-    lab.bin = root().join(target).join(folder).join("tarpan");
+    browser::install()?;
+    let lab = Lab::of(&xtask_start::target().join(if wanted.release { "release" } else { "debug" }))?;
     heading("A cluster");
     let server = server(&lab)?;
     let _nodes = simulate(&lab, &server.1)?;
