@@ -57,13 +57,14 @@ pub fn get(path: &str, accept: &str) -> Option<(Bytes, Packing)> {
     if packing == Packing::Brotli {
         return Some((bytes_of(small), packing));
     }
-    let made = || MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (path.to_owned(), packing);
-    if let Some(known) = made().get(&key) {
+    if let Some(known) = made.get(&key) {
         return Some((known.clone(), packing));
     }
+    // Held meanwhile: many who ask at once wait for one.
     let bytes = repack(&small.data, packing).ok()?;
-    made().insert(key, bytes.clone());
+    made.insert(key, bytes.clone());
     Some((bytes, packing))
 }
 
