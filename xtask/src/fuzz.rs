@@ -11,6 +11,7 @@ use crate::shell::{command, heading};
 /// Packages with fuzzers, and how cargo finds them there: in a test file of theirs, or by a word in their path.
 const FUZZERS: &[(&str, &[&str])] = &[
     ("tarpan-model", &["--test", "fuzz"]),
+    ("tarpan-body", &["--test", "fuzz"]),
     ("tarpan-jobspec", &["--test", "fuzz"]),
     ("tarpan-config", &["--test", "fuzz"]),
     ("tarpan-control", &["--test", "fuzz"]),

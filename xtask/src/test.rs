@@ -12,7 +12,7 @@ use crate::{browser, conformance, sdk, ui};
 
 /// The crates that promise to be pure and to run in the browser.
 const PURE: &[&str] =
-    &["tarpan-model", "tarpan-api", "tarpan-jobspec", "tarpan-state", "tarpan-scheduler", "tarpan-control"];
+    &["tarpan-model", "tarpan-api", "tarpan-body", "tarpan-jobspec", "tarpan-state", "tarpan-scheduler", "tarpan-control"];
 
 /// What else has tests beside its code. The UI's are run as the server renders it, which is how `tarpan-server` asks for it.
 const OTHERS: &[&str] = &[

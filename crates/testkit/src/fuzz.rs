@@ -348,3 +348,41 @@ mod tests {
         assert_eq!(plain(r#"1:23: no "x \" y" here, 'b' neither"#), ":: no  here,  neither");
     }
 }
+
+/// Of JSON bodies: signs, numbers, and names of fields.
+pub const JSON: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\"",
+    "null",
+    "true",
+    "{}",
+    "[{}]",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "\"Job\"",
+    "\"ID\"",
+    "\"TaskGroups\"",
+    "\"Tasks\"",
+    "\"Count\"",
+    "\"Config\"",
+    "\"Constraints\"",
+    "\"Periodic\"",
+    "\"Spec\"",
+    "\"Update\"",
+    "\"Networks\"",
+    "\"Resources\"",
+    "\"Services\"",
+    "\"Meta\"",
+    "\"Driver\"",
+    "\"30s\"",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "1e308",
+    "\"Affinities\"",
+    "\"Weight\"",
+];

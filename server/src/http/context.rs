@@ -7,14 +7,14 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, request};
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use tarpan_api::convert::Written;
 use tarpan_api::routes::{Captures, Route};
+use tarpan_body::Request;
 use tarpan_model::ids::{IdSource, NamespacedId};
 use tarpan_model::{Namespace, NodeId, UnixNanos};
 use tarpan_state::{Command, Reply, State};
 use tokio::time::Instant;
 
-use super::body;
 use super::caller::{Caller, Capability};
 use super::error::ApiError;
 use super::heavy::Heavy;
@@ -136,13 +136,13 @@ impl Context {
     }
 
     /// The body as JSON; 400 when there is none.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        body::decode(&self.body)
+    pub fn decode<T: Request>(&self) -> Result<T, ApiError> {
+        T::read(&self.body).map_err(ApiError::bad_request)
     }
 
     /// The body as JSON, the default without one.
-    pub fn decode_optional<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        body::decode_optional(&self.body)
+    pub fn decode_optional<T: Request + Default>(&self) -> Result<T, ApiError> {
+        tarpan_body::read_optional(&self.body).map_err(ApiError::bad_request)
     }
 
     /// The state to answer from.
@@ -224,6 +224,19 @@ impl Read {
 
     pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Outcome {
         reply::json(self.style, value, &self.meta)
+    }
+
+    /// One page of a list of what there is much of.
+    pub fn lines<T: Written + ?Sized>(&self, value: &T, next_token: Option<String>) -> Outcome {
+        reply::written(self.style, value, &Meta { next_token, ..self.meta.clone() })
+    }
+
+    /// A value that is asked for often, or 404.
+    pub fn known<T: Written>(&self, value: Option<T>, message: &str) -> Outcome {
+        match value {
+            Some(value) => reply::written(self.style, &value, &self.meta),
+            None => Err(self.missing(message)),
+        }
     }
 
     /// One page of a list.

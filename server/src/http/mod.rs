@@ -11,7 +11,6 @@
 mod agent;
 mod allocs;
 mod bind;
-mod body;
 pub mod caller;
 mod client;
 mod context;
@@ -25,7 +24,6 @@ mod filter;
 pub mod gate;
 mod heavy;
 mod jobs;
-mod json_syntax;
 mod keyring;
 mod lines;
 mod load;

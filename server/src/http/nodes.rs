@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use tarpan_api::convert::{self, NodeStubOptions};
 use tarpan_api::wire::{
-    self, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodePool, NodeServerInfo, NodeUpdateDrainRequest,
-    NodeUpdateResponse,
+    self, NodeDrainUpdateResponse, NodeEligibilityRequest, NodeEligibilityUpdateResponse, NodePool, NodeServerInfo,
+    NodeUpdateDrainRequest, NodeUpdateResponse,
 };
 use tarpan_control::nodes as control;
 use tarpan_control::places;
@@ -76,7 +75,7 @@ async fn stubs(cx: Context, wanted: impl Fn(&Node) -> bool) -> Outcome {
         if usage { stub.with_usage(usage_of(&state, row.id)) } else { stub }
     });
     let stubs: Vec<_> = stubs.collect();
-    read.page(&stubs, token)
+    read.lines(&stubs[..], token)
 }
 
 /// What is taken of a node: ours, where `usage=true` asks for it.
@@ -91,7 +90,7 @@ async fn get(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
     let index = |s: &State| s.node(id).map_or_else(|| table_index(s), |row| row.modify_index);
     let read = cx.read(&[Watch::Node(id)], index).await?;
-    read.found(read.state.node(id).map(|row| convert::node(row)), "node not found")
+    read.known(read.state.node(id).map(|row| convert::node(row)), "node not found")
 }
 
 /// `GET /v1/node/:id/allocations`
@@ -103,7 +102,7 @@ async fn allocations(cx: Context) -> Outcome {
     let mut rows: Vec<_> = read.state.allocs_by_node(id).filter(seen).collect();
     rows.sort_by_key(|row| (row.create_index, row.id));
     let allocs: Vec<_> = rows.into_iter().map(|row| super::allocs::whole(&read.state, row)).collect();
-    read.json(&allocs)
+    read.lines(&allocs[..], None)
 }
 
 /// `PUT /v1/node/:id/drain`; ends the drain when there is no `DrainSpec`.
@@ -132,17 +131,10 @@ async fn drain(cx: Context) -> Outcome {
     cx.written(index, &response)
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct EligibilityRequest {
-    #[serde(rename = "Eligibility")]
-    eligibility: String,
-}
-
 /// `PUT /v1/node/:id/eligibility`
 async fn eligibility(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
-    let request: EligibilityRequest = cx.decode()?;
+    let request: NodeEligibilityRequest = cx.decode()?;
     let Some(wanted) = Eligibility::parse(&request.eligibility) else {
         let text = format!("invalid scheduling eligibility {:?}", request.eligibility);
         return Err(ApiError::internal(text));

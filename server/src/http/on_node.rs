@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::header;
-use serde::Deserialize;
+use tarpan_api::wire;
 use tarpan_model::{AllocId, Allocation, ClientStatus, NodeId};
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_state::State;
@@ -51,17 +51,10 @@ pub fn alloc_of_job<'a>(cx: &Context, state: &'a State, node: Option<NodeId>) ->
     newest.ok_or_else(|| ApiError::not_found(format!("no allocation of group {group:?} runs")))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeInBody {
-    #[serde(rename = "NodeID")]
-    node_id: Option<String>,
-}
-
 /// The node of `node_id`, of the body, or of this agent.
 fn named_node(cx: &Context) -> Result<NodeId, ApiError> {
     let asked = cx.query.get("node_id").filter(|id| !id.is_empty()).map(str::to_owned);
-    let in_body = || cx.decode_optional::<NodeInBody>().ok().and_then(|b| b.node_id).filter(|id| !id.is_empty());
+    let in_body = || cx.decode_optional::<wire::NodeInBody>().ok().and_then(|b| b.node_id).filter(|id| !id.is_empty());
     match asked.or_else(in_body) {
         Some(text) => lookup::id("node", &text),
         None => cx.local_node().ok_or_else(|| ApiError::bad_request("No local Node and node_id not provided")),

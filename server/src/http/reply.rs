@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
+use tarpan_api::convert::Written;
 
 use super::error::ApiError;
 pub use super::meta::Meta;
@@ -20,24 +21,30 @@ pub struct Style {
 
 /// `value` as a JSON answer.
 pub fn json<T: Serialize + ?Sized>(style: Style, value: &T, meta: &Meta) -> Outcome {
-    let encoded = if style.pretty { pretty(value) } else { compact(value) };
-    let bytes = encoded.map_err(|e| ApiError::internal(format!("writing the answer as JSON: {e}")))?;
-    Ok(bytes_answer(bytes.into(), "application/json", meta))
+    answer(style, meta, |out| value.serialize(&mut serde_json::Serializer::new(out)))
+}
+
+/// The same, written by the API's crate, which is quicker at it.
+pub fn written<T: Written + ?Sized>(style: Style, value: &T, meta: &Meta) -> Outcome {
+    answer(style, meta, |out| value.write(out))
 }
 
 /// Room for most answers from the start: `to_vec` begins with 128 bytes and copies what is there each time that it grows.
 const USUAL: usize = 8 << 10;
 
-fn compact<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
+fn answer(style: Style, meta: &Meta, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Outcome {
     let mut out = Vec::with_capacity(USUAL);
-    value.serialize(&mut serde_json::Serializer::new(&mut out))?;
-    Ok(out)
+    let done = write(&mut out).and_then(|()| if style.pretty { pretty(&out) } else { Ok(out) });
+    let bytes = done.map_err(|e| ApiError::internal(format!("writing the answer as JSON: {e}")))?;
+    Ok(bytes_answer(bytes.into(), "application/json", meta))
 }
 
-fn pretty<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// JSON with indents. From text to text, so that no shape has to be written in two ways.
+fn pretty(compact: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(compact.len() * 2);
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))?;
+    let mut pretty = serde_json::Serializer::with_formatter(&mut out, formatter);
+    serde_transcode::transcode(&mut serde_json::Deserializer::from_slice(compact), &mut pretty)?;
     out.push(b'\n');
     Ok(out)
 }

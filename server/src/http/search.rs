@@ -6,8 +6,7 @@ mod prefix;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use tarpan_api::wire::{FuzzySearchResponse, SearchResponse};
+use tarpan_api::wire::{FuzzySearchResponse, SearchRequest, SearchResponse};
 use tarpan_state::{State, Table};
 
 use self::needs::needs;
@@ -38,31 +37,18 @@ pub const CONTEXTS: [&str; 12] = [
     "host_volumes",
 ];
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Request {
-    #[serde(rename = "Prefix")]
-    prefix: String,
-    #[serde(rename = "Text")]
-    text: String,
-    #[serde(rename = "Context")]
-    context: String,
-}
-
-impl Request {
-    /// The contexts asked for.
-    fn contexts(&self, known: &[&'static str]) -> Result<Vec<&'static str>, ApiError> {
-        if matches!(self.context.as_str(), "" | "all") {
-            return Ok(known.to_vec());
-        }
-        match known.iter().find(|c| **c == self.context) {
-            Some(context) => Ok(vec![*context]),
-            None => Err(ApiError::internal(format!(
-                "context must be one of [{}] or 'all' for all contexts; got {:?}",
-                CONTEXTS.join(" "),
-                self.context
-            ))),
-        }
+/// The contexts asked for.
+fn contexts(request: &SearchRequest, known: &[&'static str]) -> Result<Vec<&'static str>, ApiError> {
+    if matches!(request.context.as_str(), "" | "all") {
+        return Ok(known.to_vec());
+    }
+    match known.iter().find(|c| **c == request.context) {
+        Some(context) => Ok(vec![*context]),
+        None => Err(ApiError::internal(format!(
+            "context must be one of [{}] or 'all' for all contexts; got {:?}",
+            CONTEXTS.join(" "),
+            request.context
+        ))),
     }
 }
 
@@ -80,8 +66,8 @@ fn index(state: &State) -> u64 {
 
 /// `PUT /v1/search`
 async fn by_prefix(cx: Context) -> Outcome {
-    let request: Request = cx.decode()?;
-    let contexts = allowed(&cx, request.contexts(&CONTEXTS)?)?;
+    let request: SearchRequest = cx.decode()?;
+    let contexts = allowed(&cx, contexts(&request, &CONTEXTS)?)?;
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
     let mut matches = BTreeMap::new();
     let mut truncations = BTreeMap::new();
@@ -107,14 +93,14 @@ const MIN_TEXT: usize = 2;
 
 /// `PUT /v1/search/fuzzy`
 async fn by_text(cx: Context) -> Outcome {
-    let request: Request = cx.decode()?;
+    let request: SearchRequest = cx.decode()?;
     let length = request.text.chars().count();
     if length < MIN_TEXT {
         let text = format!("fuzzy search query must be at least {MIN_TEXT} characters, got {length}");
         return Err(ApiError::internal(text));
     }
     let known: Vec<&'static str> = CONTEXTS.iter().chain(&fuzzy::CONTEXTS).copied().collect();
-    let contexts = allowed(&cx, request.contexts(&known)?)?;
+    let contexts = allowed(&cx, contexts(&request, &known)?)?;
     let read = cx.read(&TABLES.map(Watch::Table), index).await?;
     let (matches, truncations) = fuzzy::search(&read.state, &cx, &contexts, &request.text);
     read.json(&FuzzySearchResponse {

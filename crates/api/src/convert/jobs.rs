@@ -6,37 +6,44 @@ use serde::{Serialize, Serializer};
 use tarpan_model::Job;
 use tarpan_model::job::Multiregion;
 
-/// A job's summary, by reference to wherever its counts are kept: anything that serialises as the wire's counts do.
+use crate::wire::{JobChildrenSummary, TaskGroupSummary};
+
+/// A job's summary, as `JobSummary` on the wire.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct SummaryRow<'a, G: Serialize, C: Serialize> {
+pub struct SummaryRow<'a> {
     #[serde(rename = "JobID")]
     pub job_id: &'a str,
     pub namespace: &'a str,
     /// By group.
-    pub summary: G,
-    pub children: C,
+    #[serde(serialize_with = "as_map")]
+    pub summary: Vec<(&'a str, TaskGroupSummary)>,
+    pub children: JobChildrenSummary,
     pub create_index: u64,
     pub modify_index: u64,
 }
 
+fn as_map<S: Serializer>(pairs: &[(&str, TaskGroupSummary)], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_map(pairs.iter().map(|(name, counts)| (name, counts)))
+}
+
 /// A job as lists show it; see [`crate::wire::JobListStub`].
-pub struct JobStub<'a, S> {
+pub struct JobStub<'a> {
     job: &'a Job,
-    summary: Option<S>,
+    summary: Option<SummaryRow<'a>>,
     meta: bool,
 }
 
 /// `meta` adds the job's meta.
-pub fn job_stub<S: Serialize>(job: &Job, summary: Option<S>, meta: bool) -> JobStub<'_, S> {
+pub fn job_stub<'a>(job: &'a Job, summary: Option<SummaryRow<'a>>, meta: bool) -> JobStub<'a> {
     JobStub { job, summary, meta }
 }
 
-impl<T: Serialize> Serialize for JobStub<'_, T> {
+impl Serialize for JobStub<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Fields<'a, T: Serialize> {
+        struct Fields<'a> {
             #[serde(rename = "ID")]
             id: &'a str,
             #[serde(rename = "ParentID")]
@@ -54,7 +61,7 @@ impl<T: Serialize> Serialize for JobStub<'_, T> {
             stop: bool,
             status: &'a str,
             status_description: &'a str,
-            job_summary: Option<&'a T>,
+            job_summary: Option<&'a SummaryRow<'a>>,
             create_index: u64,
             modify_index: u64,
             job_modify_index: u64,

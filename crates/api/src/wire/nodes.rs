@@ -278,6 +278,17 @@ pub struct NodeDrainUpdateResponse {
     pub index: u64,
 }
 
+/// `NodeUpdateEligibilityRequest` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeEligibilityRequest {
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    /// `eligible` or `ineligible`.
+    #[serde(rename = "Eligibility")]
+    pub eligibility: String,
+}
+
 /// `NodeEligibilityUpdateResponse` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -312,6 +323,14 @@ pub struct NodePool {
     pub create_index: u64,
     #[serde(rename = "ModifyIndex", deserialize_with = "null_default")]
     pub modify_index: u64,
+}
+
+/// The node that a body names, whatever else it holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeInBody {
+    #[serde(rename = "NodeID")]
+    pub node_id: Option<String>,
 }
 
 /// `NodeMetaApplyRequest` on the wire.

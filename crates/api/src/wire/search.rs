@@ -8,6 +8,18 @@ use tarpan_model::wire::Wire;
 use crate::is_default;
 use crate::null_default;
 
+/// `SearchRequest` and `FuzzySearchRequest` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchRequest {
+    #[serde(rename = "Prefix")]
+    pub prefix: String,
+    #[serde(rename = "Text")]
+    pub text: String,
+    #[serde(rename = "Context")]
+    pub context: String,
+}
+
 /// `SearchResponse` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -3,11 +3,11 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use serde::Serialize;
 use tarpan_api::convert::{SummaryRow, job_stub};
+use tarpan_api::wire::{JobChildrenSummary, TaskGroupSummary};
 use tarpan_model::schema::StaticBlock;
 use tarpan_model::{Job, NamespacedId};
-use tarpan_state::{State, Table};
+use tarpan_state::{ChildrenSummary, GroupSummary, State, Table};
 
 use crate::http::caller::LIST_JOBS;
 use crate::http::context::Context;
@@ -36,7 +36,7 @@ pub async fn list_of(cx: Context, wanted: impl Fn(&Job) -> bool) -> Outcome {
     let state = read.state.clone();
     let (page, token) = page_of(&cx, &state, wanted)?;
     let stubs: Vec<_> = page.iter().map(|job| job_stub(job, summary(&state, job), meta)).collect();
-    read.page(&stubs, token)
+    read.lines(&stubs[..], token)
 }
 
 /// Jobs of the page that are `wanted`.
@@ -80,13 +80,18 @@ fn bounds(std: &Standard) -> (Bound<NamespacedId>, Bound<NamespacedId>) {
 }
 
 /// A job's summary in its wire form; `None` when it has none.
-pub fn summary<'a>(state: &'a State, job: &'a Job) -> Option<impl Serialize + 'a> {
+pub fn summary<'a>(state: &'a State, job: &'a Job) -> Option<SummaryRow<'a>> {
     let row = state.job_summary(&job.key())?;
+    let group = |(name, counts): (&'a Arc<str>, &GroupSummary)| {
+        let GroupSummary { queued, complete, failed, running, starting, lost, unknown } = *counts;
+        (&**name, TaskGroupSummary { queued, complete, failed, running, starting, lost, unknown })
+    };
+    let ChildrenSummary { pending, running, dead } = row.children.unwrap_or_default();
     Some(SummaryRow {
         job_id: job.id(),
         namespace: job.namespace(),
-        summary: &row.groups,
-        children: row.children.unwrap_or_default(),
+        summary: row.groups.iter().map(group).collect(),
+        children: JobChildrenSummary { pending, running, dead },
         create_index: row.create_index,
         modify_index: row.modify_index,
     })

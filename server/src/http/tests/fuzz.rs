@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tarpan_api::wire::{JobRegisterRequest, NodeUpdateDrainRequest, ScalingRequest};
-use tarpan_testkit::fuzz::Fuzz;
+use tarpan_body::Request as _;
+use tarpan_testkit::fuzz::{Fuzz, JSON};
 
 use crate::http::error::ApiError;
 use crate::http::filter::Filter;
@@ -14,7 +14,7 @@ use crate::http::gate::{Asked, acting, judge};
 use crate::http::names::Names;
 use crate::http::params::{Pairs, Standard};
 use crate::http::table::{Found, Table};
-use crate::http::{body, jobs, json_syntax, routes};
+use crate::http::{jobs, routes};
 
 fn fuzz(name: &'static str) -> Fuzz {
     Fuzz::new(env!("CARGO_MANIFEST_DIR"), name)
@@ -156,60 +156,6 @@ fn filters() {
     });
 }
 
-const JSON: [&str; 34] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ",",
-    "\"",
-    "null",
-    "true",
-    "{}",
-    "[{}]",
-    "\"\\u0000\"",
-    "\"\\ud800\"",
-    "\"Job\"",
-    "\"ID\"",
-    "\"TaskGroups\"",
-    "\"Tasks\"",
-    "\"Count\"",
-    "\"Config\"",
-    "\"Constraints\"",
-    "\"Periodic\"",
-    "\"Spec\"",
-    "\"Update\"",
-    "\"Networks\"",
-    "\"Resources\"",
-    "\"Services\"",
-    "\"Meta\"",
-    "\"Driver\"",
-    "\"30s\"",
-    "-9223372036854775808",
-    "9223372036854775807",
-    "1e308",
-    "\"Affinities\"",
-    "\"Weight\"",
-];
-
-#[test]
-fn syntax() {
-    let seeds = [r#"{"a": [1, -0.5e+3, "é\u00e9\n", null, {}]}"#, "[[[[]]]]", "01", "\"\\x\"", " 1 "];
-    fuzz("syntax").words(&JSON).seeds(seeds).bytes(|bytes| match json_syntax::check(bytes) {
-        Some(wrong) => {
-            assert!(!wrong.is_empty());
-            let deep = wrong == "exceeded max depth";
-            assert!(deep || serde_json::from_slice::<IgnoredAny>(bytes).is_err(), "this is JSON, and not {wrong}");
-            wrong
-        }
-        None => {
-            assert!(serde_json::from_slice::<IgnoredAny>(bytes).is_ok(), "what is wrong is not said");
-            String::new()
-        }
-    });
-}
-
 fn a_job() -> Value {
     json!({"Job": {"ID": "a", "Type": "service", "Datacenters": ["dc*"], "Priority": 50, "Meta": {"k": "v"},
         "Constraints": [{"LTarget": "${attr.a}", "Operand": "version", "RTarget": ">= 1.2"}],
@@ -230,14 +176,14 @@ fn jobs_as_json() {
     let many =
         r#"{"Job":{"ID":"a","TaskGroups":[{"Count":9223372036854775807},{"Count":9223372036854775807},{"Count":9}]}}"#;
     let seeds = [a_job().to_string(), periodic.to_string(), many.to_owned()];
-    fuzz("jobs").words(&JSON).seeds(seeds).longest(6_000).bytes(|bytes| {
-        let request = match body::decode::<JobRegisterRequest>(bytes) {
+    fuzz("jobs").words(JSON).seeds(seeds).longest(6_000).bytes(|bytes| {
+        let request = match JobRegisterRequest::read(bytes) {
             Ok(request) => request,
-            Err(error) => return said(&error),
+            Err(error) => return said(&ApiError::bad_request(error)),
         };
         let Some(mut job) = request.job else { return "no job".to_owned() };
         let written = json!({"Job": job}).to_string();
-        let read = body::decode::<JobRegisterRequest>(written.as_bytes()).expect("what is written is read").job;
+        let read = JobRegisterRequest::read(written.as_bytes()).expect("what is written is read").job;
         assert_eq!(json!({"Job": read}).to_string(), written);
         job.admit(&Default::default());
         let mut again = job.clone();
@@ -265,9 +211,10 @@ fn other_bodies() {
     ];
     let seeds =
         [r#"{"DrainSpec": {"Deadline": "1h"}, "MarkEligible": true}"#, r#"{"Count": 3, "Target": {"Group": "g"}}"#];
-    fuzz("bodies").words(&JSON).words(&words).seeds(seeds).bytes(|bytes| {
-        let drain = body::decode_optional::<NodeUpdateDrainRequest>(bytes).map(|_| ()).map_err(|e| said(&e));
-        let scale = body::decode::<ScalingRequest>(bytes).map(|_| ()).map_err(|e| said(&e));
+    fuzz("bodies").words(JSON).words(&words).seeds(seeds).bytes(|bytes| {
+        let refused = |why| said(&ApiError::bad_request(why));
+        let drain = tarpan_body::read_optional::<NodeUpdateDrainRequest>(bytes).map(|_| ()).map_err(refused);
+        let scale = ScalingRequest::read(bytes).map(|_| ()).map_err(refused);
         format!("{} {}", drain.err().unwrap_or_default(), scale.err().unwrap_or_default())
     });
 }

@@ -1,8 +1,13 @@
-//! Request bodies: JSON read as Go reads it (any case of names, unknown names ignored), with Go's words for bad syntax.
+//! What callers send to `/v1`: JSON read as Go reads it (any case of names, unknown names ignored), with Go's words for bad syntax. Pure.
 //!
 //! The text goes straight into the typed shape: nothing unknown is kept, and what is made is counted on the way. A few
 //! bytes of text can stand for a block of a thousand (`{},` in a list of task groups), so a body is refused when it would
 //! make more than a few times its own size.
+//!
+//! A crate of its own, because what reads a shape is made anew for each of them, most of it for the job's four hundred fields: here it is
+//! built for size ([`Request`]; docs/decisions/0024-size-of-the-program.md).
+
+mod syntax;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,26 +16,69 @@ use std::fmt;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
+use tarpan_api::wire;
 
-use super::error::ApiError;
-use super::json_syntax;
+pub use syntax::check;
 
-/// The value of `body`. 400 when there is none or it can't be read.
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+/// Why a body can't be read, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadBody(String);
+
+/// A shape that bodies have.
+pub trait Request: Sized {
+    /// The value of `body`. Errors: there is none, or it can't be read.
+    fn read(body: &[u8]) -> Result<Self, BadBody>;
+}
+
+macro_rules! requests {
+    ($($of:ty),* $(,)?) => {
+        $(impl Request for $of {
+            fn read(body: &[u8]) -> Result<Self, BadBody> {
+                decode(body)
+            }
+        })*
+    };
+}
+
+requests! {
+    wire::DeploymentAllocHealthRequest,
+    wire::DeploymentPauseRequest,
+    wire::DeploymentPromoteRequest,
+    wire::EvalDeleteRequest,
+    wire::JobDispatchRequest,
+    wire::JobEvaluateRequest,
+    wire::JobPlanRequest,
+    wire::JobRegisterRequest,
+    wire::JobRevertRequest,
+    wire::JobStabilityRequest,
+    wire::JobStatusesRequest,
+    wire::JobValidateRequest,
+    wire::JobsParseRequest,
+    wire::NodeEligibilityRequest,
+    wire::NodeInBody,
+    wire::NodeUpdateDrainRequest,
+    wire::ScalingRequest,
+    wire::SchedulerConfiguration,
+    wire::SearchRequest,
+    wire::TagVersionRequest,
+}
+
+/// The value of `body`, and the default where there is none.
+pub fn read_optional<T: Request + Default>(body: &[u8]) -> Result<T, BadBody> {
+    if body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { T::read(body) }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadBody> {
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(ApiError::bad_request("Request body is empty"));
+        return Err(BadBody("Request body is empty".to_owned()));
     }
-    if let Some(wrong) = json_syntax::check(body) {
-        return Err(ApiError::bad_request(wrong));
+    if let Some(wrong) = check(body) {
+        return Err(BadBody(wrong));
     }
     let room = Room::for_body(body.len());
     let mut json = serde_json::Deserializer::from_slice(body);
-    T::deserialize(AnyCase { inner: &mut json, room: &room }).map_err(|e| ApiError::bad_request(format!("json: {e}")))
-}
-
-/// The same, and the default where there is no body.
-pub fn decode_optional<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, ApiError> {
-    if body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { decode(body) }
+    T::deserialize(AnyCase { inner: &mut json, room: &room }).map_err(|e| BadBody(format!("json: {e}")))
 }
 
 /// How many bytes a body may still make.
@@ -247,17 +295,17 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let refused = |body: &[u8]| decode::<JobRegisterRequest>(body).expect_err("must not be read").message;
+        let refused = |body: &[u8]| decode::<JobRegisterRequest>(body).expect_err("must not be read").to_string();
         assert_eq!(refused(b" \n"), "Request body is empty");
         assert_eq!(refused(b"{not json"), "invalid character 'n' looking for beginning of object key string");
         assert!(refused(br#"{"Job": 3}"#).starts_with("json: "));
-        assert!(!decode_optional::<JobRegisterRequest>(b"").expect("empty is fine").enforce_index);
+        assert!(!read_optional::<JobRegisterRequest>(b"").expect("empty is fine").enforce_index);
     }
 
     #[test]
     fn a_body_makes_a_few_times_its_size_at_most() {
         let refused = |body: String| {
-            let message = decode::<JobRegisterRequest>(body.as_bytes()).expect_err("must not be read").message;
+            let message = decode::<JobRegisterRequest>(body.as_bytes()).expect_err("must not be read").to_string();
             assert!(message.contains("too many small values"), "{message}");
         };
         let many = |one: &str| vec![one; 400_000].join(",");
