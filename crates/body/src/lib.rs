@@ -4,8 +4,7 @@
 //! bytes of text can stand for a block of a thousand (`{},` in a list of task groups), so a body is refused when it would
 //! make more than a few times its own size.
 //!
-//! A crate of its own, because what reads a shape is made anew for each of them, most of it for the job's four hundred fields: here it is
-//! built for size ([`Request`]; docs/decisions/0024-size-of-the-program.md).
+//! What reads a shape is made anew for each of them, most of it for the job's four hundred fields: it is made here, once ([`Request`]).
 
 mod syntax;
 

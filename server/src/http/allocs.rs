@@ -60,7 +60,7 @@ async fn list(cx: Context) -> Outcome {
         None => list.page(std, state.allocs_made(page::begin(std), std.reverse).filter(seen))?,
     };
     let stubs: Vec<AllocStub<'_>> = page.into_iter().map(|row| convert::alloc_stub(row, options)).collect();
-    read.lines(&stubs[..], token)
+    read.page(&stubs, token)
 }
 
 /// `GET /v1/allocation/:id`
@@ -68,7 +68,7 @@ async fn get(cx: Context) -> Outcome {
     let id: AllocId = lookup::id("alloc", cx.path.get("alloc"))?;
     let index = |s: &State| s.alloc(id).map_or_else(|| table_index(s), |row| row.modify_index);
     let read = cx.read(&[Watch::Alloc(id)], index).await?;
-    read.known(read.state.alloc(id).map(|row| whole(&read.state, row)), "alloc not found")
+    read.found(read.state.alloc(id).map(|row| whole(&read.state, row)), "alloc not found")
 }
 
 /// An allocation with all that belongs to it.

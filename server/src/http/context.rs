@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, request};
 use bytes::Bytes;
 use serde::Serialize;
-use tarpan_api::convert::Written;
 use tarpan_api::routes::{Captures, Route};
 use tarpan_body::Request;
 use tarpan_model::ids::{IdSource, NamespacedId};
@@ -224,19 +223,6 @@ impl Read {
 
     pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Outcome {
         reply::json(self.style, value, &self.meta)
-    }
-
-    /// One page of a list of what there is much of.
-    pub fn lines<T: Written + ?Sized>(&self, value: &T, next_token: Option<String>) -> Outcome {
-        reply::written(self.style, value, &Meta { next_token, ..self.meta.clone() })
-    }
-
-    /// A value that is asked for often, or 404.
-    pub fn known<T: Written>(&self, value: Option<T>, message: &str) -> Outcome {
-        match value {
-            Some(value) => reply::written(self.style, &value, &self.meta),
-            None => Err(self.missing(message)),
-        }
     }
 
     /// One page of a list.

@@ -58,7 +58,7 @@ async fn list(cx: Context) -> Outcome {
         false => list.page(std, state.deployments_made(page::begin(std), std.reverse).filter(seen))?,
     };
     let deployments: Vec<_> = page.into_iter().map(|row| convert::deployment(row)).collect();
-    read.lines(&deployments[..], token)
+    read.page(&deployments, token)
 }
 
 /// `GET /v1/deployment/:id`
@@ -66,14 +66,14 @@ async fn get(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
     let index = |s: &State| s.deployment(id).map_or_else(|| table_index(s), |row| row.modify_index);
     let read = cx.read(&[Watch::Deployment(id)], index).await?;
-    read.known(read.state.deployment(id).map(|row| convert::deployment(row)), "deployment not found")
+    read.found(read.state.deployment(id).map(|row| convert::deployment(row)), "deployment not found")
 }
 
 /// `GET /v1/deployment/allocations/:id`
 async fn allocations(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
     let read = cx.read(&[Watch::Table(Table::Allocs)], |s| s.table_index(Table::Allocs)).await?;
-    read.lines(&allocs::stubs(read.state.allocs_by_deployment(id), StubOptions::default())[..], None)
+    read.json(&allocs::stubs(read.state.allocs_by_deployment(id), StubOptions::default()))
 }
 
 /// The id in the body of an action has to be there and to be the path's.

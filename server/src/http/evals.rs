@@ -52,7 +52,7 @@ async fn list(cx: Context) -> Outcome {
         false => list.page(std, state.evals_made(page::begin(std), std.reverse).filter(seen))?,
     };
     let evals: Vec<_> = page.into_iter().map(|row| convert::evaluation(row)).collect();
-    read.lines(&evals[..], token)
+    read.page(&evals, token)
 }
 
 /// The parameters that go only with this list.
@@ -220,5 +220,5 @@ fn chain(state: &State, row: &Evaluation) -> Vec<wire::EvaluationStub> {
 async fn allocations(cx: Context) -> Outcome {
     let id: EvalId = lookup::id("eval", cx.path.get("eval"))?;
     let read = cx.read(&[Watch::Table(Table::Allocs)], |s| s.table_index(Table::Allocs)).await?;
-    read.lines(&allocs::stubs(read.state.allocs_by_eval(id), StubOptions::default())[..], None)
+    read.json(&allocs::stubs(read.state.allocs_by_eval(id), StubOptions::default()))
 }

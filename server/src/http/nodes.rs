@@ -75,7 +75,7 @@ async fn stubs(cx: Context, wanted: impl Fn(&Node) -> bool) -> Outcome {
         if usage { stub.with_usage(usage_of(&state, row.id)) } else { stub }
     });
     let stubs: Vec<_> = stubs.collect();
-    read.lines(&stubs[..], token)
+    read.page(&stubs, token)
 }
 
 /// What is taken of a node: ours, where `usage=true` asks for it.
@@ -90,7 +90,7 @@ async fn get(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
     let index = |s: &State| s.node(id).map_or_else(|| table_index(s), |row| row.modify_index);
     let read = cx.read(&[Watch::Node(id)], index).await?;
-    read.known(read.state.node(id).map(|row| convert::node(row)), "node not found")
+    read.found(read.state.node(id).map(|row| convert::node(row)), "node not found")
 }
 
 /// `GET /v1/node/:id/allocations`
@@ -102,7 +102,7 @@ async fn allocations(cx: Context) -> Outcome {
     let mut rows: Vec<_> = read.state.allocs_by_node(id).filter(seen).collect();
     rows.sort_by_key(|row| (row.create_index, row.id));
     let allocs: Vec<_> = rows.into_iter().map(|row| super::allocs::whole(&read.state, row)).collect();
-    read.lines(&allocs[..], None)
+    read.json(&allocs)
 }
 
 /// `PUT /v1/node/:id/drain`; ends the drain when there is no `DrainSpec`.

@@ -36,7 +36,7 @@ pub async fn list_of(cx: Context, wanted: impl Fn(&Job) -> bool) -> Outcome {
     let state = read.state.clone();
     let (page, token) = page_of(&cx, &state, wanted)?;
     let stubs: Vec<_> = page.iter().map(|job| job_stub(job, summary(&state, job), meta)).collect();
-    read.lines(&stubs[..], token)
+    read.page(&stubs, token)
 }
 
 /// Jobs of the page that are `wanted`.

@@ -21,7 +21,7 @@ fn job_index(state: &State, key: &NamespacedId) -> u64 {
 pub async fn job(cx: Context) -> Outcome {
     let key = cx.job_key();
     let read = cx.read(&[Watch::Job(key.clone())], |state| job_index(state, &key)).await?;
-    read.known(read.state.job(&key).map(|job| job.stored()), "job not found")
+    read.found(read.state.job(&key).map(|job| job.stored()), "job not found")
 }
 
 /// At most `most` rows: what still goes on before what is over, then the newest. Ours, where `per_page` asks for it; 0: all.
@@ -46,7 +46,7 @@ pub async fn allocations(cx: Context) -> Outcome {
     newest(&mut rows, cx.std.per_page, |row| (!row.terminal(), row.create_index));
     rows.sort_by_key(|row| (row.create_index, row.id));
     let stubs: Vec<_> = rows.into_iter().map(|row| convert::alloc_stub(row, StubOptions::default())).collect();
-    read.lines(&stubs[..], None)
+    read.json(&stubs)
 }
 
 /// `GET /v1/job/:id/evaluations`, newest first.
@@ -57,7 +57,7 @@ pub async fn evaluations(cx: Context) -> Outcome {
     newest(&mut rows, cx.std.per_page, |row| (row.status == EvalStatus::Blocked, row.create_index));
     rows.sort_by_key(|row| std::cmp::Reverse((row.create_index, row.id)));
     let evals: Vec<_> = rows.into_iter().map(|row| convert::evaluation(row)).collect();
-    read.lines(&evals[..], None)
+    read.json(&evals)
 }
 
 /// `GET /v1/job/:id/deployments`, newest first.
@@ -96,7 +96,7 @@ pub async fn summary(cx: Context) -> Outcome {
     let watch = [Watch::Table(Table::JobSummaries), Watch::Job(key.clone())];
     let read = cx.read(&watch, index).await?;
     let summary = read.state.job(&key).and_then(|job| list::summary(&read.state, job));
-    read.known(summary, "job not found")
+    read.found(summary, "job not found")
 }
 
 /// `GET /v1/job/:id/services`
