@@ -367,6 +367,7 @@ mod tests {
         let child: u32 = log(dir.path(), "stdout").trim().parse().expect("a pid");
         // The signal is sent by now; the kernel closes a dying process's pipes before it counts as ended.
         let Some(left) = start_time(child).and_then(|start| watch(child, start)) else { return };
-        tokio::time::timeout(Duration::from_secs(20), left.readable()).await.expect("ends with it").expect("watched");
+        let ended = tokio::time::timeout(Duration::from_secs(20), left.readable()).await;
+        assert!(ended.is_ok_and(|watched| watched.is_ok()), "it ends with the task");
     }
 }
