@@ -133,7 +133,7 @@ fn nodes_and_jobs() {
     assert_eq!((&whole["SecretID"], &whole["HostNetworks"]), (&json!(""), &Value::Null));
 
     let job = Job { id: Some("web".into()), meta: Some([("k".to_owned(), "v".to_owned())].into()), ..Job::default() };
-    let stub = same_shape::<wire::JobListStub>(&job_stub(&job, None::<()>, false));
+    let stub = same_shape::<wire::JobListStub>(&job_stub(&job, None, false));
     assert!(stub.get("Meta").is_none() && stub["Datacenters"].is_null());
-    assert_eq!(same_shape::<wire::JobListStub>(&job_stub(&job, None::<()>, true))["Meta"], json!({"k": "v"}));
+    assert_eq!(same_shape::<wire::JobListStub>(&job_stub(&job, None, true))["Meta"], json!({"k": "v"}));
 }
