@@ -316,39 +316,6 @@ impl Random {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_found_and_kept() {
-        let dir = std::env::temp_dir().join(format!("tarpan-fuzz-{}", std::process::id()));
-        let fuzz = || Fuzz::new(dir.to_str().expect("a plain path"), "wrong").words(&["boom"]).seeds(["a"]);
-        let wrong = |text: &str| {
-            assert!(!text.contains("boom!"), "found");
-            if text.contains("boom") { "half".to_owned() } else { String::new() }
-        };
-        assert!(catch_unwind(|| fuzz().texts(wrong)).is_err());
-        let kept: Vec<_> = std::fs::read_dir(dir.join("corpus/wrong")).expect("a corpus").flatten().collect();
-        assert!(kept.len() == 1 && kept[0].file_name().to_string_lossy().starts_with("found-"));
-        assert!(std::fs::read_to_string(kept[0].path()).expect("text").contains("boom!"));
-        // It comes first from then on.
-        let tried = std::cell::Cell::new(0);
-        let counted = |text: &str| {
-            tried.set(tried.get() + 1);
-            wrong(text)
-        };
-        assert!(catch_unwind(AssertUnwindSafe(|| fuzz().texts(counted))).is_err());
-        assert_eq!(tried.get(), 1);
-        std::fs::remove_dir_all(&dir).expect("removed");
-    }
-
-    #[test]
-    fn shapes_leave_out_what_was_quoted() {
-        assert_eq!(plain(r#"1:23: no "x \" y" here, 'b' neither"#), ":: no  here,  neither");
-    }
-}
-
 /// Of JSON bodies: signs, numbers, and names of fields.
 pub const JSON: &[&str] = &[
     "{",
@@ -386,3 +353,36 @@ pub const JSON: &[&str] = &[
     "\"Affinities\"",
     "\"Weight\"",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_found_and_kept() {
+        let dir = std::env::temp_dir().join(format!("tarpan-fuzz-{}", std::process::id()));
+        let fuzz = || Fuzz::new(dir.to_str().expect("a plain path"), "wrong").words(&["boom"]).seeds(["a"]);
+        let wrong = |text: &str| {
+            assert!(!text.contains("boom!"), "found");
+            if text.contains("boom") { "half".to_owned() } else { String::new() }
+        };
+        assert!(catch_unwind(|| fuzz().texts(wrong)).is_err());
+        let kept: Vec<_> = std::fs::read_dir(dir.join("corpus/wrong")).expect("a corpus").flatten().collect();
+        assert!(kept.len() == 1 && kept[0].file_name().to_string_lossy().starts_with("found-"));
+        assert!(std::fs::read_to_string(kept[0].path()).expect("text").contains("boom!"));
+        // It comes first from then on.
+        let tried = std::cell::Cell::new(0);
+        let counted = |text: &str| {
+            tried.set(tried.get() + 1);
+            wrong(text)
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| fuzz().texts(counted))).is_err());
+        assert_eq!(tried.get(), 1);
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn shapes_leave_out_what_was_quoted() {
+        assert_eq!(plain(r#"1:23: no "x \" y" here, 'b' neither"#), ":: no  here,  neither");
+    }
+}
