@@ -30,6 +30,19 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Lines of a failed build that are shown.
 const SHOWN: usize = 60;
 
+/// The environment in which cargo has Clippy compile our own crates, every warning an error: what `cargo clippy -- -D warnings` hands on.
+/// As a command of its own it would want metadata of every dependency.
+pub const LINTED: [(&str, &str); 2] =
+    [("RUSTC_WORKSPACE_WRAPPER", CLIPPY), ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__")];
+const CLIPPY: &str = "clippy-driver";
+
+/// Is there a Clippy?
+pub fn has_clippy() -> bool {
+    let mut version = Command::new(CLIPPY);
+    version.arg("--version").current_dir(root()).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
 /// The repository's root.
 pub fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
