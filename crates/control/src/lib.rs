@@ -21,6 +21,7 @@ pub mod nodes;
 pub mod periodic;
 pub mod places;
 pub mod planner;
+pub mod servers;
 pub mod steps;
 
 pub use blocked::{Blocked, Released};
