@@ -10,7 +10,7 @@ pub mod outbox;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 use tarpan_model::{AllocId, Allocation, Job, Node};
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::agent::{self as rpc, from_agent, from_server};

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rand::Rng;
+use rand::RngExt;
 use tarpan_model::TaskEvent;
 use tarpan_model::job::Template;
 use tarpan_model::service::ServiceRegistration;

@@ -12,6 +12,12 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("gossiping with other servers at {addr}")]
+    Gossip {
+        addr: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("opening the server's store in {path}")]
     Store {
         path: String,
@@ -30,6 +36,9 @@ pub enum StartError {
 pub enum ProposeError {
     #[error("No cluster leader")]
     NoLeader,
+    /// It was handed in, and may be committed once the servers reach each other again.
+    #[error("No majority of the servers answers; what was asked may still happen once they do")]
+    NoMajority,
     #[error("the command is {size} bytes, the log takes {limit}")]
     TooLarge { size: usize, limit: usize },
     #[error("the raft log failed: {0}")]

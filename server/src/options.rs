@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+pub use tarpan_control::servers::AutopilotConfig;
+
+pub use crate::gossip::{Key, KeyError};
 
 /// How a server is to run. [`Options::default`] is a development server on a free loopback port.
 #[derive(Clone, Debug)]
@@ -18,11 +21,18 @@ pub struct Options {
     pub rpc_bind: SocketAddr,
     /// `host:port` that agents and other servers are told; empty: the address that was bound.
     pub rpc_advertise: String,
-    /// Where the field's servers gossip. Nothing listens there: it is what lists of servers show.
-    pub gossip_port: u16,
+    /// Where it gossips with other servers; port 0 picks a free one.
+    pub gossip_bind: SocketAddr,
+    /// `host:port` that other servers are told; empty: the address that was bound.
+    pub gossip_advertise: String,
+    /// Gossip is sealed with the first and taken with any. Empty: it is not sealed.
+    pub gossip_keys: Vec<Key>,
+    /// Servers to join.
+    pub joins: Joins,
+    pub autopilot: AutopilotConfig,
     /// `host:port` of this server's HTTP API.
     pub http_advertise: String,
-    /// How many servers wait for each other before the first election. 1: elects itself at once.
+    /// How many servers wait for each other before the first election. 1: elects itself at once; 0: waits to be taken into a cluster.
     pub bootstrap_expect: usize,
     /// Least time between a node's heartbeats; grows with the number of nodes.
     pub heartbeat_ttl: Duration,
@@ -61,7 +71,11 @@ impl Default for Options {
             data_dir: None,
             rpc_bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             rpc_advertise: String::new(),
-            gossip_port: 4648,
+            gossip_bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            gossip_advertise: String::new(),
+            gossip_keys: Vec::new(),
+            joins: Joins::default(),
+            autopilot: AutopilotConfig::default(),
             http_advertise: String::new(),
             bootstrap_expect: 1,
             heartbeat_ttl: Duration::from_secs(10),
@@ -84,11 +98,55 @@ impl Default for Options {
     }
 }
 
-/// A server of the region, as this one knows it.
+/// Servers to join, each `host[:port]` of its gossip.
+#[derive(Clone, Debug)]
+pub struct Joins {
+    /// Tried once, at the start: the server ends when one does not answer.
+    pub start: Vec<String>,
+    /// Tried until each has answered.
+    pub retry: Vec<String>,
+    pub interval: Duration,
+    /// Tries before the server gives up and ends; 0: any number.
+    pub most: u32,
+}
+
+/// `host:port` of what was written as a server to join; without a port the field's, 4648.
+pub fn join_address(written: &str) -> String {
+    const PORT: u16 = 4648;
+    if written.parse::<std::net::Ipv6Addr>().is_ok() {
+        return format!("[{written}]:{PORT}");
+    }
+    match written.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => written.to_owned(),
+        _ => format!("{written}:{PORT}"),
+    }
+}
+
+impl Default for Joins {
+    fn default() -> Self {
+        Joins { start: Vec::new(), retry: Vec::new(), interval: Duration::from_secs(30), most: 0 }
+    }
+}
+
+/// How a server is, by gossip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberStatus {
+    #[default]
+    Alive,
+    Leaving,
+    Left,
+    Failed,
+}
+
+/// A server of any region, as this one knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MemberInfo {
     /// Number in the raft configuration.
     pub id: u64,
+    pub status: MemberStatus,
+    /// `host:port` where it gossips; empty: gossip does not know it.
+    pub gossip_addr: String,
     pub name: String,
     pub region: String,
     pub datacenter: String,
@@ -96,7 +154,11 @@ pub struct MemberInfo {
     pub rpc_addr: String,
     /// `host:port`
     pub http_addr: String,
+    /// The API's version that it speaks.
+    pub version: String,
     pub bootstrap_expect: usize,
+    /// It belongs to the cluster of this region.
+    pub in_raft: bool,
     pub leader: bool,
     pub voter: bool,
     /// This very server.
@@ -114,4 +176,22 @@ pub struct RaftStats {
     pub commit_index: u64,
     pub last_snapshot_index: u64,
     pub peers: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join_address;
+
+    #[test]
+    fn a_server_to_join_has_the_fields_port_where_none_is_written() {
+        for (written, meant) in [
+            ("10.0.0.1", "10.0.0.1:4648"),
+            ("10.0.0.1:77", "10.0.0.1:77"),
+            ("fe80::1", "[fe80::1]:4648"),
+            ("[fe80::1]:77", "[fe80::1]:77"),
+            ("servers.example", "servers.example:4648"),
+        ] {
+            assert_eq!(join_address(written), meant);
+        }
+    }
 }

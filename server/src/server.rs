@@ -1,15 +1,20 @@
 //! The handle to a running server. `start` makes one.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use futures::future::BoxFuture;
+use http::Response;
 use tarpan_control::broker::BrokerStats;
+use tarpan_control::servers::{Change, Health, Member};
 use tarpan_model::{Dur, NodeId, UnixNanos};
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_state::{Command, Reply, State};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tonic::Status;
 use uuid::Uuid;
 
 use crate::clock;
@@ -17,15 +22,19 @@ use crate::control::Control;
 use crate::descriptors;
 use crate::errors::ProposeError;
 use crate::events::EventFeed;
+use crate::members::Members;
 use crate::meter::Meter;
 use crate::node_request::{NodeRequestError, NodeResponse};
 use crate::options::{MemberInfo, Options, RaftStats};
+use crate::peers;
 use crate::publish::Published;
 use crate::raft::Consensus;
-use crate::sessions::bulk;
 use crate::sessions::host::Host;
 use crate::trouble::Changes;
 use crate::watch::Watch;
+
+/// A leader that was not heard of for so long counts as gone: another one would have been elected.
+const SILENT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A running server; clones are the same one.
 #[derive(Clone)]
@@ -36,6 +45,7 @@ pub(crate) struct Inner {
     pub rpc_addr: SocketAddr,
     pub published: Arc<Published>,
     pub consensus: Arc<Consensus>,
+    pub members: Arc<Members>,
     pub control: Arc<Control>,
     /// What sessions of agents have of this server.
     pub host: Arc<Host>,
@@ -59,12 +69,32 @@ impl Server {
         self.0.published.state()
     }
 
+    /// The newest state, which holds everything that was acknowledged before this was asked, on whichever server.
+    pub async fn fresh_state(&self, until: Instant) -> Result<Arc<State>, ProposeError> {
+        let index = self.0.consensus.read_index(until).await?;
+        let state = self.state();
+        if state.index() >= index {
+            return Ok(state);
+        }
+        Ok(self.wait_index(index, until).await)
+    }
+
+    /// Is there a leader, as far as this server can tell now?
+    pub fn knows_leader(&self) -> bool {
+        self.leader().is_some() && (self.is_leader() || self.0.consensus.links().leader_silence() < SILENT)
+    }
+
+    /// How long ago the leader was heard of; zero on the leader.
+    pub fn last_contact(&self) -> Dur {
+        if self.is_leader() { Dur::ZERO } else { self.0.consensus.links().leader_silence().into() }
+    }
+
     /// Commits a command: the raft index it was applied at, and what it did.
     ///
-    /// Waits for a leader for a few seconds; other commands may share its raft entry.
+    /// Waits for a leader for a few seconds; other commands may share its raft entry. This server's state holds it then.
     pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ProposeError> {
         let begun = std::time::Instant::now();
-        let done = self.0.consensus.propose(command).await;
+        let done = self.0.host.propose(command).await;
         self.0.meter.committed(begun);
         done
     }
@@ -88,7 +118,22 @@ impl Server {
 
     /// Has a node answer a `/v1` request through its session.
     pub async fn node_request(&self, node: NodeId, request: HttpRequest) -> Result<NodeResponse, NodeRequestError> {
-        bulk::request(&self.0.host, node, request).await
+        peers::node_request(&self.0.host, node, request).await
+    }
+
+    /// Has another server answer a `/v1` request as if it had come there.
+    pub(crate) async fn http(&self, rpc_addr: &str, request: HttpRequest) -> Result<Response<Body>, Status> {
+        peers::http(self.0.consensus.links(), rpc_addr, request).await
+    }
+
+    /// As the leader: takes a member out of raft. The error is a sentence.
+    pub async fn remove_peer(&self, id: u64) -> Result<(), String> {
+        self.0.consensus.change(&Change::Remove(id), None).await.map_err(|e| e.to_string())
+    }
+
+    /// As the leader: has another voter lead, the named one or the one that is nearest. Who that was; the error is a sentence.
+    pub async fn hand_over(&self, to: Option<u64>) -> Result<u64, String> {
+        self.0.consensus.hand_over(to).await.map_err(|e| e.to_string())
     }
 
     /// `host:port` of the leader's RPC; `None` while there is none.
@@ -101,9 +146,54 @@ impl Server {
         self.0.consensus.leadership().me
     }
 
-    /// The servers of the region, this one included.
+    /// All servers that are known, of every region, this one included.
     pub fn members(&self) -> Vec<MemberInfo> {
-        self.0.consensus.members()
+        self.0.members.list()
+    }
+
+    /// `host:port` of the RPC of this region's servers that answer, this one first.
+    pub fn rpc_addrs(&self) -> Vec<String> {
+        self.0.consensus.rpc_addrs()
+    }
+
+    /// Where this server gossips, as the others are told.
+    pub fn gossip_addr(&self) -> SocketAddr {
+        self.0.members.gossip().addr()
+    }
+
+    /// Joins whoever gossips at `host[:port]`: how many did. Errors are sentences.
+    pub async fn join(&self, address: &str) -> Result<usize, String> {
+        self.0.members.gossip().join(address).await.map_err(|e| e.to_string())
+    }
+
+    /// Joins whom the configuration names, for as long as it takes. The error: it is not to be tried any more.
+    pub async fn join_configured(&self) -> Result<(), String> {
+        self.0.members.join(&self.0.options.joins).await
+    }
+
+    /// Takes this server out of the cluster for good, where others go on without it; waits for that a few seconds.
+    pub async fn leave(&self) {
+        self.0.members.leave().await;
+    }
+
+    /// Has servers of a name that do not answer count as ones that left; `forget`: as ones that never were. How many that were.
+    pub async fn force_leave(&self, name: &str, forget: bool) -> usize {
+        self.0.members.force_leave(name, forget).await
+    }
+
+    /// How the members of the cluster are, as this leader finds them, by their numbers.
+    pub fn health(&self) -> BTreeMap<u64, Health> {
+        self.0.members.health()
+    }
+
+    /// Voters that may fail before nothing can be written; `None`: this server does not lead.
+    pub fn failure_tolerance(&self) -> Option<usize> {
+        self.0.members.tolerance()
+    }
+
+    /// What the leader measures of each member; `None`: this server does not lead.
+    pub fn measured(&self) -> Option<BTreeMap<u64, Member>> {
+        self.0.consensus.measured()
     }
 
     /// What keeps this server from its work, as a sentence.

@@ -12,8 +12,11 @@ use tokio::sync::watch;
 use crate::control::Control;
 use crate::doors::Doors;
 use crate::errors::StartError;
+use crate::gossip::{About, Gossip, How};
+use crate::members::Members;
 use crate::meter::Meter;
 use crate::options::Options;
+use crate::peers::PeerService;
 use crate::publish::Published;
 use crate::raft::{Consensus, ServerNode};
 use crate::server::{Inner, Server};
@@ -51,12 +54,14 @@ impl Server {
         };
         let published = Arc::new(Published::new(State::default(), options.event_buffer_size));
         let consensus = Arc::new(Consensus::start(&options, me, published.clone()).await?);
+        let gossip = Gossip::start(&how(&options), about(&options, &consensus)).await?;
+        let members = Arc::new(Members::new(gossip, consensus.clone(), options.region.clone()));
         let meter = Arc::<Meter>::default();
         let control = Arc::new(Control::new(&options, published.clone(), consensus.clone(), meter.clone()));
         let region = options.region.clone();
         let host = Arc::new(Host::new(region, published.clone(), consensus.clone(), control.clone()));
         let (troubles, stop) = (Changes::default(), watch::Sender::new(false));
-        let inner = Inner { options, rpc_addr, published, consensus, control, host, troubles, meter, stop };
+        let inner = Inner { options, rpc_addr, published, consensus, members, control, host, troubles, meter, stop };
         let server = Server(Arc::new(inner));
         server.spawn(listener);
         Ok(server)
@@ -64,10 +69,15 @@ impl Server {
 
     /// The loops and the gRPC listener, until shutdown.
     fn spawn(&self, listener: TcpListener) {
-        let Inner { published, consensus, control, host, stop, .. } = &*self.0;
+        let Inner { options, published, consensus, members, control, host, stop, .. } = &*self.0;
+        tokio::spawn(members.clone().run(options.autopilot, stop.subscribe()));
         tokio::spawn(host.sessions.clone().route(published.clone(), stop.subscribe()));
-        let kicked = host.sessions.clone();
-        let kick = move |node| kicked.kick(node, "no heartbeat came in time");
+        tokio::spawn(host.holding.clone().tell(host.sessions.clone(), stop.subscribe()));
+        let kicked = host.clone();
+        let kick = move |node| {
+            kicked.sessions.kick(node, "no heartbeat came in time");
+            kicked.holding.end(node);
+        };
         tokio::spawn(control.clone().run(stop.subscribe(), kick));
         let (server, stopped) = (self.clone(), stop.subscribe());
         tokio::spawn(async move { server.troubles().follow(|| server.trouble(), stopped).await });
@@ -78,8 +88,8 @@ impl Server {
             .http2_keepalive_interval(Some(PING.0))
             .http2_keepalive_timeout(Some(PING.1))
             .add_service(AgentService::new(host.clone(), web::router(self.clone())).into_server())
+            .add_service(PeerService::new(host.clone(), crate::http::router(self.clone())).into_server())
             .add_service(consensus.service().into_server());
-        let options = &self.0.options;
         let doors = Doors::new(options.rpc_max_conns_per_client, options.rpc_max_conns);
         let incoming = guests::incoming(listener, doors, options.rpc_handshake_timeout);
         tokio::spawn(async move {
@@ -96,10 +106,34 @@ impl Server {
     }
 }
 
+fn how(options: &Options) -> How {
+    How { bind: options.gossip_bind, advertise: options.gossip_advertise.clone(), keys: options.gossip_keys.clone() }
+}
+
+/// What the others are told of this server.
+fn about(options: &Options, consensus: &Consensus) -> About {
+    let ServerNode { name, datacenter, rpc_addr, http_addr } = consensus.me().clone();
+    About {
+        id: consensus.id(),
+        name,
+        region: options.region.clone(),
+        datacenter,
+        rpc_addr,
+        http_addr,
+        version: tarpan_api::API_VERSION.to_owned(),
+        expect: options.bootstrap_expect,
+        ..About::default()
+    }
+}
+
 /// What others are told: the configured address, else the bound one.
 fn advertised(options: &Options, bound: SocketAddr) -> String {
     match options.rpc_advertise.as_str() {
         "" => bound.to_string(),
-        configured => configured.to_owned(),
+        configured => match configured.strip_suffix(":0") {
+            // The port was the system's choice.
+            Some(host) => format!("{host}:{}", bound.port()),
+            None => configured.to_owned(),
+        },
     }
 }

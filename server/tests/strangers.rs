@@ -8,8 +8,9 @@ use std::time::Duration;
 use fake::{FakeAgent, PATIENCE, as_node, running, until};
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::agent::{BulkUp, HttpRequest, WatchServiceRequest};
-use tarpan_rpc::server::RaftBytes;
+use tarpan_rpc::server::peers_client::PeersClient;
 use tarpan_rpc::server::raft_client::RaftClient;
+use tarpan_rpc::server::{AppendRequest, Held, HttpCall, LeadRequest, NodeRef, RaftBytes, ReadIndexRequest, ToNode};
 use tarpan_server::{Options, Server};
 use tarpan_testkit::nodes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,15 +57,24 @@ async fn only_agents_of_registered_nodes_may_ask() {
 async fn raft_listens_to_servers_of_the_cluster_only() {
     let server = fake::server(None).await;
     let mut raft = RaftClient::new(connect(&server).await);
+    let mut peers = PeersClient::new(connect(&server).await);
     let bytes = || RaftBytes { data: tarpan_rpc::pack(&"anything").into() };
     for refused in [
         raft.propose(bytes()).await.expect_err("no server"),
         raft.vote(bytes()).await.expect_err("no server"),
-        raft.append_entries(bytes()).await.expect_err("no server"),
+        raft.append_entries(AppendRequest { head: bytes().data, entries: Vec::new() }).await.expect_err("no server"),
         raft.install_snapshot(tokio_stream::iter([bytes()])).await.expect_err("no server"),
+        raft.form(bytes()).await.expect_err("no server"),
+        raft.ballot(bytes()).await.expect_err("no server"),
+        peers.hold(Held::default()).await.expect_err("no server"),
+        peers.holder(NodeRef::default()).await.expect_err("no server"),
+        peers.read_index(ReadIndexRequest {}).await.expect_err("no server"),
+        peers.lead(LeadRequest {}).await.expect_err("no server"),
+        peers.http(HttpCall::default()).await.expect_err("no server"),
+        peers.node(tokio_stream::iter([ToNode::default()])).await.expect_err("no server"),
     ] {
         assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
-        assert!(refused.message().ends_with("is not the address of another server of this cluster"), "{refused}");
+        assert!(refused.message().ends_with("is not the address of another server"), "{refused}");
     }
     server.shutdown().await;
 }

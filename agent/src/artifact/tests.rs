@@ -491,7 +491,7 @@ fn sources_are_taken_apart() {
 /// Damaged and invented archives of every kind: no panic, nothing outside, and the bounds hold.
 #[test]
 fn broken_archives_do_no_harm() {
-    use rand::{Rng, SeedableRng};
+    use rand::{RngExt, SeedableRng};
     let links =
         tar_of(&[("d/a", None, "some text"), ("d/up", Some(".."), ""), ("d/link", Some("a"), ""), ("b", None, "x")]);
     let zip = zip_of(&[("d/a", b"some text"), ("b", b"x")]);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tarpan_model::alloc::{TaskStateKind, TaskStates};
 use tarpan_model::{ClientStatus, Dur, TaskEvent, UnixNanos};
 

@@ -35,6 +35,10 @@ pub struct AgentConfig {
     pub client: ClientConfig,
     pub ui: UiConfig,
     pub limits: LimitsConfig,
+    pub autopilot: AutopilotConfig,
+    /// Leave the cluster for good when interrupted (SIGINT), or ended (SIGTERM).
+    pub leave_on_interrupt: bool,
+    pub leave_on_terminate: bool,
     pub plugin: BTreeMap<String, PluginConfig>,
     pub http_api_response_headers: BTreeMap<String, String>,
     /// Names, beside the agent's own, that requests may be sent to; `*.corp.example` for all below one.
@@ -66,6 +70,9 @@ impl Default for AgentConfig {
             client: ClientConfig::default(),
             ui: UiConfig::default(),
             limits: LimitsConfig::default(),
+            autopilot: AutopilotConfig::default(),
+            leave_on_interrupt: false,
+            leave_on_terminate: false,
             plugin: BTreeMap::new(),
             http_api_response_headers: BTreeMap::new(),
             http_allowed_hosts: Vec::new(),
@@ -101,7 +108,7 @@ pub struct LogRotation {
 pub struct Ports {
     pub http: u16,
     pub rpc: u16,
-    /// Nothing listens there: it is what lists of servers show.
+    /// Where servers gossip.
     pub serf: u16,
 }
 
@@ -117,6 +124,7 @@ impl Default for Ports {
 pub struct Addresses {
     pub http: Option<String>,
     pub rpc: Option<String>,
+    pub serf: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -124,6 +132,14 @@ pub struct Addresses {
 pub struct ServerConfig {
     pub enabled: bool,
     pub bootstrap_expect: usize,
+    /// The key that gossip is sealed with, base64.
+    pub encrypt: Option<String>,
+    pub server_join: ServerJoin,
+    /// The same keys as in `server_join`, as older configurations have them.
+    pub start_join: Vec<String>,
+    pub retry_join: Vec<String>,
+    pub retry_interval: Option<Dur>,
+    pub retry_max: Option<u32>,
     pub data_dir: Option<PathBuf>,
     pub num_schedulers: Option<usize>,
     pub heartbeat_grace: Dur,
@@ -147,6 +163,12 @@ impl Default for ServerConfig {
         ServerConfig {
             enabled: false,
             bootstrap_expect: 0,
+            encrypt: None,
+            server_join: ServerJoin::default(),
+            start_join: Vec::new(),
+            retry_join: Vec::new(),
+            retry_interval: None,
+            retry_max: None,
             data_dir: None,
             num_schedulers: None,
             heartbeat_grace: Dur::from_secs(10),
@@ -165,11 +187,57 @@ impl Default for ServerConfig {
     }
 }
 
+/// Whom to join. Of a client only the names are read: it tries them for as long as it runs.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ServerJoin {
     pub start_join: Vec<String>,
     pub retry_join: Vec<String>,
+    /// `None`: 30 s.
+    pub retry_interval: Option<Dur>,
+    /// Tries before the agent gives up; 0 and `None`: any number.
+    pub retry_max: Option<u32>,
+}
+
+impl ServerConfig {
+    /// Whom to join, wherever it was written.
+    pub fn joins(&self) -> ServerJoin {
+        let both = |a: &[String], b: &[String]| {
+            let mut all = a.to_vec();
+            all.extend(b.iter().filter(|one| !a.contains(one)).cloned());
+            all
+        };
+        let block = &self.server_join;
+        ServerJoin {
+            start_join: both(&block.start_join, &self.start_join),
+            retry_join: both(&block.retry_join, &self.retry_join),
+            retry_interval: block.retry_interval.or(self.retry_interval),
+            retry_max: block.retry_max.or(self.retry_max),
+        }
+    }
+}
+
+/// How servers are added and removed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct AutopilotConfig {
+    pub cleanup_dead_servers: bool,
+    pub last_contact_threshold: Dur,
+    pub max_trailing_logs: u64,
+    pub min_quorum: usize,
+    pub server_stabilization_time: Dur,
+}
+
+impl Default for AutopilotConfig {
+    fn default() -> Self {
+        AutopilotConfig {
+            cleanup_dead_servers: true,
+            last_contact_threshold: Dur::from_millis(200),
+            max_trailing_logs: 250,
+            min_quorum: 0,
+            server_stabilization_time: Dur::from_secs(10),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

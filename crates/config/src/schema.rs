@@ -95,7 +95,8 @@ pub static AGENT: Block = Block(&[
     (Duration, Read, "log_rotate_duration"),
     (Int, Read, "log_rotate_bytes log_rotate_max_files"),
     (Bool, Read, "log_json log_include_location"),
-    (Bool, OFF, "enable_debug leave_on_interrupt leave_on_terminate enable_syslog"),
+    (Bool, Read, "leave_on_interrupt leave_on_terminate"),
+    (Bool, OFF, "enable_debug enable_syslog"),
     (Bool, MOOT, "disable_update_check disable_anonymous_signature"),
     (B(&PORTS), Read, "ports"),
     (B(&ADDRESSES), Read, "addresses advertise"),
@@ -107,7 +108,7 @@ pub static AGENT: Block = Block(&[
     (B(&UI), Read, "ui"),
     (B(&TLS), Read, "tls"),
     (B(&LIMITS), Read, "limits"),
-    (B(&AUTOPILOT), IDLE, "autopilot"),
+    (B(&AUTOPILOT), Read, "autopilot"),
     (B(&CONSUL), IDLE, "consul"),
     (B(&VAULT), IDLE, "vault"),
     (B(&EVENTLOG), IDLE, "eventlog"),
@@ -122,41 +123,40 @@ pub static AGENT: Block = Block(&[
 ]);
 
 static PORTS: Block = Block(&[(Int, Read, "http rpc serf")]);
-static ADDRESSES: Block = Block(&[(Str, Read, "http rpc"), (Str, IDLE, "serf")]);
+static ADDRESSES: Block = Block(&[(Str, Read, "http rpc serf")]);
 
 static SERVER: Block = Block(&[
     (Bool, Read, "enabled"),
     (Bool, OFF, "rejoin_after_leave non_voting_server non_production"),
     (Bool, given(&["true"]), "enable_event_broker"),
-    (Int, Read, "bootstrap_expect num_schedulers event_buffer_size job_max_count"),
+    (Int, Read, "bootstrap_expect num_schedulers event_buffer_size job_max_count retry_max"),
     (Int, given(&["1"]), "protocol_version raft_multiplier plan_apply_pipeline"),
     (Int, given(&["3"]), "raft_protocol"),
     (Int, given(&["50"]), "job_default_priority"),
     (Int, given(&["100"]), "job_max_priority"),
     (Int, given(&["6"]), "job_tracked_versions"),
-    (Int, IDLE, "retry_max raft_snapshot_threshold raft_trailing_logs"),
+    (Int, IDLE, "raft_snapshot_threshold raft_trailing_logs"),
     (Float, Read, "max_heartbeats_per_second"),
     (Float, IDLE, "deploy_query_rate_limit"),
-    (Str, Read, "data_dir"),
+    (Str, Read, "data_dir encrypt"),
     (Str, IDLE, "authoritative_region redundancy_zone upgrade_version license_path oidc_issuer log_file"),
-    (Str, guard("encrypt what servers tell each other by gossip"), "encrypt"),
     (
         Duration,
         Read,
         "node_gc_threshold job_gc_threshold eval_gc_threshold batch_eval_gc_threshold deployment_gc_threshold \
-         heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl",
+         heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl retry_interval",
     ),
     (
         Duration,
         IDLE,
         "job_gc_interval csi_volume_claim_gc_interval csi_volume_claim_gc_threshold csi_plugin_gc_threshold \
-         acl_token_gc_threshold root_key_gc_interval root_key_gc_threshold root_key_rotation_threshold retry_interval \
+         acl_token_gc_threshold root_key_gc_interval root_key_gc_threshold root_key_rotation_threshold \
          raft_snapshot_interval start_timeout",
     ),
     (Size, Read, "job_max_source_size"),
     (List, IDLE, "enabled_schedulers"),
-    (Appended, IDLE, "start_join retry_join"),
-    (B(&SERVER_JOIN), IDLE, "server_join"),
+    (Appended, Read, "start_join retry_join"),
+    (B(&SERVER_JOIN), Read, "server_join"),
     (B(&CLIENT_INTRODUCTION), Read, "client_introduction"),
     (B(&SCHEDULER_CONFIG), IDLE, "default_scheduler_config"),
     (B(&PLAN_REJECTION), IDLE, "plan_rejection_tracker"),
@@ -166,7 +166,13 @@ static SERVER: Block = Block(&[
 ]);
 
 static SERVER_JOIN: Block =
-    Block(&[(Appended, Read, "start_join retry_join"), (Int, IDLE, "retry_max"), (Duration, IDLE, "retry_interval")]);
+    Block(&[(Appended, Read, "start_join retry_join"), (Int, Read, "retry_max"), (Duration, Read, "retry_interval")]);
+/// A client tries its servers for as long as it runs.
+static CLIENT_JOIN: Block = Block(&[
+    (Appended, Read, "start_join retry_join"),
+    (Int, given(&["0"]), "retry_max"),
+    (Duration, IDLE, "retry_interval"),
+]);
 static CLIENT_INTRODUCTION: Block = Block(&[
     (Str, Guard { off: &["none", "warn"], would: "turn away clients that nobody introduced" }, "enforcement"),
     (Duration, IDLE, "default_identity_ttl max_identity_ttl"),
@@ -234,7 +240,7 @@ static CLIENT: Block = Block(&[
     (Options(&OPTIONS), Read, "options"),
     (B(&RESERVED), Read, "reserved"),
     (B(&TEMPLATE), Read, "template"),
-    (B(&SERVER_JOIN), Read, "server_join"),
+    (B(&CLIENT_JOIN), Read, "server_join"),
     (B(&ARTIFACT), Read, "artifact"),
     (B(&DRAIN), IDLE, "drain_on_shutdown"),
     (B(&USERS), IDLE, "users"),
@@ -333,9 +339,10 @@ static LIMITS: Block = Block(&[
     (Duration, Read, "log_rotate_duration"),
 ]);
 static AUTOPILOT: Block = Block(&[
-    (Bool, IDLE, "cleanup_dead_servers enable_redundancy_zones disable_upgrade_migration enable_custom_upgrades"),
-    (Duration, IDLE, "server_stabilization_time last_contact_threshold"),
-    (Int, IDLE, "max_trailing_logs min_quorum"),
+    (Bool, Read, "cleanup_dead_servers"),
+    (Bool, IDLE, "enable_redundancy_zones disable_upgrade_migration enable_custom_upgrades"),
+    (Duration, Read, "server_stabilization_time last_contact_threshold"),
+    (Int, Read, "max_trailing_logs min_quorum"),
 ]);
 static UI: Block = Block(&[
     (Bool, Read, "enabled"),

@@ -4,6 +4,8 @@
 
 mod codec;
 
+pub use prost::Message;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

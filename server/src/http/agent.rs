@@ -1,16 +1,16 @@
 //! Routes of the agent that is asked, and of the cluster as it sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::StatusCode;
 use serde_json::json;
-use tarpan_api::wire::{AgentHealth, AgentMember, AgentSelf, RoleHealth, ServerMembers};
+use tarpan_api::wire::{AgentHealth, AgentMember, AgentSelf, JoinResponse, RoleHealth, ServerMembers};
 
 use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::Outcome;
-use crate::options::MemberInfo;
+use crate::options::{MemberInfo, MemberStatus, join_address};
 
 mod counts;
 mod metrics;
@@ -39,11 +39,8 @@ pub use tarpan_api::API_VERSION;
 /// `GET /v1/agent/self`
 async fn agent_self(cx: Context) -> Outcome {
     let me = cx.server.members().into_iter().find(|m| m.me);
-    let answer = AgentSelf {
-        config: config(&cx),
-        member: me.as_ref().map(|me| member(me, cx.server.options().gossip_port)).unwrap_or_default(),
-        stats: stats(&cx),
-    };
+    let answer =
+        AgentSelf { config: config(&cx), member: me.as_ref().map(member).unwrap_or_default(), stats: stats(&cx) };
     cx.plain(&answer)
 }
 
@@ -97,7 +94,7 @@ fn stats(cx: &Context) -> BTreeMap<String, BTreeMap<String, String>> {
             ("leader", leader.to_string()),
             ("leader_addr", cx.server.leader().unwrap_or_default()),
             ("bootstrap", (cx.server.options().bootstrap_expect == 1).to_string()),
-            ("known_regions", "1".to_owned()),
+            ("known_regions", regions_known(cx).len().to_string()),
         ]),
     );
     stats.insert("broker".to_owned(), text(metrics::broker_numbers(&broker)));
@@ -110,8 +107,9 @@ fn stats(cx: &Context) -> BTreeMap<String, BTreeMap<String, String>> {
 }
 
 /// A server as the gossip of the field shows it.
-fn member(info: &MemberInfo, gossip_port: u16) -> AgentMember {
+fn member(info: &MemberInfo) -> AgentMember {
     let (host, port) = info.rpc_addr.rsplit_once(':').unwrap_or((&info.rpc_addr, "0"));
+    let (gossip_host, gossip_port) = info.gossip_addr.rsplit_once(':').unwrap_or((host, "0"));
     let bootstrap = info.bootstrap_expect == 1;
     let tags = [
         ("role", "nomad".to_owned()),
@@ -119,7 +117,7 @@ fn member(info: &MemberInfo, gossip_port: u16) -> AgentMember {
         ("dc", info.datacenter.clone()),
         ("vsn", "1".to_owned()),
         ("raft_vsn", "3".to_owned()),
-        ("build", API_VERSION.to_owned()),
+        ("build", info.version.clone()),
         ("revision", String::new()),
         ("id", server_id(info.id)),
         ("rpc_addr", host.to_owned()),
@@ -129,16 +127,26 @@ fn member(info: &MemberInfo, gossip_port: u16) -> AgentMember {
     ];
     AgentMember {
         name: format!("{}.{}", info.name, info.region),
-        addr: host.to_owned(),
-        port: gossip_port.into(),
+        addr: gossip_host.trim_matches(['[', ']']).to_owned(),
+        port: gossip_port.parse().unwrap_or(0),
         tags: tags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
-        status: "alive".to_owned(),
+        status: status(info.status).to_owned(),
         protocol_min: 1,
         protocol_max: 5,
         protocol_cur: 2,
         delegate_min: 2,
         delegate_max: 5,
         delegate_cur: 4,
+    }
+}
+
+/// How the field's lists call it.
+pub fn status(status: MemberStatus) -> &'static str {
+    match status {
+        MemberStatus::Alive => "alive",
+        MemberStatus::Leaving => "leaving",
+        MemberStatus::Left => "left",
+        MemberStatus::Failed => "failed",
     }
 }
 
@@ -154,7 +162,7 @@ async fn members(cx: Context) -> Outcome {
         server_name: options.name.clone(),
         server_region: options.region.clone(),
         server_dc: options.datacenter.clone(),
-        members: cx.server.members().iter().map(|info| member(info, options.gossip_port)).collect(),
+        members: cx.server.members().iter().map(member).collect(),
     })
 }
 
@@ -182,7 +190,7 @@ async fn health(cx: Context) -> Outcome {
 }
 
 fn server_list(cx: &Context) -> Vec<String> {
-    cx.server.members().into_iter().map(|m| m.rpc_addr).collect()
+    cx.server.rpc_addrs()
 }
 
 fn client_only(cx: &Context) -> Result<(), ApiError> {
@@ -213,14 +221,14 @@ async fn join(cx: Context) -> Outcome {
     if addresses.is_empty() {
         return Err(ApiError::bad_request("missing address to join"));
     }
-    let known = server_list(&cx);
-    let joined = addresses.iter().filter(|a| known.iter().any(|k| k == *a)).count();
-    let error = if joined == addresses.len() {
-        ""
-    } else {
-        "servers join by `retry_join` of their configuration; restart the new server with this one's address"
-    };
-    cx.plain(&json!({"num_joined": joined, "error": error, "warning": ""}))
+    let (mut joined, mut errors) = (0, Vec::new());
+    for address in addresses {
+        match cx.server.join(&join_address(address)).await {
+            Ok(found) => joined += found.min(1) as u64,
+            Err(why) => errors.push(why),
+        }
+    }
+    cx.plain(&JoinResponse { num_joined: joined, error: errors.join("; "), warning: String::new() })
 }
 
 /// `PUT /v1/agent/force-leave`
@@ -228,9 +236,19 @@ async fn force_leave(cx: Context) -> Outcome {
     let Some(node) = cx.query.get("node").filter(|n| !n.is_empty()) else {
         return Err(ApiError::bad_request("missing node to force leave"));
     };
-    let known = cx.server.members().iter().any(|m| m.name == node || format!("{}.{}", m.name, m.region) == node);
-    if known {
-        return Err(ApiError::internal(format!("{node} is alive and a member of raft")));
+    let forget = cx.query.get("prune").is_some_and(|v| v == "1" || v == "true");
+    if cx.server.force_leave(node, forget).await == 0 {
+        let called = |m: &MemberInfo| m.name == node || format!("{}.{}", m.name, m.region) == node;
+        let text = match cx.server.members().iter().find(|m| called(m)) {
+            Some(m) if m.status == MemberStatus::Alive => {
+                format!("{node} answers: stop its agent first, or it comes back at once")
+            }
+            Some(_) => String::new(),
+            None => format!("no server is called {node}"),
+        };
+        if !text.is_empty() {
+            return Err(ApiError::internal(text));
+        }
     }
     super::reply::empty(&super::reply::Meta::default())
 }
@@ -284,5 +302,10 @@ async fn peers(cx: Context) -> Outcome {
 
 /// `GET /v1/regions`
 async fn regions(cx: Context) -> Outcome {
-    cx.plain(&[&cx.server.options().region])
+    cx.plain(&regions_known(&cx))
+}
+
+fn regions_known(cx: &Context) -> BTreeSet<String> {
+    let there = cx.server.members().into_iter().filter(|m| m.status != MemberStatus::Left);
+    there.map(|m| m.region).collect()
 }

@@ -50,8 +50,6 @@ pub struct Context {
 
 /// How long a request that needs a leader waits for one.
 const LEADER_WAIT: Duration = Duration::from_secs(5);
-/// How long a write waits until this server has applied it too.
-const APPLY_WAIT: Duration = Duration::from_secs(5);
 
 impl Context {
     pub fn method(&self) -> &Method {
@@ -161,22 +159,19 @@ impl Context {
         }
         // What the path names may have come only now.
         object::check(&self.caller, self.route, &self.path, &state)?;
-        let meta = Meta { index: Some(index), known_leader: Some(self.server.leader().is_some()), next_token: None };
+        let meta = Meta {
+            index: Some(index),
+            known_leader: Some(self.server.knows_leader()),
+            contact: self.server.last_contact(),
+            next_token: None,
+        };
         Ok(Read { state, meta, style: self.style() })
     }
 
-    /// Waits until there is a leader.
+    /// Waits until this server's state holds all that was acknowledged before: there is a leader, and it leads for certain.
     pub(super) async fn leader(&self) -> Result<(), ApiError> {
-        let until = Instant::now() + LEADER_WAIT;
-        loop {
-            if self.server.leader().is_some() {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                return Err(ApiError::internal("No cluster leader"));
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        self.server.fresh_state(Instant::now() + LEADER_WAIT).await?;
+        Ok(())
     }
 
     /// Commits a command. What state refuses becomes the error that it stands for.
@@ -184,9 +179,6 @@ impl Context {
     /// Returns once this server has applied it: whoever wrote reads what was written.
     pub async fn propose(&self, command: Command) -> Result<(u64, Reply), ApiError> {
         let (index, answer) = self.server.propose(command).await?;
-        if self.server.state().index() < index {
-            self.server.wait_index(index, Instant::now() + APPLY_WAIT).await;
-        }
         if let Reply::Refused(why) = answer {
             return Err(why.into());
         }

@@ -97,9 +97,11 @@ impl From<ProposeError> for ApiError {
     fn from(why: ProposeError) -> Self {
         let status = match &why {
             ProposeError::NoRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
-            ProposeError::NoLeader | ProposeError::TooLarge { .. } | ProposeError::Log(_) | ProposeError::Shutdown => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            ProposeError::NoLeader
+            | ProposeError::NoMajority
+            | ProposeError::TooLarge { .. }
+            | ProposeError::Log(_)
+            | ProposeError::Shutdown => StatusCode::INTERNAL_SERVER_ERROR,
         };
         ApiError::new(status, why)
     }

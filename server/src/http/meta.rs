@@ -1,6 +1,8 @@
 //! What the headers of an answer say beside its status.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use tarpan_model::Dur;
+use tarpan_model::duration::MILLISECOND;
 
 /// What the `X-Nomad-…` headers say.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +11,8 @@ pub struct Meta {
     pub index: Option<u64>,
     /// `Some` for reads: whether there is a leader.
     pub known_leader: Option<bool>,
+    /// How long ago the leader was heard of.
+    pub contact: Dur,
     pub next_token: Option<String>,
 }
 
@@ -24,7 +28,7 @@ impl Meta {
         }
         if let Some(known) = self.known_leader {
             set("x-nomad-knownleader", if known { "true" } else { "false" });
-            set("x-nomad-lastcontact", "0");
+            set("x-nomad-lastcontact", &(self.contact.0 / MILLISECOND).to_string());
         }
         if let Some(token) = &self.next_token {
             set("x-nomad-nexttoken", token);

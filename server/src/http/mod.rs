@@ -15,6 +15,7 @@ pub mod caller;
 mod client;
 mod context;
 mod deployments;
+mod elsewhere;
 mod error;
 mod evals;
 mod events;
@@ -69,6 +70,7 @@ use self::params::{Pairs, Standard};
 use self::table::{Found, Name, OnNode, Route, Table, Where};
 use self::upload::{Upload, Uploads};
 use crate::meter;
+use crate::options::MemberStatus;
 use crate::server::Server;
 
 /// Every row of `/v1`.
@@ -138,7 +140,9 @@ impl Api {
             Where::Stream => Standard::read(&query.without("index"))?,
             _ => Standard::read(&query)?,
         };
-        self.in_region(&std)?;
+        if let Some(region) = std.region.as_ref().filter(|region| **region != self.server.options().region) {
+            return self.elsewhere(region, request).await;
+        }
         let caller = (self.identify)(Token::of(request.headers()).as_ref());
         if !caller.may(route.needs, &std.namespace) {
             return Err(ApiError::denied());
@@ -156,12 +160,20 @@ impl Api {
         load::run(&self.heavy, |cx| Box::pin(at_its_place(cx)), cx).await
     }
 
-    /// This server knows one region, its own.
-    fn in_region(&self, std: &Standard) -> Result<(), ApiError> {
-        match &std.region {
-            Some(region) if *region != self.server.options().region => Err(ApiError::internal("No path to region")),
-            _ => Ok(()),
+    /// Has a server of another region answer.
+    async fn elsewhere(&self, region: &str, request: Request) -> reply::Outcome {
+        let (parts, body) = request.into_parts();
+        let upload = if parts.method == Method::GET { Upload::none() } else { self.uploads.read(body).await? };
+        let mut tried = None;
+        for server in self.server.members().into_iter().filter(|m| m.region == region) {
+            if server.status == MemberStatus::Alive {
+                match elsewhere::ask(&self.server, &server.rpc_addr, &parts, &upload.bytes).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(why) => tried = Some(why),
+                }
+            }
         }
+        Err(tried.unwrap_or_else(|| ApiError::internal("No path to region")))
     }
 }
 
@@ -172,6 +184,8 @@ async fn at_its_place(mut cx: Context) -> reply::Outcome {
         Where::Server if cx.std.stale => {}
         // What a handler decides goes to the leader as a command, with what it looked at: it may be decided on any server.
         Where::Server | Where::Leader => cx.leader().await?,
+        Where::Lead if !cx.server.is_leader() => return elsewhere::of_leader(cx).await,
+        Where::Lead => {}
         Where::Node => match on_node::node_of(&cx) {
             Ok(node) => cx.node = Some(node),
             // Who wants a terminal reads why there is none from the socket's end.

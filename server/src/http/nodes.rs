@@ -22,6 +22,7 @@ use super::jobs;
 use super::lookup;
 use super::page::{self, List, Place, Shape, value_of};
 use super::reply::Outcome;
+use crate::options::{MemberInfo, MemberStatus};
 use crate::watch::Watch;
 
 bind! { Nodes {
@@ -198,7 +199,8 @@ fn evals_of(command: &Command) -> Vec<String> {
 fn updated(cx: &Context, index: u64, evals: Vec<String>) -> Outcome {
     let state = cx.server.state();
     let node = id_of(cx).ok().and_then(|id| state.node(id).cloned());
-    let servers = cx.server.members().into_iter().map(|m| NodeServerInfo {
+    let here = |m: &MemberInfo| m.region == cx.server.options().region && m.status == MemberStatus::Alive;
+    let servers = cx.server.members().into_iter().filter(here).map(|m| NodeServerInfo {
         rpc_advertise_addr: m.rpc_addr,
         rpc_major_version: 0,
         rpc_minor_version: 0,

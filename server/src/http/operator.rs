@@ -3,7 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::json;
 use tarpan_api::wire::{
-    PreemptionConfig, RaftConfigurationResponse, RaftServer, SchedulerConfiguration, SchedulerConfigurationResponse,
+    LeadershipTransferResponse, PreemptionConfig, RaftConfigurationResponse, RaftPeer, RaftServer,
+    SchedulerConfiguration, SchedulerConfigurationResponse,
 };
 use tarpan_state::{Command, Rejection, Reply, SchedulerConfig, Table};
 
@@ -12,6 +13,7 @@ use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::{self, Meta, Outcome};
+use crate::options::{MemberInfo, MemberStatus};
 use crate::watch::Watch;
 
 bind! { Operator {
@@ -19,6 +21,7 @@ bind! { Operator {
     SetScheduler => set_scheduler,
     Raft => raft,
     RemovePeer => remove_peer,
+    TransferLeadership => transfer_leadership,
     Autopilot => autopilot,
     AutopilotHealth => autopilot_health,
     License => license,
@@ -101,7 +104,7 @@ async fn set_scheduler(cx: Context) -> Outcome {
 
 /// `GET /v1/operator/raft/configuration`
 async fn raft(cx: Context) -> Outcome {
-    let server = |m: crate::options::MemberInfo| RaftServer {
+    let server = |m: MemberInfo| RaftServer {
         id: server_id(m.id),
         node: format!("{}.{}", m.name, m.region),
         address: m.rpc_addr,
@@ -109,7 +112,7 @@ async fn raft(cx: Context) -> Outcome {
         voter: m.voter,
         raft_protocol: "3".to_owned(),
     };
-    let servers = cx.server.members().into_iter().map(server).collect();
+    let servers = cx.server.members().into_iter().filter(|m| m.in_raft).map(server).collect();
     cx.plain(&RaftConfigurationResponse { servers, index: 0 })
 }
 
@@ -122,44 +125,83 @@ async fn remove_peer(cx: Context) -> Outcome {
     let Some(id) = cx.query.get("id").filter(|id| !id.is_empty()) else {
         return Err(ApiError::bad_request("Must specify ?id with the peer's ID"));
     };
-    let known = cx.server.members().iter().any(|m| server_id(m.id) == id);
-    let text = match known {
-        true => format!("this release can't take a server out of raft: {id:?}"),
-        false => format!("id {id:?} was not found in the Raft configuration"),
+    let members = cx.server.members();
+    let Some(peer) = members.iter().find(|m| m.in_raft && server_id(m.id) == id) else {
+        return Err(ApiError::internal(format!("id {id:?} was not found in the Raft configuration")));
     };
-    Err(ApiError::internal(text))
+    if peer.status == MemberStatus::Alive && !peer.me {
+        // It would be taken in again at once.
+        tracing::warn!(name = peer.name, "a server that answers is taken out of raft: stop its agent");
+    }
+    cx.server.remove_peer(peer.id).await.map_err(ApiError::internal)?;
+    reply::empty(&Meta::default())
+}
+
+/// `PUT /v1/operator/raft/transfer-leadership`: to the voter of `id` or `address`, or to the one that is nearest.
+async fn transfer_leadership(cx: Context) -> Outcome {
+    let asked = |name| cx.query.get(name).filter(|v| !v.is_empty());
+    let members = cx.server.members();
+    let to = match (asked("id"), asked("address")) {
+        (None, None) => None,
+        (Some(_), Some(_)) => return Err(ApiError::bad_request("Must specify either id or address, not both")),
+        (Some(id), None) => Some(members.iter().find(|m| m.voter && server_id(m.id) == id)),
+        (None, Some(address)) => Some(members.iter().find(|m| m.voter && m.rpc_addr == address)),
+    };
+    let to = match to {
+        Some(None) => return Err(ApiError::bad_request("no voter of the Raft configuration is meant by that")),
+        Some(Some(voter)) => Some(voter),
+        None => None,
+    };
+    let named = |m: Option<&MemberInfo>| {
+        m.map(|m| RaftPeer { id: server_id(m.id), address: m.rpc_addr.clone() }).unwrap_or_default()
+    };
+    let from = named(members.iter().find(|m| m.me));
+    if to.is_some_and(|m| m.me) {
+        return cx.plain(&LeadershipTransferResponse { from: from.clone(), to: from, noop: true, err: None });
+    }
+    let leads = cx.server.hand_over(to.map(|m| m.id)).await.map_err(ApiError::internal)?;
+    let to = named(members.iter().find(|m| m.id == leads));
+    cx.plain(&LeadershipTransferResponse { from, to, noop: false, err: None })
 }
 
 /// `GET /v1/operator/autopilot/configuration`
 async fn autopilot(cx: Context) -> Outcome {
+    let config = cx.server.options().autopilot;
     cx.plain(&json!({
-        "CleanupDeadServers": true, "LastContactThreshold": "200ms", "MaxTrailingLogs": 250, "MinQuorum": 0,
-        "ServerStabilizationTime": "10s", "EnableRedundancyZones": false, "DisableUpgradeMigration": false,
-        "EnableCustomUpgrades": false, "CreateIndex": 0, "ModifyIndex": 0,
+        "CleanupDeadServers": config.cleanup_dead_servers, "LastContactThreshold": config.last_contact_threshold.to_string(),
+        "MaxTrailingLogs": config.max_trailing_logs, "MinQuorum": config.min_quorum,
+        "ServerStabilizationTime": config.server_stabilization_time.to_string(), "EnableRedundancyZones": false,
+        "DisableUpgradeMigration": false, "EnableCustomUpgrades": false, "CreateIndex": 0, "ModifyIndex": 0,
     }))
 }
 
-/// `GET /v1/operator/autopilot/health`
+/// `GET /v1/operator/autopilot/health`, as the leader finds it.
 async fn autopilot_health(cx: Context) -> Outcome {
     let raft = cx.server.raft_stats();
-    let members = cx.server.members();
+    let (health, measured) = (cx.server.health(), cx.server.measured().unwrap_or_default());
+    let members: Vec<_> = cx.server.members().into_iter().filter(|m| m.in_raft).collect();
     let leader = members.iter().find(|m| m.leader).map(|m| server_id(m.id)).unwrap_or_default();
-    let healthy = !leader.is_empty();
     let servers: Vec<_> = members
         .iter()
         .map(|m| {
+            let (known, member) = (health.get(&m.id), measured.get(&m.id));
             json!({
                 "ID": server_id(m.id), "Name": format!("{}.{}", m.name, m.region), "Address": m.rpc_addr,
-                "SerfStatus": "alive", "Version": super::agent::API_VERSION, "Leader": m.leader,
-                "LastContact": "0s", "LastTerm": raft.term, "LastIndex": raft.last_log_index, "Healthy": healthy,
-                "Voter": m.voter, "StableSince": tarpan_model::time::rfc3339(cx.now()),
+                "SerfStatus": super::agent::status(m.status), "Version": m.version, "Leader": m.leader,
+                "LastContact": member.and_then(|m| m.last_contact).unwrap_or_default().to_string(),
+                "LastTerm": raft.term, "LastIndex": member.map_or(0, |m| m.last_index),
+                "Healthy": known.is_some_and(|h| h.trouble.is_none()), "Voter": m.voter,
+                "StableSince": tarpan_model::time::rfc3339(known.map_or(cx.now(), |h| h.since)),
+                // Ours: why it is not healthy.
+                "Trouble": known.and_then(|h| h.trouble.clone()).unwrap_or_default(),
             })
         })
         .collect();
     let voters: Vec<String> = members.iter().filter(|m| m.voter).map(|m| server_id(m.id)).collect();
-    let tolerance = voters.len().saturating_sub(1) / 2;
+    let healthy = !leader.is_empty() && members.iter().all(|m| health.get(&m.id).is_some_and(|h| h.trouble.is_none()));
     let mut response = cx.plain(&json!({
-        "Healthy": healthy, "FailureTolerance": tolerance, "Servers": servers, "Leader": leader, "Voters": voters,
+        "Healthy": healthy, "FailureTolerance": cx.server.failure_tolerance().unwrap_or(0), "Servers": servers,
+        "Leader": leader, "Voters": voters,
     }))?;
     if !healthy {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;

@@ -1,20 +1,26 @@
 //! Many commands a raft entry: one task stands in front of the log and takes what waits.
 //!
-//! Raft waits for the disk once an entry, so commands that arrive while one is written share the next.
+//! Raft waits for the disk once an entry, so commands that arrive while one is written share the next. The next one is handed in while
+//! the followers still write the one before.
 //!
 //! The first entry of a process begins with a [`Command::Noop`], whose random id names the history from here on
 //! ([`tarpan_state::lineage`]): a server that starts again may lead on in the term that it led, with an older copy of its data.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::error::{ClientWriteError, RaftError};
+use openraft::RaftTypeConfig;
+use openraft::error::ClientWriteError;
+use openraft::raft::responder::Responder;
 use tarpan_state::{Command, Envelope, Reply};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::encoded::Encoded;
 use super::room::Room;
-use super::types::{Commands, Raft};
+use super::types::{Commands, Raft, Types};
 use crate::errors::ProposeError;
 
 /// Most commands in one entry.
@@ -23,13 +29,15 @@ const MAX_COMMANDS: usize = 512;
 const MAX_BYTES: usize = 1 << 20;
 /// Proposals that may wait: callers beyond it wait to be let in.
 const QUEUE: usize = 4096;
+/// Entries on their way at a time. More would make each smaller: what waits for the one before is what fills the next.
+const FLIGHTS: u32 = 2;
 /// How long a command that was handed in waits while there is no room on the disk, before its sender is told.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why an entry was not written by this server.
 #[derive(Clone, Debug)]
 pub enum NotWritten {
-    /// Another server leads, or nobody does. Nothing was written.
+    /// Another server leads, or nobody does. What was handed in may still be committed there: handing in the same again does no harm.
     NotLeader,
     Failed(ProposeError),
 }
@@ -46,14 +54,21 @@ struct Proposal {
 #[derive(Clone)]
 pub struct Batcher {
     proposals: mpsc::Sender<Proposal>,
+    flights: Arc<Semaphore>,
     room: Room,
 }
 
 impl Batcher {
     pub fn start(raft: Raft, room: Room) -> Batcher {
         let (sender, proposals) = mpsc::channel(QUEUE);
-        tokio::spawn(run(raft, proposals));
-        Batcher { proposals: sender, room }
+        let flights = Arc::new(Semaphore::new(FLIGHTS as usize));
+        tokio::spawn(run(raft, proposals, flights.clone()));
+        Batcher { proposals: sender, flights, room }
+    }
+
+    /// Waits until no entry is on its way; none is handed in until what this gives is dropped.
+    pub async fn pause(&self) -> OwnedSemaphorePermit {
+        self.flights.clone().acquire_many_owned(FLIGHTS).await.expect("never closed")
     }
 
     /// Hands a command in, in the order of calls.
@@ -64,8 +79,9 @@ impl Batcher {
         Ticket(answered)
     }
 
-    /// The index and reply of a command, once it is committed and applied. Refused while there is no room on the disk.
-    pub async fn write(&self, envelope: Envelope, encoded: Bytes) -> Written {
+    /// The index and reply of a command, once it is committed and applied. Refused while there is no room on the disk, and given up
+    /// when `deadline` has come.
+    pub async fn write(&self, envelope: Envelope, encoded: Bytes, deadline: Instant) -> Written {
         let no_room = |why| Err(NotWritten::Failed(ProposeError::NoRoom(why)));
         if let Some(why) = self.room.lacking() {
             return no_room(why);
@@ -73,6 +89,7 @@ impl Batcher {
         tokio::select! {
             written = async { self.enqueue(envelope, encoded).await.answer().await } => written,
             why = self.room.lacking_for(ROOM_PATIENCE) => no_room(why),
+            () = tokio::time::sleep_until(deadline) => Err(NotWritten::Failed(ProposeError::NoMajority)),
         }
     }
 }
@@ -87,9 +104,9 @@ impl Ticket {
     }
 }
 
-async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>) {
+async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>, flights: Arc<Semaphore>) {
+    let named = Arc::<AtomicBool>::default();
     let mut held: Option<Proposal> = None;
-    let mut named = false;
     loop {
         let first = match held.take() {
             Some(first) => first,
@@ -98,6 +115,9 @@ async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>) {
                 None => return,
             },
         };
+        // Until the history has its name entries go one by one: each that may be the first begins with it.
+        let alone = if named.load(Ordering::Acquire) { 1 } else { FLIGHTS };
+        let flight = flights.clone().acquire_many_owned(alone).await.expect("never closed");
         let mut bytes = first.encoded.len();
         let mut batch = vec![first];
         while batch.len() < MAX_COMMANDS && bytes < MAX_BYTES {
@@ -109,10 +129,10 @@ async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>) {
             bytes += next.encoded.len();
             batch.push(next);
         }
-        if !named && batch[0].envelope.command != Command::Noop {
+        if !named.load(Ordering::Acquire) && batch[0].envelope.command != Command::Noop {
             batch.insert(0, name());
         }
-        named |= write(&raft, batch).await;
+        hand_in(&raft, batch, flight, named.clone()).await;
     }
 }
 
@@ -122,32 +142,52 @@ fn name() -> Proposal {
     Proposal { envelope, encoded, answer: oneshot::channel().0 }
 }
 
-/// Writes one entry; whether it was written for certain.
-async fn write(raft: &Raft, batch: Vec<Proposal>) -> bool {
+/// Hands one entry in; a task waits for what becomes of it.
+async fn hand_in(raft: &Raft, batch: Vec<Proposal>, flight: OwnedSemaphorePermit, named: Arc<AtomicBool>) {
     let (mut envelopes, mut encoded, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for proposal in batch {
         envelopes.push(proposal.envelope);
         encoded.push(proposal.encoded);
         answers.push(proposal.answer);
     }
-    match raft.client_write(Commands::new(envelopes, encoded)).await {
-        Ok(done) => {
+    match raft.client_write_ff(Commands::new(envelopes, encoded)).await {
+        Ok(written) => _ = tokio::spawn(answer(raft.clone(), written, answers, flight, named)),
+        Err(error) => refuse(answers, &NotWritten::Failed(ProposeError::Log(error.to_string()))),
+    }
+}
+
+type Pending = <<Types as RaftTypeConfig>::Responder as Responder<Types>>::Receiver;
+
+async fn answer(
+    raft: Raft,
+    written: Pending,
+    answers: Vec<oneshot::Sender<Written>>,
+    flight: OwnedSemaphorePermit,
+    named: Arc<AtomicBool>,
+) {
+    let written = written.await;
+    drop(flight);
+    match written {
+        Ok(Ok(done)) => {
+            named.store(true, Ordering::Release);
             let index = done.log_id.index;
             assert_eq!(done.data.0.len(), answers.len(), "a reply a command");
             for (answer, reply) in answers.into_iter().zip(done.data.0) {
                 let _ = answer.send(Ok((index, reply)));
             }
-            true
         }
-        Err(error) => {
-            let error = match error {
-                RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => NotWritten::NotLeader,
-                other => NotWritten::Failed(ProposeError::Log(other.to_string())),
-            };
-            for answer in answers {
-                let _ = answer.send(Err(error.clone()));
-            }
-            false
+        Ok(Err(ClientWriteError::ForwardToLeader(_))) => refuse(answers, &NotWritten::NotLeader),
+        Ok(Err(error)) => refuse(answers, &NotWritten::Failed(ProposeError::Log(error.to_string()))),
+        // Raft has let go of it: it has stopped, or does not lead any more.
+        Err(_) => {
+            let stopped = raft.metrics().borrow().running_state.as_ref().err().map(ToString::to_string);
+            refuse(answers, &stopped.map_or(NotWritten::NotLeader, |why| NotWritten::Failed(ProposeError::Log(why))));
         }
+    }
+}
+
+fn refuse(answers: Vec<oneshot::Sender<Written>>, why: &NotWritten) {
+    for answer in answers {
+        let _ = answer.send(Err(why.clone()));
     }
 }

@@ -16,6 +16,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
+use bytes::Bytes;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
 use serde::Serialize;
@@ -54,25 +55,34 @@ struct Kept {
     bytes: usize,
 }
 
-/// The newest entries, contiguous, with the size of their encoding.
+/// The newest entries, contiguous, with the size of their encoding and the bytes that are on disk.
 ///
 /// Applying reads each once, soon after it was appended; followers read the same ones at about the same time. What was
 /// read stays for those that lag a little, in less room: a large plan would be held in memory for long otherwise.
 #[derive(Default)]
 struct Tail {
-    entries: VecDeque<(u64, Entry, usize)>,
+    entries: VecDeque<Recent>,
     bytes: usize,
     /// Entries below it were read.
     read: u64,
 }
 
+/// One of the newest entries.
+struct Recent {
+    entry: Entry,
+    /// Of its encoding before it was packed, which is about what it takes in memory.
+    size: usize,
+    packed: Bytes,
+}
+
 impl Tail {
-    fn push(&mut self, index: u64, entry: Entry, size: usize) {
-        if self.entries.back().is_some_and(|(last, ..)| *last + 1 != index) {
+    fn push(&mut self, recent: Recent) {
+        let index = recent.entry.log_id.index;
+        if self.entries.back().is_some_and(|last| last.entry.log_id.index + 1 != index) {
             self.clear();
         }
-        self.entries.push_back((index, entry, size));
-        self.bytes += size;
+        self.bytes += recent.size;
+        self.entries.push_back(recent);
         self.shrink(&UNREAD, index);
         self.shrink(&READ, self.read);
     }
@@ -80,8 +90,8 @@ impl Tail {
     /// Drops the oldest entries below `end` until the rest has room.
     fn shrink(&mut self, room: &Kept, end: u64) {
         while self.entries.len() > room.entries || self.bytes > room.bytes {
-            let Some((_, _, size)) = self.entries.pop_front_if(|(index, ..)| *index < end) else { break };
-            self.bytes -= size;
+            let Some(oldest) = self.entries.pop_front_if(|oldest| oldest.entry.log_id.index < end) else { break };
+            self.bytes -= oldest.size;
         }
     }
 
@@ -91,15 +101,22 @@ impl Tail {
 
     /// Entries `from..to`, when all of them are here.
     fn range(&mut self, from: u64, to: u64) -> Option<Vec<Entry>> {
-        let (first, last) = (self.entries.front()?.0, self.entries.back()?.0);
+        let (first, last) = (self.entries.front()?.entry.log_id.index, self.entries.back()?.entry.log_id.index);
         if from < first || to > last + 1 || from >= to {
             return None;
         }
         let range = (from - first) as usize..(to - first) as usize;
-        let entries = self.entries.range(range).map(|(_, entry, _)| entry.clone()).collect();
+        let entries = self.entries.range(range).map(|recent| recent.entry.clone()).collect();
         self.read = self.read.max(to);
         self.shrink(&READ, self.read);
         Some(entries)
+    }
+
+    /// The bytes of this very entry, when it is here.
+    fn packed(&self, id: LogId) -> Option<Bytes> {
+        let first = self.entries.front()?.entry.log_id.index;
+        let recent = self.entries.get(usize::try_from(id.index.checked_sub(first)?).ok()?)?;
+        (recent.entry.log_id == id).then(|| recent.packed.clone())
     }
 }
 
@@ -126,6 +143,12 @@ impl LogStore {
         wal.change(|facts| facts.id = Some(fresh))?;
         wal.flush()?;
         Ok(fresh)
+    }
+
+    /// The last entry that was written, or the one up to which all are gone.
+    pub fn last(&self) -> Option<LogId> {
+        let wal = self.wal();
+        wal.last().or(wal.facts().purged)
     }
 
     /// The entry up to which all are gone.
@@ -182,6 +205,16 @@ impl LogStore {
                 Err(error) => return Err(failed(subject, verb, &path, &error)),
             }
         }
+    }
+
+    /// Entries as the log holds them: the newest ones are shared by all who send them.
+    pub fn packed(&self, entries: &[Entry]) -> Vec<Bytes> {
+        let known: Vec<Option<Bytes>> = {
+            let tail = self.tail.lock().expect("no panic while held");
+            entries.iter().map(|entry| tail.packed(entry.log_id)).collect()
+        };
+        let pairs = entries.iter().zip(known);
+        pairs.map(|(entry, known)| known.unwrap_or_else(|| pack(encode(entry)).into())).collect()
     }
 
     fn read(&self, range: impl RangeBounds<u64>) -> Result<Vec<Entry>, StorageError> {
@@ -337,21 +370,20 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let (mut packed, mut values) = (Vec::new(), Vec::new());
+        let (mut rows, mut recent) = (Vec::new(), Vec::new());
         for mut entry in entries {
             let bytes = encode(&entry);
             let size = bytes.len();
-            packed.push((entry.log_id, pack(bytes)));
+            let packed = Bytes::from(pack(bytes));
+            rows.push((entry.log_id, packed.clone()));
             if let openraft::EntryPayload::Normal(commands) = &mut entry.payload {
                 *commands = commands.values_only();
             }
-            values.push((entry, size));
+            recent.push(Recent { entry, size, packed });
         }
-        self.hold(ErrorSubject::Logs, ErrorVerb::Write, |wal| wal.append(&packed)).await?;
+        self.hold(ErrorSubject::Logs, ErrorVerb::Write, |wal| wal.append(&rows)).await?;
         let mut tail = self.tail.lock().expect("no panic while held");
-        for (entry, size) in values {
-            tail.push(entry.log_id.index, entry, size);
-        }
+        recent.into_iter().for_each(|one| tail.push(one));
         drop(tail);
         match &self.flusher {
             Some(flusher) => flusher.send(callback).expect("the flusher lives as long as the store"),
@@ -432,7 +464,7 @@ mod tests {
         let store = LogStore::open(&dir.path().join("raft"), true, Room::new(dir.path()), snapshots).expect("opens");
         let (plain, packed) = (encode(&large(1)), pack(encode(&large(2))));
         assert!((plain[0], packed[0]) == (VERSION, PACKED) && packed.len() < plain.len() / 2);
-        let rows = [(blank(1).log_id, plain), (blank(2).log_id, packed), (blank(3).log_id, encode(&blank(3)))];
+        let rows = [(1, plain), (2, packed), (3, encode(&blank(3)))].map(|(i, b)| (blank(i).log_id, Bytes::from(b)));
         store.wal().append(&rows).expect("written");
         let read = store.read(1..4).expect("all are readable");
         assert_eq!(read.iter().map(|e| e.log_id.index).collect::<Vec<_>>(), [1, 2, 3]);
@@ -446,15 +478,18 @@ mod tests {
     #[test]
     fn the_tail_keeps_what_was_not_read_and_a_little_of_what_was() {
         let mut tail = Tail::default();
-        (1..=100).for_each(|i| tail.push(i, blank(i), 100 << 10));
+        let recent = |i, size| Recent { entry: blank(i), size, packed: Bytes::from(vec![i as u8]) };
+        (1..=100).for_each(|i| tail.push(recent(i, 100 << 10)));
         assert_eq!(tail.range(1, 101).expect("all are here").len(), 100);
         assert!(tail.range(1, 2).is_none(), "read before");
         assert_eq!(tail.range(100, 101).expect("the newest ones stay").len(), 1);
-        (101..=1000).for_each(|i| tail.push(i, blank(i), 1));
+        (101..=1000).for_each(|i| tail.push(recent(i, 1)));
         assert!(tail.entries.len() <= UNREAD.entries && tail.range(1000, 1001).is_some());
-        tail.push(1001, blank(1001), 64 << 20);
+        tail.push(recent(1001, 64 << 20));
+        assert_eq!(tail.packed(blank(1001).log_id), Some(Bytes::from(vec![1001_u64 as u8])));
         assert!(tail.range(1001, 1002).is_some(), "the newest one is kept whatever its size");
-        tail.push(2000, blank(2000), 1);
+        tail.push(recent(2000, 1));
+        assert_eq!(tail.packed(blank(1001).log_id), None);
         assert!(tail.range(1001, 1002).is_none() && tail.range(2000, 2001).is_some(), "a gap starts it anew");
     }
 }

@@ -5,6 +5,7 @@
 //! try harmless.
 #![allow(clippy::result_large_err, reason = "the raft library's traits and errors are as large as they are")]
 
+mod admission;
 mod batch;
 mod earlier;
 mod encoded;
@@ -12,9 +13,13 @@ mod encoded;
 mod faults;
 #[cfg(test)]
 mod fuzz;
+mod links;
 mod log;
+mod lookout;
 mod machine;
+mod membership;
 mod network;
+mod reads;
 mod room;
 mod service;
 mod snapshots;
@@ -34,28 +39,33 @@ use tarpan_state::{Command, Reply};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(crate) use self::admission::{Admission, Around};
 pub(crate) use self::batch::Ticket;
 use self::batch::{Batcher, NotWritten};
 pub(crate) use self::encoded::Encoded;
+use self::links::LEASE;
+pub(crate) use self::links::{Links, MAX_MESSAGE, Use};
 use self::log::LogStore;
+use self::membership::Promises;
+pub(crate) use self::membership::RaftMember;
+use self::network::Network;
 use self::room::Room;
 pub(crate) use self::service::RaftService;
 use self::start::Opened;
 use self::types::Raft;
 pub(crate) use self::types::{ServerId, ServerNode};
 use crate::errors::{ProposeError, StartError};
-use crate::options::{MemberInfo, Options, RaftStats};
+use crate::options::{Options, RaftStats};
 use crate::publish::Published;
 
 /// Largest command that is taken.
 const MAX_COMMAND: usize = 64 << 20;
-/// How long a command looks for a leader.
+/// How long a command looks for a leader that can have it committed.
 const LEADER_PATIENCE: Duration = Duration::from_secs(10);
 /// Entries between snapshots, and entries kept behind the last one for slow followers.
 const SNAPSHOT_EVERY: u64 = 8192;
 const LOG_KEPT: u64 = 1024;
-const HEARTBEAT_MS: u64 = 400;
-const ELECTION_MS: (u64, u64) = (1500, 3000);
+const HEARTBEAT_MS: u64 = 100;
 
 /// A running raft node.
 pub(crate) struct Consensus {
@@ -66,6 +76,10 @@ pub(crate) struct Consensus {
     store: LogStore,
     batcher: Batcher,
     room: Room,
+    links: Links,
+    promises: Promises,
+    /// The servers, as gossip has them.
+    around: watch::Sender<Arc<Around>>,
     /// Development mode's folder, removed at the end.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -92,12 +106,18 @@ impl Consensus {
         };
         let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published)?;
         let config = config().map_err(|e| StartError::Raft(e.into()))?;
-        let raft = Raft::new(id, Arc::new(config), network::Network, store.clone(), machine).await;
+        let links = Links::default();
+        let network = Network { links: links.clone(), store: store.clone() };
+        let raft = Raft::new(id, Arc::new(config), network, store.clone(), machine).await;
         let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
         let batcher = Batcher::start(raft.clone(), room.clone());
         tokio::spawn(look_for_room(room.clone()));
+        tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone()));
         let options = options.clone();
-        let consensus = Consensus { raft, id, me, options, store, batcher, room, _temporary: temporary };
+        let around = watch::Sender::default();
+        let promises = Promises::new(raft.clone(), id);
+        let consensus =
+            Consensus { raft, id, me, options, store, batcher, room, links, promises, around, _temporary: temporary };
         consensus.begin().await.map_err(StartError::Raft)?;
         Ok(consensus)
     }
@@ -110,10 +130,8 @@ impl Consensus {
                 self.raft.trigger().elect().await?;
                 self.tell_new_address().await;
             }
-        } else if self.options.bootstrap_expect <= 1 {
+        } else if self.options.bootstrap_expect == 1 {
             self.raft.initialize(BTreeMap::from([(self.id, self.me.clone())])).await?;
-        } else {
-            tracing::warn!(expect = self.options.bootstrap_expect, "waiting for the other servers");
         }
         Ok(())
     }
@@ -145,15 +163,18 @@ impl Consensus {
         loop {
             let leadership = self.leadership();
             if leadership.leader.is_some() && !leadership.me {
-                match service::forward(&self.raft, encoded.clone()).await {
+                match service::forward(&self.raft, &self.links, encoded.clone(), deadline).await {
                     Ok(done) => return Ok(done),
                     Err(status) if status.code() == tonic::Code::ResourceExhausted => {
                         return Err(ProposeError::NoRoom(status.message().into()));
                     }
+                    Err(status) if status.code() == tonic::Code::DeadlineExceeded => {
+                        return Err(ProposeError::NoMajority);
+                    }
                     Err(error) => tracing::debug!(%error, "carrying a command to the leader"),
                 }
             } else if leadership.me {
-                match self.batcher.write(envelope.clone(), encoded.clone()).await {
+                match self.batcher.write(envelope.clone(), encoded.clone(), deadline).await {
                     Ok(done) => return Ok(done),
                     Err(NotWritten::Failed(error)) => return Err(error),
                     Err(NotWritten::NotLeader) => {}
@@ -233,30 +254,6 @@ impl Consensus {
         Some(node.rpc_addr.clone())
     }
 
-    pub fn members(&self) -> Vec<MemberInfo> {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow();
-        let membership = metrics.membership_config.membership();
-        let voters: BTreeSet<ServerId> = membership.voter_ids().collect();
-        let info = |id: ServerId, node: &ServerNode| MemberInfo {
-            id,
-            name: node.name.clone(),
-            region: self.options.region.clone(),
-            datacenter: node.datacenter.clone(),
-            rpc_addr: node.rpc_addr.clone(),
-            http_addr: node.http_addr.clone(),
-            bootstrap_expect: self.options.bootstrap_expect,
-            leader: metrics.current_leader == Some(id),
-            voter: voters.contains(&id),
-            me: id == self.id,
-        };
-        let mut members: Vec<MemberInfo> = membership.nodes().map(|(id, node)| info(*id, node)).collect();
-        if !members.iter().any(|m| m.me) {
-            members.push(info(self.id, &self.me));
-        }
-        members
-    }
-
     pub fn stats(&self) -> RaftStats {
         let metrics = self.raft.metrics();
         let m = metrics.borrow();
@@ -272,8 +269,20 @@ impl Consensus {
         }
     }
 
+    /// Whose calls are taken.
+    pub fn admission(&self) -> Admission {
+        Admission { raft: self.raft.clone(), me: self.id, around: self.around.subscribe() }
+    }
+
     pub fn service(&self) -> RaftService {
-        RaftService::new(self.raft.clone(), self.batcher.clone(), self.id)
+        RaftService {
+            raft: self.raft.clone(),
+            batcher: self.batcher.clone(),
+            admission: self.admission(),
+            links: self.links.clone(),
+            promises: self.promises.clone(),
+            store: self.store.clone(),
+        }
     }
 
     /// Stops raft and flushes the store.
@@ -300,8 +309,10 @@ fn config() -> Result<Config, openraft::ConfigError> {
     Config {
         cluster_name: "tarpan".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: ELECTION_MS.0,
-        election_timeout_max: ELECTION_MS.1,
+        // The longer one is the lease; when to elect is the lookout's affair.
+        election_timeout_min: HEARTBEAT_MS * 2,
+        election_timeout_max: LEASE.as_millis() as u64,
+        enable_elect: false,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
         max_in_snapshot_log_to_keep: LOG_KEPT,
         purge_batch_size: 256,

@@ -1,4 +1,4 @@
-//! Raft between servers, over gRPC: messages of the raft library as MessagePack with names.
+//! Raft between servers, over gRPC: messages of the raft library as MessagePack with names, entries as the log has them.
 
 use std::future::Future;
 use std::io::Read;
@@ -6,42 +6,42 @@ use std::io::Read;
 use bytes::Bytes;
 use futures::StreamExt;
 use openraft::error::{
-    Fatal, NetworkError, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError, Unreachable,
+    Fatal, NetworkError, PayloadTooLarge, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError,
+    Unreachable,
 };
 use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
-use openraft::{OptionalSend, Snapshot};
+use openraft::{ErrorSubject, OptionalSend, Snapshot};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tarpan_rpc::server::RaftBytes;
 use tarpan_rpc::server::raft_client::RaftClient;
-use tonic::transport::{Channel, Endpoint};
+use tarpan_rpc::server::{AppendRequest, RaftBytes};
+use tokio::time::Instant;
+use tonic::transport::Channel;
 
-use super::types::{ServerId, ServerNode, SnapshotMeta, Types, Vote};
+use super::links::{Links, Use};
+use super::log::{self, LogStore};
+use super::types::{Entry, ServerId, ServerNode, SnapshotMeta, Types, Vote};
 
-/// Largest message a server takes.
-pub const MAX_MESSAGE: usize = 128 << 20;
+/// Bytes of entries in one message; an entry that is larger travels alone.
+const MAX_ENTRIES: usize = 4 << 20;
 /// Bytes of a snapshot in one message.
 const CHUNK: usize = 1 << 20;
 
 type Rpc<T> = Result<T, RPCError<ServerId, ServerNode, RaftError<ServerId>>>;
 
 /// Makes clients of other servers.
-pub struct Network;
+pub struct Network {
+    pub links: Links,
+    pub store: LogStore,
+}
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: ServerId, node: &ServerNode) -> Peer {
-        Peer { target, client: client(&node.rpc_addr) }
+        Peer { target, rpc_addr: node.rpc_addr.clone(), links: self.links.clone(), store: self.store.clone() }
     }
-}
-
-/// A client that connects when it is first used; `None` when the address makes no sense.
-pub fn client(rpc_addr: &str) -> Option<RaftClient<Channel>> {
-    let endpoint = Endpoint::from_shared(format!("http://{rpc_addr}")).ok()?;
-    let channel = endpoint.tcp_nodelay(true).connect_lazy();
-    Some(RaftClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
 }
 
 /// The first message of a snapshot; the file's bytes follow.
@@ -54,12 +54,24 @@ pub struct SnapshotHead {
 /// One other server.
 pub struct Peer {
     target: ServerId,
-    client: Option<RaftClient<Channel>>,
+    rpc_addr: String,
+    links: Links,
+    store: LogStore,
 }
 
 impl Peer {
-    fn connected(&self) -> Result<RaftClient<Channel>, Unreachable> {
-        self.client.clone().ok_or_else(|| Unreachable::new(&std::io::Error::other("its RPC address is not one")))
+    fn connected(&self, purpose: Use) -> Result<RaftClient<Channel>, Unreachable> {
+        let error = || Unreachable::new(&std::io::Error::other(format!("{} is no address", self.rpc_addr)));
+        self.links.to(&self.rpc_addr, purpose).ok_or_else(error)
+    }
+
+    /// What the other side answered: its result, or why there is none.
+    fn answered<T: DeserializeOwned>(&self, answer: Result<tonic::Response<RaftBytes>, tonic::Status>) -> Rpc<T> {
+        let answer = answer.map_err(|status| RPCError::Unreachable(Unreachable::new(&status)))?;
+        let result: Result<T, RaftError<ServerId>> =
+            read(answer.get_ref()).map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
+        self.links.heard(self.target);
+        result.map_err(|e| RPCError::RemoteError(RemoteError::new(self.target, e)))
     }
 }
 
@@ -71,32 +83,49 @@ pub fn read<T: DeserializeOwned>(message: &RaftBytes) -> Result<T, tarpan_rpc::U
     tarpan_rpc::unpack(&message.data)
 }
 
-/// What the other side answered: its result, or why there is none.
-fn answered<T: DeserializeOwned>(
-    target: ServerId,
-    answer: Result<tonic::Response<RaftBytes>, tonic::Status>,
-) -> Rpc<T> {
-    let answer = answer.map_err(|status| RPCError::Unreachable(Unreachable::new(&status)))?;
-    let result: Result<T, RaftError<ServerId>> =
-        read(answer.get_ref()).map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
-    result.map_err(|e| RPCError::RemoteError(RemoteError::new(target, e)))
+/// The bytes of `entries`, as many as one message carries.
+fn carried(entries: Vec<Bytes>) -> Result<Vec<Bytes>, PayloadTooLarge> {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.len();
+        bytes <= MAX_ENTRIES
+    });
+    match fits.count() {
+        fits if fits == entries.len() || entries.len() == 1 => Ok(entries),
+        fits => Err(PayloadTooLarge::new_entries_hint(fits.max(1) as u64)),
+    }
+}
+
+/// The request that a message holds.
+pub fn append_request(message: &AppendRequest) -> Result<AppendEntriesRequest<Types>, String> {
+    let mut request: AppendEntriesRequest<Types> =
+        tarpan_rpc::unpack(&message.head).map_err(|e| tarpan_rpc::why(&e))?;
+    let entry = |bytes: &Bytes| log::decode::<Entry>(bytes, ErrorSubject::Logs).map_err(|e| e.to_string());
+    request.entries = message.entries.iter().map(entry).collect::<Result<_, _>>()?;
+    Ok(request)
 }
 
 impl RaftNetwork<Types> for Peer {
     async fn append_entries(
         &mut self,
-        rpc: AppendEntriesRequest<Types>,
+        mut rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<ServerId>> {
-        let mut request = tonic::Request::new(message(&rpc));
+        let entries = carried(self.store.packed(&std::mem::take(&mut rpc.entries)))?;
+        let mut request = tonic::Request::new(AppendRequest { head: tarpan_rpc::pack(&rpc).into(), entries });
         request.set_timeout(option.hard_ttl());
-        answered(self.target, self.connected()?.append_entries(request).await)
+        let sent = Instant::now();
+        let answer = self.answered(self.connected(Use::Words)?.append_entries(request).await)?;
+        if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            self.links.taken(self.target, sent);
+        }
+        Ok(answer)
     }
 
     async fn vote(&mut self, rpc: VoteRequest<ServerId>, option: RPCOption) -> Rpc<VoteResponse<ServerId>> {
         let mut request = tonic::Request::new(message(&rpc));
         request.set_timeout(option.hard_ttl());
-        answered(self.target, self.connected()?.vote(request).await)
+        self.answered(self.connected(Use::Words)?.vote(request).await)
     }
 
     async fn full_snapshot(
@@ -114,7 +143,7 @@ impl RaftNetwork<Types> for Peer {
             chunk.truncate(length);
             Some(RaftBytes { data: chunk.into() })
         });
-        let mut client = self.connected()?;
+        let mut client = self.connected(Use::Snapshots)?;
         let sending = client.install_snapshot(futures::stream::iter([head]).chain(futures::stream::iter(chunks)));
         let answer = tokio::select! {
             closed = cancel => return Err(closed.into()),
@@ -122,6 +151,24 @@ impl RaftNetwork<Types> for Peer {
         };
         let result: Result<SnapshotResponse<ServerId>, Fatal<ServerId>> =
             read(answer.get_ref()).map_err(|e| NetworkError::new(&e))?;
+        self.links.heard(self.target);
         result.map_err(|e| RemoteError::new(self.target, e).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_carries_as_many_entries_as_have_room() {
+        let entries = |sizes: &[usize]| sizes.iter().map(|n| Bytes::from(vec![0; *n])).collect::<Vec<_>>();
+        let hint = |sizes: &[usize]| carried(entries(sizes)).map(|all| all.len()).map_err(|e| e.entries_hint());
+        let half = MAX_ENTRIES / 2;
+        assert_eq!(hint(&[]), Ok(0));
+        assert_eq!(hint(&[half, half]), Ok(2));
+        assert_eq!(hint(&[half, half, 1]), Err(2));
+        assert_eq!(hint(&[MAX_ENTRIES + 1]), Ok(1), "it has to go somehow");
+        assert_eq!(hint(&[MAX_ENTRIES + 1, 1]), Err(1));
     }
 }

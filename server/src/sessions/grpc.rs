@@ -4,23 +4,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use axum::body::Body;
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use tarpan_model::ids::{Namespace, NodeId};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    BulkDown, BulkUp, FromAgent, FromServer, HttpHead, HttpPart, HttpRequest, ServiceSet, SignIdentitiesRequest,
-    SignedIdentities, WatchServiceRequest, http_part,
+    BulkDown, BulkUp, FromAgent, FromServer, HttpRequest, ServiceSet, SignIdentitiesRequest, SignedIdentities,
+    WatchServiceRequest,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use tower::ServiceExt;
 
 use super::host::Host;
 use super::{Down, bulk, identities, register, session};
+use crate::forwarded;
 use crate::guests::GuestInfo;
 use crate::watch::Watch;
 
@@ -82,14 +81,12 @@ impl Stream for Downs {
     }
 }
 
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl Agents for AgentService {
     type SessionStream = Downs;
     type BulkStream = ReceiverStream<Result<BulkDown, Status>>;
     type WatchServiceStream = ReceiverStream<Result<ServiceSet, Status>>;
-    type HttpStream = Answers<HttpPart>;
+    type HttpStream = forwarded::Parts;
 
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
         let (down, receiver) = mpsc::channel(session::DOWN_QUEUE);
@@ -128,38 +125,10 @@ impl Agents for AgentService {
         identities::sign(&self.host, node, &request.into_inner()).map(Response::new)
     }
 
-    async fn http(&self, request: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {
+    async fn http(&self, request: Request<HttpRequest>) -> Result<Response<forwarded::Parts>, Status> {
         self.known_node(&request)?;
-        let request = into_http(request.into_inner())?;
-        let answer = match self.router.clone().oneshot(request).await {
-            Ok(answer) => answer,
-            Err(never) => match never {},
-        };
-        let (head, body) = answer.into_parts();
-        let head = HttpHead {
-            status: head.status.as_u16().into(),
-            headers: head
-                .headers
-                .iter()
-                .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
-                .collect(),
-        };
-        let head = Ok(HttpPart { body: Some(http_part::Body::Head(head)) });
-        let data = body.into_data_stream().map(|chunk| match chunk {
-            Ok(data) => Ok(HttpPart { body: Some(http_part::Body::Data(data)) }),
-            Err(error) => Err(Status::internal(error.to_string())),
-        });
-        Ok(Response::new(Box::pin(futures::stream::iter([head]).chain(data))))
+        Ok(Response::new(forwarded::answer(&self.router, request.into_inner()).await?))
     }
-}
-
-fn into_http(request: HttpRequest) -> Result<http::Request<Body>, Status> {
-    let bad = |e: http::Error| Status::invalid_argument(e.to_string());
-    let mut builder = http::Request::builder().method(request.method.as_str()).uri(request.path.as_str());
-    for (name, value) in &request.headers {
-        builder = builder.header(name, value);
-    }
-    builder.body(Body::from(request.body)).map_err(bad)
 }
 
 /// Sends the instances of a service, now and after each change, until the agent goes.

@@ -33,6 +33,8 @@ pub(crate) type Down = Box<Result<FromServer, tonic::Status>>;
 #[derive(Default)]
 pub(crate) struct Sessions {
     next: AtomicU64,
+    /// Grows with each session that begins or ends.
+    version: AtomicU64,
     held: Mutex<HashMap<NodeId, Arc<Held>>>,
 }
 
@@ -73,6 +75,7 @@ impl Sessions {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let held = Arc::new(Held { number, down, news: Mutex::default(), wake: Notify::new() });
         let older = self.lock().insert(node, held.clone());
+        self.version.fetch_add(1, Ordering::Release);
         if let Some(older) = older {
             older.tell(|news| news.end = Some(tonic::Status::aborted("a newer session of this node took over")));
         }
@@ -83,7 +86,18 @@ impl Sessions {
         let mut held = self.lock();
         if held.get(&node).is_some_and(|h| h.number == number) {
             held.remove(&node);
+            self.version.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Changes when sessions begin or end.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The nodes of all sessions.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.lock().keys().copied().collect()
     }
 
     pub fn get(&self, node: NodeId) -> Option<Arc<Held>> {

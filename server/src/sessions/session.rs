@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tarpan_control::nodes;
 use tarpan_model::alloc::AllocUpdate;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Node, NodeId, NodeStatus};
+use tarpan_model::{Dur, Node, NodeId, NodeStatus};
 use tarpan_rpc::agent::{Ack, FromAgent, FromServer, HeartbeatAck, Report, Services, Welcome, from_agent, from_server};
 use tarpan_state::Command;
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ async fn hello(host: &Arc<Host>, up: &mut Streaming<FromAgent>, down: &mpsc::Sen
         tracing::warn!(node_id = %id, astray, index = at, "the agent was told things that this state does not know");
         standing::note(host, id, astray).await?;
     }
-    let ttl = host.control.beat(id);
+    let ttl = host.holding.beat(id);
     let welcome = Welcome {
         heartbeat_ttl_ms: millis(ttl),
         servers: host.rpc_servers(),
@@ -145,8 +145,10 @@ impl Session {
 
     async fn hear(&mut self, body: from_agent::Body) -> Result<(), Status> {
         bounds::message(&body)?;
+        // Whatever it says, it is alive.
+        let ttl = self.host.holding.beat(self.node);
         match body {
-            from_agent::Body::Heartbeat(beat) => self.beat(beat.seq).await,
+            from_agent::Body::Heartbeat(beat) => self.beat(beat.seq, ttl).await,
             from_agent::Body::Report(report) => self.report(report).await,
             from_agent::Body::Services(services) => self.services(services).await,
             from_agent::Body::Node(changed) => {
@@ -171,10 +173,9 @@ impl Session {
     }
 
     /// In memory only, unless the node has to become ready again.
-    async fn beat(&mut self, seq: u64) -> Result<(), Status> {
+    async fn beat(&mut self, seq: u64, ttl: Dur) -> Result<(), Status> {
         let state = self.host.state();
         let Some(node) = state.node(self.node) else { return Err(Status::not_found("node not found")) };
-        let ttl = self.host.control.beat(self.node);
         if node.status != NodeStatus::Ready
             && let Some(command) = nodes::heartbeat(&state, self.node, now(), &mut ids())
         {
@@ -245,6 +246,6 @@ fn unpack<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Status> {
     })
 }
 
-fn millis(ttl: tarpan_model::Dur) -> u64 {
+fn millis(ttl: Dur) -> u64 {
     u64::try_from(ttl.0 / tarpan_model::duration::MILLISECOND).unwrap_or(0)
 }

@@ -6,8 +6,9 @@ use super::call::{Call, Raw, calls, streams};
 use super::{Answer, Client, Query};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
-    AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, MetricsSummary, Namespace, RaftConfigurationResponse,
-    SchedulerConfiguration, SchedulerConfigurationResponse, SearchResponse, ServerMembers,
+    AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, JoinResponse, LeadershipTransferResponse, MetricsSummary,
+    Namespace, RaftConfigurationResponse, SchedulerConfiguration, SchedulerConfigurationResponse, SearchResponse,
+    ServerMembers,
 };
 
 const SCHEDULER: &str = "/v1/operator/scheduler/configuration";
@@ -25,6 +26,27 @@ calls! {
 
     raft_configuration(query: &Query) -> RaftConfigurationResponse {
         Call::get(query.on("/v1/operator/raft/configuration"))
+    }
+
+    /// Takes a server out of raft, by its id.
+    raft_remove_peer(id: &str) -> () { Call::delete("/v1/operator/raft/peer".to_owned()).with("id", id) }
+
+    /// Has the voter of that id, or of that address, lead. One of them is empty.
+    raft_transfer_leadership(id: &str, address: &str) -> LeadershipTransferResponse {
+        let path = "/v1/operator/raft/transfer-leadership".to_owned();
+        let (name, value) = if id.is_empty() { ("address", address) } else { ("id", id) };
+        Call::touch(path).with(name, value)
+    }
+
+    /// Has the server join others, at `host[:port]` of their gossip each.
+    join(addresses: &[String]) -> JoinResponse {
+        let join = Call::touch("/v1/agent/join".to_owned());
+        addresses.iter().fold(join, |call, address| call.with("address", address))
+    }
+
+    /// Counts a server that does not answer as one that left; `prune`: as one that never was.
+    force_leave(name: &str, prune: bool) -> () {
+        Call::touch("/v1/agent/force-leave".to_owned()).with("node", name).with("prune", prune)
     }
 
     scheduler_configuration() -> SchedulerConfigurationResponse { Call::get(SCHEDULER.to_owned()) }

@@ -20,6 +20,8 @@ pub enum Where {
     Server,
     /// Any server once there is a leader, which commits what it decides: the command travels, not the request.
     Leader,
+    /// The leader itself, which alone knows: the request travels.
+    Lead,
     /// This very agent, about itself or about what it was given.
     Agent,
     /// The node that is asked about, through its session.

@@ -154,9 +154,10 @@ routes! {
         Scheduler: GET "/v1/operator/scheduler/configuration", Operator(Read), Server;
         SetScheduler: PUT "/v1/operator/scheduler/configuration", Operator(Write), Leader;
         Raft: GET "/v1/operator/raft/configuration", Management, Agent;
-        RemovePeer: DELETE "/v1/operator/raft/peer", Management, Leader;
+        RemovePeer: DELETE "/v1/operator/raft/peer", Management, Lead;
+        TransferLeadership: PUT "/v1/operator/raft/transfer-leadership", Management, Lead;
         Autopilot: GET "/v1/operator/autopilot/configuration", Operator(Read), Server;
-        AutopilotHealth: GET "/v1/operator/autopilot/health", Operator(Read), Agent;
+        AutopilotHealth: GET "/v1/operator/autopilot/health", Operator(Read), Lead;
         License: GET "/v1/operator/license", Open, Agent;
         Gc: PUT_ONLY "/v1/system/gc", Management, Leader;
         ReconcileSummaries: PUT_ONLY "/v1/system/reconcile/summaries", Management, Leader;

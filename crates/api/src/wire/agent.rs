@@ -76,6 +76,40 @@ pub struct RaftConfigurationResponse {
     pub index: u64,
 }
 
+/// A server as raft names it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RaftPeer {
+    #[serde(rename = "ID")]
+    pub id: String,
+    #[serde(rename = "Address")]
+    pub address: String,
+}
+
+/// `LeadershipTransferResponse` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeadershipTransferResponse {
+    #[serde(rename = "From")]
+    pub from: RaftPeer,
+    #[serde(rename = "To")]
+    pub to: RaftPeer,
+    /// It led already.
+    #[serde(rename = "Noop")]
+    pub noop: bool,
+    #[serde(rename = "Err")]
+    pub err: Option<String>,
+}
+
+/// How joining others went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JoinResponse {
+    pub num_joined: u64,
+    pub error: String,
+    pub warning: String,
+}
+
 /// What an agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

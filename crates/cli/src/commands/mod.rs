@@ -18,6 +18,7 @@ mod node;
 mod operator_api;
 mod scaling;
 mod scheduler;
+mod servers;
 mod services;
 mod status;
 mod ui;
@@ -57,6 +58,10 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<scaling::List>(),
         Entry::of::<scheduler::Get>(),
         Entry::of::<scheduler::Set>(),
+        Entry::of::<servers::ForceLeave>(),
+        Entry::of::<servers::Join>(),
+        Entry::of::<servers::RemovePeer>(),
+        Entry::of::<servers::TransferLeadership>(),
         Entry::of::<services::Delete>(),
         Entry::of::<services::Info>(),
         Entry::of::<services::List>(),

@@ -17,7 +17,7 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
           http = true
           ca_file = "/etc/ca.pem"
         }
-        server { encrypt = "key" raft_protocol = 3 raft_multiplier = 5 }
+        server { raft_protocol = 3 raft_multiplier = 5 }
         client { options = { "driver.denylist" = "docker" "user.denylist" = "root" "made.up" = "1" } }
         plugin "docker" { config { tls { cert = "/c" } gc { image = false } allow_privileged = true } }
         plugin "podman" { config { socket = "x" } }
@@ -32,8 +32,7 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
     warned 9:61: "plugin.docker.config.gc.image" has no effect in this version
     refused 9:42: "plugin.docker.config.tls.cert" would encrypt what is said to the Docker daemon; this version can't do that. Take it out if the agent may run without such protection
     warned 10:9: "plugin.podman" has no effect: this version has no driver "podman"
-    refused 7:18: "server.encrypt" would encrypt what servers tell each other by gossip; this version can't do that. Take it out if the agent may run without such protection
-    warned 7:52: "server.raft_multiplier" has no effect in this version
+    warned 7:36: "server.raft_multiplier" has no effect in this version
     warned 5:11: "tls.ca_file" has no effect in this version
     refused 4:11: "tls.http" would encrypt the HTTP API; this version can't do that. Take it out if the agent may run without such protection
     "#);

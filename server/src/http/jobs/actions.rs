@@ -154,7 +154,7 @@ async fn revert_once(cx: &Context) -> Outcome {
     let (index, reply) = cx.propose(command).await?;
     let response = register::registered(index, &reply);
     // The field answers a revert with the headers of a read.
-    let meta = Meta { index: Some(response.index), known_leader: Some(false), next_token: None };
+    let meta = Meta { index: Some(response.index), known_leader: Some(false), ..Meta::default() };
     reply::json(cx.style(), &response, &meta)
 }
 

@@ -310,7 +310,7 @@ async fn a_row_is_answered_where_it_says() {
         };
         match route.answered {
             Where::Server => assert_eq!(waited, query.is_empty(), "{}{query}: {}", route.path, answer.text),
-            Where::Leader => assert!(waited, "{}{query}: {}", route.path, answer.text),
+            Where::Leader | Where::Lead => assert!(waited, "{}{query}: {}", route.path, answer.text),
             Where::Agent | Where::Stream => assert!(!waited, "{}{query}: {}", route.path, answer.text),
             Where::Node => assert!(looked_up, "{}{query}: {}", route.path, answer.text),
         }

@@ -130,17 +130,18 @@ impl Wal {
     }
 
     /// Writes entries behind the last one. All or none: after an error the same entries may be tried again.
-    pub fn append(&mut self, entries: &[(LogId, Vec<u8>)]) -> io::Result<()> {
+    pub fn append<B: AsRef<[u8]>>(&mut self, entries: &[(LogId, B)]) -> io::Result<()> {
         if self.end >= SEGMENT_BYTES {
             self.begin_segment_if_there_is_room()?;
         }
-        let mut bytes = Vec::with_capacity(entries.iter().map(|(_, data)| data.len() + HEAD + ENTRY_HEAD).sum());
+        let mut bytes =
+            Vec::with_capacity(entries.iter().map(|(_, data)| data.as_ref().len() + HEAD + ENTRY_HEAD).sum());
         self.note_committed(&mut bytes);
         let mut places = Vec::with_capacity(entries.len());
         let segment = self.segments.back().expect("one is open").number;
         for (id, data) in entries {
             let offset = bytes.len();
-            record::write(&mut bytes, self.durable, &Record::Entry { id: *id, data });
+            record::write(&mut bytes, self.durable, &Record::Entry { id: *id, data: data.as_ref() });
             let length = u32::try_from(bytes.len() - offset).expect("an entry is smaller than 4 GiB");
             places.push(At { id: *id, segment, offset: self.end + offset as u64, length });
         }

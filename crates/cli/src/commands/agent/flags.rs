@@ -56,6 +56,21 @@ pub struct AgentFlags {
     /// How many servers wait for each other before the first election.
     #[arg(long, value_name = "num")]
     pub bootstrap_expect: Option<u64>,
+    /// Servers to join at the start, once; may be repeated.
+    #[arg(long, value_name = "address")]
+    pub join: Vec<String>,
+    /// Servers to join, tried until they answer; may be repeated.
+    #[arg(long, value_name = "address")]
+    pub retry_join: Vec<String>,
+    /// How often -retry-join tries before the agent gives up; 0: for ever.
+    #[arg(long, value_name = "num")]
+    pub retry_max: Option<u32>,
+    /// How long -retry-join waits between tries.
+    #[arg(long, value_name = "duration")]
+    pub retry_interval: Option<String>,
+    /// The key that servers seal their gossip with, base64.
+    #[arg(long, value_name = "key")]
+    pub encrypt: Option<String>,
     /// Servers of a client, "host:port,…".
     #[arg(long, value_name = "servers")]
     pub servers: Vec<String>,
@@ -90,9 +105,6 @@ pub struct AgentFlags {
     #[arg(long, value_name = "count")]
     pub simulate: Option<usize>,
 
-    /// A key for gossip.
-    #[arg(long, hide = true)]
-    pub encrypt: Option<String>,
     // Accepted for the sake of existing scripts; without effect here, and warned of.
     #[arg(long, hide = true)]
     pub raft_protocol: Option<u64>,
@@ -123,7 +135,7 @@ macro_rules! idle_flags {
 }
 
 idle_flags! {
-        join, retry_join, retry_max, retry_interval, plugin_dir, alloc_mounts_dir, host_volumes_dir,
+        plugin_dir, alloc_mounts_dir, host_volumes_dir,
         host_volume_plugin_dir, client_intro_token, acl_replication_token, eventlog_level, consul_auth,
         consul_auto_advertise, consul_ca_file, consul_cert_file, consul_key_file, consul_checks_use_advertise,
         consul_client_auto_join, consul_client_service_name, consul_client_http_check_name,
@@ -150,8 +162,7 @@ impl AgentFlags {
             })
         };
         let acl = one(self.acl_enabled, "acl-enabled", "let in only who has a token");
-        let encrypt = self.encrypt.as_ref().is_some_and(|key| !key.is_empty());
-        acl.into_iter().chain(one(encrypt, "encrypt", "encrypt what servers tell each other by gossip")).collect()
+        acl.into_iter().collect()
     }
 
     /// Flags without an effect, a sentence each.
@@ -202,6 +213,17 @@ impl AgentFlags {
         on(&mut client, "enabled", self.client);
         if let Some(expect) = self.bootstrap_expect {
             server.insert("bootstrap_expect".to_owned(), json!(expect));
+        }
+        text(&mut server, "encrypt", &self.encrypt);
+        let mut join = Map::new();
+        list(&mut join, "start_join", self.join.clone());
+        list(&mut join, "retry_join", self.retry_join.clone());
+        text(&mut join, "retry_interval", &self.retry_interval);
+        if let Some(most) = self.retry_max {
+            join.insert("retry_max".to_owned(), json!(most));
+        }
+        if !join.is_empty() {
+            server.insert("server_join".to_owned(), Json::Object(join));
         }
         if let Some(speed) = self.network_speed {
             client.insert("network_speed".to_owned(), json!(speed));
@@ -295,6 +317,7 @@ mod tests {
             let value = match flag.get_id().as_str() {
                 "meta" => "a=b",
                 "log_level" => "WARN",
+                "retry_interval" => "7s",
                 _ => "7",
             };
             let takes = flag.get_action().takes_values();

@@ -44,8 +44,10 @@ pub fn start(config: &AgentConfig) -> io::Result<LogHandle> {
 fn filter(level: &str) -> EnvFilter {
     let level = log_level(level).unwrap_or("info");
     let libraries = if matches!(level, "error" | "off") { level } else { "warn" };
+    let raft = if matches!(level, "debug" | "trace") { "warn" } else { "off" };
     let ours = ["tarpan", "tarpan_agent", "tarpan_server", "tarpan_control", "tarpan_config", "tarpan_rpc"];
-    let mut text = libraries.to_owned();
+    // The raft library tells of every message that did not get through, twice a second; the leader says of each server how it is.
+    let mut text = format!("{libraries},openraft={raft}");
     for name in ours {
         text.push_str(&format!(",{name}={level}"));
     }

@@ -10,6 +10,7 @@ use tarpan_config::sockaddr::Interfaces;
 use tarpan_model::duration::Dur;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
+use tarpan_server::Key;
 
 /// Where this agent listens and what it tells others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Addresses {
     /// `host:port`
     pub http_advertise: String,
     pub rpc_advertise: String,
+    pub serf: SocketAddr,
+    pub serf_advertise: String,
 }
 
 /// How many connections this process takes in all, by purpose.
@@ -47,6 +50,7 @@ pub fn addresses(config: &AgentConfig, machine: &Interfaces) -> Result<Addresses
     }
     let rpc_text = of(&config.addresses.rpc)?;
     let rpc = SocketAddr::new(ip("rpc", &rpc_text)?, config.ports.rpc);
+    let serf = SocketAddr::new(ip("serf", &of(&config.addresses.serf)?)?, config.ports.serf);
     let first = http.first().copied().ok_or("\"addresses.http\" holds no address")?;
     let advertise = |own: &Option<String>, listens: SocketAddr| match own {
         Some(text) => Ok(with_port(&resolve(text)?, listens.port())),
@@ -55,6 +59,8 @@ pub fn addresses(config: &AgentConfig, machine: &Interfaces) -> Result<Addresses
     Ok(Addresses {
         http_advertise: advertise(&config.advertise.http, first)?,
         rpc_advertise: advertise(&config.advertise.rpc, rpc)?,
+        serf_advertise: advertise(&config.advertise.serf, serf)?,
+        serf,
         http,
         rpc,
     })
@@ -93,11 +99,21 @@ pub fn name(config: &AgentConfig) -> String {
 }
 
 /// What the server role is started with.
-pub fn server_options(config: &AgentConfig, addresses: &Addresses, connections: Connections) -> tarpan_server::Options {
+pub fn server_options(
+    config: &AgentConfig,
+    addresses: &Addresses,
+    connections: Connections,
+) -> Result<tarpan_server::Options, String> {
     // Named one by one: a key that nothing reads does not compile here.
     let ServerConfig {
         enabled: _,
         bootstrap_expect,
+        encrypt,
+        server_join: _,
+        start_join: _,
+        retry_join: _,
+        retry_interval: _,
+        retry_max: _,
         data_dir,
         num_schedulers,
         heartbeat_grace,
@@ -115,14 +131,20 @@ pub fn server_options(config: &AgentConfig, addresses: &Addresses, connections: 
     } = config.server.clone();
     let default = tarpan_server::Options::default();
     let data_dir = data_dir.or_else(|| config.data_dir.as_ref().map(|d| d.join("server")));
-    tarpan_server::Options {
+    let key = encrypt.filter(|key| !key.is_empty()).map(|key| Key::parse(&key));
+    let key = key.transpose().map_err(|e| format!("\"server.encrypt\": {e}"))?;
+    Ok(tarpan_server::Options {
         region: config.region.clone(),
         datacenter: config.datacenter.clone(),
         name: name(config),
         data_dir: if config.dev { None } else { data_dir },
         rpc_bind: addresses.rpc,
         rpc_advertise: addresses.rpc_advertise.clone(),
-        gossip_port: config.ports.serf,
+        gossip_bind: addresses.serf,
+        gossip_advertise: addresses.serf_advertise.clone(),
+        gossip_keys: key.into_iter().collect(),
+        joins: server_joins(config),
+        autopilot: autopilot(&config.autopilot),
         http_advertise: addresses.http_advertise.clone(),
         bootstrap_expect,
         heartbeat_ttl: min_heartbeat_ttl.to_std(),
@@ -141,6 +163,29 @@ pub fn server_options(config: &AgentConfig, addresses: &Addresses, connections: 
         rpc_handshake_timeout: config.limits.rpc_handshake_timeout.to_std(),
         job_max_count,
         job_max_source_size: parse_size(&job_max_source_size).unwrap_or(default.job_max_source_size),
+    })
+}
+
+fn autopilot(config: &tarpan_config::agent::AutopilotConfig) -> tarpan_server::AutopilotConfig {
+    tarpan_server::AutopilotConfig {
+        cleanup_dead_servers: config.cleanup_dead_servers,
+        last_contact_threshold: config.last_contact_threshold,
+        max_trailing_logs: config.max_trailing_logs,
+        min_quorum: config.min_quorum,
+        server_stabilization_time: config.server_stabilization_time,
+    }
+}
+
+/// Whom the server joins, each with a port.
+fn server_joins(config: &AgentConfig) -> tarpan_server::Joins {
+    let joins = config.server.joins();
+    let default = tarpan_server::Joins::default();
+    let ports = |names: &[String]| names.iter().map(|n| tarpan_server::join_address(n)).collect();
+    tarpan_server::Joins {
+        start: ports(&joins.start_join),
+        retry: ports(&joins.retry_join),
+        interval: joins.retry_interval.map_or(default.interval, Dur::to_std),
+        most: joins.retry_max.unwrap_or(default.most),
     }
 }
 

@@ -30,15 +30,28 @@ const DESCRIPTORS_LOOK: Duration = Duration::from_secs(5);
 /// Runs until a signal says otherwise. `reload` is called for each SIGHUP.
 pub async fn run(config: AgentConfig, reload: Arc<dyn Fn() + Send + Sync>) -> Outcome {
     let mut signals = Signals::new()?;
-    let mut running = start(config).await?;
+    let mut running = start(config.clone()).await?;
     running.listeners.spawn(watch_descriptors());
     println!("==> Agent started! Log data will stream in below:\n");
-    while let Event::Reload = signals.next().await {
-        reload();
-    }
+    let mut joining = running.join();
+    let leaves = loop {
+        tokio::select! {
+            event = signals.next() => match event {
+                Event::Reload => reload(),
+                Event::Interrupt => break config.leave_on_interrupt,
+                Event::Terminate => break config.leave_on_terminate,
+            },
+            Some(failed) = joining.join_next() => {
+                if let Ok(Err(why)) = failed {
+                    running.stop(false).await;
+                    return Err(Fail::new(format!("Error joining servers: {why}")));
+                }
+            }
+        }
+    };
     println!("==> Caught a signal: the agent ends");
     tokio::select! {
-        () = running.stop() => {}
+        () = running.stop(leaves) => {}
         () = tokio::time::sleep(GRACE) => println!("==> The agent took too long to tidy up"),
         () = signals.end() => println!("==> Second signal: the agent ends at once"),
     }
@@ -55,11 +68,24 @@ struct Running {
 }
 
 impl Running {
-    async fn stop(&mut self) {
+    /// Looks for the servers that the configuration names.
+    fn join(&self) -> JoinSet<Result<(), String>> {
+        let mut joining = JoinSet::new();
+        if let Some(server) = self.server.clone() {
+            joining.spawn(async move { server.join_configured().await });
+        }
+        joining
+    }
+
+    /// `leaves`: the server goes for good.
+    async fn stop(&mut self, leaves: bool) {
         if let Some(agent) = &self.agent {
             agent.shutdown().await;
         }
         if let Some(server) = &self.server {
+            if leaves {
+                server.leave().await;
+            }
             server.shutdown().await;
         }
         self.listeners.abort_all();
@@ -87,7 +113,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     }
     let server = match config.server.enabled {
         true => Some(
-            Server::start(plan::server_options(&config, &addresses, connections))
+            Server::start(plan::server_options(&config, &addresses, connections).map_err(failed)?)
                 .await
                 .map_err(|e| failed(chain(&e)))?,
         ),
@@ -197,7 +223,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 enum Event {
     Reload,
-    End,
+    Interrupt,
+    Terminate,
 }
 
 struct Signals {
@@ -218,8 +245,8 @@ impl Signals {
 
     async fn next(&mut self) -> Event {
         tokio::select! {
-            _ = self.interrupt.recv() => Event::End,
-            _ = self.terminate.recv() => Event::End,
+            _ = self.interrupt.recv() => Event::Interrupt,
+            _ = self.terminate.recv() => Event::Terminate,
             _ = self.hangup.recv() => Event::Reload,
         }
     }

@@ -1,0 +1,218 @@
+//! Three servers and a client as processes of their own, from configuration files as guides show them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tarpan_api::{Query, calls};
+use tarpan_end2end::lab::{PATIENCE, free_ports};
+use tarpan_end2end::{Agent, Lab, eventually};
+
+const JOB: &str = r#"
+job "counter" {
+  group "g" {
+    task "count" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/sh"
+        args    = ["-c", ": MARK; while true; do date; sleep 0.2; done"]
+      }
+    }
+  }
+}
+"#;
+
+/// Is written without the first leader; no node is to run it.
+const AFTER: &str = r#"
+job "after" {
+  datacenters = ["nowhere"]
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/true"
+      }
+    }
+  }
+}
+"#;
+
+/// Registers a job, as soon as that is possible.
+fn write(server: &Agent, job: &str) -> Result<()> {
+    eventually("a write", PATIENCE, || {
+        let done = server.run(&["job", "run", "-detach", job])?;
+        ensure!(done.code == 0, "{}", done.text());
+        Ok(Some(()))
+    })
+}
+
+struct Cluster {
+    servers: Vec<Agent>,
+    client: Agent,
+}
+
+/// Starts `count` servers that know each other's gossip, and a client that knows one of them.
+fn start(lab: &Lab, count: usize) -> Result<Cluster> {
+    let ports = free_ports(3 * (count + 1))?;
+    let known: Vec<String> = (0..count).map(|i| format!("\"127.0.0.1:{}\"", ports[3 * i + 2])).collect();
+    let mut waiting = Vec::new();
+    for i in 0..count {
+        let text = config(lab, &format!("server-{}", i + 1), &ports[3 * i..3 * i + 3])
+            + &format!(
+                "server {{\n  enabled = true\n  bootstrap_expect = {count}\n  encrypt = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n  server_join {{\n    \
+                 retry_join = [{}]\n    retry_interval = \"500ms\"\n  }}\n}}\nautopilot {{\n  server_stabilization_time = \"1s\"\n}}\n",
+                known.join(", ")
+            );
+        waiting.push((lab.file(&format!("server-{}.hcl", i + 1), &text)?, ports[3 * i]));
+    }
+    let servers: Result<Vec<Agent>> = std::thread::scope(|scope| {
+        let started: Vec<_> = waiting
+            .iter()
+            .enumerate()
+            .map(|(i, (file, http))| {
+                let name = format!("server-{}", i + 1);
+                scope.spawn(move || Agent::start(lab, &name, *http, &["-config", &file.display().to_string()]))
+            })
+            .collect();
+        started.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let own = &ports[3 * count..];
+    let text = config(lab, "client", own)
+        + &format!(
+            "client {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n",
+            ports[1]
+        );
+    let file = lab.file("client.hcl", &text)?.display().to_string();
+    let client = Agent::start(lab, "client", own[0], &["-config", &file])?;
+    Ok(Cluster { servers: servers?, client })
+}
+
+fn config(lab: &Lab, name: &str, ports: &[u16]) -> String {
+    format!(
+        "name = \"{name}\"\ndata_dir = \"{}/{name}\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\n",
+        lab.path().display(),
+        ports[0],
+        ports[1],
+        ports[2]
+    )
+}
+
+impl Cluster {
+    /// Which of the servers leads, as one that lives sees it.
+    fn leader(&self, seen_by: usize) -> Result<usize> {
+        eventually("a leader", PATIENCE, || {
+            let members = self.servers[seen_by].ask(&calls::members())?.members;
+            let leader = self.servers[seen_by].ask(&calls::leader())?;
+            let found = members.iter().find(|m| {
+                m.status == "alive" && !leader.is_empty() && leader.ends_with(&format!(":{}", m.tags["port"]))
+            });
+            Ok(found
+                .and_then(|m| m.name.strip_prefix("server-")?.split('.').next()?.parse::<usize>().ok()?.checked_sub(1)))
+        })
+    }
+
+    fn voters(&self, seen_by: usize) -> Result<Vec<String>> {
+        let raft = self.servers[seen_by].ask(&calls::raft_configuration(&Query::new()))?;
+        Ok(raft.servers.into_iter().filter(|s| s.voter).map(|s| s.node).collect())
+    }
+}
+
+fn pids() -> Vec<String> {
+    let out = std::process::Command::new("pgrep").args(["-f", ": MARK; while true; do date"]).output();
+    out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+#[test]
+fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
+    let lab = Lab::new()?;
+    let begun = Instant::now();
+    let mut cluster = start(&lab, 3)?;
+    let first = cluster.leader(0)?;
+    let formed = begun.elapsed();
+    cluster.servers[0].wait_nodes(1).with_context(|| cluster.client.log_tail())?;
+    println!("formed after {formed:?}");
+
+    // Whoever is asked takes the job, and shows its output.
+    let job = lab.file("counter.hcl", &JOB.replace("MARK", &format!("MARK-{}", std::process::id())))?;
+    let other = (first + 1) % 3;
+    cluster.servers[other].ok(&["job", "run", &job.display().to_string()])?;
+    let alloc = cluster.servers[other].wait_alloc("counter", "running")?;
+    for server in &cluster.servers {
+        let logs = server.ok(&["alloc", "logs", "-tail", "-n", "1", &alloc.id])?;
+        ensure!(logs.contains("20"), "{logs}");
+        ensure!(server.ok(&["server", "members"])?.matches("alive").count() == 3);
+    }
+    let tasks = pids();
+    let after = lab.file("after.hcl", AFTER)?.display().to_string();
+
+    // The leader dies: the next write is taken soon, the task does not notice.
+    cluster.servers[first].kill9()?;
+    let begun = Instant::now();
+    write(&cluster.servers[other], &after)?;
+    println!("written {:?} after the leader's death", begun.elapsed());
+    let second = cluster.leader(other)?;
+    ensure!(second != first, "another one leads");
+    eventually("it is known to have failed", PATIENCE, || {
+        Ok(cluster.servers[other].ok(&["server", "members"])?.contains("failed").then_some(()))
+    })?;
+    let logs = cluster.servers[other].ok(&["alloc", "logs", "-tail", "-n", "1", &alloc.id])?;
+    ensure!(logs.contains("20"), "{logs}");
+
+    // It comes back, and votes again.
+    cluster.servers[first].start_again()?;
+    eventually("three voters again", PATIENCE, || Ok((cluster.voters(other)?.len() == 3).then_some(())))?;
+    eventually("it has what was written meanwhile", PATIENCE, || {
+        Ok(cluster.servers[first].knows_job("after")?.then_some(()))
+    })?;
+
+    // An operator has it lead again.
+    let peers = cluster.servers[other].ask(&calls::raft_configuration(&Query::new()))?;
+    let name = format!("server-{}.global", first + 1);
+    let id = &peers.servers.iter().find(|s| s.node == name).context("it is a peer")?.id;
+    let said = cluster.servers[other].ok(&["operator", "raft", "transfer-leadership", "-peer-id", id])?;
+    ensure!(said.contains(&format!("Transferred leadership to peer with id {id:?}")), "{said}");
+    ensure!(cluster.leader(other)? == first, "the one that was named leads");
+    ensure!(pids() == tasks, "the task ran on");
+
+    // Without a majority every server says so in time, and still shows what it knows.
+    let third = 3 - first - other;
+    cluster.servers[first].kill9()?;
+    cluster.servers[third].kill9()?;
+    let begun = Instant::now();
+    let refused = cluster.servers[other].run(&["job", "stop", "-detach", "counter"])?;
+    ensure!(refused.code != 0 && begun.elapsed() < Duration::from_secs(20), "{refused:?} after {:?}", begun.elapsed());
+    ensure!(refused.text().contains("No majority") || refused.text().contains("No cluster leader"), "{refused:?}");
+    let stale = cluster.servers[other].ask(&calls::jobs(&Query { stale: true, ..Query::new() }))?;
+    ensure!(stale.iter().any(|job| job.id == "counter"));
+    cluster.servers[first].start_again()?;
+    cluster.servers[third].start_again()?;
+    write(&cluster.servers[other], &after)?;
+    ensure!(pids() == tasks, "the task ran on");
+    cluster.servers[other].stop_all_jobs();
+    Ok(())
+}
+
+#[test]
+fn a_server_with_another_key_is_refused_and_both_say_so() -> Result<()> {
+    let lab = Lab::new()?;
+    let ports = free_ports(6)?;
+    let server = |name: &str, ports: &[u16], key: &str, join: u16| {
+        config(&lab, name, ports)
+            + &format!(
+                "server {{\n  enabled = true\n  bootstrap_expect = 1\n  encrypt = \"{key}\"\n  server_join {{\n    \
+                 retry_join = [\"127.0.0.1:{join}\"]\n    retry_interval = \"500ms\"\n  }}\n}}\n"
+            )
+    };
+    let one = lab.file("one.hcl", &server("one", &ports[..3], "MDEyMzQ1Njc4OWFiY2RlZg==", ports[2]))?;
+    let two = lab.file("two.hcl", &server("two", &ports[3..], "ZmVkY2JhOTg3NjU0MzIxMA==", ports[2]))?;
+    let one = Agent::start(&lab, "one", ports[0], &["-config", &one.display().to_string()])?;
+    let two = Agent::start(&lab, "two", ports[3], &["-config", &two.display().to_string()])?;
+    let says = |agent: &Agent, text: &str| {
+        eventually(text, PATIENCE, || Ok(std::fs::read_to_string(&agent.log)?.contains(text).then_some(())))
+    };
+    says(&one, "are refused: they are encrypted with a key that is not in the keyring of this server")?;
+    says(&two, "refuses this server's gossip datagrams: they are encrypted with a key that is not in its keyring")?;
+    let joined = two.run(&["server", "join", &format!("127.0.0.1:{}", ports[2])])?;
+    ensure!(joined.code == 1 && joined.text().contains("not in its keyring"), "{joined:?}");
+    ensure!(one.ask(&calls::members())?.members.len() == 1);
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! Requests that another server answers: the leader, or one of another region.
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, Response, header};
+use bytes::Bytes;
+use tarpan_rpc::agent::HttpRequest;
+
+use super::context::Context;
+use super::error::ApiError;
+use super::reply::Outcome;
+use crate::forwarded::texts;
+use crate::server::Server;
+
+/// Set on what was forwarded: it is not forwarded again, wherever it went meanwhile.
+const FORWARDED: &str = "tarpan-forwarded";
+/// What belongs to the connection that a request came over.
+const OF_CONNECTION: [HeaderName; 5] =
+    [header::HOST, header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
+
+/// Has the leader answer.
+pub async fn of_leader(cx: Context) -> Outcome {
+    cx.leader().await?;
+    if cx.server.is_leader() {
+        return super::families::handler(cx.route.name)(cx).await;
+    }
+    let leader = cx.server.leader().ok_or_else(|| ApiError::internal("No cluster leader"))?;
+    ask(&cx.server, &leader, &cx.parts, &cx.body).await
+}
+
+/// Has the server at `rpc_addr` answer.
+pub async fn ask(server: &Server, rpc_addr: &str, parts: &Parts, body: &Bytes) -> Result<Response<Body>, ApiError> {
+    if parts.headers.contains_key(FORWARDED) {
+        return Err(ApiError::internal("No cluster leader"));
+    }
+    let mut headers = texts(&parts.headers);
+    OF_CONNECTION.iter().for_each(|name| _ = headers.remove(name.as_str()));
+    headers.insert(FORWARDED.to_owned(), "1".to_owned());
+    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+    let request = HttpRequest { method: parts.method.to_string(), path, headers, body: body.clone() };
+    server.http(rpc_addr, request).await.map_err(|status| {
+        ApiError::internal(format!("the server at {rpc_addr} could not be asked: {}", status.message()))
+    })
+}
