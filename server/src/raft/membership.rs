@@ -25,8 +25,11 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 pub(crate) struct Promises {
     raft: Raft,
     me: ServerId,
-    given: Arc<Mutex<Option<(BTreeSet<ServerId>, Instant)>>>,
+    given: Arc<Mutex<Option<Promise>>>,
 }
+
+/// To whom, and when.
+type Promise = (BTreeSet<ServerId>, Instant);
 
 impl Promises {
     pub fn new(raft: Raft, me: ServerId) -> Promises {
