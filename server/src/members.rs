@@ -192,6 +192,16 @@ impl Members {
     /// As the leader: looks at all servers and makes the change that comes next.
     async fn lead(&self, config: &AutopilotConfig, known: &[Known]) {
         let Some(members) = self.consensus.measured() else { return *self.lock() = Autopilot::default() };
+        if let Some(moved) = self.moved(known) {
+            let (id, node) = (moved.identity.about.id, node(moved));
+            tracing::info!("server {} is at {} now", node.name, node.rpc_addr);
+            match tokio::time::timeout(CHANGE, self.consensus.describe(id, node)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "writing where a server is"),
+                Err(_) => tracing::warn!("writing where a server is: no majority of the servers has agreed yet"),
+            }
+            return;
+        }
         let before = self.health();
         let change = self.lock().step(config, &seen(known), &members, clock::now());
         self.tell(&before, known);
@@ -220,6 +230,16 @@ impl Members {
             self.gossip.gone(one, forget).await;
         }
         gone.len()
+    }
+
+    /// A member that says something else of itself than raft has: it is at another address, most often.
+    fn moved<'a>(&self, known: &'a [Known]) -> Option<&'a Known> {
+        let members = self.consensus.members();
+        let differs = |k: &&Known| {
+            let written = members.iter().find(|m| m.id == k.identity.about.id);
+            k.presence == Presence::Alive && written.is_some_and(|m| m.node != node(k))
+        };
+        known.iter().find(differs)
     }
 
     /// Says whose health has changed.

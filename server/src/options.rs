@@ -53,6 +53,9 @@ pub struct Options {
     pub rpc_max_conns: usize,
     /// How long an RPC connection may take to begin.
     pub rpc_handshake_timeout: Duration,
+    /// Raft entries between snapshots, and those kept behind the last one for servers that lag.
+    pub snapshot_threshold: u64,
+    pub trailing_logs: u64,
     /// Events kept for subscribers that resume.
     pub event_buffer_size: usize,
     /// Allocations that one job may ask for; 0: no bound.
@@ -91,6 +94,8 @@ impl Default for Options {
             rpc_max_conns_per_client: 0,
             rpc_max_conns: 0,
             rpc_handshake_timeout: Duration::from_secs(5),
+            snapshot_threshold: 8192,
+            trailing_logs: 1024,
             event_buffer_size: 16_384,
             job_max_count: 50_000,
             job_max_source_size: 1_000_000,

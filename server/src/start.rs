@@ -96,11 +96,9 @@ impl Server {
             let stopped = async {
                 let _ = stopping.wait_for(|s| *s).await;
             };
-            tokio::select! {
-                served = routes.serve_with_incoming(incoming) => if let Err(error) = served {
-                    tracing::error!(%error, "the RPC listener ended");
-                },
-                () = stopped => {}
+            // Connections are told to end, too: who had one would go on asking a server that has stopped.
+            if let Err(error) = routes.serve_with_incoming_shutdown(incoming, stopped).await {
+                tracing::error!(%error, "the RPC listener ended");
             }
         });
     }

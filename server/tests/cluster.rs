@@ -21,7 +21,9 @@ struct One {
     _dir: tempfile::TempDir,
 }
 
+/// What is logged is seen where `RUST_LOG` asks for it.
 fn options(number: usize, dir: &tempfile::TempDir, expect: usize, known: Option<&One>) -> Options {
+    let _ = std::env::var_os("RUST_LOG").is_some_and(|_| tracing_subscriber::fmt::try_init().is_ok());
     let retry = known.map(|one| one.server.gossip_addr().to_string()).into_iter().collect();
     Options {
         name: format!("server-{number}"),
@@ -78,9 +80,6 @@ async fn has(one: &One, id: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn three_servers_form_a_cluster_and_every_one_takes_writes() {
-    if std::env::var_os("RUST_LOG").is_some() {
-        tracing_subscriber::fmt::init();
-    }
     let begun = Instant::now();
     let first = start(1, 3, None).await;
     let (second, third) = tokio::join!(start(2, 3, Some(&first)), start(3, 3, Some(&first)));
@@ -128,7 +127,6 @@ async fn three_servers_form_a_cluster_and_every_one_takes_writes() {
 
 /// Three that form a cluster; the one that leads comes first.
 async fn three() -> [One; 3] {
-    let _ = std::env::var_os("RUST_LOG").is_some_and(|_| tracing_subscriber::fmt::try_init().is_ok());
     let first = start(1, 3, None).await;
     let (second, third) = tokio::join!(start(2, 3, Some(&first)), start(3, 3, Some(&first)));
     let mut all = [first, second, third];
@@ -268,5 +266,68 @@ async fn what_one_server_acknowledged_the_others_read() {
         let state = reads.server.fresh_state(Instant::now() + PATIENCE).await.expect("a leader");
         let key = tarpan_model::NamespacedId::new("default", id.as_str());
         assert!(state.job(&key).is_some(), "{} read before {id}", reads.server.options().name);
+    }
+}
+
+/// Writes so many entries, each on its own.
+async fn entries(one: &One, from: usize, count: usize) {
+    for number in from..from + count {
+        one.server.propose(register(&format!("entry-{number}"))).await.expect("a leader");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_was_away_for_longer_than_the_log_gets_a_snapshot_and_goes_on_from_it() {
+    let small = |number, dir: &tempfile::TempDir, known: Option<&One>| Options {
+        snapshot_threshold: 50,
+        trailing_logs: 10,
+        ..options(number, dir, 3, known)
+    };
+    let start = async |number, dir: tempfile::TempDir, known: Option<&One>| {
+        let server = Server::start(small(number, &dir, known)).await.expect("starts");
+        let joining = server.clone();
+        tokio::spawn(async move { joining.join_configured().await });
+        One { server, _dir: dir }
+    };
+    let dir = || tempfile::tempdir().expect("a folder");
+    let first = start(1, dir(), None).await;
+    let (second, third) = tokio::join!(start(2, dir(), Some(&first)), start(3, dir(), Some(&first)));
+    write(&first, "begun").await;
+    has(&third, "begun").await;
+    third.server.shutdown().await;
+    let writes = if first.server.is_leader() { &first } else { &second };
+    entries(writes, 0, 300).await;
+    // The same disk again, and an empty one: writes go on meanwhile.
+    let One { server, _dir: kept } = third;
+    drop(server);
+    let again = start_again(|| small(3, &kept, Some(&first))).await;
+    let fourth = start(4, dir(), Some(&first)).await;
+    entries(writes, 300, 100).await;
+    for server in [&again, &fourth.server] {
+        let begun = Instant::now();
+        while !(0..400).all(|n| {
+            let key = tarpan_model::NamespacedId::new("default", format!("entry-{n}").as_str());
+            server.state().job(&key).is_some()
+        }) {
+            assert!(begun.elapsed() < PATIENCE, "{} has not caught up", server.options().name);
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert!(server.raft_stats().last_snapshot_index > 0, "it was sent one");
+    }
+}
+
+/// The lock of a store that was open goes with the last task that holds it: soon.
+async fn start_again(options: impl Fn() -> Options) -> Server {
+    let begun = Instant::now();
+    loop {
+        match Server::start(options()).await {
+            Ok(server) => {
+                let joining = server.clone();
+                tokio::spawn(async move { joining.join_configured().await });
+                return server;
+            }
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+        sleep(Duration::from_millis(20)).await;
     }
 }

@@ -132,6 +132,9 @@ pub struct Addresses {
 pub struct ServerConfig {
     pub enabled: bool,
     pub bootstrap_expect: usize,
+    /// Raft entries between snapshots, and those kept behind the last one. `None`: the server's own.
+    pub raft_snapshot_threshold: Option<u64>,
+    pub raft_trailing_logs: Option<u64>,
     /// The key that gossip is sealed with, base64.
     pub encrypt: Option<String>,
     pub server_join: ServerJoin,
@@ -163,6 +166,8 @@ impl Default for ServerConfig {
         ServerConfig {
             enabled: false,
             bootstrap_expect: 0,
+            raft_snapshot_threshold: None,
+            raft_trailing_logs: None,
             encrypt: None,
             server_join: ServerJoin::default(),
             start_join: Vec::new(),

@@ -135,7 +135,7 @@ static SERVER: Block = Block(&[
     (Int, given(&["50"]), "job_default_priority"),
     (Int, given(&["100"]), "job_max_priority"),
     (Int, given(&["6"]), "job_tracked_versions"),
-    (Int, IDLE, "raft_snapshot_threshold raft_trailing_logs"),
+    (Int, Read, "raft_snapshot_threshold raft_trailing_logs"),
     (Float, Read, "max_heartbeats_per_second"),
     (Float, IDLE, "deploy_query_rate_limit"),
     (Str, Read, "data_dir encrypt"),

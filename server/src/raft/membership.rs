@@ -209,6 +209,12 @@ impl Consensus {
         Ok(id)
     }
 
+    /// As the leader: writes what a member says of itself.
+    pub async fn describe(&self, id: ServerId, node: ServerNode) -> Result<(), MembershipError> {
+        let nodes = ChangeMembers::SetNodes(BTreeMap::from([(id, node)]));
+        self.raft.change_membership(nodes, true).await.map(|_| ()).map_err(|e| MembershipError(e.to_string()))
+    }
+
     /// Makes one change, as the leader. It is on its way when this comes back without an error.
     pub async fn change(&self, change: &Change, node: Option<ServerNode>) -> Result<(), MembershipError> {
         let one = |id: &ServerId| BTreeSet::from([*id]);

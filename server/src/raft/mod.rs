@@ -62,9 +62,6 @@ use crate::publish::Published;
 const MAX_COMMAND: usize = 64 << 20;
 /// How long a command looks for a leader that can have it committed.
 const LEADER_PATIENCE: Duration = Duration::from_secs(10);
-/// Entries between snapshots, and entries kept behind the last one for slow followers.
-const SNAPSHOT_EVERY: u64 = 8192;
-const LOG_KEPT: u64 = 1024;
 const HEARTBEAT_MS: u64 = 100;
 
 /// A running raft node.
@@ -105,7 +102,7 @@ impl Consensus {
             (None, None) => unreachable!("one of them is there"),
         };
         let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published)?;
-        let config = config().map_err(|e| StartError::Raft(e.into()))?;
+        let config = config(options).map_err(|e| StartError::Raft(e.into()))?;
         let links = Links::default();
         let network = Network { links: links.clone(), store: store.clone() };
         let raft = Raft::new(id, Arc::new(config), network, store.clone(), machine).await;
@@ -305,7 +302,7 @@ async fn look_for_room(room: Room) {
     }
 }
 
-fn config() -> Result<Config, openraft::ConfigError> {
+fn config(options: &Options) -> Result<Config, openraft::ConfigError> {
     Config {
         cluster_name: "tarpan".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
@@ -313,8 +310,10 @@ fn config() -> Result<Config, openraft::ConfigError> {
         election_timeout_min: HEARTBEAT_MS * 2,
         election_timeout_max: LEASE.as_millis() as u64,
         enable_elect: false,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
-        max_in_snapshot_log_to_keep: LOG_KEPT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_threshold.max(1)),
+        max_in_snapshot_log_to_keep: options.trailing_logs,
+        // Who lags by more gets a snapshot: reading old entries one by one takes longer.
+        replication_lag_threshold: options.snapshot_threshold.max(1) + options.trailing_logs,
         purge_batch_size: 256,
         ..Config::default()
     }

@@ -108,6 +108,8 @@ pub fn server_options(
     let ServerConfig {
         enabled: _,
         bootstrap_expect,
+        raft_snapshot_threshold,
+        raft_trailing_logs,
         encrypt,
         server_join: _,
         start_join: _,
@@ -157,6 +159,8 @@ pub fn server_options(
         job_gc_threshold: job_gc_threshold.to_std(),
         deployment_gc_threshold: deployment_gc_threshold.to_std(),
         node_gc_threshold: node_gc_threshold.to_std(),
+        snapshot_threshold: raft_snapshot_threshold.unwrap_or(default.snapshot_threshold),
+        trailing_logs: raft_trailing_logs.unwrap_or(default.trailing_logs),
         event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
         rpc_max_conns_per_client: config.limits.rpc_max_conns_per_client,
         rpc_max_conns: connections.rpc,
