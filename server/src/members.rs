@@ -4,6 +4,7 @@
 //! counts in have agreed to take part in exactly that one: each agrees to one at a time, so that no two are formed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const BEGIN: Duration = Duration::from_millis(250);
 /// How long somebody has to have been silent before anything is done about it: news of him may just have crossed.
 const SILENT: Dur = Dur::from_secs(3);
-/// How long a server that leaves waits to be let go.
-const LEAVING: Duration = Duration::from_secs(3);
+/// How long a server that leaves waits for another to lead, and to be let go.
+const LEAVING: Duration = Duration::from_millis(1500);
 /// How long a change of the membership may take before the next look.
 const CHANGE: Duration = Duration::from_secs(10);
 
@@ -33,11 +34,13 @@ pub(crate) struct Members {
     consensus: Arc<Consensus>,
     region: String,
     autopilot: Mutex<Autopilot>,
+    /// This server says good-bye: it decides about no other any more.
+    leaving: AtomicBool,
 }
 
 impl Members {
     pub fn new(gossip: Gossip, consensus: Arc<Consensus>, region: String) -> Members {
-        Members { gossip, consensus, region, autopilot: Mutex::default() }
+        Members { gossip, consensus, region, autopilot: Mutex::default(), leaving: AtomicBool::new(false) }
     }
 
     pub fn gossip(&self) -> &Gossip {
@@ -126,7 +129,9 @@ impl Members {
             }
             if began {
                 self.gossip.say(|about| about.has_state = true).await;
-                self.lead(&config, &seen).await;
+                if !self.leaving.load(Ordering::Acquire) {
+                    self.lead(&config, &seen).await;
+                }
             }
             let pause = if began { LOOK } else { BEGIN };
             tokio::select! {
@@ -259,22 +264,23 @@ impl Members {
 
     /// Says good-bye to all servers, and leaves the cluster where others go on with it.
     pub async fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+        self.gossip.say(|about| about.leaving = true).await;
         let others = self.consensus.members().iter().any(|m| m.voter && m.id != self.consensus.id());
         if others && self.consensus.leadership().me {
-            let change = Change::Remove(self.consensus.id());
-            let gone = self.consensus.change(&change, None);
-            match tokio::time::timeout(LEAVING, gone).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "leaving the cluster"),
-                Err(_) => tracing::warn!("leaving the cluster: no majority of the servers has agreed in time"),
+            // Whoever leads then lets this one go.
+            match tokio::time::timeout(LEAVING, self.consensus.hand_over(None)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "no other server leads instead of this one"),
+                Err(_) => tracing::warn!("no other server leads instead of this one: none was elected in time"),
             }
         }
-        self.gossip.leave().await;
         let still = || self.consensus.members().iter().any(|m| m.id == self.consensus.id());
         let end = tokio::time::Instant::now() + LEAVING;
         while others && still() && tokio::time::Instant::now() < end {
             tokio::time::sleep(BEGIN).await;
         }
+        self.gossip.leave().await;
     }
 
     /// Joins whom the configuration names. The error: nobody answered, however often it was tried.
@@ -323,6 +329,7 @@ fn seen(known: &[Known]) -> Vec<Seen> {
         name: k.identity.about.name.clone(),
         presence: match k.presence {
             Presence::Failed if now < k.since + SILENT => Presence::Alive,
+            Presence::Alive if k.identity.about.leaving => Presence::Left,
             presence => presence,
         },
         expect: k.identity.about.expect,

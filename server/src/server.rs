@@ -260,6 +260,7 @@ impl Server {
     pub fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.0.stop.send_replace(true);
+            self.0.members.gossip().end().await;
             self.0.consensus.shutdown().await;
         })
     }

@@ -113,16 +113,26 @@ async fn three_servers_form_a_cluster_and_every_one_takes_writes() {
     let status = |one: &One| one.server.members().into_iter().find(|m| m.name == "server-4").map(|m| m.status);
     until("it is known to have left", || status(&first) == Some(MemberStatus::Left)).await;
 
-    // The leader goes: another one leads, and what is asked of any is done.
+    // The leader goes without a word: another one leads, and what is asked of any is done.
     let begun = Instant::now();
     let leading = leader.server.options().name.clone();
     leader.server.shutdown().await;
     let rest: Vec<&One> = all.into_iter().filter(|one| one.server.options().name != leading).collect();
     write(rest[0], "after").await;
     println!("written again after {:?}", begun.elapsed());
-    for one in rest {
+    for one in &rest {
         has(one, "after").await;
     }
+
+    // Of two, the one that leads says good-bye: the other one goes on alone.
+    until("the dead one is let go", || voters(&rest[0].server).len() == 2).await;
+    let (goes, stays) = if rest[0].server.is_leader() { (rest[0], rest[1]) } else { (rest[1], rest[0]) };
+    let begun = Instant::now();
+    goes.server.leave().await;
+    println!("the leader left after {:?}", begun.elapsed());
+    goes.server.shutdown().await;
+    write(stays, "alone").await;
+    assert_eq!(voters(&stays.server), [stays.server.options().name.clone()]);
 }
 
 /// Three that form a cluster; the one that leads comes first.

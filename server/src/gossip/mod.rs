@@ -149,6 +149,11 @@ impl Gossip {
         let _ = self.calls.send(Call::Gone { id: about.id, bump: *bump, forget }).await;
     }
 
+    /// Ends without a word: the others take it for failed.
+    pub async fn end(&self) {
+        let _ = self.calls.send(Call::End).await;
+    }
+
     /// Tells the others that this server goes for good, and ends.
     pub async fn leave(&self) {
         let (done, left) = oneshot::channel();

@@ -46,6 +46,8 @@ pub(super) enum Call {
     Gone { id: ServerId, bump: u64, forget: bool },
     /// Says good-bye and ends.
     Leave(oneshot::Sender<()>),
+    /// Ends without a word.
+    End,
 }
 
 /// What a datagram says besides `foca`'s own packets.
@@ -154,8 +156,8 @@ impl Turns {
                         let _ = done.send(());
                         return;
                     }
+                    Some(Call::End) | None => return,
                     Some(call) => self.call(call).await,
-                    None => return,
                 },
             }
             self.settle().await;
@@ -196,7 +198,7 @@ impl Turns {
                 let done = self.foca.add_broadcast(&news).map(|_| ());
                 self.note(done);
             }
-            Call::Leave(_) => unreachable!("the loop ends by it"),
+            Call::Leave(_) | Call::End => unreachable!("the loop ends by them"),
         }
     }
 

@@ -19,11 +19,7 @@ const OF_CONNECTION: [HeaderName; 5] =
     [header::HOST, header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
 
 /// Has the leader answer.
-pub async fn of_leader(cx: Context) -> Outcome {
-    cx.leader().await?;
-    if cx.server.is_leader() {
-        return super::families::handler(cx.route.name)(cx).await;
-    }
+pub async fn of_leader(cx: &Context) -> Outcome {
     let leader = cx.server.leader().ok_or_else(|| ApiError::internal("No cluster leader"))?;
     ask(&cx.server, &leader, &cx.parts, &cx.body).await
 }

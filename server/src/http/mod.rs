@@ -184,8 +184,12 @@ async fn at_its_place(mut cx: Context) -> reply::Outcome {
         Where::Server if cx.std.stale => {}
         // What a handler decides goes to the leader as a command, with what it looked at: it may be decided on any server.
         Where::Server | Where::Leader => cx.leader().await?,
-        Where::Lead if !cx.server.is_leader() => return elsewhere::of_leader(cx).await,
-        Where::Lead => {}
+        Where::Lead => {
+            cx.leader().await?;
+            if !cx.server.is_leader() {
+                return elsewhere::of_leader(&cx).await;
+            }
+        }
         Where::Node => match on_node::node_of(&cx) {
             Ok(node) => cx.node = Some(node),
             // Who wants a terminal reads why there is none from the socket's end.

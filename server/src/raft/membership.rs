@@ -226,6 +226,9 @@ impl Consensus {
             Change::Promote(id) => {
                 self.raft.change_membership(ChangeMembers::AddVoterIds(one(id)), true).await.map(|_| ())
             }
+            Change::Remove(id) if *id == self.id => {
+                return Err(MembershipError("this server leads: transfer the leadership first".to_owned()));
+            }
             Change::Remove(id) => {
                 let voter = self.raft.metrics().borrow().membership_config.voter_ids().any(|v| v == *id);
                 let changes = match voter {
