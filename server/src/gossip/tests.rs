@@ -51,6 +51,35 @@ async fn servers_find_each_other_and_notice_who_goes() {
     sees(&one, &[(1, Presence::Alive), (3, Presence::Left)]).await;
 }
 
+/// As when a cluster is formed: nobody is any more whom the others write to.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_all_change_at_once_hear_of_each_other_still() {
+    let (one, two, three) = (server(1, &how(None)).await, server(2, &how(None)).await, server(3, &how(None)).await);
+    two.join(&one.addr().to_string()).await.expect("joined");
+    three.join(&one.addr().to_string()).await.expect("joined");
+    let all = [1, 2, 3].map(|id| (id, Presence::Alive));
+    for each in [&one, &two, &three] {
+        sees(each, &all).await;
+    }
+    for round in 0..20 {
+        let version = format!("{round}");
+        let say = |to: &Gossip| {
+            let (to, version) = (to.clone(), version.clone());
+            async move { to.say(move |about| about.version = version).await }
+        };
+        tokio::join!(say(&one), say(&two), say(&three));
+        for each in [&one, &two, &three] {
+            let told = |known: &Arc<Vec<Known>>| known.iter().all(|k| k.identity.about.version == version);
+            timeout(PATIENCE, each.changes().wait_for(told)).await.expect("in time").expect("gossip goes on");
+        }
+    }
+    // And who goes is noticed.
+    three.end().await;
+    for each in [&one, &two] {
+        sees(each, &[(1, Presence::Alive), (2, Presence::Alive), (3, Presence::Failed)]).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_do_not_fit_are_said_at_both_ends() {
     let (one, other, open) =

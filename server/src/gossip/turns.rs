@@ -115,6 +115,10 @@ pub(super) struct Turns {
     fresh: Arc<std::sync::Mutex<Vec<Gone>>>,
     roster: Roster,
     shown: watch::Sender<Arc<Vec<Known>>>,
+    /// What others send reaches this server: they know it as what it is now.
+    connected: bool,
+    /// It has become another just now, and the others are to be asked at once.
+    changed: bool,
     asked: HashMap<u64, (SocketAddr, oneshot::Sender<Result<Identity, Refusal>>)>,
     /// When an address was last told of, or told, that something does not fit.
     said: HashMap<IpAddr, Instant>,
@@ -137,6 +141,8 @@ impl Turns {
             fresh,
             roster,
             shown,
+            connected: false,
+            changed: false,
             asked: HashMap::new(),
             said: HashMap::new(),
         };
@@ -211,7 +217,10 @@ impl Turns {
         }
     }
 
+    /// What is sent to the one that this server was is not taken. When all change at once, as when a cluster is formed, nobody would hear
+    /// of any other again: they are asked who they are now.
     fn become_one(&mut self, me: Identity) {
+        (self.connected, self.changed) = (false, true);
         self.roster.up(&me, clock::now());
         let done = self.foca.change_identity(me, &mut self.runtime);
         self.note(done);
@@ -306,9 +315,15 @@ impl Turns {
         self.asked.retain(|_, (_, answer)| !answer.is_closed());
         self.roster.forget(clock::now());
         self.show();
-        let failed: Vec<SocketAddr> =
-            self.roster.all().filter(|k| k.presence == Presence::Failed).map(|k| k.identity.addr).collect();
-        for addr in failed {
+        let lonely = !self.connected;
+        self.ask_those(|presence| presence == Presence::Failed || (lonely && presence == Presence::Alive)).await;
+    }
+
+    async fn ask_those(&mut self, which: impl Fn(Presence) -> bool) {
+        let own = self.foca.identity().addr;
+        let others = self.roster.all().filter(|k| which(k.presence) && k.identity.addr != own);
+        let addrs: Vec<SocketAddr> = others.map(|k| k.identity.addr).collect();
+        for addr in addrs {
             self.ask(addr, None).await;
         }
     }
@@ -328,7 +343,12 @@ impl Turns {
                 OwnedNotification::MemberUp(who) => self.roster.up(&who, now),
                 OwnedNotification::MemberDown(who) => self.roster.down(&who, now),
                 OwnedNotification::Rename(before, after) => self.roster.renamed(&before, &after, now),
-                OwnedNotification::Rejoin(me) => self.roster.up(&me, now),
+                OwnedNotification::Rejoin(me) => {
+                    (self.connected, self.changed) = (false, true);
+                    self.roster.up(&me, now);
+                }
+                OwnedNotification::Active => self.connected = true,
+                OwnedNotification::Idle => self.connected = false,
                 _ => {}
             }
         }
@@ -338,6 +358,9 @@ impl Turns {
         }
         if changed {
             self.show();
+        }
+        if std::mem::take(&mut self.changed) {
+            self.ask_those(|presence| presence == Presence::Alive).await;
         }
     }
 

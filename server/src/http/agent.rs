@@ -84,7 +84,7 @@ fn stats(cx: &Context) -> BTreeMap<String, BTreeMap<String, String>> {
             ("applied_index", raft.last_applied.to_string()),
             ("commit_index", raft.commit_index.to_string()),
             ("last_snapshot_index", raft.last_snapshot_index.to_string()),
-            ("num_peers", raft.peers.saturating_sub(1).to_string()),
+            ("num_peers", raft.peers.to_string()),
         ]),
     );
     stats.insert(
