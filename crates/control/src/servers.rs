@@ -69,6 +69,9 @@ pub fn bootstrap(me: ServerId, seen: &[Seen]) -> Begin {
     if voters.first() == Some(&me) { Begin::Form(voters) } else { Begin::Wait }
 }
 
+/// A member that has not answered the leader for so long, and does not answer gossip either, is gone.
+const SILENT: Dur = Dur(5 * SECOND);
+
 /// The operator's `autopilot` block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AutopilotConfig {
@@ -180,7 +183,9 @@ impl Autopilot {
             Some(Presence::Left) => true,
             Some(Presence::Failed) => {
                 let enough = voters > config.min_quorum.max(2) && failed_voters <= (voters - 1) / 2;
-                config.cleanup_dead_servers && (!member.voter || enough)
+                // Raft may hear of it where gossip does not: then it is well enough to stay.
+                let silent = member.last_contact.is_none_or(|contact| contact > SILENT);
+                config.cleanup_dead_servers && silent && (!member.voter || enough)
             }
             Some(Presence::Alive) | None => false,
         };

@@ -98,6 +98,9 @@ impl Holding {
             let version = sessions.version();
             let whole = told != Some((leader, version));
             let beats = std::mem::take(&mut *lock(&self.0.beats));
+            if !whole && beats.is_empty() && sessions.len() == 0 {
+                continue;
+            }
             let held = Held {
                 server: self.0.consensus.id(),
                 told: whole,

@@ -35,8 +35,10 @@ pub struct Ballot {
 
 /// Looks out until raft ends.
 pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links) {
+    let mut pause = LOOK;
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause).await;
+        pause = LOOK;
         let voters = {
             let metrics = raft.metrics();
             let metrics = metrics.borrow();
@@ -48,6 +50,7 @@ pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links) {
                 membership.voter_ids().filter_map(|id| Some((id, membership.get_node(&id)?.clone()))).collect();
             if metrics.state == ServerState::Leader {
                 links.leads(me);
+                pause = LEASE / 5;
                 continue;
             }
             if !voters.iter().any(|(id, _)| *id == me) {
@@ -55,7 +58,9 @@ pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links) {
             }
             voters
         };
-        if links.leader_silence() < LEASE + MARGIN + TURN * turn(me, &voters, links.last_leader()) {
+        let patience = LEASE + MARGIN + TURN * turn(me, &voters, links.last_leader());
+        if let Some(left) = patience.checked_sub(links.leader_silence()).filter(|left| !left.is_zero()) {
+            pause = left.max(LOOK);
             continue;
         }
         if wanted(&store, me, &links, &voters).await {

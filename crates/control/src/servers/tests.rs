@@ -73,9 +73,15 @@ fn dead_servers_go_while_the_others_can_do_without() {
         all.iter().map(|id| seen(*id, presence(id))).collect()
     };
     let five = [1, 2, 3, 4, 5];
-    let step = |pilot: &mut Autopilot, config: &AutopilotConfig, failed: &[ServerId], all: &[ServerId]| {
-        pilot.step(config, &dead(failed, all), &voters(all), at(0))
+    let silent = |ids: &[ServerId], all: &[ServerId]| {
+        let mut members = voters(all);
+        ids.iter().for_each(|id| members.get_mut(id).expect("a voter").last_contact = Some(Dur(6 * SECOND)));
+        members
     };
+    let step = |pilot: &mut Autopilot, config: &AutopilotConfig, failed: &[ServerId], all: &[ServerId]| {
+        pilot.step(config, &dead(failed, all), &silent(failed, all), at(0))
+    };
+    assert_eq!(pilot.step(&config, &dead(&[5], &five), &voters(&five), at(0)), None, "raft hears of it");
     assert_eq!(step(&mut pilot, &config, &[4, 5], &five), Some(Change::Remove(4)));
     assert_eq!(step(&mut pilot, &config, &[3, 4, 5], &five), None, "most of them: none is removed");
     assert_eq!(step(&mut pilot, &config, &[2], &[1, 2]), None, "two stay two");
