@@ -116,8 +116,9 @@ impl Cluster {
     }
 }
 
-fn pids() -> Vec<String> {
-    let out = std::process::Command::new("pgrep").args(["-f", ": MARK; while true; do date"]).output();
+/// The processes of the task.
+fn pids(mark: &str) -> Vec<String> {
+    let out = std::process::Command::new("pgrep").args(["-f", &format!(": {mark}; while true; do date")]).output();
     out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
 }
 
@@ -132,7 +133,8 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     println!("formed after {formed:?}");
 
     // Whoever is asked takes the job, and shows its output.
-    let job = lab.file("counter.hcl", &JOB.replace("MARK", &format!("MARK-{}", std::process::id())))?;
+    let mark = format!("MARK-{}", std::process::id());
+    let job = lab.file("counter.hcl", &JOB.replace("MARK", &mark))?;
     let other = (first + 1) % 3;
     cluster.servers[other].ok(&["job", "run", &job.display().to_string()])?;
     let alloc = cluster.servers[other].wait_alloc("counter", "running")?;
@@ -141,7 +143,8 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
         ensure!(logs.contains("20"), "{logs}");
         ensure!(server.ok(&["server", "members"])?.matches("alive").count() == 3);
     }
-    let tasks = pids();
+    let tasks = pids(&mark);
+    ensure!(!tasks.is_empty(), "the task has a process");
     let after = lab.file("after.hcl", AFTER)?.display().to_string();
 
     // The leader dies: the next write is taken soon, the task does not notice.
@@ -171,7 +174,7 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     let said = cluster.servers[other].ok(&["operator", "raft", "transfer-leadership", "-peer-id", id])?;
     ensure!(said.contains(&format!("Transferred leadership to peer with id {id:?}")), "{said}");
     ensure!(cluster.leader(other)? == first, "the one that was named leads");
-    ensure!(pids() == tasks, "the task ran on");
+    ensure!(pids(&mark) == tasks, "the task ran on");
 
     // Without a majority every server says so in time, and still shows what it knows.
     let third = 3 - first - other;
@@ -186,7 +189,7 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     cluster.servers[first].start_again()?;
     cluster.servers[third].start_again()?;
     write(&cluster.servers[other], &after)?;
-    ensure!(pids() == tasks, "the task ran on");
+    ensure!(pids(&mark) == tasks, "the task ran on");
     cluster.servers[other].stop_all_jobs();
     Ok(())
 }

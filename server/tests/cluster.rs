@@ -35,8 +35,8 @@ fn options(number: usize, dir: &tempfile::TempDir, expect: usize, known: Option<
             ..tarpan_server::AutopilotConfig::default()
         },
         heartbeat_ttl: Duration::from_millis(300),
-        heartbeat_grace: Duration::from_millis(900),
-        failover_heartbeat_ttl: Duration::from_secs(3),
+        heartbeat_grace: Duration::from_millis(2500),
+        failover_heartbeat_ttl: Duration::from_secs(2),
         num_schedulers: 1,
         ..Options::default()
     }
@@ -245,7 +245,7 @@ async fn an_agent_is_at_home_on_any_server() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    ready(Duration::from_secs(4)).await;
+    ready(Duration::from_secs(5)).await;
     // Another leads, and is told of it.
     leader.server.shutdown().await;
     write(&other, "after").await;
