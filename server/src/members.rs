@@ -117,6 +117,7 @@ impl Members {
     /// Runs until `stop`.
     pub async fn run(self: Arc<Self>, config: AutopilotConfig, mut stop: watch::Receiver<bool>) {
         let mut changes = self.gossip.changes();
+        let mut leads = self.consensus.leaderships();
         let mut said = None;
         let mut began = self.consensus.has_state().await;
         loop {
@@ -138,6 +139,7 @@ impl Members {
                 () = tokio::time::sleep(pause) => {}
                 // A leader need not wait to see who has come or gone.
                 _ = changes.changed() => {}
+                _ = leads.changed() => {}
                 _ = stop.wait_for(|s| *s) => return,
             }
         }

@@ -185,16 +185,19 @@ async fn autopilot_health(cx: Context) -> Outcome {
         .iter()
         .map(|m| {
             let (known, member) = (health.get(&m.id), measured.get(&m.id));
-            json!({
+            let mut server = json!({
                 "ID": server_id(m.id), "Name": format!("{}.{}", m.name, m.region), "Address": m.rpc_addr,
                 "SerfStatus": super::agent::status(m.status), "Version": m.version, "Leader": m.leader,
                 "LastContact": member.and_then(|m| m.last_contact).unwrap_or_default().to_string(),
                 "LastTerm": raft.term, "LastIndex": member.map_or(0, |m| m.last_index),
                 "Healthy": known.is_some_and(|h| h.trouble.is_none()), "Voter": m.voter,
                 "StableSince": tarpan_model::time::rfc3339(known.map_or(cx.now(), |h| h.since)),
-                // Ours: why it is not healthy.
-                "Trouble": known.and_then(|h| h.trouble.clone()).unwrap_or_default(),
-            })
+            });
+            // Ours: why it is not healthy.
+            if let Some(trouble) = known.and_then(|h| h.trouble.clone()) {
+                server["Trouble"] = trouble.into();
+            }
+            server
         })
         .collect();
     let voters: Vec<String> = members.iter().filter(|m| m.voter).map(|m| server_id(m.id)).collect();
