@@ -91,6 +91,12 @@ fn binary(folder: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The processes whose command lines hold `pattern`.
+pub fn pids(pattern: &str) -> Vec<String> {
+    let out = std::process::Command::new("pgrep").args(["-f", pattern]).output();
+    out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// The repository's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("end2end lies in the root").to_owned()

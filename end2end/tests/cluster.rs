@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tarpan_api::{Query, calls};
-use tarpan_end2end::lab::{PATIENCE, free_ports};
+use tarpan_end2end::lab::{PATIENCE, free_ports, pids};
 use tarpan_end2end::{Agent, Lab, eventually};
 
 const JOB: &str = r#"
@@ -116,12 +116,6 @@ impl Cluster {
     }
 }
 
-/// The processes of the task.
-fn pids(mark: &str) -> Vec<String> {
-    let out = std::process::Command::new("pgrep").args(["-f", &format!(": {mark}; while true; do date")]).output();
-    out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
-}
-
 #[test]
 fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     let lab = Lab::new()?;
@@ -143,7 +137,8 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
         ensure!(logs.contains("20"), "{logs}");
         ensure!(server.ok(&["server", "members"])?.matches("alive").count() == 3);
     }
-    let tasks = pids(&mark);
+    let running = || pids(&format!(": {mark}; while true; do date"));
+    let tasks = running();
     ensure!(!tasks.is_empty(), "the task has a process");
     let after = lab.file("after.hcl", AFTER)?.display().to_string();
 
@@ -175,7 +170,7 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     ensure!(said.contains(&format!("Transferred leadership to peer with id {id:?}")), "{said}");
     // The others hear of it with its first word.
     eventually("the one that was named leads", PATIENCE, || Ok((cluster.leader(other)? == first).then_some(())))?;
-    ensure!(pids(&mark) == tasks, "the task ran on");
+    ensure!(running() == tasks, "the task ran on");
 
     // Without a majority every server says so in time, and still shows what it knows.
     let third = 3 - first - other;
@@ -190,7 +185,7 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     cluster.servers[first].start_again()?;
     cluster.servers[third].start_again()?;
     write(&cluster.servers[other], &after)?;
-    ensure!(pids(&mark) == tasks, "the task ran on");
+    ensure!(running() == tasks, "the task ran on");
     cluster.servers[other].stop_all_jobs();
     Ok(())
 }

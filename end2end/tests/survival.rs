@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tarpan_api::{Query, Timestamp, calls};
 use tarpan_end2end::demo::Flavour;
-use tarpan_end2end::lab::{FixedPorts, PATIENCE};
+use tarpan_end2end::lab::{FixedPorts, PATIENCE, pids};
 use tarpan_end2end::pair::server_and_client;
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -41,11 +41,6 @@ job "tick" {
   }
 }
 "#;
-
-fn pids(pattern: &str) -> Vec<String> {
-    let out = std::process::Command::new("pgrep").args(["-f", pattern]).output();
-    out.map(|o| String::from_utf8_lossy(&o.stdout).split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
-}
 
 /// How many versions of a job are kept.
 fn versions(server: &Agent, job: &str) -> Result<usize> {

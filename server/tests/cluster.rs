@@ -3,16 +3,17 @@
 #[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod fake;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use fake::{FakeAgent, running};
 use futures::StreamExt as _;
 use tarpan_model::NodeStatus;
 use tarpan_rpc::agent::HttpRequest;
-use tarpan_server::{Joins, MemberStatus, Options, Server};
-use tarpan_state::Command;
+use tarpan_server::{Joins, MemberStatus, Options, Server, Watch};
 use tarpan_state::command::RegisterJob;
-use tokio::time::{Instant, sleep, timeout};
+use tarpan_state::{Command, Table};
+use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,21 +62,32 @@ fn register(id: &str) -> Command {
     }))
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+/// What comes of `look` once it succeeds. For what nobody tells of: who is a member, who leads, whether a server can be asked.
+async fn eventually<T, E: Display>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
     let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not in time");
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(why) => assert!(begun.elapsed() < PATIENCE, "{what}: {why}"),
+        }
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    eventually(what, async || holds().then_some(()).ok_or("not in time")).await;
 }
 
 fn voters(server: &Server) -> Vec<String> {
     server.members().into_iter().filter(|m| m.voter).map(|m| m.name).collect()
 }
 
+fn key(id: &str) -> tarpan_model::NamespacedId {
+    tarpan_model::NamespacedId::new("default", id)
+}
+
 async fn has(one: &One, id: &str) {
-    let key = tarpan_model::NamespacedId::new("default", id);
-    until(&format!("{} has {id}", one.server.options().name), || one.server.state().job(&key).is_some()).await;
+    fake::until(&one.server, &format!("{} has {id}", one.server.options().name), |s| s.job(&key(id)).is_some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -209,14 +221,8 @@ async fn a_server_of_one_region_has_one_of_another_answer() {
 async fn answers(one: &One, agent: &FakeAgent) {
     let request =
         HttpRequest { method: "GET".to_owned(), path: "/v1/client/stats".to_owned(), ..HttpRequest::default() };
-    let begun = Instant::now();
-    let mut answer = loop {
-        match one.server.node_request(agent.node.id, request.clone()).await {
-            Ok(answer) => break answer,
-            Err(error) => assert!(begun.elapsed() < PATIENCE, "{}: {error}", one.server.options().name),
-        }
-        sleep(Duration::from_millis(50)).await;
-    };
+    let asked = async || one.server.node_request(agent.node.id, request.clone()).await;
+    let mut answer = eventually(&one.server.options().name, asked).await;
     assert_eq!(answer.status.as_u16(), 201);
     let mut next = async || answer.body.next().await.map(|c| c.expect("bytes"));
     assert_eq!(next().await.as_deref(), Some(&b"GET /v1/client/stats "[..]));
@@ -237,12 +243,12 @@ async fn an_agent_is_at_home_on_any_server() {
         answers(one, &agent).await;
     }
     // Its beats reach the leader, for longer than it could be silent.
-    let status = |one: &One| one.server.state().node(agent.node.id).map(|node| node.status);
     let ready = async |time| {
-        let end = Instant::now() + time;
+        let (end, mut state) = (Instant::now() + time, other.server.state());
+        // Every change of its row, as it comes.
         while Instant::now() < end {
-            assert_eq!(status(&other), Some(NodeStatus::Ready));
-            sleep(Duration::from_millis(20)).await;
+            assert_eq!(state.node(agent.node.id).map(|node| node.status), Some(NodeStatus::Ready));
+            state = other.server.wait(&[Watch::Table(Table::Nodes)], state.index(), end).await;
         }
     };
     ready(Duration::from_secs(5)).await;
@@ -257,13 +263,7 @@ async fn an_agent_is_at_home_on_any_server() {
 }
 
 async fn write(one: &One, job: &str) {
-    timeout(PATIENCE, async {
-        while one.server.propose(register(job)).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .expect("a leader");
+    eventually("a leader", async || one.server.propose(register(job)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -274,8 +274,7 @@ async fn what_one_server_acknowledged_the_others_read() {
         let id = format!("job-{round}");
         writes.server.propose(register(&id)).await.expect("a leader");
         let state = reads.server.fresh_state(Instant::now() + PATIENCE).await.expect("a leader");
-        let key = tarpan_model::NamespacedId::new("default", id.as_str());
-        assert!(state.job(&key).is_some(), "{} read before {id}", reads.server.options().name);
+        assert!(state.job(&key(&id)).is_some(), "{} read before {id}", reads.server.options().name);
     }
 }
 
@@ -314,30 +313,18 @@ async fn who_was_away_for_longer_than_the_log_gets_a_snapshot_and_goes_on_from_i
     let fourth = start(4, dir(), Some(&first)).await;
     entries(writes, 300, 100).await;
     for server in [&again, &fourth.server] {
-        let begun = Instant::now();
-        while !(0..400).all(|n| {
-            let key = tarpan_model::NamespacedId::new("default", format!("entry-{n}").as_str());
-            server.state().job(&key).is_some()
-        }) {
-            assert!(begun.elapsed() < PATIENCE, "{} has not caught up", server.options().name);
-            sleep(Duration::from_millis(50)).await;
-        }
+        fake::until(server, "it has caught up", |state| {
+            (0..400).all(|n| state.job(&key(&format!("entry-{n}"))).is_some())
+        })
+        .await;
         assert!(server.raft_stats().last_snapshot_index > 0, "it was sent one");
     }
 }
 
 /// The lock of a store that was open goes with the last task that holds it: soon.
 async fn start_again(options: impl Fn() -> Options) -> Server {
-    let begun = Instant::now();
-    loop {
-        match Server::start(options()).await {
-            Ok(server) => {
-                let joining = server.clone();
-                tokio::spawn(async move { joining.join_configured().await });
-                return server;
-            }
-            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
+    let server = eventually("its store is free", async || Server::start(options()).await).await;
+    let joining = server.clone();
+    tokio::spawn(async move { joining.join_configured().await });
+    server
 }
