@@ -16,7 +16,7 @@ pub use table::*;
 /// Where a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
-    /// Any server, from its own state once there is a leader; with `stale` without one, too.
+    /// Any server, from its own state once that holds all that was acknowledged before; with `stale` as it is, without a leader, too.
     Server,
     /// Any server once there is a leader, which commits what it decides: the command travels, not the request.
     Leader,
