@@ -3,9 +3,7 @@
 //! Reads: the router of `/v1`; `dist/ui`, embedded (a debug build reads it from disk at each request). Without a built UI the pages
 //! are rendered all the same, and say what to run. Start at [`router`].
 
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{self, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,15 +23,18 @@ use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
 use tarpan_app::context::SetStatus;
 use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
 use tarpan_app::shell::{Assets, PLAIN_CSS, shell};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio_util::sync::PollSemaphore;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 
 use self::files::Dist;
+use self::painters::Painters;
 
 mod elsewhere;
 mod files;
+mod painters;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +46,7 @@ static ROUTES: LazyLock<Vec<AxumRouteListing>> = LazyLock::new(|| generate_route
 /// A page is a page of rows, so it takes milliseconds and a few megabytes; many at once would take both from everything else.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Pages that are worked on at the same moment; one that waits for what it shows is not.
+    /// Threads that render: pages that are worked on at the same moment. One that waits for what it shows is not.
     working: usize,
     /// Pages that are on their way, those in the queue included.
     pages: usize,
@@ -65,6 +66,7 @@ impl Limits {
 const MAX_PAGE: usize = 16 << 20;
 
 /// `/`, `/ui/…` and its assets. `v1` is the whole API with its layers; pages ask it in this process, with the caller's credentials.
+/// Panics outside a runtime, which is where `v1` goes on answering.
 pub fn router(v1: Router) -> Router {
     router_within(v1, Limits::of_this_machine())
 }
@@ -72,7 +74,8 @@ pub fn router(v1: Router) -> Router {
 fn router_within(v1: Router, limits: Limits) -> Router {
     let options = LeptosOptions::builder().output_name("app").build();
     let asked = v1.clone();
-    let context = move || provide_page_context(&v1);
+    let home = Handle::current();
+    let context = move || provide_page_context(&v1, &home);
     let document = || {
         let nonce = leptos::nonce::use_nonce().map(|n| n.to_string());
         expect_context::<ResponseOptions>().insert_header(header::CONTENT_SECURITY_POLICY, policy(nonce.as_deref()));
@@ -95,18 +98,18 @@ fn router_within(v1: Router, limits: Limits) -> Router {
         .merge(pages)
 }
 
-/// Who may render, and who may wait for it.
+/// Who renders, and who may wait for it.
 #[derive(Clone)]
 struct Turns {
-    working: Arc<Semaphore>,
+    painters: Arc<Painters>,
     pages: Arc<Semaphore>,
     time: Duration,
 }
 
 impl Turns {
     fn new(limits: Limits) -> Turns {
-        let of = |n| Arc::new(Semaphore::new(n));
-        Turns { working: of(limits.working), pages: of(limits.pages), time: limits.time }
+        let painters = Arc::new(Painters::new(limits.working));
+        Turns { painters, pages: Arc::new(Semaphore::new(limits.pages)), time: limits.time }
     }
 }
 
@@ -117,29 +120,15 @@ async fn in_turn(State(turns): State<Turns>, request: Request, next: Next) -> Re
         let (parts, body) = next.run(request).await.into_parts();
         axum::body::to_bytes(body, MAX_PAGE).await.map(|body| Response::from_parts(parts, Body::from(body)))
     };
-    let worked = Worked { turns: PollSemaphore::new(turns.working.clone()), work: Box::pin(rendered) };
-    match tokio::time::timeout(turns.time, worked).await {
-        Ok(Ok(page)) => page,
-        Ok(Err(why)) => {
+    match tokio::time::timeout(turns.time, turns.painters.paint(rendered)).await {
+        Ok(Some(Ok(page))) => page,
+        Ok(Some(Err(why))) => {
             tracing::error!(%why, "rendering a page");
             (StatusCode::INTERNAL_SERVER_ERROR, "the page is larger than pages may be\n").into_response()
         }
+        Ok(None) => (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered; the server's log says why\n")
+            .into_response(),
         Err(_) => busy("what the page shows did not come in time"),
-    }
-}
-
-/// Work that goes on while it is its turn. It gives its turn back whenever it has to wait for something else.
-struct Worked<F> {
-    turns: PollSemaphore,
-    work: Pin<Box<F>>,
-}
-
-impl<F: Future> Future for Worked<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
-        let _turn = task::ready!(self.turns.poll_acquire(cx));
-        self.work.as_mut().poll(cx)
     }
 }
 
@@ -157,12 +146,13 @@ async fn to(path: &str, request: Request) -> Response {
 }
 
 /// What a page may ask for while it is rendered: the client, the preferences, a way to set the status.
-fn provide_page_context(v1: &Router) {
+fn provide_page_context(v1: &Router, home: &Handle) {
     let parts = use_context::<http::request::Parts>();
     let headers = parts.map(|p| p.headers).unwrap_or_default();
     let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     provide_context(Prefs::from_headers(text(header::COOKIE), text(header::ACCEPT_LANGUAGE)));
-    provide_context(Client::new(InProcess { v1: v1.clone(), credentials: credentials(&headers) }));
+    let credentials = credentials(&headers);
+    provide_context(Client::new(InProcess { v1: v1.clone(), home: home.clone(), credentials }));
     if let Some(response) = use_context::<ResponseOptions>() {
         provide_context(SetStatus(Arc::new(move |code| {
             if let Ok(code) = StatusCode::from_u16(code) {
@@ -264,6 +254,8 @@ async fn set_preference(Query(wish): Query<Preference>) -> Response {
 /// The client's transport while the server renders: a call into the API's router, with the caller's credentials.
 struct InProcess {
     v1: Router,
+    /// Where the API works: a page's thread only renders, and lives no longer than pages are rendered.
+    home: Handle,
     credentials: HeaderMap,
 }
 
@@ -272,7 +264,11 @@ impl InProcess {
         let mut request = request.map(Body::from);
         request.headers_mut().extend(self.credentials.clone());
         let v1 = self.v1.clone();
-        async move { v1.oneshot(request).await.into_response() }
+        let answer = self.home.spawn(async move { v1.oneshot(request).await.into_response() });
+        let answer = AbortOnDropHandle::new(answer);
+        async move {
+            answer.await.unwrap_or_else(|why| (StatusCode::INTERNAL_SERVER_ERROR, why.to_string()).into_response())
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl Command for Agent {
 /// With fewer it is said at the start: a connection, a task's logs and a file that is read take one or more each.
 const FEW_DESCRIPTORS: u64 = 1024;
 
-/// Of each worker thread. Rendering a page nests as deeply as its view does: unoptimised, a job's page needs more than tokio's 2 MiB.
+/// Of each worker thread. The addresses of pages are listed on one, which nests as deeply as their views do: more than tokio's 2 MiB.
 /// Address space only; what is not touched costs nothing.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
