@@ -58,7 +58,7 @@ fn start(lab: &Lab, count: usize) -> Result<Cluster> {
     for i in 0..count {
         let text = config(lab, &format!("server-{}", i + 1), &ports[3 * i..3 * i + 3])
             + &format!(
-                "server {{\n  enabled = true\n  bootstrap_expect = {count}\n  encrypt = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n  server_join {{\n    \
+                "server {{\n  enabled = true\n  bootstrap_expect = {count}\n  failover_heartbeat_ttl = \"20s\"\n  encrypt = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n  server_join {{\n    \
                  retry_join = [{}]\n    retry_interval = \"500ms\"\n  }}\n}}\nautopilot {{\n  server_stabilization_time = \"1s\"\n}}\n",
                 known.join(", ")
             );
@@ -213,5 +213,99 @@ fn a_server_with_another_key_is_refused_and_both_say_so() -> Result<()> {
     let joined = two.run(&["server", "join", &format!("127.0.0.1:{}", ports[2])])?;
     ensure!(joined.code == 1 && joined.text().contains("not in its keyring"), "{joined:?}");
     ensure!(one.ask(&calls::members())?.members.len() == 1);
+    Ok(())
+}
+
+/// What servers agree on, as each lists it: jobs with their statuses, and nodes.
+fn listed(server: &Agent) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    let jobs = server.ask(&calls::jobs(&Query::new()))?.into_iter().map(|job| (job.id, job.status)).collect();
+    let nodes = server.ask(&calls::nodes(&Query::new()))?.into_iter().map(|node| node.name).collect();
+    Ok((jobs, nodes))
+}
+
+#[test]
+fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
+    let lab = Lab::new()?;
+    let here = Agent::dev(&lab)?;
+    let mark = format!("MARK-S{}", std::process::id());
+    let job = lab.file("counter.hcl", &JOB.replace("MARK", &mark))?.display().to_string();
+    here.ok(&["job", "run", &job])?;
+    let file = lab.path().join("here.snap").display().to_string();
+    let said = here.ok(&["operator", "snapshot", "save", &file])?;
+    ensure!(said.contains(&format!("State file written to {file}")), "{said}");
+    let shown = here.ok(&["operator", "snapshot", "inspect", &file])?;
+    ensure!(shown.contains("Index") && shown.contains("allocs") && shown.contains("root_keys"), "{shown}");
+    here.stop_all_jobs();
+
+    let cluster = start(&lab, 3)?;
+    let [one, two, three] = &cluster.servers[..] else { unreachable!("three were started") };
+    one.wait_nodes(1).with_context(|| cluster.client.log_tail())?;
+    let after = lab.file("after.hcl", AFTER)?.display().to_string();
+    write(one, &after)?;
+
+    // Nothing that is not whole changes anything, whoever checks it.
+    let whole = std::fs::read(&file)?;
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 4;
+    let before = listed(one)?;
+    for (name, bytes, why) in [
+        ("flipped", &flipped[..], "damaged or cut off"),
+        ("cut", &whole[..whole.len() - 9], "damaged or cut off"),
+        ("foreign", b"job \"web\" {}", "it is no gzip file"),
+    ] {
+        let bad = lab.path().join(name);
+        std::fs::write(&bad, bytes)?;
+        let refused = two.run(&["operator", "snapshot", "restore", &bad.display().to_string()])?;
+        ensure!(refused.code == 1 && refused.text().contains(why), "{refused:?}");
+        let sent = two.shell(&format!("tarpan operator api -X PUT /v1/operator/snapshot < {}", bad.display()))?;
+        ensure!(sent.text().contains(why), "{sent:?}");
+        ensure!(listed(one)? == before, "{name}");
+    }
+
+    // A follower is asked: all three have it, and the client of this region takes the work of the node that is not here.
+    let follower = if cluster.leader(0)? == 1 { three } else { two };
+    let said = follower.ok(&["operator", "snapshot", "restore", &file])?;
+    ensure!(said.contains("Snapshot Restored"), "{said}");
+    ensure!(follower.knows_job("counter")? && !follower.knows_job("after")?);
+    eventually("the client is known again", PATIENCE, || {
+        Ok(listed(follower)?.1.contains(&"client".to_owned()).then_some(()))
+    })
+    .with_context(|| cluster.client.log_tail())?;
+    let alloc = eventually("the job runs here", PATIENCE * 2, || {
+        let allocs = follower.allocs("counter")?;
+        Ok(allocs.into_iter().find(|a| a.client_status == "running" && a.node_name == "client"))
+    })?;
+    let tasks = pids(&format!(": {mark}; while true; do date"));
+    ensure!(!tasks.is_empty(), "{alloc:?}");
+    for server in [one, two, three] {
+        eventually("all servers list the same", PATIENCE, || Ok((listed(server)? == listed(follower)?).then_some(())))?;
+    }
+
+    // Its own state of a moment ago: what came since goes, what ran runs on.
+    let own = lab.path().join("own.snap").display().to_string();
+    one.ok(&["operator", "snapshot", "save", &own])?;
+    write(one, &after)?;
+    one.ok(&["operator", "snapshot", "restore", &own])?;
+    ensure!(!one.knows_job("after")? && one.knows_job("counter")?);
+    write(two, &after)?;
+    ensure!(three.knows_job("after")? && pids(&format!(": {mark}; while true; do date")) == tasks, "the task ran on");
+    Ok(())
+}
+
+#[test]
+fn a_restored_state_survives_every_servers_death() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut cluster = start(&lab, 3)?;
+    let after = lab.file("after.hcl", AFTER)?.display().to_string();
+    write(&cluster.servers[0], &after)?;
+    let file = lab.path().join("own.snap").display().to_string();
+    cluster.servers[0].ok(&["operator", "snapshot", "save", &file])?;
+    cluster.servers[0].ok(&["job", "stop", "-purge", "-detach", "after"])?;
+    cluster.servers[0].ok(&["operator", "snapshot", "restore", &file])?;
+    cluster.servers.iter_mut().try_for_each(Agent::kill9)?;
+    cluster.servers.iter_mut().try_for_each(Agent::start_again)?;
+    for server in &cluster.servers {
+        eventually("it is there", PATIENCE, || Ok(server.knows_job("after").unwrap_or(false).then_some(())))?;
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! and the state machine that holds `tarpan_state::State`), `publish` (snapshots, recent events, watchers), `sessions`
 //! (agents over gRPC) and `control` (the leader's loops that drive `tarpan_control`).
 
+pub mod archive;
 mod chance;
 mod clock;
 mod control;

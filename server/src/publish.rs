@@ -18,6 +18,8 @@ pub(crate) struct Published {
     state: ArcSwap<State>,
     index: watch::Sender<u64>,
     pub ring: Arc<Ring>,
+    /// How often the state was replaced as a whole.
+    replaced: watch::Sender<u64>,
     registry: Arc<Registry>,
 }
 
@@ -28,6 +30,7 @@ impl Published {
             state: ArcSwap::from_pointee(state),
             index: watch::Sender::new(index),
             ring: Arc::new(Ring::new(event_buffer_size, index)),
+            replaced: watch::Sender::new(0),
             registry: Arc::default(),
         }
     }
@@ -66,6 +69,12 @@ impl Published {
         self.ring.restart(index);
         self.index.send_replace(index);
         self.registry.wake_all();
+        self.replaced.send_modify(|n| *n += 1);
+    }
+
+    /// Changes whenever the state was replaced: what was made from an earlier one has to be made again.
+    pub fn replacements(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
     }
 
     /// The state once it holds everything up to `index`; the newest one when `until` comes first.

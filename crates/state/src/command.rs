@@ -130,6 +130,20 @@ pub enum Command {
     },
     /// The cluster's first root key. Refused where there is one that is active.
     InitRootKey(Box<RootKey>),
+    /// A part of a snapshot that is to become the state; the first has number 0 and begins anew.
+    StageRestore {
+        /// Of this restore; two at a time don't mix.
+        id: u128,
+        number: u32,
+        #[serde(with = "serde_bytes")]
+        part: Vec<u8>,
+    },
+    /// Puts the staged snapshot in place of the state. `None`: drops it.
+    FinishRestore {
+        id: u128,
+        /// Bytes that must have come.
+        length: Option<u64>,
+    },
     TagJobVersion {
         job: NamespacedId,
         version: u64,

@@ -25,6 +25,6 @@ pub use guard::Guard;
 pub use lineage::{Epoch, Lineage, Seen, Standing};
 pub use reply::{CommandId, Rejection, Reply};
 pub use rows::{ChildrenSummary, GroupSummary, JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
-pub use snapshot::RestoreError;
+pub use snapshot::{RestoreError, TableSize};
 pub use state::{JobLive, NodeUsage, State};
 pub use tables::{Table, Watch};

@@ -15,6 +15,7 @@ use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, EvalStatus, Evaluation, Job};
 
+use crate::apply::Staged;
 use crate::lineage::Lineage;
 use crate::reply::{CommandId, Reply};
 use crate::share::GroupParts;
@@ -31,22 +32,52 @@ pub struct RestoreError(#[source] rmp_serde::decode::Error);
 const MAX_DEPTH: usize = 320;
 
 /// A state as it is written: a part a table, and what else there is of it.
-struct Written<'a>(&'a State);
+struct Written<'a> {
+    state: &'a State,
+    redacted: bool,
+}
 
 impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let state = self.0;
+        let state = self.state;
         let changed: BTreeMap<&str, u64> =
             Table::ALL.iter().map(|t| (t.name(), state.table_index(*t))).filter(|(_, index)| *index > 0).collect();
         let recent = state.recent_order.values().filter_map(|id| state.recent.get(id).map(|reply| (id, &**reply)));
-        let mut parts = s.serialize_struct("State", 5 + Tables::PARTS)?;
+        let mut parts = s.serialize_struct("State", 7 + Tables::PARTS)?;
         parts.serialize_field("index", &state.index)?;
+        parts.serialize_field("ahead", &state.ahead)?;
+        parts.serialize_field("staged", &state.staged.as_deref())?;
         parts.serialize_field("lineage", &*state.lineage)?;
         parts.serialize_field("table_indexes", &changed)?;
         parts.serialize_field("detached_jobs", &state.detached_jobs().into_values().collect::<Vec<_>>())?;
-        state.tables.write(&mut parts)?;
+        state.tables.write(&mut Redacting { parts: &mut parts, on: self.redacted })?;
         parts.serialize_field("recent", &recent.collect::<Vec<_>>())?;
         parts.end()
+    }
+}
+
+/// Writes tables; when `on`, with nothing in those that hold secrets.
+struct Redacting<'a, S> {
+    parts: &'a mut S,
+    on: bool,
+}
+
+/// Parts that hold secrets.
+const SECRET: &[&str] = &["root_keys"];
+
+impl<S: SerializeStruct> SerializeStruct for Redacting<'_, S> {
+    type Ok = ();
+    type Error = S::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, rows: &T) -> Result<(), S::Error> {
+        if self.on && SECRET.contains(&name) {
+            return self.parts.serialize_field(name, &[(); 0]);
+        }
+        self.parts.serialize_field(name, rows)
+    }
+
+    fn end(self) -> Result<(), S::Error> {
+        Ok(())
     }
 }
 
@@ -54,6 +85,8 @@ impl Serialize for Written<'_> {
 #[derive(Default)]
 struct Read {
     index: u64,
+    ahead: u64,
+    staged: Option<Staged>,
     lineage: Lineage,
     /// By name, because an earlier or later release may have tables that this one has not.
     table_indexes: BTreeMap<String, u64>,
@@ -79,6 +112,8 @@ impl<'de> Deserialize<'de> for Read {
                 while let Some(name) = parts.next_key::<String>()? {
                     match name.as_str() {
                         "index" => read.index = parts.next_value()?,
+                        "ahead" => read.ahead = parts.next_value()?,
+                        "staged" => read.staged = parts.next_value()?,
                         "lineage" => read.lineage = parts.next_value()?,
                         "table_indexes" => read.table_indexes = parts.next_value()?,
                         "detached_jobs" => read.detached_jobs = parts.next_value()?,
@@ -99,7 +134,16 @@ impl<'de> Deserialize<'de> for Read {
 impl State {
     /// Everything, what finds and counts rows left out. Equal states give equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        rmp_serde::to_vec_named(&Written(self)).expect("rows serialise to memory")
+        self.written(false)
+    }
+
+    /// The same without keys: who restores it gets new ones.
+    pub fn redacted_snapshot(&self) -> Vec<u8> {
+        self.written(true)
+    }
+
+    fn written(&self, redacted: bool) -> Vec<u8> {
+        rmp_serde::to_vec_named(&Written { state: self, redacted }).expect("rows serialise to memory")
     }
 
     /// Versions that allocations run and the table has no more, or has of a later incarnation of the job.
@@ -120,12 +164,21 @@ impl State {
         found
     }
 
+    /// How many rows each table has, and what they take of a snapshot.
+    pub fn table_sizes(&self) -> Vec<TableSize> {
+        let mut scales = Scales(Vec::new());
+        self.tables.write(&mut scales).expect("rows serialise to memory");
+        scales.0
+    }
+
     /// The state that [`State::snapshot`] wrote.
     pub fn restore(bytes: &[u8]) -> Result<State, RestoreError> {
         let mut parts = rmp_serde::Deserializer::from_read_ref(bytes);
         parts.set_max_depth(MAX_DEPTH);
         let read = Read::deserialize(&mut parts).map_err(RestoreError)?;
-        let state = State { index: read.index, lineage: Arc::new(read.lineage), ..State::default() };
+        let staged = read.staged.map(Arc::new);
+        let lineage = Arc::new(read.lineage);
+        let state = State { index: read.index, ahead: read.ahead, staged, lineage, ..State::default() };
         let detached = read.detached_jobs.into_iter();
         let detached =
             detached.map(|job| ((job.key(), job.create_index.unwrap_or(0), job.version()), Arc::new(job))).collect();
@@ -139,6 +192,34 @@ impl State {
             state.remember(id, Arc::new(reply));
         }
         Ok(state)
+    }
+}
+
+/// What a table's rows take of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    pub table: &'static str,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// Writes tables to weigh them.
+struct Scales(Vec<TableSize>);
+
+impl SerializeStruct for Scales {
+    type Ok = ();
+    type Error = rmp_serde::encode::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, table: &'static str, rows: &T) -> Result<(), Self::Error> {
+        let bytes = rmp_serde::to_vec_named(rows)?;
+        // Each table is written as a list.
+        let count = rmp::decode::read_array_len(&mut &*bytes).unwrap_or(1);
+        self.0.push(TableSize { table, rows: count.into(), bytes: bytes.len() as u64 });
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Self::Error> {
+        Ok(())
     }
 }
 

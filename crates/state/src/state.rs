@@ -7,6 +7,7 @@ use imbl::{OrdMap, OrdSet};
 use tarpan_model::ids::{NamespacedId, NodeId};
 use tarpan_model::resources::Amount;
 
+use crate::apply::Staged;
 use crate::event::Event;
 use crate::lineage::Lineage;
 use crate::reply::{CommandId, Reply};
@@ -17,9 +18,13 @@ use crate::tables::{Table, Tables};
 /// Fields are private to the crate: readers use [`crate::query`], writers [`crate::Command`].
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Raft index of the last applied entry.
+    /// Raft index of the last applied entry, and what the state is ahead of it.
     pub(crate) index: u64,
+    /// By how much indexes of this state are larger than those of the log: a restored state may come from a longer one.
+    pub(crate) ahead: u64,
     pub(crate) lineage: Arc<Lineage>,
+    /// What is to become the state, as far as it came.
+    pub(crate) staged: Option<Arc<Staged>>,
     pub(crate) tables: Tables,
     /// By table, the last raft index that changed it.
     pub(crate) changed: [u64; Table::ALL.len()],
@@ -33,6 +38,8 @@ pub struct State {
     pub(crate) texts: OrdSet<Arc<str>>,
     /// Changes of the running batch, taken by the shell after each apply.
     pub(crate) events: Vec<Event>,
+    /// The running batch has put another state in place.
+    pub(crate) replaced: bool,
 }
 
 /// What of a job is not finished.

@@ -90,6 +90,7 @@ impl Control {
         let kick: Arc<dyn Fn(NodeId) + Send + Sync> = Arc::new(kick);
         let mut leaderships = self.consensus.leaderships();
         let mut loops: Option<(u64, JoinSet<()>)> = None;
+        let (mut replacements, mut replaced) = (self.published.replacements(), false);
         loop {
             let now: Leadership = *leaderships.borrow_and_update();
             if loops.as_ref().is_some_and(|(term, _)| !now.me || *term != now.term) {
@@ -97,7 +98,12 @@ impl Control {
                 self.disable();
                 tracing::info!(term = now.term, "not the leader any more");
             }
+            if std::mem::take(&mut replaced) && loops.take().is_some() {
+                self.disable();
+                tracing::info!("the state was restored: the leader's work begins anew on it");
+            }
             if now.me && loops.is_none() {
+                replacements.mark_unchanged();
                 // Everything of earlier terms is applied once this entry is.
                 if self.consensus.propose(Command::Noop).await.is_ok() {
                     tracing::info!(term = now.term, "leading");
@@ -108,6 +114,7 @@ impl Control {
             tokio::select! {
                 () = tokio::time::sleep(retry) => {}
                 changed = leaderships.changed() => if changed.is_err() { return },
+                Ok(()) = replacements.changed() => replaced = true,
                 _ = stop.wait_for(|s| *s) => return,
             }
         }
@@ -118,6 +125,12 @@ impl Control {
         let state = self.published.state();
         self.heartbeats().restore(&state, now());
         let mut loops = JoinSet::new();
+        if let Some(id) = state.staging() {
+            // Who staged it may be gone; who is not is told, and begins anew.
+            let this = self.clone();
+            let drop_it = Command::FinishRestore { id, length: None };
+            loops.spawn(async move { _ = this.propose("dropping half a restore", drop_it).await });
+        }
         loops.spawn(self.clone().keep_evals());
         loops.spawn(self.clone().commit_plans());
         loops.spawn(self.clone().watch_deployments());

@@ -44,6 +44,7 @@ mod reply;
 mod scaling;
 mod search;
 mod services;
+mod snapshot;
 mod unsupported;
 mod upload;
 
@@ -152,7 +153,7 @@ impl Api {
         // A body is read where a row may have use for one.
         let upload = match route.methods {
             [Method::GET] => Upload::none(),
-            _ => self.uploads.read(body).await?,
+            _ => self.uploads.read(body, upload::largest(route.name)).await?,
         };
         let (server, local, body) = (self.server.clone(), self.local.clone(), upload.bytes.clone());
         let (node, gone, heavy, lines) = (None, Arc::default(), Some(self.heavy.clone()), self.lines.clone());
@@ -163,7 +164,8 @@ impl Api {
     /// Has a server of another region answer.
     async fn elsewhere(&self, region: &str, request: Request) -> reply::Outcome {
         let (parts, body) = request.into_parts();
-        let upload = if parts.method == Method::GET { Upload::none() } else { self.uploads.read(body).await? };
+        let upload =
+            if parts.method == Method::GET { Upload::none() } else { self.uploads.read(body, upload::MAX).await? };
         let mut tried = None;
         for server in self.server.members().into_iter().filter(|m| m.region == region) {
             if server.status == MemberStatus::Alive {

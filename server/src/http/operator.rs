@@ -13,6 +13,7 @@ use super::bind::bind;
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::{self, Meta, Outcome};
+use super::snapshot::{restore, snapshot};
 use crate::options::{MemberInfo, MemberStatus};
 use crate::watch::Watch;
 
@@ -24,6 +25,8 @@ bind! { Operator {
     TransferLeadership => transfer_leadership,
     Autopilot => autopilot,
     AutopilotHealth => autopilot_health,
+    Snapshot => snapshot,
+    Restore => restore,
     License => license,
     Gc => gc,
     ReconcileSummaries => reconcile_summaries,

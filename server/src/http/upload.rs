@@ -7,12 +7,15 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use tarpan_api::routes::{Name, Operator};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
 
 /// Largest body taken, in bytes.
-const MAX: usize = 32 << 20;
+pub const MAX: usize = 32 << 20;
+/// Largest snapshot taken: millions of allocations.
+const MAX_SNAPSHOT: usize = 1 << 30;
 /// Bodies up to this are taken from as many as there are connections. Jobs are a thousandth of it.
 const SMALL: usize = 1 << 20;
 /// Larger ones in memory at a time, until they are answered.
@@ -44,14 +47,20 @@ impl Default for Uploads {
     }
 }
 
+/// The largest body that a route takes.
+pub fn largest(route: Name) -> usize {
+    if route == Name::Operator(Operator::Restore) { MAX_SNAPSHOT } else { MAX }
+}
+
 impl Uploads {
-    pub async fn read(&self, body: Body) -> Result<Upload, ApiError> {
+    /// A body of at most `most` bytes.
+    pub async fn read(&self, body: Body, most: usize) -> Result<Upload, ApiError> {
         let mut data = body.into_data_stream();
         let (mut bytes, mut room) = (BytesMut::new(), None);
         while let Some(part) = data.next().await {
             let part = part.map_err(|e| ApiError::bad_request(format!("reading the request's body: {e}")))?;
-            if bytes.len() + part.len() > MAX {
-                let text = format!("the request's body is larger than {} MiB", MAX >> 20);
+            if bytes.len() + part.len() > most {
+                let text = format!("the request's body is larger than {} MiB", most >> 20);
                 return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
             }
             if room.is_none() && bytes.len() + part.len() > SMALL {
@@ -77,7 +86,7 @@ mod tests {
     async fn read(uploads: &Uploads, bytes: usize) -> Result<Upload, u16> {
         let parts = (0..bytes.div_ceil(1 << 18)).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 18])));
         let body = Body::from_stream(futures::stream::iter(parts.collect::<Vec<_>>()));
-        uploads.read(body).await.map_err(|e| e.status.as_u16())
+        uploads.read(body, MAX).await.map_err(|e| e.status.as_u16())
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::encoded::Encoded;
 use super::room::Room;
-use super::types::{Commands, Raft, Types};
+use super::types::{Commands, Raft, Replies, Types};
 use crate::errors::ProposeError;
 
 /// Most commands in one entry.
@@ -170,9 +170,9 @@ async fn answer(
     match written {
         Ok(Ok(done)) => {
             named.store(true, Ordering::Release);
-            let index = done.log_id.index;
-            assert_eq!(done.data.0.len(), answers.len(), "a reply a command");
-            for (answer, reply) in answers.into_iter().zip(done.data.0) {
+            let Replies { index, each } = done.data;
+            assert_eq!(each.len(), answers.len(), "a reply a command");
+            for (answer, reply) in answers.into_iter().zip(each) {
                 let _ = answer.send(Ok((index, reply)));
             }
         }

@@ -65,7 +65,7 @@ impl Machine {
     fn apply_entry(&mut self, entry: Entry) -> Replies {
         let index = entry.log_id.index;
         self.last_applied = Some(entry.log_id);
-        let replies = match entry.payload {
+        let each = match entry.payload {
             EntryPayload::Normal(commands) => self.state.apply(index, &commands.envelopes),
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(entry.log_id), membership);
@@ -77,8 +77,12 @@ impl Machine {
             }
         };
         let events = self.state.take_events();
-        self.published.publish(self.state.clone(), events);
-        Replies(replies)
+        if self.state.take_replaced() {
+            self.published.replace(self.state.clone());
+        } else {
+            self.published.publish(self.state.clone(), events);
+        }
+        Replies { index: self.state.index(), each }
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) struct Consensus {
     room: Room,
     links: Links,
     promises: Promises,
+    published: Arc<Published>,
     /// The servers, as gossip has them.
     around: watch::Sender<Arc<Around>>,
     /// Development mode's folder, removed at the end.
@@ -101,7 +102,7 @@ impl Consensus {
             (None, Some(temporary)) => temporary.path().to_owned(),
             (None, None) => unreachable!("one of them is there"),
         };
-        let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published)?;
+        let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published.clone())?;
         let config = config(options).map_err(|e| StartError::Raft(e.into()))?;
         let links = Links::default();
         let network = Network { links: links.clone(), store: store.clone() };
@@ -113,8 +114,20 @@ impl Consensus {
         let options = options.clone();
         let around = watch::Sender::default();
         let promises = Promises::new(raft.clone(), id);
-        let consensus =
-            Consensus { raft, id, me, options, store, batcher, room, links, promises, around, _temporary: temporary };
+        let consensus = Consensus {
+            raft,
+            id,
+            me,
+            options,
+            store,
+            batcher,
+            room,
+            links,
+            promises,
+            published,
+            around,
+            _temporary: temporary,
+        };
         consensus.begin().await.map_err(StartError::Raft)?;
         Ok(consensus)
     }

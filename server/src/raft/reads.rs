@@ -75,13 +75,14 @@ impl Consensus {
             let voters: Vec<ServerId> = metrics.membership_config.membership().voter_ids().collect();
             // Before an entry of its own term is applied a leader does not know what was acknowledged in earlier ones.
             let own = metrics.last_applied.filter(|id| leads && id.leader_id.term == metrics.current_term);
-            own.filter(|_| self.links.holds_lease(self.id, &voters)).map(|id| id.index)
+            own.is_some_and(|_| self.links.holds_lease(self.id, &voters))
         };
-        if applied.is_some() {
-            return Ok(applied);
+        // What is applied was published before: the index is the state's, which a restore puts ahead of the log's.
+        if applied {
+            return Ok(Some(self.published.state().index()));
         }
         match timeout_at(deadline, self.raft.ensure_linearizable()).await {
-            Ok(Ok(id)) => Ok(Some(id.map_or(0, |id| id.index))),
+            Ok(Ok(_)) => Ok(Some(self.published.state().index())),
             Ok(Err(RaftError::APIError(_))) => Ok(None),
             Ok(Err(RaftError::Fatal(error))) => Err(ProposeError::Log(error.to_string())),
             Err(_) => Err(ProposeError::NoMajority),

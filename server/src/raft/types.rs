@@ -96,4 +96,8 @@ impl<'de> Deserialize<'de> for Commands {
 
 /// What the commands of one entry did, in their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Replies(pub Vec<Reply>);
+pub struct Replies {
+    /// Of the state that has them.
+    pub index: u64,
+    pub each: Vec<Reply>,
+}

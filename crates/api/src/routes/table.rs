@@ -158,6 +158,8 @@ routes! {
         TransferLeadership: PUT "/v1/operator/raft/transfer-leadership", Management, Lead;
         Autopilot: GET "/v1/operator/autopilot/configuration", Operator(Read), Server;
         AutopilotHealth: GET "/v1/operator/autopilot/health", Operator(Read), Lead;
+        Snapshot: GET "/v1/operator/snapshot", Operator(Write), Server;
+        Restore: PUT "/v1/operator/snapshot", Management, Leader;
         License: GET "/v1/operator/license", Open, Agent;
         Gc: PUT_ONLY "/v1/system/gc", Management, Leader;
         ReconcileSummaries: PUT_ONLY "/v1/system/reconcile/summaries", Management, Leader;

@@ -20,6 +20,7 @@ mod scaling;
 mod scheduler;
 mod servers;
 mod services;
+mod snapshots;
 mod status;
 mod ui;
 mod version;
@@ -65,6 +66,10 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<services::Delete>(),
         Entry::of::<services::Info>(),
         Entry::of::<services::List>(),
+        Entry::of::<snapshots::Inspect>(),
+        Entry::of::<snapshots::Redact>(),
+        Entry::of::<snapshots::Restore>(),
+        Entry::of::<snapshots::Save>(),
         Entry::of::<status::Status>(),
         Entry::of::<ui::Ui>(),
         Entry::of::<version::Version>(),

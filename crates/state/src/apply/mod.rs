@@ -10,6 +10,7 @@ mod jobs;
 mod nodes;
 mod plan;
 mod reap;
+mod restore;
 mod scaling;
 mod services;
 mod settings;
@@ -18,31 +19,33 @@ mod txn;
 use std::sync::Arc;
 
 pub use jobs::same_spec;
+pub(crate) use restore::Staged;
 pub(crate) use txn::Txn;
 
 use crate::command::{Command, CommandId, Envelope, Rejection, Reply};
 use crate::event::{Event, REPORTED};
 use crate::state::State;
 
-/// How many ids of applied commands are remembered. A proposer tries again for seconds, not for this many commands.
-const RECENT: usize = 8_192;
+/// How many ids of applied commands are remembered. A proposer tries again for ten seconds, in which no more are written.
+const RECENT: usize = 200_000;
 
 impl State {
-    /// Applies one raft entry: each command in order, each on its own. Gives one reply a command, in the same order.
+    /// Applies the entry at `index` of the log: each command in order, each on its own. Gives one reply a command, in the same order.
     ///
     /// A refused command changes nothing. A command whose id was applied lately answers as it did then.
     pub fn apply(&mut self, index: u64, batch: &[Envelope]) -> Vec<Reply> {
-        self.index = index;
-        batch.iter().map(|envelope| self.apply_once(index, envelope)).collect()
+        self.index = index + self.ahead;
+        batch.iter().map(|envelope| self.apply_once(envelope)).collect()
     }
 
     /// A leader's term begins with this entry, which changes nothing. Its first [`Command::Noop`] names it.
     pub fn begin_term(&mut self, index: u64) {
-        self.index = index;
-        Arc::make_mut(&mut self.lineage).begin(index);
+        self.index = index + self.ahead;
+        Arc::make_mut(&mut self.lineage).begin(self.index);
     }
 
-    fn apply_once(&mut self, index: u64, envelope: &Envelope) -> Reply {
+    fn apply_once(&mut self, envelope: &Envelope) -> Reply {
+        let index = self.index;
         if let Some(reply) = self.recent.get(&envelope.id) {
             return Reply::clone(reply);
         }
@@ -65,6 +68,11 @@ impl State {
         }
     }
 
+    /// Was the whole state put in place by an entry since the last call?
+    pub fn take_replaced(&mut self) -> bool {
+        std::mem::take(&mut self.replaced)
+    }
+
     /// What was changed since the last call, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -78,9 +86,17 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
             false => Err(Rejection::Changed),
         };
     }
+    match command {
+        Command::StageRestore { id, number, part } => return restore::stage(state, *id, *number, part),
+        Command::FinishRestore { id, length } => return restore::finish(state, *id, *length),
+        _ => {}
+    }
     let mut txn = Txn::new(state, index, kind(command));
     let reply = match command {
-        Command::Noop | Command::Guarded { .. } => Ok(txn.done()),
+        // Above.
+        Command::Noop | Command::Guarded { .. } | Command::StageRestore { .. } | Command::FinishRestore { .. } => {
+            Ok(txn.done())
+        }
         Command::RegisterJob(register) => jobs::register(&mut txn, register),
         Command::ScaleJob(scale) => scaling::scale(&mut txn, scale),
         Command::DeregisterJob(deregister) => Ok(jobs::deregister(&mut txn, deregister)),
@@ -128,7 +144,9 @@ fn kind(command: &Command) -> &'static str {
         Command::Noop
         | Command::SetPeriodicLaunch { .. }
         | Command::SetSchedulerConfig { .. }
-        | Command::InitRootKey(_) => "",
+        | Command::InitRootKey(_)
+        | Command::StageRestore { .. }
+        | Command::FinishRestore { .. } => "",
         Command::RegisterJob(_)
         | Command::ScaleJob(_)
         | Command::SetJobStability { .. }
