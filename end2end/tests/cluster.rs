@@ -309,3 +309,42 @@ fn a_restored_state_survives_every_servers_death() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_key_of_gossip_is_changed_everywhere_and_outlives_a_server() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut cluster = start(&lab, 3)?;
+    let (old, new) = ("MDEyMzQ1Njc4OWFiY2RlZg==", "ZmVkY2JhOTg3NjU0MzIxMA==");
+    cluster.leader(0)?;
+    eventually("all know all", PATIENCE, || {
+        let all = cluster.servers.iter().map(|s| Ok(s.ok(&["server", "members"])?.matches("alive").count()));
+        Ok((all.collect::<Result<Vec<_>>>()? == [3, 3, 3]).then_some(()))
+    })?;
+    let keyring = |cluster: &Cluster, server: usize, args: &[&str]| {
+        cluster.servers[server].run(&[&["operator", "gossip", "keyring"], args].concat())
+    };
+    let used = keyring(&cluster, 0, &["use", new])?;
+    ensure!(used.code == 1 && used.text().contains("install it first"), "{used:?}");
+    for (server, args, keys) in
+        [(0, ["install", new], vec![old, new]), (1, ["use", new], vec![old, new]), (2, ["remove", old], vec![new])]
+    {
+        let done = keyring(&cluster, server, &args)?;
+        ensure!(done.code == 0, "{done:?}");
+        let listed = keyring(&cluster, 0, &["list"])?;
+        ensure!(listed.code == 0 && listed.stdout.contains("Gathering installed encryption keys..."), "{listed:?}");
+        let shown: Vec<&str> = listed.stdout.lines().skip(2).collect();
+        ensure!(shown == keys, "{shown:?}");
+    }
+    let refused = keyring(&cluster, 1, &["remove", new])?;
+    ensure!(refused.code == 1 && refused.text().contains("use another one first"), "{refused:?}");
+    // Its configuration still has the old key.
+    cluster.servers[1].kill9()?;
+    eventually("it is known to have failed", PATIENCE, || {
+        Ok(cluster.servers[0].ok(&["server", "members"])?.contains("failed").then_some(()))
+    })?;
+    cluster.servers[1].start_again()?;
+    eventually("it is back", PATIENCE, || {
+        Ok((cluster.servers[0].ok(&["server", "members"])?.matches("alive").count() == 3).then_some(()))
+    })?;
+    Ok(())
+}

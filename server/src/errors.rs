@@ -18,6 +18,8 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("reading gossip's keys")]
+    GossipKeys(#[source] std::io::Error),
     #[error("opening the server's store in {path}")]
     Store {
         path: String,

@@ -22,6 +22,7 @@ use crate::control::Control;
 use crate::descriptors;
 use crate::errors::ProposeError;
 use crate::events::EventFeed;
+use crate::gossip::KeyChange;
 use crate::members::Members;
 use crate::meter::Meter;
 use crate::node_request::{NodeRequestError, NodeResponse};
@@ -159,6 +160,16 @@ impl Server {
     /// Where this server gossips, as the others are told.
     pub fn gossip_addr(&self) -> SocketAddr {
         self.0.members.gossip().addr()
+    }
+
+    /// The keys that gossip takes, as base64, the one in use first.
+    pub(crate) async fn gossip_keys(&self) -> Vec<String> {
+        self.0.members.gossip().keys().await
+    }
+
+    /// Changes the keys of gossip on this server alone. The error is a sentence.
+    pub(crate) async fn change_gossip_key(&self, change: KeyChange, key: &str) -> Result<(), String> {
+        self.0.members.gossip().change_key(change, key).await.map_err(|e| e.to_string())
     }
 
     /// Joins whoever gossips at `host[:port]`: how many did. Errors are sentences.

@@ -105,7 +105,9 @@ impl Server {
 }
 
 fn how(options: &Options) -> How {
-    How { bind: options.gossip_bind, advertise: options.gossip_advertise.clone(), keys: options.gossip_keys.clone() }
+    let keyring = options.data_dir.as_ref().map(|dir| dir.join("server").join("gossip.keyring"));
+    let (advertise, keys) = (options.gossip_advertise.clone(), options.gossip_keys.clone());
+    How { bind: options.gossip_bind, advertise, keys, keyring }
 }
 
 /// What the others are told of this server.

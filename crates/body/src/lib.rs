@@ -54,6 +54,7 @@ requests! {
     wire::JobStatusesRequest,
     wire::JobValidateRequest,
     wire::JobsParseRequest,
+    wire::KeyringRequest,
     wire::NodeEligibilityRequest,
     wire::NodeInBody,
     wire::NodeUpdateDrainRequest,

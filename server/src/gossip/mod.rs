@@ -4,6 +4,7 @@
 //! is known of the others. Who counts is raft's affair: `crate::members` brings what is seen here into its membership.
 
 mod identity;
+mod keyring;
 mod roster;
 mod seal;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 mod turns;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +21,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::identity::About;
 use self::identity::Identity;
+use self::keyring::Keyring;
+pub(crate) use self::keyring::{KeyChange, KeyringError};
 pub(crate) use self::roster::Known;
+use self::seal::Refusal;
 pub use self::seal::{Key, KeyError};
-use self::seal::{Refusal, Ring};
 use self::turns::{Call, Turns};
 use crate::clock;
 use crate::errors::StartError;
@@ -43,6 +47,8 @@ pub(crate) struct How {
     pub advertise: String,
     /// What is sent is sealed with the first; all are taken. Empty: nothing is sealed.
     pub keys: Vec<Key>,
+    /// Where changes of the keys are kept; `None`: nowhere.
+    pub keyring: Option<PathBuf>,
 }
 
 /// Why a server was not joined.
@@ -65,6 +71,7 @@ pub(crate) enum JoinError {
 pub(crate) struct Gossip {
     addr: SocketAddr,
     calls: mpsc::Sender<Call>,
+    keyring: Arc<Keyring>,
     known: watch::Receiver<Arc<Vec<Known>>>,
 }
 
@@ -89,16 +96,29 @@ impl Gossip {
                 SocketAddr::new(told.ip(), if told.port() == 0 { bound.port() } else { told.port() })
             }
         };
+        let keyring = Keyring::open(how.keyring.clone(), &how.keys).map_err(StartError::GossipKeys)?;
         let (shown, known) = watch::channel(Arc::default());
-        let turns = Turns::new(socket, Ring { keys: how.keys.clone() }, Identity { addr, bump, about }, shown);
+        let turns = Turns::new(socket, keyring.ring().await, Identity { addr, bump, about }, shown);
         let (calls, called) = mpsc::channel(CALLS);
         tokio::spawn(turns.run(called));
-        Ok(Gossip { addr, calls, known })
+        Ok(Gossip { addr, calls, keyring: Arc::new(keyring), known })
     }
 
     /// Where it gossips, as the others are told.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The keys that are taken, as base64, the one that is used first.
+    pub async fn keys(&self) -> Vec<String> {
+        self.keyring.ring().await.keys.iter().map(|key| key.text().to_owned()).collect()
+    }
+
+    /// Changes the keys of this server.
+    pub async fn change_key(&self, change: KeyChange, key: &str) -> Result<(), KeyringError> {
+        let ring = self.keyring.change(change, key).await?;
+        let _ = self.calls.send(Call::Ring(ring)).await;
+        Ok(())
     }
 
     /// All servers that are known, this one included, by their numbers.

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn how(key: Option<u8>) -> How {
     let keys = key.map(|byte| Key::parse(&STANDARD.encode([byte; 32])).expect("a key")).into_iter().collect();
-    How { bind: ([127, 0, 0, 1], 0).into(), advertise: String::new(), keys }
+    How { bind: ([127, 0, 0, 1], 0).into(), advertise: String::new(), keys, keyring: None }
 }
 
 async fn server(id: ServerId, how: &How) -> Gossip {

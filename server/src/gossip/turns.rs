@@ -40,6 +40,8 @@ const GOOD_BYE: Duration = Duration::from_millis(600);
 pub(super) enum Call {
     /// Asks who is at an address, and joins him.
     Ask { to: SocketAddr, answer: oneshot::Sender<Result<Identity, Refusal>> },
+    /// The keys are these from now on.
+    Ring(Ring),
     /// Changes what this server says of itself.
     Say(Box<dyn FnOnce(&mut About) + Send>),
     /// A server that does not answer counts as one that left; `forget`: as one that never was.
@@ -198,6 +200,7 @@ impl Turns {
     async fn call(&mut self, call: Call) {
         match call {
             Call::Ask { to, answer } => self.ask(to, Some(answer)).await,
+            Call::Ring(ring) => self.ring = ring,
             Call::Say(change) => self.say(change),
             Call::Gone { id, bump, forget } => {
                 let news = tarpan_rpc::pack(&Gone { id, bump, forget });

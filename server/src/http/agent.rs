@@ -13,6 +13,7 @@ use super::reply::Outcome;
 use crate::options::{MemberInfo, MemberStatus, join_address};
 
 mod counts;
+mod keyring;
 mod metrics;
 
 bind! { Agent {
@@ -23,6 +24,10 @@ bind! { Agent {
     SetServers => set_servers,
     Join => join,
     ForceLeave => force_leave,
+    GossipKeys => keyring::list,
+    InstallGossipKey => keyring::install,
+    UseGossipKey => keyring::use_key,
+    RemoveGossipKey => keyring::remove,
     Schedulers => schedulers,
     SchedulersConfig => schedulers_config,
     Host => host,

@@ -18,6 +18,11 @@ const FORWARDED: &str = "tarpan-forwarded";
 const OF_CONNECTION: [HeaderName; 5] =
     [header::HOST, header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
 
+/// Did another server send it here?
+pub fn is_forwarded(parts: &Parts) -> bool {
+    parts.headers.contains_key(FORWARDED)
+}
+
 /// Has the leader answer.
 pub async fn of_leader(cx: &Context) -> Outcome {
     let leader = cx.server.leader().ok_or_else(|| ApiError::internal("No cluster leader"))?;
@@ -26,7 +31,7 @@ pub async fn of_leader(cx: &Context) -> Outcome {
 
 /// Has the server at `rpc_addr` answer.
 pub async fn ask(server: &Server, rpc_addr: &str, parts: &Parts, body: &Bytes) -> Result<Response<Body>, ApiError> {
-    if parts.headers.contains_key(FORWARDED) {
+    if is_forwarded(parts) {
         return Err(ApiError::internal("No cluster leader"));
     }
     let mut headers = texts(&parts.headers);

@@ -6,9 +6,9 @@ use super::call::{Call, Raw, calls, streams};
 use super::{Answer, Client, Query};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
-    AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, JoinResponse, LeadershipTransferResponse, MetricsSummary,
-    Namespace, RaftConfigurationResponse, SchedulerConfiguration, SchedulerConfigurationResponse, SearchResponse,
-    ServerMembers,
+    AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, JoinResponse, KeyringRequest, KeyringResponse,
+    LeadershipTransferResponse, MetricsSummary, Namespace, RaftConfigurationResponse, SchedulerConfiguration,
+    SchedulerConfigurationResponse, SearchResponse, ServerMembers,
 };
 
 const SCHEDULER: &str = "/v1/operator/scheduler/configuration";
@@ -36,6 +36,14 @@ calls! {
         let path = "/v1/operator/raft/transfer-leadership".to_owned();
         let (name, value) = if id.is_empty() { ("address", address) } else { ("id", id) };
         Call::touch(path).with(name, value)
+    }
+
+    /// The keys of gossip.
+    gossip_keys() -> KeyringResponse { Call::get("/v1/agent/keyring/list".to_owned()) }
+
+    /// Changes the keys of gossip on every server: `install`, `use` or `remove`.
+    change_gossip_key(change: &str, key: &str) -> KeyringResponse {
+        Call::put(format!("/v1/agent/keyring/{change}"), &KeyringRequest { key: key.to_owned() })
     }
 
     /// Has the server join others, at `host[:port]` of their gossip each.

@@ -139,6 +139,10 @@ routes! {
         SetServers: PUT "/v1/agent/servers", Agent(Write), Agent;
         Join: PUT "/v1/agent/join", Agent(Write), Agent;
         ForceLeave: PUT "/v1/agent/force-leave", Agent(Write), Agent;
+        GossipKeys: ANY "/v1/agent/keyring/list", Agent(Write), Agent, acts;
+        InstallGossipKey: ANY "/v1/agent/keyring/install", Agent(Write), Agent, acts;
+        UseGossipKey: ANY "/v1/agent/keyring/use", Agent(Write), Agent, acts;
+        RemoveGossipKey: ANY "/v1/agent/keyring/remove", Agent(Write), Agent, acts;
         Schedulers: GET "/v1/agent/schedulers", Agent(Read), Agent;
         SchedulersConfig: GET "/v1/agent/schedulers/config", Agent(Read), Agent;
         Host: GET "/v1/agent/host", Agent(Read), Agent;
@@ -158,7 +162,7 @@ routes! {
         TransferLeadership: PUT "/v1/operator/raft/transfer-leadership", Management, Lead;
         Autopilot: GET "/v1/operator/autopilot/configuration", Operator(Read), Server;
         AutopilotHealth: GET "/v1/operator/autopilot/health", Operator(Read), Lead;
-        Snapshot: GET "/v1/operator/snapshot", Operator(Write), Server;
+        Snapshot: GET "/v1/operator/snapshot", Management, Server;
         Restore: PUT "/v1/operator/snapshot", Management, Leader;
         License: GET "/v1/operator/license", Open, Agent;
         Gc: PUT_ONLY "/v1/system/gc", Management, Leader;

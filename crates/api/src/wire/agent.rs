@@ -110,6 +110,25 @@ pub struct JoinResponse {
     pub warning: String,
 }
 
+/// A key of gossip, as base64.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct KeyringRequest {
+    pub key: String,
+}
+
+/// What became of a question about gossip's keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct KeyringResponse {
+    /// By server, why it did not do it.
+    pub messages: BTreeMap<String, String>,
+    /// By key, how many servers have it.
+    pub keys: BTreeMap<String, u64>,
+    /// Servers that were asked.
+    pub num_nodes: u64,
+}
+
 /// What an agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

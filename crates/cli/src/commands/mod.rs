@@ -13,6 +13,7 @@ mod evals;
 mod figures;
 mod fmt;
 mod job;
+mod keyring;
 mod namespaces;
 mod node;
 mod operator_api;
@@ -47,6 +48,10 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<evals::EvalList>(),
         Entry::of::<evals::EvalStatus>(),
         Entry::of::<figures::GossipKey>(),
+        Entry::of::<keyring::Install>(),
+        Entry::of::<keyring::List>(),
+        Entry::of::<keyring::Remove>(),
+        Entry::of::<keyring::Use>(),
         Entry::of::<figures::Metrics>(),
         Entry::of::<fmt::Fmt>(),
         Entry::of::<namespaces::Apply>(),
