@@ -396,6 +396,11 @@ pub fn answer(path: &str) -> (u16, String) {
         ["agent", "members"] => Some(json!({ "ServerName": "server-1", "ServerRegion": "global", "ServerDC": "fra1", "Members": [
             { "Name": "server-1.global", "Addr": "10.0.0.1", "Status": "alive", "Tags": { "port": "4647", "dc": "fra1", "region": "global", "build": "0.1.0" } },
             { "Name": "server-2.global", "Addr": "10.0.0.2", "Status": "failed", "Tags": { "port": "4647", "dc": "ams1", "region": "global", "build": "0.1.0" } }] })),
+        ["operator", "autopilot", "health"] => Some(json!({ "Healthy": false, "FailureTolerance": 0, "Leader": id("1a2b3c4d"), "Voters": [id("1a2b3c4d"), id("2a2b3c4d")], "Servers": [
+            { "ID": id("1a2b3c4d"), "Name": "server-1.global", "Address": "10.0.0.1:4647", "SerfStatus": "alive", "Version": "0.1.0", "Leader": true, "Voter": true, "Healthy": true,
+              "LastContact": "0s", "LastTerm": 4, "LastIndex": 48_213, "StableSince": "2026-01-01T00:00:00Z" },
+            { "ID": id("2a2b3c4d"), "Name": "server-2.global", "Address": "10.0.0.2:4647", "SerfStatus": "failed", "Version": "0.1.0", "Leader": false, "Voter": true, "Healthy": false,
+              "LastContact": "41s", "LastTerm": 4, "LastIndex": 48_100, "StableSince": "2026-01-01T00:00:00Z", "Trouble": "it has not answered for 41s" }] })),
         ["status", "leader"] => Some(json!("10.0.0.1:4647")),
         ["regions"] => Some(json!(["global"])),
         ["search", "fuzzy"] => Some(json!({ "Matches": { "jobs": [{ "ID": "pytechco-web", "Scope": ["default", "pytechco-web"] }] } })),

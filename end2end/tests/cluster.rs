@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tarpan_api::{Query, calls};
+use tarpan_end2end::browser::Browser;
 use tarpan_end2end::lab::{PATIENCE, free_ports, pids};
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -347,4 +348,16 @@ fn the_key_of_gossip_is_changed_everywhere_and_outlives_a_server() -> Result<()>
         Ok((cluster.servers[0].ok(&["server", "members"])?.matches("alive").count() == 3).then_some(()))
     })?;
     Ok(())
+}
+
+#[test]
+fn servers_in_the_browser() -> Result<()> {
+    let Some(browser) = Browser::find()? else { return Ok(()) };
+    let lab = Lab::new()?;
+    let cluster = start(&lab, 3)?;
+    eventually("three voters that are well", PATIENCE, || {
+        let health = cluster.servers[0].ask(&calls::servers_health())?;
+        Ok((health.healthy && health.voters.len() == 3).then_some(()))
+    })?;
+    browser.play(&lab, &cluster.servers[0], "servers.spec.ts", lab.path(), &[])
 }

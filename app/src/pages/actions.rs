@@ -1,5 +1,6 @@
 //! What a person may do, as questions: each names what it hits, shows the command that does the same, and says what happened.
 
+use bytes::Bytes;
 use leptos::prelude::*;
 use serde_json::Value;
 use tarpan_api::wire::{DrainSpec, JobAction, JobDispatchRequest, NodeUpdateDrainRequest};
@@ -320,6 +321,60 @@ pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
 }
 
 /// A text that does not change.
+/// Has another voter lead.
+pub fn make_leader(id: String, name: String) -> Ask {
+    let texts = t();
+    Ask {
+        title: fill(texts.make_leader_x, &[&name]),
+        text: texts.make_leader_text.to_owned(),
+        command: fixed(format!("tarpan operator raft transfer-leadership -peer-id {}", word(&id))),
+        verb: texts.make_leader.to_owned(),
+        icon: "up",
+        danger: false,
+        act: send(calls::raft_transfer_leadership(&id, ""), fill(texts.leads_now_x, &[&name])),
+    }
+}
+
+/// Takes a server that is gone out of raft.
+pub fn remove_peer(id: String, name: String) -> Ask {
+    let texts = t();
+    Ask {
+        title: fill(texts.remove_peer_x, &[&name]),
+        text: texts.remove_peer_text.to_owned(),
+        command: fixed(format!("tarpan operator raft remove-peer -peer-id {}", word(&id))),
+        verb: texts.remove_peer.to_owned(),
+        icon: "x",
+        danger: true,
+        act: Callback::new(move |client: Client| {
+            let (id, said) = (id.clone(), fill(texts.removed_peer_x, &[&name]));
+            doing(async move { client.raft_remove_peer(&id).await.map(|_| said) })
+        }),
+    }
+}
+
+/// Puts what a file holds in place of the state; `file` is read when that was confirmed.
+pub fn restore(name: Signal<String>, file: Callback<(), Read>) -> Ask {
+    let texts = t();
+    Ask {
+        title: texts.restore_x.to_owned(),
+        text: texts.restore_text.to_owned(),
+        command: Signal::derive(move || format!("tarpan operator snapshot restore {}", word(&name.get()))),
+        verb: texts.restore_verb.to_owned(),
+        icon: "restart",
+        danger: true,
+        act: Callback::new(move |client: Client| {
+            let read = file.run(());
+            doing(async move {
+                let file = read.await?;
+                client.restore_snapshot(file).await.map(|_| texts.restored.to_owned())
+            })
+        }),
+    }
+}
+
+/// A file of the person's machine, as it is read.
+pub type Read = tarpan_api::Fut<'static, Result<Bytes, Error>>;
+
 fn fixed(text: String) -> Signal<String> {
     Signal::stored(text)
 }

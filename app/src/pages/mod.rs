@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tarpan_api::{Call, Query};
 
 use crate::context::client;
+use crate::dom;
 use crate::live::{Topic, live};
 use crate::parts::loaded::Read;
 use crate::parts::pager::PER_PAGE;
@@ -62,6 +63,22 @@ where
             async move { live.ask(&client, &call).await.map(|answer| answer.value) }
         },
     )
+}
+
+/// A number that grows every `ms` while the page shows: for what no event tells of.
+pub fn every(ms: i32) -> Memo<u64> {
+    let ticks = RwSignal::new(0);
+    Effect::new(move |_| {
+        leptos::task::spawn_local(async move {
+            loop {
+                dom::sleep_ms(ms).await;
+                if dom::visible() && ticks.try_update(|n| *n += 1).is_none() {
+                    return;
+                }
+            }
+        });
+    });
+    Memo::new(move |_| ticks.get())
 }
 
 /// One page of a list that the API gives a page at a time, and the token of the next one; empty: this is the last.

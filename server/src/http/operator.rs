@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::json;
 use tarpan_api::wire::{
-    LeadershipTransferResponse, PreemptionConfig, RaftConfigurationResponse, RaftPeer, RaftServer,
-    SchedulerConfiguration, SchedulerConfigurationResponse,
+    AutopilotHealth, LeadershipTransferResponse, PreemptionConfig, RaftConfigurationResponse, RaftPeer, RaftServer,
+    SchedulerConfiguration, SchedulerConfigurationResponse, ServerHealth,
 };
 use tarpan_state::{Command, Rejection, Reply, SchedulerConfig, Table};
 
@@ -184,32 +184,34 @@ async fn autopilot_health(cx: Context) -> Outcome {
     let (health, measured) = (cx.server.health(), cx.server.measured().unwrap_or_default());
     let members: Vec<_> = cx.server.members().into_iter().filter(|m| m.in_raft).collect();
     let leader = members.iter().find(|m| m.leader).map(|m| server_id(m.id)).unwrap_or_default();
-    let servers: Vec<_> = members
-        .iter()
-        .map(|m| {
-            let (known, member) = (health.get(&m.id), measured.get(&m.id));
-            let mut server = json!({
-                "ID": server_id(m.id), "Name": format!("{}.{}", m.name, m.region), "Address": m.rpc_addr,
-                "SerfStatus": super::agent::status(m.status), "Version": m.version, "Leader": m.leader,
-                "LastContact": member.and_then(|m| m.last_contact).unwrap_or_default().to_string(),
-                "LastTerm": raft.term, "LastIndex": member.map_or(0, |m| m.last_index),
-                "Healthy": known.is_some_and(|h| h.trouble.is_none()), "Voter": m.voter,
-                "StableSince": tarpan_model::time::rfc3339(known.map_or(cx.now(), |h| h.since)),
-            });
-            // Ours: why it is not healthy.
-            if let Some(trouble) = known.and_then(|h| h.trouble.clone()) {
-                server["Trouble"] = trouble.into();
-            }
-            server
-        })
-        .collect();
-    let voters: Vec<String> = members.iter().filter(|m| m.voter).map(|m| server_id(m.id)).collect();
+    let server = |m: &MemberInfo| {
+        let (known, member) = (health.get(&m.id), measured.get(&m.id));
+        ServerHealth {
+            id: server_id(m.id),
+            name: format!("{}.{}", m.name, m.region),
+            address: m.rpc_addr.clone(),
+            serf_status: super::agent::status(m.status).to_owned(),
+            version: m.version.clone(),
+            leader: m.leader,
+            last_contact: member.and_then(|m| m.last_contact).unwrap_or_default().to_string(),
+            last_term: raft.term,
+            last_index: member.map_or(0, |m| m.last_index),
+            healthy: known.is_some_and(|h| h.trouble.is_none()),
+            voter: m.voter,
+            stable_since: tarpan_model::time::rfc3339(known.map_or(cx.now(), |h| h.since)),
+            trouble: known.and_then(|h| h.trouble.clone()),
+        }
+    };
     let healthy = !leader.is_empty() && members.iter().all(|m| health.get(&m.id).is_some_and(|h| h.trouble.is_none()));
-    let mut response = cx.plain(&json!({
-        "Healthy": healthy, "FailureTolerance": cx.server.failure_tolerance().unwrap_or(0), "Servers": servers,
-        "Leader": leader, "Voters": voters,
-    }))?;
-    if !healthy {
+    let mut response = cx.plain(&AutopilotHealth {
+        healthy,
+        failure_tolerance: cx.server.failure_tolerance().unwrap_or(0) as u64,
+        servers: members.iter().map(server).collect(),
+        leader,
+        voters: members.iter().filter(|m| m.voter).map(|m| server_id(m.id)).collect(),
+    })?;
+    // Who asks for a report gets one, whatever it says: ours.
+    if !healthy && !cx.query.get("report").is_some_and(|v| v == "true") {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
     }
     Ok(response)

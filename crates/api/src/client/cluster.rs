@@ -1,14 +1,16 @@
 //! Questions about the cluster itself: members, leader, settings, namespaces, search.
 
+use bytes::Bytes;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::call::{Call, Raw, calls, streams};
 use super::{Answer, Client, Query};
 use crate::transport::{ByteStream, Error};
 use crate::wire::{
-    AgentSelf, ClusterCounts, FuzzySearchResponse, JobCounts, JoinResponse, KeyringRequest, KeyringResponse,
-    LeadershipTransferResponse, MetricsSummary, Namespace, RaftConfigurationResponse, SchedulerConfiguration,
-    SchedulerConfigurationResponse, SearchResponse, ServerMembers,
+    AgentSelf, AutopilotHealth, ClusterCounts, FuzzySearchResponse, JobCounts, JoinResponse, KeyringRequest,
+    KeyringResponse, LeadershipTransferResponse, MetricsSummary, Namespace, RaftConfigurationResponse,
+    SchedulerConfiguration, SchedulerConfigurationResponse, SearchResponse, ServerMembers,
 };
 
 const SCHEDULER: &str = "/v1/operator/scheduler/configuration";
@@ -70,6 +72,12 @@ calls! {
 
     /// How the servers are, one by one. 429 with the same text where they are not well.
     autopilot_health() -> Value { Call::get("/v1/operator/autopilot/health".to_owned()) }
+
+    /// The same, whether or not all is well: ours.
+    servers_health() -> AutopilotHealth { Call::get("/v1/operator/autopilot/health".to_owned()).with("report", true) }
+
+    /// Puts the state that a snapshot holds in place of the region's.
+    restore_snapshot(file: Bytes) -> () { Call::new(Method::PUT, "/v1/operator/snapshot".to_owned(), file) }
 
     metrics() -> MetricsSummary { Call::get("/v1/metrics".to_owned()) }
 

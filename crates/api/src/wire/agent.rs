@@ -110,6 +110,47 @@ pub struct JoinResponse {
     pub warning: String,
 }
 
+/// How the servers of a region are, as their leader finds them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AutopilotHealth {
+    pub healthy: bool,
+    /// Voters that may fail before nothing can be written.
+    pub failure_tolerance: u64,
+    pub servers: Vec<ServerHealth>,
+    /// The id of the one that leads; empty: nobody.
+    pub leader: String,
+    /// Ids.
+    pub voters: Vec<String>,
+}
+
+/// How a server is, as the leader finds it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServerHealth {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub name: String,
+    /// `host:port` of its RPC.
+    pub address: String,
+    /// What gossip says: `alive`, `failed`, `left`.
+    pub serf_status: String,
+    pub version: String,
+    pub leader: bool,
+    /// Since it last answered the leader, as `12ms`.
+    pub last_contact: String,
+    pub last_term: u64,
+    /// The last entry of its log.
+    pub last_index: u64,
+    pub healthy: bool,
+    pub voter: bool,
+    /// RFC 3339.
+    pub stable_since: String,
+    /// Ours: why it is not healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
 /// A key of gossip, as base64.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
