@@ -1,4 +1,4 @@
-//! What a person chose for themselves: language and theme. Kept in two cookies, so that the server renders with them.
+//! What a person chose for themselves: language, theme, region. Kept in cookies, so that the server renders with them.
 
 use crate::dom;
 
@@ -61,6 +61,34 @@ impl Theme {
 
 pub const LANG_COOKIE: &str = "tarpan_lang";
 pub const THEME_COOKIE: &str = "tarpan_theme";
+pub const REGION_COOKIE: &str = "tarpan_region";
+
+/// The region whose state the pages show; empty: that of the server which is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Region(pub String);
+
+impl Region {
+    /// A name as regions may have; anything else is none.
+    pub fn from_text(text: &str) -> Region {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        Region(if text.len() <= 128 && text.chars().all(plain) { text.to_owned() } else { String::new() })
+    }
+
+    /// From a request's `Cookie` header.
+    pub fn from_headers(cookie: &str) -> Region {
+        cookie_value(cookie, REGION_COOKIE).map(Region::from_text).unwrap_or_default()
+    }
+
+    /// What the server rendered with: written on `<html>`.
+    pub fn from_document() -> Region {
+        Region::from_text(&dom::root_attribute("data-region").unwrap_or_default())
+    }
+
+    /// The attribute that says so; `None` leaves it out.
+    pub fn attribute(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.clone())
+    }
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefs {
@@ -90,6 +118,12 @@ fn cookie_value<'a>(header: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regions() {
+        let of = |cookie: &str| Region::from_headers(cookie).0;
+        assert_eq!([of("a=b; tarpan_region=eu-west.1"), of("a=b"), of("tarpan_region=a&b=c")], ["eu-west.1", "", ""]);
+    }
 
     #[test]
     fn from_headers() {

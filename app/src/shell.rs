@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use leptos_meta::MetaTags;
 use serde::{Deserialize, Serialize};
 
-use crate::prefs::Prefs;
+use crate::prefs::{Prefs, Region};
 use crate::{App, dom};
 
 /// Where the built browser files are. Written by `cargo xtask ui` as `manifest.json`; empty when the UI was not built.
@@ -51,11 +51,12 @@ pub fn shell(assets: Assets, prefs: Prefs, nonce: Option<String>) -> impl IntoVi
         .zip(wasm.clone())
         .map(|(js, wasm)| format!("import init from '{js}';init({{module_or_path:'{wasm}'}}).then(m=>m.start());"));
     let data = serde_json::to_string(&assets).unwrap_or_default();
+    let region = use_context::<Region>().unwrap_or_default().attribute();
     provide_context(prefs);
     provide_context(assets);
     view! {
         <!DOCTYPE html>
-        <html lang=prefs.lang.tag() data-theme=prefs.theme.attribute() data-assets=data>
+        <html lang=prefs.lang.tag() data-theme=prefs.theme.attribute() data-region=region data-assets=data>
             <head>
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>

@@ -361,3 +361,52 @@ fn servers_in_the_browser() -> Result<()> {
     })?;
     browser.play(&lab, &cluster.servers[0], "servers.spec.ts", lab.path(), &[])
 }
+
+/// A region of one agent that is server and client, which joins whoever gossips at `join`.
+fn region(lab: &Lab, name: &str, ports: &[u16], join: u16) -> Result<Agent> {
+    let text = config(lab, name, ports)
+        + &format!(
+            "region = \"{name}\"\nserver {{\n  enabled = true\n  bootstrap_expect = 1\n  server_join {{\n    \
+             retry_join = [\"127.0.0.1:{join}\"]\n    retry_interval = \"500ms\"\n  }}\n}}\n\
+             client {{\n  enabled = true\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n"
+        );
+    let file = lab.file(&format!("{name}.hcl"), &text)?.display().to_string();
+    Agent::start(lab, name, ports[0], &["-config", &file])
+}
+
+#[test]
+fn what_is_in_another_region_is_run_seen_and_stopped_from_here() -> Result<()> {
+    let lab = Lab::new()?;
+    let ports = free_ports(6)?;
+    let (east, west) = std::thread::scope(|scope| {
+        let east = scope.spawn(|| region(&lab, "east", &ports[..3], ports[5]));
+        let west = region(&lab, "west", &ports[3..], ports[2]);
+        (east.join().expect("no panic"), west)
+    });
+    let (east, west) = (east?, west?);
+    eventually("both know both regions", PATIENCE, || {
+        let both = ["east".to_owned(), "west".to_owned()];
+        Ok((east.ask(&calls::regions())? == both && west.ask(&calls::regions())? == both).then_some(()))
+    })?;
+    west.wait_nodes(1)?;
+    let mark = format!("MARK-R{}", std::process::id());
+    let job = lab.file("counter.hcl", &JOB.replace("MARK", &mark))?.display().to_string();
+    east.ok(&["job", "run", "-region", "west", &job])?;
+    let alloc = west.wait_alloc("counter", "running")?.id;
+    ensure!(!east.knows_job("counter")?, "it is the other region's alone");
+    ensure!(east.ok(&["job", "status", "-region", "west", "counter"])?.contains("running"));
+    // Logs as they come, from the other region.
+    let followed =
+        east.shell(&format!("timeout 5 tarpan alloc logs -region west -f -tail -n 1 {alloc} | head -n 4"))?;
+    ensure!(followed.stdout.lines().count() == 4 && followed.stdout.contains(":"), "{followed:?}");
+    let refused = east.run(&["job", "status", "-region", "north"])?;
+    ensure!(refused.code == 1 && refused.text().contains("No path to region"), "{refused:?}");
+    if let Some(browser) = Browser::find()? {
+        browser.play(&lab, &east, "regions.spec.ts", lab.path(), &[("TARPAN_ALLOC", &alloc)])?;
+    } else {
+        east.ok(&["job", "stop", "-region", "west", "counter"])?;
+    }
+    west.wait_alloc("counter", "complete")?;
+    ensure!(pids(&format!(": {mark}; while true; do date")).is_empty(), "its process has ended");
+    Ok(())
+}

@@ -19,9 +19,10 @@ use leptos::prelude::{LeptosOptions, expect_context, provide_context, use_contex
 use leptos_axum::{
     AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list, render_app_to_stream_with_context,
 };
+use tarpan_api::transport::InRegion;
 use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
 use tarpan_app::context::SetStatus;
-use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE, Theme};
+use tarpan_app::prefs::{LANG_COOKIE, Lang, Prefs, REGION_COOKIE, Region, THEME_COOKIE, Theme};
 use tarpan_app::shell::{Assets, PLAIN_CSS, shell};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -152,7 +153,10 @@ fn provide_page_context(v1: &Router, home: &Handle) {
     let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     provide_context(Prefs::from_headers(text(header::COOKIE), text(header::ACCEPT_LANGUAGE)));
     let credentials = credentials(&headers);
-    provide_context(Client::new(InProcess { v1: v1.clone(), home: home.clone(), credentials }));
+    let region = Region::from_headers(text(header::COOKIE));
+    let inner = InProcess { v1: v1.clone(), home: home.clone(), credentials };
+    provide_context(Client::new(InRegion { inner, region: region.0.clone() }));
+    provide_context(region);
     if let Some(response) = use_context::<ResponseOptions>() {
         provide_context(SetStatus(Arc::new(move |code| {
             if let Ok(code) = StatusCode::from_u16(code) {
@@ -228,6 +232,7 @@ fn content_type(path: &str) -> &'static str {
 struct Preference {
     lang: Option<String>,
     theme: Option<String>,
+    region: Option<String>,
     back: Option<String>,
 }
 
@@ -244,6 +249,9 @@ async fn set_preference(Query(wish): Query<Preference>) -> Response {
     };
     if let Some(lang) = wish.lang {
         keep(LANG_COOKIE, Lang::from_tag(&lang).tag());
+    }
+    if let Some(region) = wish.region {
+        keep(REGION_COOKIE, &Region::from_text(&region).0);
     }
     if let Some(theme) = wish.theme {
         keep(THEME_COOKIE, Theme::from_text(&theme).attribute().unwrap_or("system"));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use leptos::prelude::*;
 use send_wrapper::SendWrapper;
+use tarpan_api::transport::in_region;
 use tarpan_api::wire::{AgentMember, AutopilotHealth, ServerHealth, ServerMembers};
 use tarpan_api::{Error, calls};
 use wasm_bindgen_futures::JsFuture;
@@ -16,6 +17,7 @@ use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::title::Title;
 use crate::parts::{icon, note, status};
+use crate::prefs::Region;
 use crate::status::{Badge, Kind};
 
 /// No event tells of servers: they are asked so often.
@@ -25,6 +27,7 @@ const LOOK_MS: i32 = 2_000;
 pub fn Servers() -> impl IntoView {
     let texts = t();
     let again = every(LOOK_MS);
+    let snapshot = in_region("/v1/operator/snapshot", &use_context::<Region>().unwrap_or_default().0);
     let members: Read<ServerMembers> = read_when(calls::members, again);
     let health: Read<AutopilotHealth> = read_when(calls::servers_health, again);
     view! {
@@ -34,7 +37,7 @@ pub fn Servers() -> impl IntoView {
                 <h1>{texts.servers}</h1>
                 <Transition fallback=|| ()><Standing health=health/></Transition>
                 <div class="actions">
-                    <a class="btn" href="/v1/operator/snapshot" download="region.snap" rel="external">{icon("download")}{texts.snapshot_e}</a>
+                    <a class="btn" href=snapshot download="region.snap" rel="external">{icon("download")}{texts.snapshot_e}</a>
                     <Restore/>
                 </div>
             </div></div>

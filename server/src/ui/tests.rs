@@ -264,6 +264,33 @@ async fn a_job_of_many_groups_and_tasks_is_a_page_of_rows() {
 }
 
 #[tokio::test]
+async fn pages_of_a_chosen_region_ask_that_region() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    let v1 = cluster(false).layer(middleware::from_fn(move |request: Request, next: Next| {
+        heard.lock().expect("no panic").push(request.uri().to_string());
+        next.run(request)
+    }));
+    let ui = router(v1);
+    for (cookie, region) in [("tarpan_region=west", "region=west"), ("tarpan_region=we&st=1", "")] {
+        let request = Request::builder().uri("/ui/jobs").header(header::COOKIE, cookie).body(Body::empty());
+        let answer = ui.clone().oneshot(request.expect("a request")).await.expect("the router never fails");
+        let html = axum::body::to_bytes(answer.into_body(), MAX_PAGE).await.expect("a body");
+        let html = String::from_utf8_lossy(&html);
+        assert_eq!(html.contains("data-region=\"west\""), !region.is_empty());
+        let asked = std::mem::take(&mut *asked.lock().expect("no panic"));
+        assert!(asked.len() > 2, "{asked:?}");
+        for uri in asked {
+            assert_eq!(uri.contains("region="), !region.is_empty() && uri != "/v1/regions", "{uri}");
+        }
+    }
+    let request = Request::builder().uri("/ui/set?region=west&back=/ui/jobs").body(Body::empty()).expect("a request");
+    let answer = ui.oneshot(request).await.expect("the router never fails");
+    let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("text");
+    assert!(cookie.starts_with("tarpan_region=west; Path=/"), "{cookie}");
+}
+
+#[tokio::test]
 async fn an_id_is_decoded_once() {
     let v1 = Router::new().fallback(|request: Request| async move {
         (StatusCode::NOT_FOUND, format!("asked for {}", request.uri().path()))

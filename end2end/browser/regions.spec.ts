@@ -1,0 +1,26 @@
+// Another region, from the pages of this one's server.
+import { expect, test } from './lab';
+
+// The event stream is this region's alone: pages of another one ask every two seconds, once they know.
+test.use({ expected: /WebSocket|event\/stream/ });
+
+test('a job of another region is found, its log followed, and stopped', async ({ page }) => {
+  await page.goto('/ui/jobs');
+  await expect(page.getByRole('link', { name: 'counter', exact: true })).toHaveCount(0);
+  const regions = page.getByRole('group').filter({ hasText: 'east' }).first();
+  await regions.locator('summary').click();
+  await regions.getByRole('link', { name: 'west' }).click();
+  await expect(page.getByRole('link', { name: 'counter', exact: true })).toBeVisible();
+
+  await page.goto(`/ui/allocations/${process.env.TARPAN_ALLOC}?tab=logs`);
+  const lines = page.getByRole('log').locator('.l');
+  await expect(lines.first()).toBeVisible();
+  const before = await lines.count();
+  await expect.poll(async () => lines.count()).toBeGreaterThan(before);
+
+  await page.goto('/ui/jobs/counter');
+  await page.getByRole('button', { name: /^Stop/ }).click();
+  await page.getByRole('dialog').getByRole('button', { name: /^Stop/ }).click();
+  await expect(page.getByText('counter is being stopped')).toBeVisible();
+  await expect(page.locator('.page-head')).toContainText('Stopped', { timeout: 30_000 });
+});
