@@ -21,6 +21,7 @@ mod scheduler;
 mod servers;
 mod services;
 mod status;
+mod tls;
 mod ui;
 mod version;
 
@@ -72,5 +73,6 @@ pub fn table() -> Vec<Entry> {
     table.extend(alloc::table());
     table.extend(job::table());
     table.extend(node::table());
+    table.extend(tls::table());
     table
 }
