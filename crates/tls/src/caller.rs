@@ -118,6 +118,24 @@ impl Caller {
         Ok(Some(roots))
     }
 
+    /// The same as options of curl, with a blank before each.
+    pub fn as_curl(&self) -> String {
+        let file = |option: &str, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| format!(" {option} {:?}", path.display().to_string())).unwrap_or_default()
+        };
+        let files = [
+            ("--cacert", &self.ca_cert),
+            ("--capath", &self.ca_path),
+            ("--cert", &self.client_cert),
+            ("--key", &self.client_key),
+        ];
+        let mut all: String = files.into_iter().map(|(option, path)| file(option, path)).collect();
+        if self.skip_verify {
+            all.push_str(" --insecure");
+        }
+        all
+    }
+
     /// A connection to the host of an `http://` or `https://` address. Errors are sentences.
     pub async fn connect(&self, to: &Uri) -> Result<Stream, String> {
         let secure = to.scheme() == Some(&Scheme::HTTPS);
@@ -147,10 +165,11 @@ impl Caller {
             if let Some(error) = error.downcast_ref::<rustls::Error>() {
                 return Some(said::of_rustls(error, &files));
             }
-            if let Some(inner) = error.downcast_ref::<io::Error>().and_then(said::of_io) {
-                return Some(said::of_rustls(inner, &files));
-            }
-            next = error.source();
+            // An error of IO does not count what it holds among its sources.
+            next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+                Some(held) => Some(held),
+                None => error.source(),
+            };
         }
         None
     }

@@ -129,6 +129,12 @@ pub fn tls(config: &AgentConfig) -> Settings {
     }
 }
 
+/// How long the other side of a new connection may take; 0 asks for no limit, as in the field.
+pub fn handshake(configured: Dur) -> Duration {
+    const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+    if configured.to_std().is_zero() { NO_LIMIT } else { configured.to_std() }
+}
+
 /// What the agent's certificate has to be good for.
 pub fn tls_roles(config: &AgentConfig) -> Roles {
     Roles { region: config.region.clone(), server: config.server.enabled }
@@ -201,7 +207,7 @@ pub fn server_options(
         event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
         rpc_max_conns_per_client: config.limits.rpc_max_conns_per_client,
         rpc_max_conns: connections.rpc,
-        rpc_handshake_timeout: config.limits.rpc_handshake_timeout.to_std(),
+        rpc_handshake_timeout: handshake(config.limits.rpc_handshake_timeout),
         tls: tls.rpc().then(|| tls.clone()),
         job_max_count,
         job_max_source_size: parse_size(&job_max_source_size).unwrap_or(default.job_max_source_size),

@@ -151,7 +151,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     }
     let names = names::of_agent(&config, &addresses, &machine).map_err(failed)?;
     let doors = Doors::new(config.limits.http_max_conns_per_client, connections.http);
-    let patience = config.limits.https_handshake_timeout.to_std();
+    let patience = plan::handshake(config.limits.https_handshake_timeout);
     let greeting = tls.http().then(|| Greeting { tls: tls.clone(), patience });
     let mut listeners = JoinSet::new();
     let mut sockets = Some(sockets);
