@@ -132,6 +132,9 @@ fn from_an_authority_to_new_certificates_while_it_runs() -> Result<()> {
     let said = ok(&lab, &[], "tls ca info nomad-agent-ca.pem")?;
     ensure!(said.contains("Permitted DNS Domains = []"), "{said}");
     ensure!(run(&lab, &[], "tls cert create -client -server")?.0 == 1 && run(&lab, &[], "tls")?.0 == 1);
+    let odd = lab.file("odd.hcl", "data_dir = \"/d\"\nserver {\n  enabled = true\n}\ntls {\n  rpc = true\n}\n")?;
+    let (code, said) = run(&lab, &[], &format!("config validate {}", odd.display()))?;
+    ensure!(code == 1 && said.contains("tls.rpc = true needs tls.ca_file"), "{said}");
     // Another authority, with a client that it signed.
     ok(&lab, &[], "tls ca create -domain stranger -name-constraint -additional-domain nomad")?;
     ok(&lab, &[], "tls cert create -client -region other -ca stranger-agent-ca.pem -key stranger-agent-ca-key.pem")?;

@@ -188,6 +188,26 @@ async fn three_servers_form_a_cluster_over_tls_and_agents_come_in_by_their_certi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_are_brought_to_tls_one_by_one() {
+    let folder = Folder::new(&["server.global.nomad"]);
+    let upgrading = Settings { rpc_upgrade_mode: true, ..folder.settings("server.global.nomad") };
+    let upgrading = || folder.tls(&upgrading, "global", true);
+    let first = start(Options { tls: None, ..options(1, 3, None, upgrading()) }).await;
+    let second = start(options(2, 3, Some(&first), upgrading())).await;
+    let third = start(options(3, 3, Some(&first), upgrading())).await;
+    let key = |n: usize| tarpan_model::NamespacedId::new("default", format!("by-{n}").as_str());
+    for (number, server) in [&first, &second, &third].into_iter().enumerate() {
+        write(server, &format!("by-{number}")).await;
+    }
+    for server in [&first, &second, &third] {
+        until(server, "all three", |state| (0..3).all(|n| state.job(&key(n)).is_some())).await;
+    }
+    // Agents without TLS are still taken, too.
+    let _agent = FakeAgent::start(&second, nodes::ready(1), running).await;
+    until(&first, "the node", |state| state.node(nodes::id(1)).is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn regions_know_each_other_by_their_own_names() {
     let folder = Folder::new(&["server.east.nomad", "server.west.nomad"]);
     let region = |name: &str| Options { region: name.to_owned(), ..options(1, 1, None, folder.server(name)) };

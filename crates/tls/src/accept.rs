@@ -69,8 +69,13 @@ impl Tls {
             }
         }
         let accepted = TlsAcceptor::from(config.clone()).accept(stream).into_fallible().await;
-        match accepted {
-            Ok(stream) => Ok(Stream::tls(stream.into(), None)),
+        match accepted.map(|stream| Stream::tls(stream.into(), None)) {
+            // What it may do is decided by what it says: nobody passes as one who showed nothing.
+            Ok(stream) if port == Port::Rpc && stream.certified().is_none() => {
+                self.say(&who(from, port), "its certificate can't be read");
+                Err(Refused::Over)
+            }
+            Ok(stream) => Ok(stream),
             Err((error, stream)) => {
                 self.say(&who(from, port), &said::reason(&error, &material.files));
                 tokio::time::timeout(LINGER.1, drain(stream)).await.ok();

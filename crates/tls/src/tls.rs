@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crate::material::Material;
 use crate::said::Once;
 use crate::settings::{Roles, Settings, SettingsError};
+use crate::suites;
 
 /// Shared by all listeners and connections. New connections take what was read last; open ones stay as they are.
 #[derive(Debug)]
@@ -21,6 +22,13 @@ impl Tls {
     pub fn load(settings: &Settings, roles: Roles) -> Result<Arc<Tls>, SettingsError> {
         let material = Material::load(settings, &roles)?;
         Ok(Arc::new(Tls { roles, current: ArcSwap::from_pointee(material), once: Arc::default() }))
+    }
+
+    /// What can be judged before there are files.
+    pub fn check(settings: &Settings) -> Result<(), SettingsError> {
+        settings.check()?;
+        suites::versions(&settings.min_version)?;
+        suites::with_suites(&settings.cipher_suites).map(drop)
     }
 
     /// Takes what the files hold now. On an error everything stays as it was.

@@ -14,6 +14,7 @@ use tarpan_config::{AgentConfig, LoadError};
 use crate::command::{Command, Fail, Outcome};
 use crate::output;
 pub use flags::AgentFlags;
+pub use plan::tls;
 
 #[derive(Debug, clap::Args)]
 pub struct Agent {
