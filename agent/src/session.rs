@@ -274,14 +274,12 @@ impl Runner {
                 failures = 0;
             }
             failures += 1;
-            // The first misses are the ordinary start of things: servers and agents come up together.
-            match failures {
-                1 if matches!(ended, Ended::Refused(_)) => {
-                    tracing::warn!(server = address, "session: {}", crate::chain(&ended));
-                }
-                1..=3 => tracing::debug!(server = address, "session: {}", crate::chain(&ended)),
-                n if n % 20 == 4 => tracing::warn!(server = address, "session: {}", crate::chain(&ended)),
-                _ => {}
+            // The first misses are the ordinary start of things: servers and agents come up together. A refusal is none of these.
+            let first = if matches!(ended, Ended::Refused(_)) { 1 } else { 4 };
+            if failures % 20 == first {
+                tracing::warn!(server = address, "session: {}", crate::chain(&ended));
+            } else if failures < 4 {
+                tracing::debug!(server = address, "session: {}", crate::chain(&ended));
             }
             self.server = self.server.wrapping_add(1);
             let spread = rand::rng().random_range(0.75..1.25);

@@ -139,7 +139,7 @@ fn from_an_authority_to_new_certificates_while_it_runs() -> Result<()> {
     ok(&lab, &[], "tls ca create -domain stranger -name-constraint -additional-domain nomad")?;
     ok(&lab, &[], "tls cert create -client -region other -ca stranger-agent-ca.pem -key stranger-agent-ca-key.pem")?;
 
-    let ports = free_ports(9)?;
+    let ports = free_ports(12)?;
     let server = "server {\n  enabled = true\n  bootstrap_expect = 1\n}\n";
     let server = Started::new(&lab, "server", &config(&lab, "server", &ports[..3], "global-server-nomad", server))?;
     let known = format!("client {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\n", ports[1]);
@@ -191,7 +191,7 @@ fn from_an_authority_to_new_certificates_while_it_runs() -> Result<()> {
     refused(&env, &format!("node status -address=http://127.0.0.1:{}", ports[0]), "this port speaks HTTPS")?;
 
     // An agent of another authority: both ends say so, once.
-    let foreign = config(&lab, "foreign", &ports[6..], "other-client-nomad", &known)
+    let foreign = config(&lab, "foreign", &ports[6..9], "other-client-nomad", &known)
         .replace("nomad-agent-ca.pem", "stranger-agent-ca.pem")
         .replacen("name = \"foreign\"", "name = \"foreign\"\nregion = \"other\"", 1)
         .replace("verify_server_hostname = true", "verify_server_hostname = false");
@@ -201,6 +201,15 @@ fn from_an_authority_to_new_certificates_while_it_runs() -> Result<()> {
     let once = server.says("on the RPC port: it refuses our certificate")?;
     ensure!(once == 1 && server.log().contains("it does not know the authority that signed it"), "{}", server.log());
     drop(foreign);
+    // One that knows nothing of TLS, the same.
+    let plain = config(&lab, "plain", &ports[9..], "none", &known);
+    let (begin, rest) = plain.split_once("tls {").context("a block")?;
+    let (_, end) = rest.split_once("}\n").context("its end")?;
+    let plain = Started::new(&lab, "plain", &format!("{begin}{end}"))?;
+    ensure!(plain.says("this port speaks TLS: tls.rpc is on here")? == 1, "{}", plain.log());
+    ensure!(plain.says("mTLS is not configured")? == 1, "{}", plain.log());
+    ensure!(server.says("on the RPC port: it does not speak TLS, and tls.rpc is on")? == 1, "{}", server.log());
+    drop(plain);
 
     // New certificates, and then files that are no good.
     for file in ["global-server-nomad.pem", "global-server-nomad-key.pem"] {
