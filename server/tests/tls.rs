@@ -229,6 +229,27 @@ async fn regions_know_each_other_by_their_own_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_holds_up_nobody() {
+    let folder = Folder::new(&["server.global.nomad", "client.global.nomad"]);
+    let tls = folder.server("global");
+    let patience = Duration::from_secs(2);
+    let server = start(Options { rpc_handshake_timeout: patience, ..options(1, 1, None, tls) }).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(tokio::net::TcpStream::connect(server.rpc_addr()).await.expect("connects"));
+    }
+    let begun = Instant::now();
+    folder.dial(&server, "client.global.nomad").await.expect("connects");
+    assert!(begun.elapsed() < patience, "{:?}", begun.elapsed());
+    // They are let go in time.
+    for mut stream in silent {
+        let end = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("an end");
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_service_is_open_without_a_certificate_of_the_authority() {
     let folder = Folder::new(&["server.global.nomad", "client.global.nomad", "cli.global.nomad"]);
     let server = start(options(1, 1, None, folder.server("global"))).await;

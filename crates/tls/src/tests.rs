@@ -332,6 +332,21 @@ async fn plain_words_on_a_port_of_tls_and_the_other_way_round() {
     assert!(server.once().said().contains(&format!("the server at {address}: it does not speak TLS")));
 }
 
+#[tokio::test]
+async fn what_the_other_side_can_speak_has_to_be_allowed() {
+    let folder = Folder::new();
+    folder.certificate("server", "server.global.nomad", "ca");
+    let only = |suites: &str| load(&Settings { cipher_suites: suites.to_owned(), ..folder.settings("server") }, true);
+    let (server, client) = (only("TLS_AES_256_GCM_SHA384"), only("TLS_AES_128_GCM_SHA256"));
+    let (told, said) = refusal(&server, &client, "global", &folder).await;
+    assert_eq!(told, "both sides have no TLS version and cipher suite in common");
+    assert_eq!(said, ["refused 127.0.0.1 on the RPC port: both sides have no TLS version and cipher suite in common"]);
+    let newest = load(&Settings { min_version: "tls13".to_owned(), ..folder.settings("server") }, true);
+    assert!(meet(&newest, &client, "global").await.1.is_ok());
+    let older = only("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384");
+    assert!(meet(&server, &older, "global").await.1.is_ok(), "Go's rule: those of 1.3 stay");
+}
+
 #[test]
 fn new_files_are_taken_and_bad_ones_leave_the_old() {
     let folder = Folder::new();
