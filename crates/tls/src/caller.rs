@@ -64,8 +64,7 @@ pub enum CallerError {
 impl Caller {
     pub fn config(&self) -> Result<ClientConfig, CallerError> {
         let provider = Arc::new(suites::provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(suites::versions("").unwrap_or(rustls::ALL_VERSIONS))?;
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(suites::FROM_12)?;
         let builder = builder.dangerous().with_custom_certificate_verifier(self.verifier()?);
         let (certificate, key) = match (&self.client_cert, &self.client_key) {
             (None, None) => return Ok(builder.with_no_client_auth()),

@@ -15,7 +15,7 @@ pub struct Settings {
     pub verify_server_hostname: bool,
     /// Who calls the HTTP port needs a certificate.
     pub verify_https_client: bool,
-    /// Both ports of RPC's past and future: plain connections are taken as well, and made where the other side knows nothing else.
+    /// Plain connections are taken as well, and made where the other side speaks no TLS yet.
     pub rpc_upgrade_mode: bool,
     pub ca_file: Option<PathBuf>,
     pub cert_file: Option<PathBuf>,

@@ -10,9 +10,11 @@ pub fn provider() -> CryptoProvider {
     aws_lc_rs::default_provider()
 }
 
+/// All that are spoken.
+pub static FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
 /// What may be spoken from `least` on; empty: from TLS 1.2.
 pub fn versions(least: &str) -> Result<&'static [&'static SupportedProtocolVersion], SettingsError> {
-    static FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
     static FROM_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
     match least.to_ascii_lowercase().as_str() {
         "" | "tls12" => Ok(FROM_12),
