@@ -138,6 +138,7 @@ impl Agent {
         let config = session::Config {
             servers: context.options.servers.clone(),
             version: context.options.version.clone(),
+            tls: context.options.rpc_tls.clone().map(|tls| (tls, context.options.region.clone())),
             max_backoff: Duration::from_secs(if context.options.dev { 1 } else { 5 }),
         };
         let host = Arc::new(NodeHost::new(allocs.clone()));

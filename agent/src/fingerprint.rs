@@ -39,6 +39,7 @@ pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, N
     node.node_class = Arc::from(options.node_class.as_str());
     node.node_pool = Arc::from(options.node_pool.as_str());
     node.http_addr = options.http_advertise.clone();
+    node.tls_enabled = options.http_tls;
     node.max_allocs = options.node_max_allocs;
     node.reserved = options.reserved.clone();
     node.host_volumes = options.host_volumes.iter().map(|(k, v)| (Arc::from(k.as_str()), v.clone())).collect();

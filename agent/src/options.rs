@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tarpan_model::go;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
+use tarpan_tls::Tls;
 
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
 ///
@@ -67,6 +69,10 @@ pub struct Options {
     pub mock_driver: bool,
     /// `host:port` where this agent's HTTP API answers, as told to others.
     pub http_advertise: String,
+    /// It speaks HTTPS there.
+    pub http_tls: bool,
+    /// What the servers speak; `None`: they speak plainly.
+    pub rpc_tls: Option<Arc<Tls>>,
     /// Nothing outlives the process: no state is kept, tasks stop with the agent.
     pub dev: bool,
     /// The legacy `options` map: `driver.allowlist`, `env.denylist` …
@@ -134,6 +140,8 @@ impl Default for Options {
             raw_exec_enabled: false,
             mock_driver: false,
             http_advertise: "127.0.0.1:4646".to_owned(),
+            http_tls: false,
+            rpc_tls: None,
             dev: false,
             options: BTreeMap::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -14,6 +14,7 @@ use rand::RngExt;
 use tarpan_model::{AllocId, Allocation, Job, Node};
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::agent::{self as rpc, from_agent, from_server};
+use tarpan_tls::{Dialer, Tls};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -113,6 +114,8 @@ pub trait Host: Send + Sync + 'static {
 pub struct Config {
     pub servers: Vec<String>,
     pub version: String,
+    /// What the servers speak, and their region; `None`: they speak plainly.
+    pub tls: Option<(Arc<Tls>, String)>,
     /// The longest wait between tries; in dev mode the server is in the same process and soon there.
     pub max_backoff: Duration,
 }
@@ -234,6 +237,8 @@ enum Ended {
     Connect(#[source] tonic::transport::Error),
     #[error("the server refused or ended the session: {0}")]
     Status(String),
+    #[error("the server refuses this agent: {0}")]
+    Refused(String),
     #[error("the server closed the session")]
     Closed,
     #[error("the server did not answer in time")]
@@ -269,11 +274,12 @@ impl Runner {
                 failures = 0;
             }
             failures += 1;
-            // The first misses are the ordinary start of things: servers and agents come up together.
-            match failures {
-                1..=3 => tracing::debug!(server = address, "session: {}", crate::chain(&ended)),
-                n if n % 20 == 4 => tracing::warn!(server = address, "session: {}", crate::chain(&ended)),
-                _ => {}
+            // The first misses are the ordinary start of things: servers and agents come up together. A refusal is none of these.
+            let first = if matches!(ended, Ended::Refused(_)) { 1 } else { 4 };
+            if failures % 20 == first {
+                tracing::warn!(server = address, "session: {}", crate::chain(&ended));
+            } else if failures < 4 {
+                tracing::debug!(server = address, "session: {}", crate::chain(&ended));
             }
             self.server = self.server.wrapping_add(1);
             let spread = rand::rng().random_range(0.75..1.25);
@@ -288,15 +294,16 @@ impl Runner {
     }
 
     async fn connect(&mut self, address: &str, welcomed: &mut bool) -> Ended {
-        let endpoint = match endpoint(address) {
-            Ok(endpoint) => endpoint,
+        let dialer = self.config.tls.as_ref().map(|(tls, region)| Dialer::new(tls.clone(), region));
+        let way = match endpoint(address) {
+            Ok(endpoint) => Way { endpoint, dialer },
             Err(error) => return Ended::Connect(error),
         };
-        let channel = match endpoint.connect().await {
+        let channel = match way.connect().await {
             Ok(channel) => channel,
             Err(error) => return Ended::Connect(error),
         };
-        match self.talk(channel, endpoint, welcomed).await {
+        match self.talk(channel, way, welcomed).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
@@ -305,7 +312,7 @@ impl Runner {
     async fn talk(
         &mut self,
         channel: Channel,
-        endpoint: Endpoint,
+        way: Way,
         welcomed: &mut bool,
     ) -> Result<std::convert::Infallible, Ended> {
         let (up, stream) = mpsc::channel(UP);
@@ -326,12 +333,12 @@ impl Runner {
         let mut caller = client(channel.clone(), Credentials::of(&node));
         let mut down = match tokio::time::timeout(CONNECT, caller.session(ReceiverStream::new(stream))).await {
             Err(_) => return Err(Ended::Silent),
-            Ok(Err(status)) => return Err(Ended::Status(status.message().to_owned())),
+            Ok(Err(status)) => return Err(ended(&status)),
             Ok(Ok(response)) => response.into_inner(),
         };
         let mut line = Line {
             up,
-            bulk: bulk::Bulk::new(endpoint, &node),
+            bulk: bulk::Bulk::new(&way, &node),
             ttl: Duration::from_secs(10),
             next_heartbeat: Instant::now() + CONNECT,
             unanswered: 0,
@@ -344,7 +351,7 @@ impl Runner {
                 biased;
                 received = down.message() => {
                     let body = match received {
-                        Err(status) => return Err(Ended::Status(status.message().to_owned())),
+                        Err(status) => return Err(ended(&status)),
                         Ok(None) => return Err(Ended::Closed),
                         Ok(Some(message)) => message.body,
                     };
@@ -408,6 +415,39 @@ impl Runner {
                 *known = servers;
                 self.server = 0;
             }
+        }
+    }
+}
+
+fn ended(status: &tonic::Status) -> Ended {
+    let text = match std::error::Error::source(status) {
+        // The connection came to an end, and only the cause says why.
+        Some(cause) => crate::chain(cause),
+        None => status.message().to_owned(),
+    };
+    if status.code() == tonic::Code::PermissionDenied { Ended::Refused(text) } else { Ended::Status(text) }
+}
+
+/// How a server is reached.
+struct Way {
+    endpoint: Endpoint,
+    /// Where it speaks TLS.
+    dialer: Option<Dialer>,
+}
+
+impl Way {
+    async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
+        match &self.dialer {
+            Some(dialer) => self.endpoint.connect_with_connector(dialer.clone()).await,
+            None => self.endpoint.connect().await,
+        }
+    }
+
+    /// Connects when it is first used.
+    fn connect_lazy(&self) -> Channel {
+        match &self.dialer {
+            Some(dialer) => self.endpoint.connect_with_connector_lazy(dialer.clone()),
+            None => self.endpoint.connect_lazy(),
         }
     }
 }

@@ -65,8 +65,12 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<()> {
         });
         let mut servers = options.servers.clone();
         servers.rotate_left(index % options.servers.len());
-        let config =
-            Config { servers, version: env!("CARGO_PKG_VERSION").to_owned(), max_backoff: Duration::from_secs(5) };
+        let config = Config {
+            servers,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            tls: None,
+            max_backoff: Duration::from_secs(5),
+        };
         sessions.push(Session::start(config, host, outbox, stopped.clone()));
         if index % 16 == 15 {
             // A listener's queue of new connections is short.

@@ -1,4 +1,5 @@
-//! Connections to the RPC port: counted by client, and ended when nobody makes himself known over them in time.
+//! Connections to the RPC port: counted by client, begun with TLS where it is on, and ended when nobody makes himself known over
+//! them in time.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,9 +10,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tarpan_tls::{Certified, Port, Refused, Stream as Wire, Tls};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::transport::server::Connected;
 
@@ -23,10 +27,12 @@ const PREFACE: usize = 24;
 const INTRODUCTION: Duration = Duration::from_secs(15);
 /// How often it is said that a client has too many connections.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Connections that have begun and wait to be served: that takes no time, so few are enough.
+const BEGUN: usize = 16;
 
 /// One connection.
 pub(crate) struct Guest {
-    stream: TcpStream,
+    stream: Wire,
     info: GuestInfo,
     received: usize,
     begun: bool,
@@ -38,6 +44,8 @@ pub(crate) struct Guest {
 #[derive(Clone, Debug)]
 pub(crate) struct GuestInfo {
     pub from: IpAddr,
+    /// What the other side showed, which an authority of ours has signed. `None`: it showed nothing, as TLS is off.
+    pub certified: Option<Arc<Certified>>,
     known: Arc<AtomicBool>,
     server: Arc<AtomicBool>,
 }
@@ -72,34 +80,86 @@ impl Connected for Guest {
     }
 }
 
-/// The connections of `listener`, one after the other.
+/// The connections of `listener`, as they have begun. TLS takes each its own time.
 pub(crate) fn incoming(
     listener: TcpListener,
     doors: Arc<Doors>,
+    tls: Option<Arc<Tls>>,
     handshake: Duration,
 ) -> impl Stream<Item = io::Result<Guest>> {
-    futures::stream::unfold((listener, None::<Instant>), move |(listener, mut said)| {
-        let doors = doors.clone();
-        async move {
-            loop {
-                let (stream, from) = doors::accept(&listener).await;
-                match doors.enter(from.ip()) {
-                    Ok(pass) => return Some((Ok(Guest::new(stream, from, pass, handshake)), (listener, said))),
-                    Err(_) if said.is_some_and(|at| at.elapsed() < SAY_AGAIN) => {}
-                    Err(full) => {
-                        said = Some(Instant::now());
-                        tracing::warn!(client = %from.ip(), ?full, "closed a connection: limits.rpc_max_conns_per_client");
-                    }
+    let (begun, guests) = mpsc::channel(BEGUN);
+    tokio::spawn(async move {
+        let mut said = None::<Instant>;
+        loop {
+            let (stream, from) = tokio::select! {
+                accepted = doors::accept(&listener) => accepted,
+                () = begun.closed() => return,
+            };
+            match doors.enter(from.ip()) {
+                Ok(pass) => {
+                    let (begun, tls) = (begun.clone(), tls.clone());
+                    tokio::spawn(async move {
+                        if let Some(stream) = greet(stream, from, tls, handshake).await {
+                            let _ = begun.send(Ok(Guest::new(stream, from, pass, handshake))).await;
+                        }
+                    });
+                }
+                Err(_) if said.is_some_and(|at| at.elapsed() < SAY_AGAIN) => {}
+                Err(full) => {
+                    said = Some(Instant::now());
+                    tracing::warn!(client = %from.ip(), ?full, "closed a connection: limits.rpc_max_conns_per_client");
                 }
             }
         }
-    })
+    });
+    ReceiverStream::new(guests)
+}
+
+/// The connection once both sides have agreed on how they speak; `None`: they have not.
+async fn greet(stream: TcpStream, from: SocketAddr, tls: Option<Arc<Tls>>, patience: Duration) -> Option<Wire> {
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return Some(Wire::plain(stream)) };
+    match tls.accept(stream, from, Port::Rpc, patience).await {
+        Ok(stream) => Some(stream),
+        Err(Refused::Over) => None,
+        Err(Refused::Plain(stream)) => {
+            let _ = tokio::time::timeout(Duration::from_secs(1), say_goodbye(stream)).await;
+            None
+        }
+    }
+}
+
+/// How long who speaks plainly may take to ask for something: only a question is told the reason.
+const QUESTION: Duration = Duration::from_millis(200);
+
+/// Who speaks HTTP/2 without TLS reads why the connection ends: empty settings, then "go away" for want of security.
+async fn say_goodbye(mut stream: TcpStream) -> io::Result<()> {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const INADEQUATE_SECURITY: u8 = 0xc;
+    let why = b"this port speaks TLS: tls.rpc is on here";
+    let length = u8::try_from(8 + why.len()).expect("a short sentence");
+    let head = [0, 0, length, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, INADEQUATE_SECURITY];
+    let _ = tokio::time::timeout(QUESTION, read_away(&mut stream)).await;
+    stream.write_all(&[&SETTINGS[..], &head, why].concat()).await?;
+    stream.shutdown().await?;
+    // Closing over unread bytes would take it back.
+    read_away(&mut stream).await
+}
+
+async fn read_away(stream: &mut TcpStream) -> io::Result<()> {
+    let mut scrap = [0; 1024];
+    for _ in 0..64 {
+        if stream.read(&mut scrap).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl Guest {
-    fn new(stream: TcpStream, from: SocketAddr, pass: Pass, handshake: Duration) -> Guest {
-        let _ = stream.set_nodelay(true);
-        let info = GuestInfo { from: from.ip().to_canonical(), known: Arc::default(), server: Arc::default() };
+    fn new(stream: Wire, from: SocketAddr, pass: Pass, handshake: Duration) -> Guest {
+        let (from, certified) = (from.ip().to_canonical(), stream.certified());
+        let info = GuestInfo { from, certified, known: Arc::default(), server: Arc::default() };
         let patience = Box::pin(tokio::time::sleep(handshake));
         Guest { stream, info, received: 0, begun: false, patience, _pass: pass }
     }

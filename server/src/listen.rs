@@ -1,5 +1,6 @@
 //! The HTTP listener of any role: who may come in, how long they may take, and what every answer carries.
 //!
+//! Where TLS is on, a connection begins with it, in a bounded time; who speaks plainly is told so.
 //! A connection that does not finish a request's head in time is ended, and one that is idle for long. A body has to keep
 //! coming. Answers may take as long as they like: blocking queries, streams and terminals are long. Who is refused while a body
 //! still comes can read why: see `line`.
@@ -27,6 +28,7 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tarpan_tls::{Port, Refused, Stream, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -44,16 +46,40 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Refused connections that are told why, at a time; the others are just closed.
 const TURNED_AWAY: usize = 32;
 
-/// Serves `app` on each socket until the tasks are ended.
-pub fn listen(tasks: &mut JoinSet<()>, sockets: Vec<TcpListener>, app: &Arc<Front>, doors: &Arc<Doors>) {
+/// With what a connection begins.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    /// Where it is on for HTTP.
+    pub tls: Arc<Tls>,
+    /// How long the other side may take to agree.
+    pub patience: Duration,
+}
+
+/// Serves `app` on each socket until the tasks are ended. Without a greeting connections are plain.
+pub fn listen(
+    tasks: &mut JoinSet<()>,
+    sockets: Vec<TcpListener>,
+    app: &Arc<Front>,
+    doors: &Arc<Doors>,
+    greeting: Option<&Greeting>,
+) {
     let away = Arc::new(Semaphore::new(TURNED_AWAY));
     for socket in sockets {
-        let (app, doors, away) = (app.clone(), doors.clone(), away.clone());
+        let (app, doors, away, greeting) = (app.clone(), doors.clone(), away.clone(), greeting.cloned());
         tasks.spawn(async move {
             loop {
                 let (stream, from) = doors::accept(&socket).await;
                 match doors.enter(from.ip()) {
-                    Ok(pass) => drop(tokio::spawn(connection(stream, from, app.clone(), pass))),
+                    Ok(pass) => {
+                        let (app, away, greeting) = (app.clone(), away.clone(), greeting.clone());
+                        tokio::spawn(async move {
+                            if let Some(stream) = greet(stream, from, greeting, &away).await {
+                                connection(stream, from, app, pass).await;
+                            }
+                        });
+                    }
+                    // Over TLS nothing can be said without all the work that there is no room for.
+                    Err(_) if greeting.is_some() => {}
                     Err(full) => turn_away(stream, full, &away),
                 }
             }
@@ -92,10 +118,28 @@ impl Front {
     }
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, app: Arc<Front>, pass: Pass) {
+/// The connection once both sides have agreed on how they speak; `None`: they have not.
+async fn greet(
+    stream: TcpStream,
+    from: SocketAddr,
+    greeting: Option<Greeting>,
+    hands: &Arc<Semaphore>,
+) -> Option<Stream> {
     let _ = stream.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    let Some(Greeting { tls, patience }) = greeting else { return Some(Stream::plain(stream)) };
+    match tls.accept(stream, from, Port::Http, patience).await {
+        Ok(stream) => Some(stream),
+        Err(Refused::Over) => None,
+        Err(Refused::Plain(stream)) => {
+            refuse(stream, "400 Bad Request", "this port speaks HTTPS: write https:// before its address\n", hands);
+            None
+        }
+    }
+}
+
+async fn connection(stream: Stream, from: SocketAddr, app: Arc<Front>, pass: Pass) {
     let clock = Arc::new(Clock::new());
     let line = Line::new(stream, clock.clone(), pass);
     let service = hyper::service::service_fn({
@@ -125,9 +169,7 @@ async fn connection(stream: TcpStream, from: SocketAddr, app: Arc<Front>, pass: 
     }
 }
 
-/// Says why in a sentence, to as many as there are hands for.
-fn turn_away(mut stream: TcpStream, full: Full, hands: &Arc<Semaphore>) {
-    let Ok(hand) = hands.clone().try_acquire_owned() else { return };
+fn turn_away(stream: TcpStream, full: Full, hands: &Arc<Semaphore>) {
     let (status, text) = match full {
         Full::Client => (
             "429 Too Many Requests",
@@ -135,6 +177,12 @@ fn turn_away(mut stream: TcpStream, full: Full, hands: &Arc<Semaphore>) {
         ),
         Full::All => ("503 Service Unavailable", "this agent has no room for another connection now\n"),
     };
+    refuse(stream, status, text, hands);
+}
+
+/// Says why in a sentence, to as many as there are hands for.
+fn refuse(mut stream: TcpStream, status: &str, text: &str, hands: &Arc<Semaphore>) {
+    let Ok(hand) = hands.clone().try_acquire_owned() else { return };
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{text}",

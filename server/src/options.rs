@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 pub use tarpan_control::servers::AutopilotConfig;
+use tarpan_tls::Tls;
 
 pub use crate::gossip::{Key, KeyError};
 
@@ -53,6 +55,8 @@ pub struct Options {
     pub rpc_max_conns: usize,
     /// How long an RPC connection may take to begin.
     pub rpc_handshake_timeout: Duration,
+    /// What agents and servers speak on the RPC port; `None`: in clear.
+    pub tls: Option<Arc<Tls>>,
     /// Raft entries between snapshots, and those kept behind the last one for servers that lag.
     pub snapshot_threshold: u64,
     pub trailing_logs: u64,
@@ -94,6 +98,7 @@ impl Default for Options {
             rpc_max_conns_per_client: 0,
             rpc_max_conns: 0,
             rpc_handshake_timeout: Duration::from_secs(5),
+            tls: None,
             snapshot_threshold: 8192,
             trailing_logs: 1024,
             event_buffer_size: 16_384,

@@ -123,8 +123,13 @@ impl Server {
     }
 
     /// Has another server answer a `/v1` request as if it had come there.
-    pub(crate) async fn http(&self, rpc_addr: &str, request: HttpRequest) -> Result<Response<Body>, Status> {
-        peers::http(self.0.consensus.links(), rpc_addr, request).await
+    pub(crate) async fn http(
+        &self,
+        region: &str,
+        rpc_addr: &str,
+        request: HttpRequest,
+    ) -> Result<Response<Body>, Status> {
+        peers::http(self.0.consensus.links(), region, rpc_addr, request).await
     }
 
     /// As the leader: takes a member out of raft. The error is a sentence.

@@ -91,7 +91,7 @@ impl Server {
             .add_service(PeerService::new(host.clone(), crate::http::router(self.clone())).into_server())
             .add_service(consensus.service().into_server());
         let doors = Doors::new(options.rpc_max_conns_per_client, options.rpc_max_conns);
-        let incoming = guests::incoming(listener, doors, options.rpc_handshake_timeout);
+        let incoming = guests::incoming(listener, doors, options.tls.clone(), options.rpc_handshake_timeout);
         tokio::spawn(async move {
             let stopped = async {
                 let _ = stopping.wait_for(|s| *s).await;

@@ -27,6 +27,7 @@ const PURE: &[&str] = &[
 const OTHERS: &[&str] = &[
     "tarpan-rpc",
     "tarpan-config",
+    "tarpan-tls",
     "tarpan-testkit",
     "tarpan-app",
     "tarpan-agent",

@@ -10,10 +10,10 @@ use tarpan_model::{Node, NodeId};
 use tarpan_rpc::agent::{self as rpc, bulk_down, bulk_up, from_agent};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tower::ServiceExt;
 
-use super::{Credentials, message};
+use super::{Credentials, Way, message};
 
 /// Parts of an answer on their way: small, so that a slow reader slows the source down.
 const UP: usize = 8;
@@ -46,9 +46,9 @@ pub(super) struct Bulk {
 }
 
 impl Bulk {
-    pub(super) fn new(endpoint: Endpoint, node: &Node) -> Bulk {
+    pub(super) fn new(way: &Way, node: &Node) -> Bulk {
         let credentials = Credentials::of(node);
-        Bulk { channel: endpoint.connect_lazy(), credentials, node_id: node.id, secret: node.secret_id }
+        Bulk { channel: way.connect_lazy(), credentials, node_id: node.id, secret: node.secret_id }
     }
 
     /// Runs the request in the background. What can't even be begun is told over the session.

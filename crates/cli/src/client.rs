@@ -2,13 +2,14 @@
 //!
 //! Reads the shared flags and the environment (`NOMAD_ADDR`, `NOMAD_TOKEN`, …). Gives a [`Client`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tarpan_api::{ByteStream, Client, Error, Fut, Transport};
+use tarpan_tls::caller::Caller;
 
 use crate::command::Fail;
 
@@ -90,14 +91,17 @@ impl ClientFlags {
             }
             None => address.clone(),
         };
+        let caller = self.caller();
         if base.starts_with("https://") {
-            builder = self.with_tls(builder)?;
+            let config = caller.config().map_err(|e| Fail::new(format!("Error initializing client: {e}")))?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         let client = builder.build().map_err(|e| Fail::new(format!("Error initializing client: {}", chain(&e))))?;
         Ok(Http {
             client,
             base,
             address,
+            caller,
             region: flag_or_env(self.region.as_deref(), "NOMAD_REGION"),
             namespace: self.chosen_namespace(),
         })
@@ -121,32 +125,17 @@ impl ClientFlags {
         Ok(headers)
     }
 
-    fn with_tls(&self, mut builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, Fail> {
-        let ca_cert = path_or_env(self.ca_cert.as_ref(), "NOMAD_CACERT");
-        let ca_path = path_or_env(self.ca_path.as_ref(), "NOMAD_CAPATH");
-        let mut files: Vec<PathBuf> = ca_cert.into_iter().collect();
-        if let (true, Some(dir)) = (files.is_empty(), ca_path) {
-            let entries = std::fs::read_dir(&dir).map_err(|e| unreadable(&dir, &e))?;
-            files.extend(entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.is_file()));
+    /// With which files, and as whom, an address of https is called.
+    pub fn caller(&self) -> Caller {
+        let skip = flag_or_env(None, "NOMAD_SKIP_VERIFY").is_some_and(|v| tarpan_model::go::boolean(&v) == Some(true));
+        Caller {
+            ca_cert: path_or_env(self.ca_cert.as_ref(), "NOMAD_CACERT"),
+            ca_path: path_or_env(self.ca_path.as_ref(), "NOMAD_CAPATH"),
+            client_cert: path_or_env(self.client_cert.as_ref(), "NOMAD_CLIENT_CERT"),
+            client_key: path_or_env(self.client_key.as_ref(), "NOMAD_CLIENT_KEY"),
+            server_name: flag_or_env(self.tls_server_name.as_deref(), "NOMAD_TLS_SERVER_NAME"),
+            skip_verify: self.tls_skip_verify || skip,
         }
-        let mut authorities = Vec::new();
-        for file in &files {
-            let pem = std::fs::read(file).map_err(|e| unreadable(file, &e))?;
-            authorities.extend(reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unreadable(file, &e))?);
-        }
-        if !authorities.is_empty() {
-            builder = builder.tls_certs_only(authorities);
-        }
-        let certificate = path_or_env(self.client_cert.as_ref(), "NOMAD_CLIENT_CERT");
-        let key = path_or_env(self.client_key.as_ref(), "NOMAD_CLIENT_KEY");
-        if let (Some(certificate), Some(key)) = (certificate, key) {
-            let mut pem = std::fs::read(&certificate).map_err(|e| unreadable(&certificate, &e))?;
-            pem.push(b'\n');
-            pem.extend(std::fs::read(&key).map_err(|e| unreadable(&key, &e))?);
-            builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(|e| unreadable(&certificate, &e))?);
-        }
-        let skip = flag_or_env(None, "NOMAD_SKIP_VERIFY").is_some_and(|v| !matches!(v.as_str(), "0" | "false"));
-        Ok(builder.tls_danger_accept_invalid_certs(self.tls_skip_verify || skip))
     }
 }
 
@@ -155,10 +144,6 @@ fn secret(text: &str) -> Result<HeaderValue, Fail> {
         HeaderValue::from_str(text).map_err(|_| Fail::new("the token has characters that no header may"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Fail {
-    Fail::new(format!("Error initializing client: {}: {error}", path.display()))
 }
 
 fn flag_or_env(flag: Option<&str>, name: &str) -> Option<String> {
@@ -175,6 +160,7 @@ pub struct Http {
     client: reqwest::Client,
     base: String,
     address: String,
+    caller: Caller,
     region: Option<String>,
     namespace: Option<String>,
 }
@@ -199,7 +185,10 @@ impl Http {
         let (parts, body) = request.into_parts();
         let url = self.url(&parts.uri.to_string());
         let request = self.client.request(parts.method, &url).headers(parts.headers).body(body);
-        request.send().await.map_err(|e| Error::Unreachable(format!("no answer from {}: {}", self.address, chain(&e))))
+        request.send().await.map_err(|e| {
+            let why = self.caller.why(&e).unwrap_or_else(|| chain(&e));
+            Error::Unreachable(format!("no answer from {}: {why}", self.address))
+        })
     }
 }
 

@@ -112,6 +112,9 @@ fn about_group(name: &str) -> &'static str {
         "policy" | "scaling" => "Look at scaling policies",
         "reconcile" => "Count again",
         "raft" => "Look at the consensus of the servers",
+        "tls" => "Make and look at what agents encrypt with",
+        "ca" => "Certificate authorities",
+        "cert" => "Certificates",
         "meta" => "Look at and change node metadata",
         _ => "More commands",
     }

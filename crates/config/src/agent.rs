@@ -34,6 +34,7 @@ pub struct AgentConfig {
     pub server: ServerConfig,
     pub client: ClientConfig,
     pub ui: UiConfig,
+    pub tls: TlsConfig,
     pub limits: LimitsConfig,
     pub autopilot: AutopilotConfig,
     /// Leave the cluster for good when interrupted (SIGINT), or ended (SIGTERM).
@@ -69,6 +70,7 @@ impl Default for AgentConfig {
             server: ServerConfig::default(),
             client: ClientConfig::default(),
             ui: UiConfig::default(),
+            tls: TlsConfig::default(),
             limits: LimitsConfig::default(),
             autopilot: AutopilotConfig::default(),
             leave_on_interrupt: false,
@@ -396,6 +398,23 @@ impl Default for UiConfig {
     }
 }
 
+/// What is encrypted, with which files, and who is let in by them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TlsConfig {
+    pub http: bool,
+    pub rpc: bool,
+    pub verify_server_hostname: bool,
+    pub verify_https_client: bool,
+    pub rpc_upgrade_mode: bool,
+    pub ca_file: String,
+    pub cert_file: String,
+    pub key_file: String,
+    /// A comma list of Go's names.
+    pub tls_cipher_suites: String,
+    pub tls_min_version: String,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct LimitsConfig {
@@ -404,6 +423,7 @@ pub struct LimitsConfig {
     pub rpc_max_conns_per_client: usize,
     /// How long a connection may take to say what it wants.
     pub rpc_handshake_timeout: Dur,
+    pub https_handshake_timeout: Dur,
     pub log_rotate_duration: Option<Dur>,
     pub log_rotate_bytes: Option<u64>,
     pub log_rotate_max_files: Option<u64>,
@@ -415,6 +435,7 @@ impl Default for LimitsConfig {
             http_max_conns_per_client: 100,
             rpc_max_conns_per_client: 100,
             rpc_handshake_timeout: Dur::from_secs(5),
+            https_handshake_timeout: Dur::from_secs(5),
             log_rotate_duration: None,
             log_rotate_bytes: None,
             log_rotate_max_files: None,

@@ -89,10 +89,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
 }
 
 /// Switches that files, flags and `-dev` only ever turn on, as in the field: `false` says no more than leaving the key out.
-const SWITCHES: [(&str, &[&str]); 3] = [
+const SWITCHES: [(&str, &[&str]); 4] = [
     ("", &["log_json", "log_include_location"]),
     ("server", &["enabled"]),
     ("client", &["enabled", "disable_remote_exec", "default_ineligible"]),
+    ("tls", &["http", "rpc", "verify_server_hostname", "verify_https_client", "rpc_upgrade_mode"]),
 ];
 
 /// Takes the switches out of a file's tree that it does not turn on.
@@ -233,9 +234,7 @@ fn reserved_ports(config: &AgentConfig) -> Vec<(String, &str)> {
 /// What an operator should know, though the agent runs.
 pub fn warnings(config: &AgentConfig) -> Vec<String> {
     let mut out = Vec::new();
-    if !config.dev {
-        out.push("mTLS is not configured - the cluster is not secure without mTLS!".to_owned());
-    }
+    out.extend(in_clear(config).map(str::to_owned));
     if config.server.enabled && !config.dev {
         match config.server.bootstrap_expect {
             1 => out.push("Bootstrap mode enabled! Potentially unsafe operation.".to_owned()),
@@ -246,6 +245,22 @@ pub fn warnings(config: &AgentConfig) -> Vec<String> {
         }
     }
     out
+}
+
+/// What goes over the network as it is. A dev agent talks to itself.
+fn in_clear(config: &AgentConfig) -> impl Iterator<Item = &'static str> {
+    let (rpc, http) = (config.tls.rpc, config.tls.http);
+    let gossip = config.server.enabled && config.server.encrypt.as_deref().is_none_or(str::is_empty);
+    let upgrading = rpc && config.tls.rpc_upgrade_mode;
+    let all = [
+        (!rpc && !http, "mTLS is not configured - the cluster is not secure without mTLS!"),
+        (http && !rpc, "What agents and servers tell each other is not encrypted: \"tls.rpc\" is off."),
+        (rpc && !http, "The HTTP API is not encrypted: \"tls.http\" is off."),
+        (upgrading, "\"tls.rpc_upgrade_mode\" is on: servers and clients without TLS are still taken."),
+        (rpc && gossip, "Gossip between servers is not encrypted: \"server.encrypt\" holds no key."),
+    ];
+    let told = !config.dev;
+    all.into_iter().filter(move |(so, _)| told && *so).map(|(_, text)| text)
 }
 
 #[cfg(test)]
@@ -312,6 +327,26 @@ mod tests {
         let flags = json!({"client": {"enabled": true}});
         let config = load_texts(&files, flags, false).expect("good files").config;
         assert!(config.client.enabled && !config.server.enabled);
+    }
+
+    #[test]
+    fn what_goes_in_clear_is_said_and_nothing_else() {
+        let said = |tls: &str, encrypt: &str| {
+            let text = format!(
+                "server {{ enabled = true bootstrap_expect = 3 {encrypt} }}\ntls {{ {tls} }}\ndata_dir = \"/d\""
+            );
+            let config = load_texts(&[("a.hcl", &text)], Json::Null, false).expect("good files").config;
+            warnings(&config)
+                .into_iter()
+                .map(|w| w.split([':', '-']).next().unwrap_or_default().trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let files = "ca_file = \"/ca\" cert_file = \"/c\" key_file = \"/k\"";
+        assert_eq!(said(files, ""), ["mTLS is not configured"], "files alone encrypt nothing");
+        assert_eq!(said("http = true", ""), ["What agents and servers tell each other is not encrypted"]);
+        assert_eq!(said("rpc = true", "encrypt = \"k\""), ["The HTTP API is not encrypted"]);
+        assert_eq!(said("rpc = true http = true", ""), ["Gossip between servers is not encrypted"]);
+        assert_eq!(said("rpc = true http = true", "encrypt = \"k\""), Vec::<String>::new());
     }
 
     #[test]

@@ -303,12 +303,8 @@ static ACL: Block = Block(&[
     (Duration, IDLE, "token_ttl policy_ttl role_ttl token_min_expiration_ttl token_max_expiration_ttl"),
 ]);
 static TLS: Block = Block(&[
-    (Bool, guard("encrypt the HTTP API"), "http"),
-    (Bool, guard("encrypt what agents and servers tell each other"), "rpc"),
-    (Bool, guard("check that a server is one"), "verify_server_hostname"),
-    (Bool, guard("let in only callers with a certificate"), "verify_https_client"),
-    (Bool, OFF, "rpc_upgrade_mode"),
-    (Str, IDLE, "ca_file cert_file key_file tls_cipher_suites tls_min_version"),
+    (Bool, Read, "http rpc verify_server_hostname verify_https_client rpc_upgrade_mode"),
+    (Str, Read, "ca_file cert_file key_file tls_cipher_suites tls_min_version"),
     // Older files still say it; it has had no effect for long.
     (Bool, MOOT, "tls_prefer_server_cipher_suites"),
 ]);
@@ -332,8 +328,7 @@ static TELEMETRY: Block = Block(&[
 ]);
 /// The log rotation keys stand here in older guides; they mean the same as at top level.
 static LIMITS: Block = Block(&[
-    (Duration, given(&["5s"]), "https_handshake_timeout"),
-    (Duration, Read, "rpc_handshake_timeout"),
+    (Duration, Read, "https_handshake_timeout rpc_handshake_timeout"),
     (Int, Read, "http_max_conns_per_client rpc_max_conns_per_client"),
     (Int, Read, "log_rotate_bytes log_rotate_max_files"),
     (Duration, Read, "log_rotate_duration"),

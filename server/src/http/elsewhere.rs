@@ -26,11 +26,17 @@ pub fn is_forwarded(parts: &Parts) -> bool {
 /// Has the leader answer.
 pub async fn of_leader(cx: &Context) -> Outcome {
     let leader = cx.server.leader().ok_or_else(|| ApiError::internal("No cluster leader"))?;
-    ask(&cx.server, &leader, &cx.parts, &cx.body).await
+    ask(&cx.server, &cx.server.options().region, &leader, &cx.parts, &cx.body).await
 }
 
-/// Has the server at `rpc_addr` answer.
-pub async fn ask(server: &Server, rpc_addr: &str, parts: &Parts, body: &Bytes) -> Result<Response<Body>, ApiError> {
+/// Has the server at `rpc_addr`, of that region, answer.
+pub async fn ask(
+    server: &Server,
+    region: &str,
+    rpc_addr: &str,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Response<Body>, ApiError> {
     if is_forwarded(parts) {
         return Err(ApiError::internal("No cluster leader"));
     }
@@ -39,7 +45,7 @@ pub async fn ask(server: &Server, rpc_addr: &str, parts: &Parts, body: &Bytes) -
     headers.insert(FORWARDED.to_owned(), "1".to_owned());
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
     let request = HttpRequest { method: parts.method.to_string(), path, headers, body: body.clone() };
-    server.http(rpc_addr, request).await.map_err(|status| {
+    server.http(region, rpc_addr, request).await.map_err(|status| {
         ApiError::internal(format!("the server at {rpc_addr} could not be asked: {}", status.message()))
     })
 }

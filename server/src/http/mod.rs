@@ -169,7 +169,7 @@ impl Api {
         let mut tried = None;
         for server in self.server.members().into_iter().filter(|m| m.region == region) {
             if server.status == MemberStatus::Alive {
-                match elsewhere::ask(&self.server, &server.rpc_addr, &parts, &upload.bytes).await {
+                match elsewhere::ask(&self.server, region, &server.rpc_addr, &parts, &upload.bytes).await {
                     Ok(answer) => return Ok(answer),
                     Err(why) => tried = Some(why),
                 }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::doors::Pass;
+use tarpan_tls::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::clock::Clock;
@@ -21,14 +21,14 @@ pub const LINGER: Lingering =
 
 /// A connection whose clock knows when bytes come. Upgraded ones keep their place too.
 pub struct Line {
-    stream: TcpStream,
+    stream: Stream,
     clock: Arc<Clock>,
     linger: Option<Linger>,
     _pass: Pass,
 }
 
 impl Line {
-    pub fn new(stream: TcpStream, clock: Arc<Clock>, pass: Pass) -> Line {
+    pub fn new(stream: Stream, clock: Arc<Clock>, pass: Pass) -> Line {
         Line { stream, clock, linger: None, _pass: pass }
     }
 }
@@ -58,7 +58,7 @@ impl Linger {
     }
 
     /// Ready when the other side has closed, or has had its time.
-    fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
         let mut scrap = [0; 16 << 10];
         // A turn of this much, then others have theirs.
         for _ in 0..32 {

@@ -22,7 +22,7 @@ async fn start(per_client: usize) -> (JoinSet<()>, SocketAddr) {
     let mut tasks = JoinSet::new();
     let names = Names::new(["a".to_owned()], &[]).expect("names");
     let app = Arc::new(Front::new(app, names, Vec::new()));
-    listen(&mut tasks, vec![socket], &app, &Doors::new(per_client, 0));
+    listen(&mut tasks, vec![socket], &app, &Doors::new(per_client, 0), None);
     (tasks, address)
 }
 

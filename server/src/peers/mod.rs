@@ -52,9 +52,14 @@ pub(crate) async fn node_request(
     }
 }
 
-/// Has the server at `rpc_addr` answer a request as if it had come there.
-pub(crate) async fn http(links: &Links, rpc_addr: &str, request: HttpRequest) -> Result<http::Response<Body>, Status> {
-    let client = links.peer(rpc_addr, Use::Nodes);
+/// Has the server at `rpc_addr`, of that region, answer a request as if it had come there.
+pub(crate) async fn http(
+    links: &Links,
+    region: &str,
+    rpc_addr: &str,
+    request: HttpRequest,
+) -> Result<http::Response<Body>, Status> {
+    let client = links.peer_in(region, rpc_addr, Use::Nodes);
     let mut client = client.ok_or_else(|| Status::unavailable(format!("{rpc_addr} is no address")))?;
     let answer = client.http(HttpCall { request: request.encode_to_vec().into() }).await?.into_inner();
     let parts = answer.map(|part| HttpPart::decode(part?.part).map_err(|e| Status::internal(e.to_string())));

@@ -1,7 +1,10 @@
-//! Whose calls are taken: those of the region's other servers, told by their addresses.
+//! Whose calls are taken: those of the region's other servers, told by their certificates where these say who is one, else by their
+//! addresses.
 
 use std::sync::Arc;
 
+use tarpan_tls::Tls;
+use tarpan_tls::view::{Certified, server_name};
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
@@ -15,6 +18,8 @@ pub(crate) struct Admission {
     pub(super) me: ServerId,
     /// The servers, as gossip has them.
     pub(super) around: watch::Receiver<Arc<Around>>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) region: Arc<str>,
 }
 
 /// `host:port` of the RPC of servers that gossip knows.
@@ -27,16 +32,44 @@ pub(crate) struct Around {
 }
 
 impl Admission {
-    /// The caller sits at the address of another server of this region. That is all that can be known without certificates.
+    /// The caller is another server of this region: its certificate says so, or, where certificates say nothing, it sits at the
+    /// address of one.
     pub async fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        self.among(request, self.others()).await
+        let name = server_name(&self.region);
+        match self.by_name(request, |certified| certified.is_for(&name), &name) {
+            Some(known) => known,
+            None => self.among(request, self.others()).await,
+        }
     }
 
     /// The same, of any region.
     pub async fn check_kin<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        if let Some(known) = self.by_name(request, Certified::is_for_a_server, "a server of any region") {
+            return known;
+        }
         let mut all = self.others();
         all.extend(self.around.borrow().elsewhere.iter().cloned());
         self.among(request, all).await
+    }
+
+    /// What the caller's certificate makes of it; `None`: certificates do not say who is a server, or it showed none because it is
+    /// still let in without TLS.
+    fn by_name<T>(
+        &self,
+        request: &Request<T>,
+        is: impl Fn(&Certified) -> bool,
+        wanted: &str,
+    ) -> Option<Result<(), Status>> {
+        let tls = self.tls.as_ref().filter(|tls| tls.names_count())?;
+        let guest = GuestInfo::of(request)?;
+        let certified = guest.certified.clone()?;
+        if is(&certified) {
+            guest.is_known();
+            return Some(Ok(()));
+        }
+        let why = format!("its certificate is for {}, not for {wanted}", certified.names());
+        tls.say(&format!("refused {} as a server", guest.from), &why);
+        Some(Err(Status::permission_denied(why)))
     }
 
     async fn among<T>(&self, request: &Request<T>, servers: Vec<String>) -> Result<(), Status> {

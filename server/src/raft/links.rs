@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tarpan_rpc::server::peers_client::PeersClient;
 use tarpan_rpc::server::raft_client::RaftClient;
+use tarpan_tls::{Dialer, Tls};
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
@@ -26,12 +27,21 @@ const SURE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 4 / 5);
 const MOST: usize = 64;
 
 /// Clones share the connections.
-#[derive(Clone, Debug, Default)]
-pub struct Links(Arc<Mutex<Inner>>);
+#[derive(Clone, Debug)]
+pub struct Links {
+    inner: Arc<Mutex<Inner>>,
+    /// Where servers speak TLS.
+    tls: Option<Arc<Tls>>,
+    /// This server's.
+    region: Arc<str>,
+}
+
+/// A connection: to where, to a server of which region, what for.
+type Key = (String, String, Use);
 
 #[derive(Debug, Default)]
 struct Inner {
-    open: HashMap<(String, Use), Channel>,
+    open: HashMap<Key, Channel>,
     /// When a server last answered this one, or this one heard of it as its leader.
     heard: BTreeMap<ServerId, Instant>,
     led: Led,
@@ -63,28 +73,41 @@ pub enum Use {
 }
 
 impl Links {
+    pub fn new(tls: Option<Arc<Tls>>, region: &str) -> Links {
+        Links { inner: Arc::default(), tls, region: region.into() }
+    }
+
     /// A client of the server's raft; `None`: the address makes no sense.
     pub fn to(&self, rpc_addr: &str, purpose: Use) -> Option<RaftClient<Channel>> {
-        let client = RaftClient::new(self.channel(rpc_addr, purpose)?);
+        let client = RaftClient::new(self.channel(rpc_addr, &self.region, purpose)?);
         Some(client.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
     }
 
     /// A client of what servers ask each other beside raft.
     pub fn peer(&self, rpc_addr: &str, purpose: Use) -> Option<PeersClient<Channel>> {
-        let client = PeersClient::new(self.channel(rpc_addr, purpose)?);
+        self.peer_in(&self.region, rpc_addr, purpose)
+    }
+
+    /// The same of a server of some region.
+    pub fn peer_in(&self, region: &str, rpc_addr: &str, purpose: Use) -> Option<PeersClient<Channel>> {
+        let client = PeersClient::new(self.channel(rpc_addr, region, purpose)?);
         Some(client.max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
     }
 
     /// Connects when it is first used, and again when it was lost.
-    fn channel(&self, rpc_addr: &str, purpose: Use) -> Option<Channel> {
+    fn channel(&self, rpc_addr: &str, region: &str, purpose: Use) -> Option<Channel> {
         let mut inner = self.lock();
-        let key = (rpc_addr.to_owned(), purpose);
+        let key = (rpc_addr.to_owned(), region.to_owned(), purpose);
         let channel = match inner.open.get(&key) {
             Some(channel) => channel.clone(),
             None => {
                 let endpoint = Endpoint::from_shared(format!("http://{rpc_addr}")).ok()?;
                 let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).http2_keep_alive_interval(PING.0);
-                let channel = endpoint.keep_alive_timeout(PING.1).keep_alive_while_idle(true).connect_lazy();
+                let endpoint = endpoint.keep_alive_timeout(PING.1).keep_alive_while_idle(true);
+                let channel = match &self.tls {
+                    Some(tls) => endpoint.connect_with_connector_lazy(Dialer::new(tls.clone(), region)),
+                    None => endpoint.connect_lazy(),
+                };
                 if inner.open.len() >= MOST {
                     inner.open.clear();
                 }
@@ -152,6 +175,6 @@ impl Links {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("no panic while held")
+        self.inner.lock().expect("no panic while held")
     }
 }

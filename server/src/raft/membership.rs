@@ -13,6 +13,7 @@ use super::admission::Around;
 use super::links::{LEASE, Links, Use};
 use super::types::Raft;
 use super::{Consensus, ServerId, ServerNode, network};
+use crate::options::Options;
 
 /// How long a server that agreed to form a cluster agrees to no other, and how long it has to say so.
 const PROMISE: Duration = Duration::from_secs(10);
@@ -102,6 +103,11 @@ impl Consensus {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow();
         Some(metrics.membership_config.membership().get_node(&id)?.rpc_addr.clone())
+    }
+
+    /// What it was started with.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// This server, as the others are told of it.

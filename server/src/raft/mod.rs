@@ -104,7 +104,7 @@ impl Consensus {
         };
         let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published.clone())?;
         let config = config(options).map_err(|e| StartError::Raft(e.into()))?;
-        let links = Links::default();
+        let links = Links::new(options.tls.clone(), &options.region);
         let network = Network { links: links.clone(), store: store.clone() };
         let raft = Raft::new(id, Arc::new(config), network, store.clone(), machine).await;
         let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
@@ -281,7 +281,13 @@ impl Consensus {
 
     /// Whose calls are taken.
     pub fn admission(&self) -> Admission {
-        Admission { raft: self.raft.clone(), me: self.id, around: self.around.subscribe() }
+        Admission {
+            raft: self.raft.clone(),
+            me: self.id,
+            around: self.around.subscribe(),
+            tls: self.options.tls.clone(),
+            region: self.options.region.as_str().into(),
+        }
     }
 
     pub fn service(&self) -> RaftService {

@@ -12,6 +12,7 @@ use tarpan_rpc::agent::{
     BulkDown, BulkUp, FromAgent, FromServer, HttpRequest, ServiceSet, SignIdentitiesRequest, SignedIdentities,
     WatchServiceRequest,
 };
+use tarpan_tls::view::{client_name, server_name};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -40,8 +41,27 @@ impl AgentService {
         AgentService { host, router }
     }
 
+    /// Where certificates say what their holders are: the caller's is one of the region's clients, or servers.
+    fn by_name<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let options = self.host.consensus.options();
+        let (Some(tls), Some(guest)) = (options.tls.as_ref().filter(|tls| tls.names_count()), GuestInfo::of(request))
+        else {
+            return Ok(());
+        };
+        let (client, server) = (client_name(&options.region), server_name(&options.region));
+        match &guest.certified {
+            Some(certified) if !certified.is_for(&client) && !certified.is_for(&server) => {
+                let why = format!("its certificate is for {}, not for {client} or {server}", certified.names());
+                tls.say(&format!("refused {} as an agent", guest.from), &why);
+                Err(Status::permission_denied(why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The caller is the agent of a node that has introduced itself: it knows the node's secret.
     fn known_node<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        self.by_name(request)?;
         let id = |name| {
             let text = request.metadata().get(name).and_then(|v| v.to_str().ok());
             text.and_then(|t| t.parse::<uuid::Uuid>().ok())
@@ -89,6 +109,7 @@ impl Agents for AgentService {
     type HttpStream = forwarded::Parts;
 
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
+        self.by_name(&request)?;
         let (down, receiver) = mpsc::channel(session::DOWN_QUEUE);
         let guest = GuestInfo::of(&request);
         tokio::spawn(session::run(self.host.clone(), request.into_inner(), down));

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use tarpan_config::Sources;
 use tarpan_config::load::problems;
+use tarpan_tls::Tls;
 
-use super::agent::load_error;
+use super::agent::{load_error, tls};
 use crate::command::{Command, Fail, Outcome};
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,9 @@ impl Command for ConfigValidate {
                 return Err(load_error(error));
             }
         };
-        let wrong = [problems(&loaded.config), loaded.refused].concat();
+        // The files that it names may lie elsewhere: an agent looks at them when it starts.
+        let tls = Tls::check(&tls(&loaded.config)).err().map(|e| e.to_string());
+        let wrong = [problems(&loaded.config), loaded.refused, tls.into_iter().collect()].concat();
         if !wrong.is_empty() {
             println!("Configuration is invalid");
             return Err(Fail::new(wrong.join("\n")));

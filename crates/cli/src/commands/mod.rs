@@ -23,6 +23,7 @@ mod servers;
 mod services;
 mod snapshots;
 mod status;
+mod tls;
 mod ui;
 mod version;
 
@@ -82,5 +83,6 @@ pub fn table() -> Vec<Entry> {
     table.extend(alloc::table());
     table.extend(job::table());
     table.extend(node::table());
+    table.extend(tls::table());
     table
 }

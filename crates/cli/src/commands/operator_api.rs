@@ -50,7 +50,7 @@ impl Command for OperatorApi {
         };
         let http = self.client.transport()?;
         if self.dryrun {
-            println!("curl -X {method} {:?}", http.url(&path));
+            println!("curl{} -X {method} {:?}", self.client.caller().as_curl(), http.url(&path));
             return Ok(0);
         }
         let mut request = http::Request::builder().method(method.as_str()).uri(&path);

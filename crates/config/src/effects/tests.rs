@@ -33,8 +33,6 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
     refused 9:42: "plugin.docker.config.tls.cert" would encrypt what is said to the Docker daemon; this version can't do that. Take it out if the agent may run without such protection
     warned 10:9: "plugin.podman" has no effect: this version has no driver "podman"
     warned 7:36: "server.raft_multiplier" has no effect in this version
-    warned 5:11: "tls.ca_file" has no effect in this version
-    refused 4:11: "tls.http" would encrypt the HTTP API; this version can't do that. Take it out if the agent may run without such protection
     "#);
 }
 
@@ -42,7 +40,7 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
 fn what_is_off_or_so_in_any_case_is_not_spoken_of() {
     let text = r#"
         acl { enabled = false }
-        tls { http = false rpc = "false" verify_https_client = 0 }
+        tls { http = true rpc = false tls_prefer_server_cipher_suites = true }
         audit { enabled = false }
         limits { log_rotate_bytes = 10 https_handshake_timeout = "5000ms" }
         server { encrypt = "" enable_event_broker = true }

@@ -86,7 +86,8 @@ async fn ask(cx: &Context, other: &MemberInfo) -> Result<KeyringResponse, String
     let mut parts = cx.parts.clone();
     // Whatever it was asked by: it has a body.
     parts.method = Method::PUT;
-    let answer = elsewhere::ask(&cx.server, &other.rpc_addr, &parts, &cx.body).await.map_err(|e| e.message)?;
+    let answer =
+        elsewhere::ask(&cx.server, &other.region, &other.rpc_addr, &parts, &cx.body).await.map_err(|e| e.message)?;
     let status = answer.status();
     let body: Bytes = to_bytes(answer.into_body(), MOST).await.map_err(|e| e.to_string())?;
     match status.is_success() {

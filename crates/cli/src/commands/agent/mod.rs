@@ -8,12 +8,13 @@ mod serve;
 
 use std::sync::Arc;
 
-use tarpan_config::LoadError;
 use tarpan_config::load::{Loaded, problems, warnings};
+use tarpan_config::{AgentConfig, LoadError};
 
 use crate::command::{Command, Fail, Outcome};
 use crate::output;
 pub use flags::AgentFlags;
+pub use plan::tls;
 
 #[derive(Debug, clap::Args)]
 pub struct Agent {
@@ -101,15 +102,19 @@ pub fn load_error(error: LoadError) -> Fail {
     }
 }
 
-/// SIGHUP: reads the configuration again and takes the log level from it. The rest needs a restart.
-fn reload(flags: &AgentFlags, log: &logging::LogHandle) {
+/// SIGHUP: reads the configuration again and takes the log level from it, and then the certificates. The rest needs a restart.
+fn reload(flags: &AgentFlags, log: &logging::LogHandle) -> Option<AgentConfig> {
     match read(flags) {
         Ok(loaded) => {
             log.set(&loaded.config);
             idle(flags, &loaded).for_each(|warning| tracing::warn!("{warning}"));
             tracing::info!(log_level = %loaded.config.log_level, "configuration reloaded");
+            Some(loaded.config)
         }
-        Err(Fail::Message { text, .. } | Fail::Usage(text)) => tracing::error!("configuration not reloaded: {text}"),
+        Err(Fail::Message { text, .. } | Fail::Usage(text)) => {
+            tracing::error!("configuration not reloaded: {text}");
+            None
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tarpan_config::AgentConfig;
-use tarpan_config::agent::{ServerConfig, parse_ranges, parse_size};
+use tarpan_config::agent::{ServerConfig, TlsConfig, parse_ranges, parse_size};
 use tarpan_config::sockaddr::Interfaces;
 use tarpan_model::duration::Dur;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
 use tarpan_server::Key;
+use tarpan_tls::{Roles, Settings, Tls};
 
 /// Where this agent listens and what it tells others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,11 +100,52 @@ pub fn name(config: &AgentConfig) -> String {
     config.name.clone().filter(|n| !n.is_empty()).or_else(host).unwrap_or_else(|| "local".to_owned())
 }
 
+/// What the `tls` block asks for.
+pub fn tls(config: &AgentConfig) -> Settings {
+    let TlsConfig {
+        http,
+        rpc,
+        verify_server_hostname,
+        verify_https_client,
+        rpc_upgrade_mode,
+        ca_file,
+        cert_file,
+        key_file,
+        tls_cipher_suites,
+        tls_min_version,
+    } = config.tls.clone();
+    let path = |text: String| (!text.is_empty()).then(|| PathBuf::from(text));
+    Settings {
+        rpc,
+        http,
+        verify_server_hostname,
+        verify_https_client,
+        rpc_upgrade_mode,
+        ca_file: path(ca_file),
+        cert_file: path(cert_file),
+        key_file: path(key_file),
+        cipher_suites: tls_cipher_suites,
+        min_version: tls_min_version,
+    }
+}
+
+/// How long the other side of a new connection may take; 0 asks for no limit, as in the field.
+pub fn handshake(configured: Dur) -> Duration {
+    const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+    if configured.to_std().is_zero() { NO_LIMIT } else { configured.to_std() }
+}
+
+/// What the agent's certificate has to be good for.
+pub fn tls_roles(config: &AgentConfig) -> Roles {
+    Roles { region: config.region.clone(), server: config.server.enabled }
+}
+
 /// What the server role is started with.
 pub fn server_options(
     config: &AgentConfig,
     addresses: &Addresses,
     connections: Connections,
+    tls: &Arc<Tls>,
 ) -> Result<tarpan_server::Options, String> {
     // Named one by one: a key that nothing reads does not compile here.
     let ServerConfig {
@@ -164,7 +207,8 @@ pub fn server_options(
         event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
         rpc_max_conns_per_client: config.limits.rpc_max_conns_per_client,
         rpc_max_conns: connections.rpc,
-        rpc_handshake_timeout: config.limits.rpc_handshake_timeout.to_std(),
+        rpc_handshake_timeout: handshake(config.limits.rpc_handshake_timeout),
+        tls: tls.rpc().then(|| tls.clone()),
         job_max_count,
         job_max_source_size: parse_size(&job_max_source_size).unwrap_or(default.job_max_source_size),
     })
@@ -211,6 +255,7 @@ pub fn agent_options(
     machine: &Interfaces,
     rpc: Option<SocketAddr>,
     data_dir: PathBuf,
+    tls: &Arc<Tls>,
 ) -> Result<tarpan_agent::Options, String> {
     let client = &config.client;
     let default = tarpan_agent::Options::default();
@@ -280,6 +325,8 @@ pub fn agent_options(
         drivers: config.plugin.iter().map(|(name, p)| (name.clone(), p.config.clone())).collect(),
         raw_exec_enabled: raw_exec(config),
         http_advertise: addresses.http_advertise.clone(),
+        http_tls: tls.http(),
+        rpc_tls: tls.rpc().then(|| tls.clone()),
         dev: config.dev,
         options: client.options.clone(),
         ..default

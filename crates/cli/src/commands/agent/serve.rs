@@ -13,7 +13,8 @@ use tarpan_config::sockaddr::Interfaces;
 use tarpan_server::Server;
 use tarpan_server::doors::Doors;
 use tarpan_server::http::names::Names;
-use tarpan_server::listen::{Front, listen};
+use tarpan_server::listen::{Front, Greeting, listen};
+use tarpan_tls::Tls;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -27,8 +28,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often the open file descriptors are counted.
 const DESCRIPTORS_LOOK: Duration = Duration::from_secs(5);
 
+/// Reads the configuration again; `None`: it can't be used, which was said.
+pub type Reload = Arc<dyn Fn() -> Option<AgentConfig> + Send + Sync>;
+
 /// Runs until a signal says otherwise. `reload` is called for each SIGHUP.
-pub async fn run(config: AgentConfig, reload: Arc<dyn Fn() + Send + Sync>) -> Outcome {
+pub async fn run(config: AgentConfig, reload: Reload) -> Outcome {
     let mut signals = Signals::new()?;
     let mut running = start(config.clone()).await?;
     running.listeners.spawn(watch_descriptors());
@@ -37,7 +41,11 @@ pub async fn run(config: AgentConfig, reload: Arc<dyn Fn() + Send + Sync>) -> Ou
     let leaves = loop {
         tokio::select! {
             event = signals.next() => match event {
-                Event::Reload => reload(),
+                Event::Reload => {
+                    if let Some(config) = reload() {
+                        running.reload(&config);
+                    }
+                }
                 Event::Interrupt => break config.leave_on_interrupt,
                 Event::Terminate => break config.leave_on_terminate,
             },
@@ -62,6 +70,7 @@ pub async fn run(config: AgentConfig, reload: Arc<dyn Fn() + Send + Sync>) -> Ou
 struct Running {
     server: Option<Server>,
     agent: Option<Agent>,
+    tls: Arc<Tls>,
     listeners: JoinSet<()>,
     /// The data of a dev agent; it goes with the agent.
     scratch: Option<tempfile::TempDir>,
@@ -75,6 +84,18 @@ impl Running {
             joining.spawn(async move { server.join_configured().await });
         }
         joining
+    }
+
+    /// Takes what the files of the `tls` block hold now, for connections from here on.
+    fn reload(&self, config: &AgentConfig) {
+        match self.tls.reload(&plan::tls(config)) {
+            Ok(()) if self.tls.rpc() || self.tls.http() => {
+                tracing::info!("the certificates were read again: new connections use them");
+                self.tls.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
+            Ok(()) => {}
+            Err(error) => tracing::error!("{error}; the certificates that were read before stay in use"),
+        }
     }
 
     /// `leaves`: the server goes for good.
@@ -99,6 +120,8 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     let machine = Interfaces::of_this_machine();
     let failed = |text: String| Fail::new(format!("Error starting agent: {text}"));
     let mut addresses = plan::addresses(&config, &machine).map_err(failed)?;
+    let tls = Tls::load(&plan::tls(&config), plan::tls_roles(&config)).map_err(|e| failed(e.to_string()))?;
+    tls.warnings().iter().for_each(|warning| println!("==> WARNING: {warning}"));
     let connections = plan::Connections::of(open_files());
     let mut sockets = Vec::new();
     for address in &mut addresses.http {
@@ -113,7 +136,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     }
     let server = match config.server.enabled {
         true => Some(
-            Server::start(plan::server_options(&config, &addresses, connections).map_err(failed)?)
+            Server::start(plan::server_options(&config, &addresses, connections, &tls).map_err(failed)?)
                 .await
                 .map_err(|e| failed(chain(&e)))?,
         ),
@@ -128,6 +151,8 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     }
     let names = names::of_agent(&config, &addresses, &machine).map_err(failed)?;
     let doors = Doors::new(config.limits.http_max_conns_per_client, connections.http);
+    let patience = plan::handshake(config.limits.https_handshake_timeout);
+    let greeting = tls.http().then(|| Greeting { tls: tls.clone(), patience });
     let mut listeners = JoinSet::new();
     let mut sockets = Some(sockets);
     if let Some(server) = &server {
@@ -136,24 +161,25 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
             false => tarpan_server::http::router(server.clone()),
         };
         let app = front(router, names.clone(), &config)?;
-        listen(&mut listeners, sockets.take().unwrap_or_default(), &app, &doors);
+        listen(&mut listeners, sockets.take().unwrap_or_default(), &app, &doors, greeting.as_ref());
     }
     let (data_dir, scratch) = data_dir(&config).map_err(failed)?;
     let agent = match config.client.enabled {
         true => {
             let rpc = server.as_ref().map(Server::rpc_addr);
-            let options = plan::agent_options(&config, &addresses, &machine, rpc, data_dir).map_err(failed)?;
+            let options = plan::agent_options(&config, &addresses, &machine, rpc, data_dir, &tls).map_err(failed)?;
             Some(Agent::start(options).await.map_err(|e| failed(chain(&e)))?)
         }
         false => None,
     };
     if let (Some(agent), Some(sockets)) = (&agent, sockets.take()) {
-        listen(&mut listeners, sockets, &front(agent.forward_router(), names, &config)?, &doors);
+        let app = front(agent.forward_router(), names, &config)?;
+        listen(&mut listeners, sockets, &app, &doors, greeting.as_ref());
     }
     let node_id = agent.as_ref().map(|a| a.node_id().to_string());
     println!("==> Agent configuration:\n");
     println!("{}\n", plan::banner(&config, &addresses, node_id.as_deref(), &version::number()));
-    Ok(Running { server, agent, listeners, scratch })
+    Ok(Running { server, agent, tls, listeners, scratch })
 }
 
 /// Says when file descriptors run out, and when there are some again.

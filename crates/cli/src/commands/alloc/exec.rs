@@ -99,15 +99,17 @@ impl Terminal {
     async fn talk(&self, client: &ClientFlags, call: &Call<Raw>, tty: bool, doing: &str) -> Outcome {
         let failed = |text: String| Fail::new(format!("{doing}: {text}"));
         let address = client.transport()?.url(call.path());
-        let Some(rest) = address.strip_prefix("http://") else {
-            return Err(failed("this needs a plain http address for now".to_owned()));
-        };
-        let mut request = format!("ws://{rest}").into_client_request().map_err(|e| failed(e.to_string()))?;
+        let uri: http::Uri = address.parse().map_err(|_| failed(format!("{address} is no address")))?;
+        // `http` becomes `ws`, `https` becomes `wss`; which of them is spoken the connection knows.
+        let socket = address.replacen("http", "ws", 1);
+        let mut request = socket.into_client_request().map_err(|e| failed(e.to_string()))?;
         let token = client.token();
         if let Some(token) = token.as_deref().and_then(|t| HeaderValue::from_str(t).ok()) {
             request.headers_mut().insert("x-nomad-token", token);
         }
-        let (socket, _) = tokio_tungstenite::connect_async(request).await.map_err(|e| failed(refusal(&e)))?;
+        let stream = client.caller().connect(&uri).await.map_err(failed)?;
+        let upgraded = tokio_tungstenite::client_async(request, stream).await;
+        let (socket, _) = upgraded.map_err(|e| failed(refusal(&e)))?;
         let (mut sink, mut frames) = socket.split();
         let hello = json!({"version": 1, "auth_token": token.unwrap_or_default()});
         sink.send(Message::text(hello.to_string())).await.map_err(|e| failed(e.to_string()))?;
