@@ -1,0 +1,126 @@
+//! The end of a run: faults are over, and everything that was asked for has to come to be.
+
+use std::collections::BTreeMap;
+
+use tarpan_model::{AllocId, Dur, EvalStatus, JobType};
+
+use crate::world::World;
+
+/// Looked at this often.
+const LOOK: Dur = Dur::from_secs(5);
+/// Virtual time that healing may take. Source: what the slowest parts wait for (failed evaluations, deadlines of rollouts), added up.
+const PATIENCE: Dur = Dur::from_secs(900);
+
+impl World {
+    /// Ends the faults and waits until nothing is left to do.
+    pub fn end_well(&mut self) {
+        if self.checks.failed() {
+            return;
+        }
+        self.heal();
+        let until = self.now + PATIENCE;
+        loop {
+            let next = self.now + LOOK;
+            self.run_until(next);
+            if self.checks.failed() {
+                return;
+            }
+            let open = if self.tidy_up() > 0 { vec!["users are tidying up".to_owned()] } else { self.open() };
+            if open.is_empty() {
+                break;
+            }
+            if self.now >= until {
+                let text = format!("after {PATIENCE}: {}", open.join("; "));
+                return self.checks.fail(0, "everything heals", &text);
+            }
+        }
+        self.stop_launches();
+        self.checks.nothing_forgotten(0);
+        self.settle_equal();
+    }
+
+    /// What is still to happen, in words; empty when all is as it should be.
+    fn open(&self) -> Vec<String> {
+        let state = self.checks.truth();
+        let mut open: Vec<String> = Vec::new();
+        for eval in state.evals().filter(|e| e.status == EvalStatus::Pending) {
+            open.push(format!("evaluation {} of {} is pending", eval.id.short(), eval.job_id));
+        }
+        for node in state.nodes().filter(|n| !n.is_schedulable()) {
+            open.push(format!("{} is {}", node.name, node.status));
+        }
+        open.extend(state.deployments().filter(|d| d.active()).map(|d| format!("rollout of {} goes on", d.job_id)));
+        open.extend(self.missing());
+        open.extend(self.apart());
+        if open.is_empty() {
+            open.extend(self.unplanned());
+        }
+        open
+    }
+
+    /// Jobs that lack allocations and have nothing that waits for room.
+    fn missing(&self) -> Vec<String> {
+        let state = self.checks.truth();
+        let mut missing = Vec::new();
+        for (key, job) in state.jobs().filter(|(_, j)| !j.stopped() && j.job_type() == JobType::Service) {
+            if state.job_live(key).blocked > 0 || failed_rollout(state, key) {
+                continue;
+            }
+            for group in job.groups() {
+                let live = state.allocs_by_job(key).filter(|a| !a.terminal() && *a.task_group == *group.name()).count();
+                if live as u64 != group.count() {
+                    missing.push(format!("{key} has {live} of {}", group.count()));
+                }
+            }
+        }
+        missing
+    }
+
+    /// Where nodes run something else than state says.
+    fn apart(&self) -> Vec<String> {
+        let state = self.checks.truth();
+        let mut apart = Vec::new();
+        for agent in &self.agents {
+            let wanted: BTreeMap<AllocId, _> =
+                state.allocs_by_node(agent.node.id).filter(|a| !a.terminal()).map(|a| (a.id, a)).collect();
+            for held in agent.running().filter(|held| !wanted.contains_key(&held.row.id)) {
+                apart.push(format!("{} runs {} that nobody wants", agent.node.name, held.row.name));
+            }
+            for (id, row) in wanted {
+                let held = agent.allocs.get(&id);
+                if held.is_none_or(|held| held.status != row.client_status) {
+                    let status = held.map(|held| held.status.as_str());
+                    apart.push(format!("{} is {} in state and {status:?} on {}", row.name, row.client_status, row.node_name));
+                }
+            }
+        }
+        apart
+    }
+
+    /// Nothing launches by itself from here on: servers have to come to rest.
+    fn stop_launches(&mut self) {
+        let periodic: Vec<String> = self.checks.truth().jobs().filter(|(_, j)| j.is_periodic() && !j.stopped())
+            .map(|(key, _)| key.id.to_string()).collect();
+        for job in periodic {
+            self.ask(crate::users::Ask::Stop { job, purge: false });
+        }
+    }
+
+    fn settle_equal(&mut self) {
+        for _ in 0..60 {
+            self.run_until(self.now + LOOK);
+            let newest = self.checks.truth().index();
+            if self.servers.iter().all(|server| server.state().index() == newest) {
+                break;
+            }
+        }
+        if !self.checks.failed() {
+            self.check_equal();
+        }
+    }
+}
+
+/// A rollout that failed and was not taken back places nothing more of its version.
+fn failed_rollout(state: &tarpan_state::State, key: &tarpan_model::NamespacedId) -> bool {
+    state.latest_deployment(key).is_some_and(|d| d.status == tarpan_model::DeploymentStatus::Failed)
+}
