@@ -240,6 +240,13 @@ impl World {
         self.agent_due(a, again);
     }
 
+    /// What was said did not arrive.
+    pub fn break_link(&mut self, a: usize, session: u64) {
+        if self.agents[a].link.as_ref().is_some_and(|link| link.session == session) {
+            self.unlink(a);
+        }
+    }
+
     fn to_server(&mut self, a: usize, word: FromAgent) {
         let delay = self.delay();
         let now = self.now;
@@ -247,9 +254,7 @@ impl World {
         let at = (now + delay).max(link.arrives + Dur(1));
         link.arrives = at;
         let (server, session) = (link.server, link.session);
-        if !self.net.away.contains(&a) {
-            self.agenda.at(at, Event::Up { agent: a, server, session, word });
-        }
+        self.agenda.at(at, Event::Up { agent: a, server, session, word });
     }
 
     pub fn hear_server(&mut self, a: usize, server: usize, session: u64, word: FromServer) {

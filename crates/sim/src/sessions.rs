@@ -150,6 +150,13 @@ impl World {
         self.order(s, agent, ids);
     }
 
+    /// What was sent did not arrive: nothing more is sent in this session.
+    pub fn drop_session(&mut self, s: usize, agent: usize, number: u64) {
+        if self.session(s, agent, number).is_some() {
+            self.servers[s].memory.sessions.remove(&agent);
+        }
+    }
+
     pub fn end_session(&mut self, s: usize, agent: usize) {
         let Some(session) = self.servers[s].memory.sessions.remove(&agent) else { return };
         self.to_agent(s, agent, session.number, FromServer::End);

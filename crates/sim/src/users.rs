@@ -7,7 +7,7 @@ use tarpan_control::jobs::admission::Rules;
 use tarpan_control::jobs::{Deregister, Registration, Scale};
 use tarpan_control::{allocs, deployments, dispatch, jobs, nodes};
 use tarpan_model::node::DrainStrategy;
-use tarpan_model::{AllocId, DeploymentId, Dur, Eligibility, NamespacedId, UnixNanos};
+use tarpan_model::{AllocId, Allocation, DeploymentId, Dur, Eligibility, JobType, NamespacedId, UnixNanos};
 use tarpan_state::{Command, Rejection, Reply, SchedulerConfig};
 
 use crate::jobs::{Kind, Shape};
@@ -113,7 +113,10 @@ impl World {
                 Some(Ask::Eligible { agent, on: self.chance.one_in(2) })
             }
             18 => {
-                let live: Vec<AllocId> = self.checks.truth().allocs().filter(|a| !a.terminal()).map(|a| a.id).collect();
+                // Not of system jobs: what is stopped there comes again with the next look, which nothing brings by itself.
+                let every_node = |a: &Allocation| matches!(a.job.job_type(), JobType::System | JobType::SysBatch);
+                let live = self.checks.truth().allocs().filter(|a| !a.terminal() && !every_node(a));
+                let live: Vec<AllocId> = live.map(|a| a.id).collect();
                 self.chance.pick(&live).map(|id| Ask::StopAlloc(*id))
             }
             _ => Some(Ask::Preempt(self.setup.preempts && self.chance.one_in(2))),

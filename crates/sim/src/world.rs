@@ -181,12 +181,16 @@ impl World {
                 }
             }
             Event::Up { agent, server, session, word } => {
-                if self.servers[server].alive && !self.net.away.contains(&agent) {
+                if self.net.away.contains(&agent) {
+                    self.break_link(agent, session);
+                } else if self.servers[server].alive {
                     self.hear_agent(server, agent, session, word);
                 }
             }
             Event::Down { agent, server, session, word } => {
-                if !self.net.away.contains(&agent) {
+                if self.net.away.contains(&agent) {
+                    self.drop_session(server, agent, session);
+                } else {
                     self.hear_server(agent, server, session, word);
                 }
             }

@@ -54,7 +54,11 @@ impl World {
         }
         self.checks.counts.plans_again += 1;
         let (state, now) = (state.clone(), eval.modify_time);
-        let plan = look_again(&state, &key, now);
+        let mut plan = look_again(&state, &key, now);
+        // A rollout whose last piece this plan was is over with the next look: what waits for it brings that.
+        if !own.is_empty() {
+            plan.deployment_updates.clear();
+        }
         if !plan.is_noop() {
             let text = format!("{key} after {}: {}", eval.id.short(), crate::says::plan(&state, &plan));
             self.checks.fail(s, "a plan after its plan was applied is empty", &text);

@@ -90,13 +90,24 @@ fn is_canary(state: &State, alloc: &Allocation) -> bool {
         || alloc.deployment_id.and_then(|id| state.deployment(id)).is_some_and(on_trial)
 }
 
+/// A canary, promoted or not, stands beside what it is to replace, of an earlier version, until a plan says what goes.
+fn may_stand_beside(state: &State, one: &Allocation, other: &Allocation) -> bool {
+    let placed_as_canary = |a: &Allocation| {
+        let deployment = a.deployment_id.and_then(|id| state.deployment(id)).filter(|d| d.active());
+        let group = deployment.and_then(|d| d.groups.get(&a.task_group));
+        group.is_some_and(|g| g.placed_canaries.contains(&a.id))
+    };
+    let (old, new) = if one.job_version < other.job_version { (one, other) } else { (other, one) };
+    old.job_version < new.job_version && placed_as_canary(new)
+}
+
 /// Of one name one is alive, but for canaries and what is out of touch; of system jobs one a node.
 fn names(state: &State, job: &NamespacedId) -> Found {
     let mut seen: BTreeMap<(&str, Option<NodeId>), &Arc<Allocation>> = BTreeMap::new();
     for alloc in live(state, job).filter(|a| !is_undecided(a) && !is_canary(state, a)) {
         let system = matches!(alloc.job.job_type(), JobType::System | JobType::SysBatch);
         let place = (&*alloc.name, system.then_some(alloc.node_id));
-        if let Some(other) = seen.insert(place, alloc) {
+        if let Some(other) = seen.insert(place, alloc).filter(|other| !may_stand_beside(state, alloc, other)) {
             let text = format!("{}: {} and {}", alloc.name, alloc.id.short(), other.id.short());
             return Err(("no two of one name are alive", text));
         }
