@@ -19,6 +19,8 @@ use crate::world::{Broken, Event, World};
 
 /// An agent gives up on a server that is silent for this long.
 const SILENCE: Dur = Dur::from_secs(5);
+/// Beats without an answer, before the session is given up.
+const UNHEARD: u32 = 2;
 /// A report that was not answered by then ends the session.
 const UNANSWERED: Dur = Dur::from_secs(15);
 
@@ -51,10 +53,12 @@ struct Link {
     server: usize,
     session: u64,
     welcomed: bool,
-    /// When it is given up unless something is heard.
+    /// When it is given up unless it is welcomed.
     until: UnixNanos,
     arrives: UnixNanos,
     next_beat: UnixNanos,
+    ttl: Dur,
+    unheard: u32,
     reports: u64,
     unanswered: BTreeMap<u64, (UnixNanos, Vec<AllocUpdate>)>,
 }
@@ -178,7 +182,8 @@ impl World {
         let tasks = agent.allocs.values().flat_map(|held| held.due());
         let link = match &agent.link {
             None => [Some(agent.connect_at), None],
-            Some(link) => [Some(link.until), link.welcomed.then_some(link.next_beat)],
+            Some(link) if link.welcomed => [Some(link.next_beat), None],
+            Some(link) => [Some(link.until), None],
         };
         let due = tasks.chain(link).flatten().min();
         if let Some(at) = due {
@@ -196,13 +201,14 @@ impl World {
             return;
         };
         let unanswered = link.unanswered.values().any(|(since, _)| now.since(*since) > UNANSWERED);
-        if link.until <= now || unanswered {
+        let beats = link.welcomed && link.next_beat <= now;
+        if unanswered || (!link.welcomed && link.until <= now) || (beats && link.unheard >= UNHEARD) {
             return self.unlink(a);
         }
-        if link.welcomed && link.next_beat <= now {
+        if beats {
             if let Some(link) = &mut self.agents[a].link {
-                link.next_beat = now + SILENCE;
-                link.until = link.until.min(now + SILENCE);
+                link.unheard += 1;
+                link.schedule(now);
             }
             self.to_server(a, FromAgent::Beat);
         }
@@ -220,7 +226,10 @@ impl World {
         let agent = &mut self.agents[a];
         let (until, arrives, next_beat) = (now + SILENCE, UnixNanos::ZERO, now);
         let unanswered = BTreeMap::new();
-        agent.link = Some(Link { server, session, welcomed: false, until, arrives, next_beat, reports: 0, unanswered });
+        let (ttl, unheard, reports) = (Dur::from_secs(10), 0, 0);
+        let welcomed = false;
+        agent.link =
+            Some(Link { server, session, welcomed, until, arrives, next_beat, ttl, unheard, reports, unanswered });
         let have = agent.allocs.iter().map(|(id, held)| (*id, held.row.alloc_modify_index)).collect();
         let seen = agent.seen.clone();
         self.to_server(a, FromAgent::Hello { have, seen });
@@ -263,14 +272,13 @@ impl World {
         let Some(link) = agent.link.as_mut().filter(|l| agent.alive && (l.server, l.session) == (server, session)) else {
             return;
         };
-        link.until = now + Dur::from_secs(30);
         match word {
             FromServer::Welcome { ttl, index, epochs } => {
                 link.welcomed = true;
-                link.next_beat = now + ttl;
+                link.answered(now, ttl);
                 agent.seen = Seen { index: index.max(agent.seen.index), epochs };
             }
-            FromServer::Beat { ttl } => link.next_beat = now + ttl,
+            FromServer::Beat { ttl } => link.answered(now, ttl),
             FromServer::Ack { number } => {
                 if let Some((_, updates)) = link.unanswered.remove(&number) {
                     self.note_acknowledged(a, updates);
@@ -307,7 +315,7 @@ impl World {
         };
         let old = std::mem::replace(&mut held.row, row);
         let alive = matches!(held.phase, Phase::Starting { .. } | Phase::Running { .. });
-        if held.row.client_status == ClientStatus::Unknown {
+        if old.client_status == ClientStatus::Running && held.row.client_status == ClientStatus::Unknown {
             held.news = true;
         }
         if alive && held.row.server_terminal() {
@@ -366,6 +374,19 @@ impl World {
         let number = link.reports;
         link.unanswered.insert(number, (now, updates.clone()));
         self.to_server(a, FromAgent::Report { number, updates });
+    }
+}
+
+impl Link {
+    fn answered(&mut self, now: UnixNanos, ttl: Dur) {
+        self.unheard = 0;
+        self.ttl = ttl;
+        self.schedule(now);
+    }
+
+    /// A little before the time to live is over.
+    fn schedule(&mut self, now: UnixNanos) {
+        self.next_beat = now + Dur(self.ttl.0 / 5 * 4);
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Why {
     Reports(Vec<(usize, u64, u64)>),
     /// An agent's node, before the agent is welcomed.
     Register { agent: usize, session: u64 },
+    /// That it is alive, before the agent is welcomed.
+    Wake { agent: usize, session: u64 },
     /// What a user asked for, by number.
     User(u64),
     Nobody,
@@ -150,7 +152,8 @@ impl World {
             Why::Begin { term } => self.begin_lead(s, term, written.is_some()),
             Why::Lead { term, what } => self.lead_wrote(s, term, what, written),
             Why::Reports(acks) => self.reports_written(s, acks, written.is_some()),
-            Why::Register { agent, session } => self.registered(s, agent, session, written.is_some()),
+            Why::Register { agent, session } => self.registered(s, agent, session, written.is_some(), false),
+            Why::Wake { agent, session } => self.registered(s, agent, session, written.is_some(), true),
             Why::User(number) => self.user_answered(s, number, written),
             Why::Nobody => {}
         }

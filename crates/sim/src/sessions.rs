@@ -118,7 +118,7 @@ impl World {
         }
         let node = self.agents[agent].node.clone();
         if state.node(node.id).is_some_and(|known| known.status == NodeStatus::Ready) {
-            return self.registered(s, agent, number, true);
+            return self.registered(s, agent, number, true, false);
         }
         if let Some(session) = self.session(s, agent, number) {
             session.registering = true;
@@ -128,12 +128,19 @@ impl World {
         self.propose(s, Why::Register { agent, session: number }, command);
     }
 
-    pub fn registered(&mut self, s: usize, agent: usize, number: u64, written: bool) {
+    /// The node is written; `woken`: and was brought nearer to being ready.
+    pub fn registered(&mut self, s: usize, agent: usize, number: u64, written: bool, woken: bool) {
         if self.session(s, agent, number).is_none() {
             return;
         }
         if !written {
             return self.end_session(s, agent);
+        }
+        // A sign of life of a node that is not ready, before anything that its agent reports.
+        let (now, node) = (self.clock(s), self.agents[agent].node.id);
+        let state = self.servers[s].memory.state_ref();
+        if !woken && let Some(command) = nodes::heartbeat(state, node, now, &mut self.chance) {
+            return self.propose(s, Why::Wake { agent, session: number }, command);
         }
         let ttl = self.sign_of_life(s, agent);
         let state = self.servers[s].state();
