@@ -314,8 +314,9 @@ impl World {
             return;
         };
         let old = std::mem::replace(&mut held.row, row);
+        // Servers that do not know how it is are told.
         let alive = matches!(held.phase, Phase::Starting { .. } | Phase::Running { .. });
-        if old.client_status == ClientStatus::Running && held.row.client_status == ClientStatus::Unknown {
+        if held.row.client_status == ClientStatus::Unknown {
             held.news = true;
         }
         if alive && held.row.server_terminal() {

@@ -180,7 +180,8 @@ impl World {
         let text = match &entry.payload {
             Payload::Term => format!("term {} begins", entry.term),
             Payload::Commands { envelopes, .. } => {
-                let names: Vec<String> = envelopes.iter().map(|e| crate::says::command(&e.command)).collect();
+                let state = &self.checks.truth;
+                let names: Vec<String> = envelopes.iter().map(|e| crate::says::command(&e.command, state)).collect();
                 names.join("; ")
             }
         };

@@ -1,8 +1,9 @@
 //! The end of a run: faults are over, and everything that was asked for has to come to be.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tarpan_model::{AllocId, Dur, EvalStatus, JobType};
+use tarpan_model::{AllocId, Deployment, Dur, EvalStatus, JobType};
 
 use crate::world::World;
 
@@ -25,7 +26,8 @@ impl World {
             if self.checks.failed() {
                 return;
             }
-            let open = if self.tidy_up() > 0 { vec!["users are tidying up".to_owned()] } else { self.open() };
+            self.tidy_up();
+            let open = self.open();
             if open.is_empty() {
                 break;
             }
@@ -49,7 +51,13 @@ impl World {
         for node in state.nodes().filter(|n| !n.is_schedulable()) {
             open.push(format!("{} is {}", node.name, node.status));
         }
-        open.extend(state.deployments().filter(|d| d.active()).map(|d| format!("rollout of {} goes on", d.job_id)));
+        // What waits for room may wait for ever.
+        let goes_on = |d: &&Arc<Deployment>| d.active() && state.job_live(&d.job_key()).blocked == 0;
+        for deployment in state.deployments().filter(goes_on) {
+            let job = state.job(&deployment.job_key()).map(|j| (j.version(), j.stopped()));
+            let (id, groups) = (&deployment.job_id, &deployment.groups);
+            open.push(format!("rollout of {id} {} goes on, job {job:?}: {groups:?}", deployment.job_version));
+        }
         open.extend(self.missing());
         open.extend(self.apart());
         if open.is_empty() {

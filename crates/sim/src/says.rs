@@ -3,14 +3,14 @@
 use tarpan_model::{Allocation, Plan};
 use tarpan_state::{Command, State};
 
-pub(crate) fn command(command: &Command) -> String {
+pub(crate) fn command(command: &Command, state: &State) -> String {
     match command {
-        Command::Guarded { command: inner, .. } => command_of(inner),
-        other => command_of(other),
+        Command::Guarded { command: inner, .. } => command_of(inner, state),
+        other => command_of(other, state),
     }
 }
 
-fn command_of(command: &Command) -> String {
+fn command_of(command: &Command, state: &State) -> String {
     match command {
         Command::RegisterJob(c) => format!("RegisterJob {}", c.job.id()),
         Command::DeregisterJob(c) => format!("DeregisterJob {} purge {}", c.job.id, c.purge),
@@ -18,7 +18,9 @@ fn command_of(command: &Command) -> String {
             let evals = evals.iter().map(|e| format!("{} {} {} {}", e.id.short(), e.job_id, e.triggered_by, e.status));
             format!("UpsertEvals {}", evals.collect::<Vec<_>>().join(", "))
         }
-        Command::ApplyPlan(c) => format!("ApplyPlan {} {} {}", c.plan.eval_id.short(), c.plan.job.id, counts(&c.plan)),
+        Command::ApplyPlan(c) => {
+            format!("ApplyPlan {} {}: {}", c.plan.eval_id.short(), c.plan.job.id, plan(state, &c.plan))
+        }
         Command::UpsertNode { node, .. } => format!("UpsertNode {}", node.name),
         Command::UpdateNodeStatus { node, status, .. } => format!("UpdateNodeStatus {} {status}", last(*node)),
         Command::UpdateNodeDrain { node, strategy, .. } => {
@@ -61,15 +63,6 @@ fn last(node: tarpan_model::NodeId) -> String {
     format!("n{}", (node.0.as_u128() & 0xFFFF).saturating_sub(1))
 }
 
-fn counts(plan: &Plan) -> String {
-    let count = |n: usize, what: &str| if n > 0 { format!("{what} {n} ") } else { String::new() };
-    let stops: usize = plan.stops.values().map(Vec::len).sum();
-    let places: usize = plan.placements.values().map(Vec::len).sum();
-    let preempts: usize = plan.preemptions.values().map(Vec::len).sum();
-    let text = count(stops, "stop") + &count(places, "place") + &count(preempts, "preempt");
-    text + if plan.deployment.is_some() { "deployment" } else { "" }
-}
-
 /// What a plan does, one piece after the other.
 pub(crate) fn plan(state: &State, plan: &Plan) -> String {
     let name = |a: &Allocation| format!("{} {} on {}", a.name, a.id.short(), last(a.node_id));
@@ -78,8 +71,10 @@ pub(crate) fn plan(state: &State, plan: &Plan) -> String {
         format!("stop {what} ({})", stop.description)
     });
     let places = plan.placements.values().flatten().map(|a| match state.alloc(a.id) {
-        Some(old) => format!("rewrite {} {} to {}", name(a), old.client_status, a.client_status),
-        None => format!("place {}", name(a)),
+        Some(old) if old.create_index != old.modify_index => {
+            format!("rewrite {} {} to {}", name(a), old.client_status, a.client_status)
+        }
+        _ => format!("place {}", name(a)),
     });
     let preempted = plan.preemptions.values().flatten().map(|p| format!("preempt {}", p.id.short()));
     let deployment = plan.deployment.iter().map(|d| format!("deployment {}", d.id.short()));

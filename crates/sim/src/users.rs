@@ -254,8 +254,8 @@ impl World {
         }
     }
 
-    /// What people do once the trouble is over: promote what is well, let nodes work again. Gives how much there was to do.
-    pub fn tidy_up(&mut self) -> usize {
+    /// What people do once the trouble is over: promote what is well, let nodes work again.
+    pub fn tidy_up(&mut self) {
         let truth = self.checks.truth();
         let mut asks: Vec<Ask> =
             truth.deployments().filter(|d| d.requires_promotion()).map(|d| Ask::Promote(d.id)).collect();
@@ -267,9 +267,7 @@ impl World {
                 asks.push(Ask::Eligible { agent, on: true });
             }
         }
-        let count = asks.len();
         asks.into_iter().for_each(|ask| self.ask(ask));
-        count
     }
 }
 

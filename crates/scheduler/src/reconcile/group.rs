@@ -68,7 +68,10 @@ impl<'a> Reconciler<'a, '_> {
             destructive.retain(|a| !canaries.contains(&a.id));
         }
         let canaries_wanted = group.update.map_or(0, |u| u.canary as usize);
-        let needs_canaries = !destructive.is_empty() && canaries.len() < canaries_wanted && !state.promoted;
+        // Also where what they were to replace is gone with its nodes: until there are canaries to promote nothing else is placed.
+        let on_trial = existing && canarying(&state);
+        let needs_canaries =
+            (!destructive.is_empty() || on_trial) && canaries.len() < canaries_wanted && !state.promoted;
         if needs_canaries {
             state.desired_canaries = canaries_wanted as u64;
             if !self.paused && !self.failed {

@@ -75,11 +75,16 @@ impl Names {
         next
     }
 
-    /// The number for a replacement of instance `index`: its own, unless another allocation has it too.
+    /// The number for a replacement of instance `index`: its own, unless another allocation has it too and one is free.
+    ///
+    /// Beside canaries none is: they have the numbers of those that they are to replace.
     pub fn corrected(&mut self, index: u32) -> u32 {
-        let Some(more) = self.duplicates.get_mut(&index).filter(|more| **more > 0) else { return index };
+        let free = (0..self.count).find(|index| !self.used.contains(index));
+        let more = self.duplicates.get_mut(&index).filter(|more| **more > 0);
+        let (Some(more), Some(free)) = (more, free) else { return index };
         *more -= 1;
-        self.next(1)[0]
+        self.used.insert(free);
+        free
     }
 }
 

@@ -101,14 +101,23 @@ fn may_stand_beside(state: &State, one: &Allocation, other: &Allocation) -> bool
     old.job_version < new.job_version && placed_as_canary(new)
 }
 
+fn tell(alloc: &Allocation) -> String {
+    let (id, version, status) = (alloc.id.short(), alloc.job_version, alloc.client_status);
+    let (deployment, wish) = (alloc.deployment_id.map(|d| d.short()), alloc.transition);
+    format!("{id} of version {version}, {status} since {}, rollout {deployment:?}, {wish:?}", alloc.create_index)
+}
+
 /// Of one name one is alive, but for canaries and what is out of touch; of system jobs one a node.
 fn names(state: &State, job: &NamespacedId) -> Found {
     let mut seen: BTreeMap<(&str, Option<NodeId>), &Arc<Allocation>> = BTreeMap::new();
+    if state.job(job).is_none_or(|job| job.stopped()) {
+        return Ok(()); // all of them are to go
+    }
     for alloc in live(state, job).filter(|a| !is_undecided(a) && !is_canary(state, a)) {
         let system = matches!(alloc.job.job_type(), JobType::System | JobType::SysBatch);
         let place = (&*alloc.name, system.then_some(alloc.node_id));
         if let Some(other) = seen.insert(place, alloc).filter(|other| !may_stand_beside(state, alloc, other)) {
-            let text = format!("{}: {} and {}", alloc.name, alloc.id.short(), other.id.short());
+            let text = format!("{}: {} and {}", alloc.name, tell(alloc), tell(other));
             return Err(("no two of one name are alive", text));
         }
     }
