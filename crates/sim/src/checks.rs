@@ -34,6 +34,8 @@ pub(crate) struct Checks {
     effects: BTreeMap<CommandId, Reply>,
     /// Over when it was removed.
     removed: BTreeSet<AllocId>,
+    /// Job versions whose rollout failed: they place nothing more, and are not looked at again for the sake of that.
+    pub given_up: BTreeSet<(NamespacedId, u64)>,
     /// Where the plans of an evaluation are in the log.
     planned: BTreeMap<EvalId, Vec<u64>>,
     ledger: Ledger,

@@ -112,7 +112,7 @@ impl World {
                 (Fault::BadNetwork { lost, repeated, delay }, Some((long, whole)))
             }
             5 => {
-                let by = *self.chance.pick(&[-3_600, -20, -2, 2, 20, 3_600]).unwrap_or(&2);
+                let by = *self.chance.pick(&[-300, -20, -2, 2, 20, 300]).unwrap_or(&2);
                 (Fault::StepClock { server, by: Dur::from_secs(by) }, None)
             }
             6 | 7 => (Fault::CrashAgent(agent), Some((short, Fault::StartAgent(agent)))),
@@ -147,6 +147,7 @@ impl World {
         self.net = crate::world::Net { delay: 5, ..Default::default() };
         for s in 0..self.servers.len() {
             self.servers[s].disk.slow_until = UnixNanos::ZERO;
+            self.servers[s].clock.wall = Dur::ZERO;
             if !self.servers[s].alive {
                 self.start_server(s);
             }

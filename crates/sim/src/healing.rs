@@ -9,8 +9,9 @@ use crate::world::World;
 
 /// Looked at this often.
 const LOOK: Dur = Dur::from_secs(5);
-/// Virtual time that healing may take. Source: what the slowest parts wait for (failed evaluations, deadlines of rollouts), added up.
-const PATIENCE: Dur = Dur::from_secs(900);
+/// Virtual time that healing may take. Source: what the slowest parts wait for (failed evaluations, deadlines of rollouts, clocks
+/// that were set), added up.
+const PATIENCE: Dur = Dur::from_secs(1_500);
 
 impl World {
     /// Ends the faults and waits until nothing is left to do.
@@ -71,13 +72,14 @@ impl World {
         let state = self.checks.truth();
         let mut missing = Vec::new();
         for (key, job) in state.jobs().filter(|(_, j)| !j.stopped() && j.job_type() == JobType::Service) {
-            if state.job_live(key).blocked > 0 || failed_rollout(state, key) {
+            if state.job_live(key).blocked > 0 || self.checks.given_up.contains(&(key.clone(), job.version())) {
                 continue;
             }
             for group in job.groups() {
                 let live = state.allocs_by_job(key).filter(|a| !a.terminal() && *a.task_group == *group.name()).count();
                 if live as u64 != group.count() {
-                    missing.push(format!("{key} has {live} of {}", group.count()));
+                    let rollout = state.latest_deployment(key).map(|d| (d.job_version, d.status, d.status_description.clone()));
+                    missing.push(format!("{key} {} has {live} of {} {rollout:?}", job.version(), group.count()));
                 }
             }
         }
@@ -126,9 +128,4 @@ impl World {
             self.check_equal();
         }
     }
-}
-
-/// A rollout that failed and was not taken back places nothing more of its version.
-fn failed_rollout(state: &tarpan_state::State, key: &tarpan_model::NamespacedId) -> bool {
-    state.latest_deployment(key).is_some_and(|d| d.status == tarpan_model::DeploymentStatus::Failed)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::deployment::DeploymentGroup;
 use tarpan_model::ids::{AllocId, IdSource};
-use tarpan_model::{Allocation, Deployment, DeploymentStatus, EvalStatus, UnixNanos};
+use tarpan_model::{Allocation, ClientStatus, Deployment, DeploymentStatus, EvalStatus, UnixNanos};
 use tarpan_state::command::UpdateDeployment;
 use tarpan_state::{Command, State};
 
@@ -52,6 +52,11 @@ fn hopeless<'a>(deployment: &'a Deployment, allocs: &[&Arc<Allocation>]) -> Opti
 
 fn health(alloc: &Allocation) -> Option<bool> {
     alloc.deployment_status.and_then(|s| s.healthy)
+}
+
+/// To be replaced: it was never well, or it was and failed since, which nobody else looks at while the rollout goes on.
+fn is_bad(alloc: &Allocation) -> bool {
+    health(alloc) == Some(false) || (health(alloc) == Some(true) && alloc.client_status == ClientStatus::Failed)
 }
 
 fn replaceable(alloc: &Allocation) -> bool {
@@ -114,7 +119,7 @@ fn go_on(
     let wish = DesiredTransition { reschedule: Some(true), ..DesiredTransition::default() };
     let replace: BTreeMap<AllocId, DesiredTransition> = allocs
         .iter()
-        .filter(|a| health(a) == Some(false) && a.transition.reschedule != Some(true) && !a.server_terminal())
+        .filter(|a| is_bad(a) && a.transition.reschedule != Some(true) && !a.server_terminal())
         .map(|a| (a.id, wish))
         .collect();
     let became_well = allocs.iter().filter(|a| health(a) == Some(true));

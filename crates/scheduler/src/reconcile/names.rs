@@ -29,8 +29,12 @@ impl Names {
         highest
     }
 
+    /// One that has this number goes; it is free when no other one has it.
     pub fn release(&mut self, index: u32) {
-        self.used.remove(&index);
+        match self.duplicates.get_mut(&index).filter(|more| **more > 0) {
+            Some(more) => *more -= 1,
+            None => drop(self.used.remove(&index)),
+        }
     }
 
     /// The `n` lowest free numbers below count; when these run out, 0, 1, 2 … once more.

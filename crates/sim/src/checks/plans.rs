@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tarpan_model::ids::NamespacedId;
 use tarpan_model::plan::AllocStop;
-use tarpan_model::{Allocation, ClientStatus, EvalId, EvalStatus, Evaluation, JobType, NodeStatus, Plan, Trigger};
+use tarpan_model::{Allocation, ClientStatus, EvalId, EvalStatus, Evaluation, Job, JobType, NodeStatus, Plan, Trigger};
 use tarpan_scheduler::reconcile::text;
 use tarpan_scheduler::{Cache, Inputs};
 use tarpan_state::{Command, State};
@@ -70,7 +70,12 @@ impl World {
         let state = self.checks.truth();
         let leader = self.servers.iter().find(|server| server.leads());
         let now = leader.map_or(tarpan_model::UnixNanos::ZERO, |server| server.clock.now(self.now));
+        let given_up = |key: &NamespacedId, version| self.checks.given_up.contains(&(key.clone(), version));
         let jobs = state.jobs().filter(|(_, job)| !job.is_periodic() && !job.is_parameterized());
+        let jobs = jobs.filter(|(key, job)| !given_up(key, job.version()));
+        // As in the field, what fails for good of a system job comes again with the next look, and that is not brought by its failure.
+        let everywhere = |job: &Job| matches!(job.job_type(), JobType::System | JobType::SysBatch);
+        let jobs = jobs.filter(|(_, job)| !everywhere(job));
         let plans = jobs.map(|(key, _)| (key, look_again(state, key, now)));
         plans.filter(|(_, plan)| !plan.is_noop()).map(|(key, p)| format!("{key}: {}", crate::says::plan(state, &p))).collect()
     }

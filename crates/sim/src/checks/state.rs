@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tarpan_model::ids::{NamespacedId, NodeId};
 use tarpan_model::resources::Amount;
-use tarpan_model::{Allocation, ClientStatus, Deployment, JobType, Node};
+use tarpan_model::{Allocation, ClientStatus, Deployment, DeploymentStatus, JobType, Node};
 use tarpan_state::{Change, Event, State};
 
 use crate::world::World;
@@ -25,7 +25,12 @@ impl World {
                     }
                 }
                 Change::Node { row, gone: false } => drop(nodes.insert(row.id)),
-                Change::Deployment { row, .. } => drop(jobs.insert(row.job_key())),
+                Change::Deployment { row, .. } => {
+                    jobs.insert(row.job_key());
+                    if row.status == DeploymentStatus::Failed {
+                        self.checks.given_up.insert((row.job_key(), row.job_version));
+                    }
+                }
                 Change::Job { row, .. } => drop(jobs.insert(row.key())),
                 _ => {}
             }
