@@ -112,16 +112,29 @@ fn tell(alloc: &Allocation) -> String {
     format!("{id} of version {version}, {status} since {}, rollout {deployment:?}, {wish:?}", alloc.create_index)
 }
 
-/// Of one name one is alive, but for canaries and what is out of touch; of system jobs one a node.
+/// It took the place of one that failed. The reconciler replaces what failed even where enough others run, as the field does, and
+/// stops what is too much with the next look: until then a number may be had twice.
+fn is_replacement(alloc: &Allocation) -> bool {
+    alloc.reschedule.is_some()
+}
+
+/// Of one name one is alive, but for canaries and what is out of touch (whose number nobody else gets, so that another one is had
+/// twice); of system jobs one a node.
 fn names(state: &State, job: &NamespacedId) -> Found {
     let mut seen: BTreeMap<(&str, Option<NodeId>), &Arc<Allocation>> = BTreeMap::new();
     if state.job(job).is_none_or(|job| job.stopped()) {
         return Ok(()); // all of them are to go
     }
+    let mut spare = live(state, job).filter(|a| is_undecided(a)).count();
     for alloc in live(state, job).filter(|a| !is_undecided(a) && !is_canary(state, a)) {
         let system = matches!(alloc.job.job_type(), JobType::System | JobType::SysBatch);
         let place = (&*alloc.name, system.then_some(alloc.node_id));
-        if let Some(other) = seen.insert(place, alloc).filter(|other| !may_stand_beside(state, alloc, other)) {
+        let twice = seen.insert(place, alloc).filter(|other| !may_stand_beside(state, alloc, other));
+        if let Some(other) = twice.filter(|other| !is_replacement(alloc) && !is_replacement(other)) {
+            if spare > 0 {
+                spare -= 1;
+                continue;
+            }
             let text = format!("{}: {} and {}", alloc.name, tell(alloc), tell(other));
             return Err(("no two of one name are alive", text));
         }
