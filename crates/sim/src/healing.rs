@@ -20,6 +20,7 @@ impl World {
             return;
         }
         self.heal();
+        self.stop_launches();
         let until = self.now + PATIENCE;
         loop {
             let next = self.now + LOOK;
@@ -37,7 +38,6 @@ impl World {
                 return self.checks.fail(0, "everything heals", &text);
             }
         }
-        self.stop_launches();
         self.checks.nothing_forgotten(0);
         self.settle_equal();
     }
@@ -107,7 +107,7 @@ impl World {
         apart
     }
 
-    /// Nothing launches by itself from here on: servers have to come to rest.
+    /// Nothing launches by itself from here on: all has to come to rest.
     fn stop_launches(&mut self) {
         let periodic: Vec<String> = self.checks.truth().jobs().filter(|(_, j)| j.is_periodic() && !j.stopped())
             .map(|(key, _)| key.id.to_string()).collect();
