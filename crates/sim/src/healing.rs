@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tarpan_model::{AllocId, Deployment, Dur, EvalStatus, JobType};
+use tarpan_model::{AllocId, Deployment, Dur, EvalStatus, JobType, UnixNanos};
 
 use crate::world::World;
 
@@ -12,6 +12,9 @@ const LOOK: Dur = Dur::from_secs(5);
 /// Virtual time that healing may take. Source: what the slowest parts wait for (failed evaluations, deadlines of rollouts, clocks
 /// that were set), added up.
 const PATIENCE: Dur = Dur::from_secs(1_500);
+
+/// After this people give up rollouts that do not come to an end.
+const ROLLOUTS: Dur = Dur::from_secs(600);
 
 impl World {
     /// Ends the faults and waits until nothing is left to do.
@@ -28,7 +31,9 @@ impl World {
             if self.checks.failed() {
                 return;
             }
-            self.tidy_up();
+            let rollouts_until = UnixNanos::ZERO + self.setup.busy + ROLLOUTS;
+            let patience = rollouts_until.since(self.now).max(Dur::ZERO);
+            self.tidy_up(patience);
             let open = self.open();
             if open.is_empty() {
                 break;

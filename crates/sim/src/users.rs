@@ -254,11 +254,16 @@ impl World {
         }
     }
 
-    /// What people do once the trouble is over: promote what is well, let nodes work again.
-    pub fn tidy_up(&mut self) {
+    /// What people do once the trouble is over: promote what is well, let nodes work again; without `patience` give up rollouts
+    /// that go on.
+    pub fn tidy_up(&mut self, patience: Dur) {
         let truth = self.checks.truth();
         let mut asks: Vec<Ask> =
             truth.deployments().filter(|d| d.requires_promotion()).map(|d| Ask::Promote(d.id)).collect();
+        // Nobody waits for ever for canaries that never come to be well.
+        let late = patience.0 == 0;
+        let stuck = truth.deployments().filter(|d| late && d.active() && truth.job_live(&d.job_key()).blocked == 0);
+        asks.extend(stuck.map(|d| Ask::Fail(d.id)));
         for (agent, node) in self.agents.iter().enumerate() {
             let Some(row) = truth.node(node.node.id) else { continue };
             if row.drain.is_some() {

@@ -137,6 +137,23 @@ fn go_on(
     })
 }
 
+/// A rollout is over: what failed while it was the watcher's, and is not replaced, is everybody's again.
+pub(super) fn leave(
+    state: &State,
+    deployment: &Deployment,
+    now: UnixNanos,
+    ids: &mut dyn IdSource,
+) -> Option<Command> {
+    let left = |a: &Arc<Allocation>| {
+        a.client_status == ClientStatus::Failed && !a.server_terminal() && a.next.is_none() && a.followup_eval.is_none()
+    };
+    if deployment.active() || !state.allocs_by_deployment(deployment.id).any(left) {
+        return None;
+    }
+    let evals = vec![evaluation(state, deployment, now, ids)?];
+    Some(Command::UpsertEvals { evals, now })
+}
+
 /// The newest state that an evaluation of the job looked at, or will look at.
 fn seen(state: &State, deployment: &Deployment) -> u64 {
     state

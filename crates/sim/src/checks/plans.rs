@@ -53,17 +53,18 @@ impl World {
         let migrates = |a: &Allocation| a.transition.should_migrate() && own.contains(&a.modify_index);
         let comes_again = eval.type_ == JobType::System || eval.type_ == JobType::SysBatch;
         let comes_again = comes_again && state.allocs_by_job(&key).any(|a| migrates(a));
-        if open || moved || comes_again || eval.snapshot_index == 0 {
+        // The end of a rollout gives back what failed during it: its watcher has it looked at then.
+        let ends = state.deployments_by_job(&key).any(|d| !d.active() && own.contains(&d.modify_index));
+        if open || moved || ends || comes_again || eval.snapshot_index == 0 {
             return;
         }
         self.checks.counts.plans_again += 1;
         let (state, now) = (state.clone(), eval.modify_time);
         let mut plan = look_again(&state, &key, now);
         // What failed is replaced even where enough others run, as the field does, and what is too much goes with the next look.
-        for stops in plan.stops.values_mut() {
-            stops.retain(|stop| *stop.description != *text::NOT_NEEDED);
+        if plan.stops.values().flatten().any(|stop| *stop.description == *text::NOT_NEEDED) {
+            return;
         }
-        plan.stops.retain(|_, stops| !stops.is_empty());
         // A rollout whose last piece this plan was is over with the next look: what waits for it brings that.
         if !own.is_empty() {
             plan.deployment_updates.clear();

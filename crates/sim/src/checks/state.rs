@@ -98,7 +98,7 @@ fn is_canary(state: &State, alloc: &Allocation) -> bool {
 /// A canary, promoted or not, stands beside what it is to replace, of an earlier version, until a plan says what goes.
 fn may_stand_beside(state: &State, one: &Allocation, other: &Allocation) -> bool {
     let placed_as_canary = |a: &Allocation| {
-        let deployment = a.deployment_id.and_then(|id| state.deployment(id)).filter(|d| d.active());
+        let deployment = a.deployment_id.and_then(|id| state.deployment(id));
         let group = deployment.and_then(|d| d.groups.get(&a.task_group));
         group.is_some_and(|g| g.placed_canaries.contains(&a.id))
     };
@@ -112,10 +112,10 @@ fn tell(alloc: &Allocation) -> String {
     format!("{id} of version {version}, {status} since {}, rollout {deployment:?}, {wish:?}", alloc.create_index)
 }
 
-/// It took the place of one that failed. The reconciler replaces what failed even where enough others run, as the field does, and
-/// stops what is too much with the next look: until then a number may be had twice.
-fn is_replacement(alloc: &Allocation) -> bool {
-    alloc.reschedule.is_some()
+/// It has the number of the one whose place it took. Numbers are had twice after a node came back, or after something failed where
+/// enough others run (the reconciler replaces it even so, as the field does); they are handed on until a look finds too many.
+fn inherits(state: &State, alloc: &Allocation) -> bool {
+    alloc.reschedule.is_some() || alloc.previous.and_then(|id| state.alloc(id)).is_some_and(|old| old.name == alloc.name)
 }
 
 /// Of one name one is alive, but for canaries and what is out of touch (whose number nobody else gets, so that another one is had
@@ -129,8 +129,14 @@ fn names(state: &State, job: &NamespacedId) -> Found {
     for alloc in live(state, job).filter(|a| !is_undecided(a) && !is_canary(state, a)) {
         let system = matches!(alloc.job.job_type(), JobType::System | JobType::SysBatch);
         let place = (&*alloc.name, system.then_some(alloc.node_id));
+        // Looked at when one of the two is new: what was let through then is not asked again.
+        let new = |a: &Allocation| a.create_index == state.index();
         let twice = seen.insert(place, alloc).filter(|other| !may_stand_beside(state, alloc, other));
-        if let Some(other) = twice.filter(|other| !is_replacement(alloc) && !is_replacement(other)) {
+        let twice = twice.filter(|other| {
+            let made = |a: &Allocation| new(a) && !inherits(state, a);
+            made(alloc) || made(other)
+        });
+        if let Some(other) = twice {
             if spare > 0 {
                 spare -= 1;
                 continue;
