@@ -27,10 +27,16 @@ const UNANSWERED: Dur = Dur::from_secs(15);
 /// Where an allocation is on its node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    Starting { until: UnixNanos },
+    Starting {
+        until: UnixNanos,
+    },
     /// `ends`: when it ends by itself, and whether it fails then.
-    Running { ends: Option<(UnixNanos, bool)> },
-    Stopping { until: UnixNanos },
+    Running {
+        ends: Option<(UnixNanos, bool)>,
+    },
+    Stopping {
+        until: UnixNanos,
+    },
     Over,
 }
 
@@ -249,6 +255,15 @@ impl World {
         self.agent_due(a, again);
     }
 
+    /// A server's process is gone: its connections close.
+    pub fn close_links(&mut self, s: usize) {
+        for a in 0..self.agents.len() {
+            if self.agents[a].link.as_ref().is_some_and(|link| link.server == s) && !self.net.away.contains(&a) {
+                self.unlink(a);
+            }
+        }
+    }
+
     /// What was said did not arrive.
     pub fn break_link(&mut self, a: usize, session: u64) {
         if self.agents[a].link.as_ref().is_some_and(|link| link.session == session) {
@@ -269,7 +284,8 @@ impl World {
     pub fn hear_server(&mut self, a: usize, server: usize, session: u64, word: FromServer) {
         let now = self.now;
         let agent = &mut self.agents[a];
-        let Some(link) = agent.link.as_mut().filter(|l| agent.alive && (l.server, l.session) == (server, session)) else {
+        let Some(link) = agent.link.as_mut().filter(|l| agent.alive && (l.server, l.session) == (server, session))
+        else {
             return;
         };
         match word {

@@ -83,7 +83,9 @@ impl Checks {
     /// Equal at equal index, however a server came there.
     pub fn snapshot(&mut self, server: usize, index: u64, bytes: &[u8]) {
         match self.snapshots.get(&index) {
-            Some(known) if known != bytes => self.fail(server, "all servers are equal", &format!("not at index {index}")),
+            Some(known) if known != bytes => {
+                self.fail(server, "all servers are equal", &format!("not at index {index}"))
+            }
             Some(_) => {}
             None => drop(self.snapshots.insert(index, bytes.to_vec())),
         }
@@ -206,7 +208,9 @@ impl World {
 
     /// An agent was told that its report is written.
     pub fn note_acknowledged(&mut self, a: usize, updates: Vec<AllocUpdate>) {
-        for update in updates.iter().filter(|u| matches!(u.client_status, ClientStatus::Complete | ClientStatus::Failed)) {
+        for update in
+            updates.iter().filter(|u| matches!(u.client_status, ClientStatus::Complete | ClientStatus::Failed))
+        {
             let known = self.checks.truth.alloc(update.id);
             if known.is_some_and(|row| !row.client_terminal()) {
                 let text = format!("n{a} was told that {} of {} is written", update.client_status, update.id.short());

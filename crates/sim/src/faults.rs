@@ -14,12 +14,25 @@ pub(crate) enum Fault {
     Crash(usize),
     Start(usize),
     /// From each of these servers to each of those nothing comes through.
-    Cut { from: Vec<usize>, to: Vec<usize> },
+    Cut {
+        from: Vec<usize>,
+        to: Vec<usize>,
+    },
     Join,
-    SlowDisk { server: usize, secs: i64 },
+    SlowDisk {
+        server: usize,
+        secs: i64,
+    },
     /// Of a thousand messages so many are lost and repeated, and a message takes up to so many milliseconds.
-    BadNetwork { lost: u64, repeated: u64, delay: i64 },
-    StepClock { server: usize, by: Dur },
+    BadNetwork {
+        lost: u64,
+        repeated: u64,
+        delay: i64,
+    },
+    StepClock {
+        server: usize,
+        by: Dur,
+    },
     CrashAgent(usize),
     StartAgent(usize),
     LoseMachine(usize),
@@ -83,7 +96,8 @@ impl World {
                 self.net.away.remove(&a);
             }
             // It is so already.
-            Fault::Crash(_) | Fault::Start(_) | Fault::CrashAgent(_) | Fault::LoseMachine(_) | Fault::StartAgent(_) => {}
+            Fault::Crash(_) | Fault::Start(_) | Fault::CrashAgent(_) | Fault::LoseMachine(_) | Fault::StartAgent(_) => {
+            }
         }
     }
 
@@ -136,7 +150,10 @@ impl World {
                 let (some, rest): (Vec<usize>, Vec<usize>) = all.into_iter().partition(|_| self.chance.one_in(2));
                 let (some, rest) = if some.is_empty() { (vec![server], others) } else { (some, rest) };
                 // Both ways.
-                Fault::Cut { from: [some.clone(), rest.clone()].concat(), to: if rest.is_empty() { some } else { rest } }
+                Fault::Cut {
+                    from: [some.clone(), rest.clone()].concat(),
+                    to: if rest.is_empty() { some } else { rest },
+                }
             }
         }
     }

@@ -83,7 +83,8 @@ impl World {
             for group in job.groups() {
                 let live = state.allocs_by_job(key).filter(|a| !a.terminal() && *a.task_group == *group.name()).count();
                 if live as u64 != group.count() {
-                    let rollout = state.latest_deployment(key).map(|d| (d.job_version, d.status, d.status_description.clone()));
+                    let rollout =
+                        state.latest_deployment(key).map(|d| (d.job_version, d.status, d.status_description.clone()));
                     missing.push(format!("{key} {} has {live} of {} {rollout:?}", job.version(), group.count()));
                 }
             }
@@ -105,7 +106,10 @@ impl World {
                 let held = agent.allocs.get(&id);
                 if held.is_none_or(|held| held.status != row.client_status) {
                     let status = held.map(|held| held.status.as_str());
-                    apart.push(format!("{} is {} in state and {status:?} on {}", row.name, row.client_status, row.node_name));
+                    apart.push(format!(
+                        "{} is {} in state and {status:?} on {}",
+                        row.name, row.client_status, row.node_name
+                    ));
                 }
             }
         }
@@ -114,8 +118,13 @@ impl World {
 
     /// Nothing launches by itself from here on: all has to come to rest.
     fn stop_launches(&mut self) {
-        let periodic: Vec<String> = self.checks.truth().jobs().filter(|(_, j)| j.is_periodic() && !j.stopped())
-            .map(|(key, _)| key.id.to_string()).collect();
+        let periodic: Vec<String> = self
+            .checks
+            .truth()
+            .jobs()
+            .filter(|(_, j)| j.is_periodic() && !j.stopped())
+            .map(|(key, _)| key.id.to_string())
+            .collect();
         for job in periodic {
             self.ask(crate::users::Ask::Stop { job, purge: false });
         }

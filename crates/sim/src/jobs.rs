@@ -74,8 +74,12 @@ impl Shape {
             cpu: 100,
             priority: 50,
             revision: 1,
-            update: (kind == Kind::Service)
-                .then_some(Update { max_parallel: 1, canary: 0, auto_promote: false, auto_revert: false }),
+            update: (kind == Kind::Service).then_some(Update {
+                max_parallel: 1,
+                canary: 0,
+                auto_promote: false,
+                auto_revert: false,
+            }),
             disconnect: None,
             distinct_hosts: false,
             constraint: None,
@@ -105,9 +109,8 @@ impl Shape {
         }
         shape.distinct_hosts = kind == Service && chance.one_in(5);
         let places = [("node.class", "odd"), ("node.datacenter", "dc1")];
-        shape.constraint = chance.one_in(4).then(|| chance.pick(&places)).flatten().map(|(a, b)| {
-            ((*a).to_owned(), (*b).to_owned())
-        });
+        shape.constraint =
+            chance.one_in(4).then(|| chance.pick(&places)).flatten().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
         shape.port = chance.one_in(4).then(|| if chance.one_in(3) { 9_000 + chance.between(0, 1) } else { 0 });
         shape.run = shape.run.map(|_| chance.between(3, 40));
         shape.edit(chance);
@@ -125,12 +128,9 @@ impl Shape {
                 auto_promote: chance.one_in(2),
                 auto_revert: chance.one_in(2),
             }),
-            Kind::System if chance.one_in(2) => Some(Update {
-                max_parallel: 1,
-                canary: 0,
-                auto_promote: false,
-                auto_revert: false,
-            }),
+            Kind::System if chance.one_in(2) => {
+                Some(Update { max_parallel: 1, canary: 0, auto_promote: false, auto_revert: false })
+            }
             _ => None,
         };
         if let Some(update) = self.update.as_mut().filter(|update| update.canary == 0) {
@@ -145,10 +145,8 @@ impl Shape {
             Kind::System => "system",
             Kind::SysBatch => "sysbatch",
         };
-        let mut meta = BTreeMap::from([
-            (FAILS.to_owned(), self.fails.to_string()),
-            (SICK.to_owned(), self.sick.to_string()),
-        ]);
+        let mut meta =
+            BTreeMap::from([(FAILS.to_owned(), self.fails.to_string()), (SICK.to_owned(), self.sick.to_string())]);
         meta.extend(self.run.map(|run| (RUN.to_owned(), run.to_string())));
         Job {
             id: Some(self.id.clone()),

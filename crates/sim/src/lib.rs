@@ -17,6 +17,7 @@ mod plans;
 mod proposals;
 mod raft;
 mod says;
+mod scenario;
 mod server;
 mod sessions;
 mod setup;
@@ -29,11 +30,12 @@ use std::fmt;
 
 use tarpan_model::{Dur, UnixNanos};
 
-pub use self::checks::Counts;
-pub use self::world::Broken;
 use self::chance::Chance;
+pub use self::checks::Counts;
 use self::faults::Fault;
+pub use self::scenario::{ScenarioError, play};
 use self::setup::Setup;
+pub use self::world::Broken;
 use self::world::{Event, World};
 
 /// How a run went.

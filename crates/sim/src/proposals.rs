@@ -19,15 +19,26 @@ const AGAIN: Dur = Dur::from_millis(1_200);
 #[derive(Clone, Debug)]
 pub(crate) enum Why {
     /// A leader's first entry: its loops begin when it is applied.
-    Begin { term: u64 },
+    Begin {
+        term: u64,
+    },
     /// A loop of the leader of this term.
-    Lead { term: u64, what: LeadWrite },
+    Lead {
+        term: u64,
+        what: LeadWrite,
+    },
     /// Reports of agents: agent, session, number of the report.
     Reports(Vec<(usize, u64, u64)>),
     /// An agent's node, before the agent is welcomed.
-    Register { agent: usize, session: u64 },
+    Register {
+        agent: usize,
+        session: u64,
+    },
     /// That it is alive, before the agent is welcomed.
-    Wake { agent: usize, session: u64 },
+    Wake {
+        agent: usize,
+        session: u64,
+    },
     /// What a user asked for, by number.
     User(u64),
     Nobody,
@@ -171,7 +182,6 @@ impl World {
 
     /// The leader's loops are gone; what others proposed here is tried again elsewhere.
     pub fn drop_proposals_of_lead(&mut self, s: usize) {
-        self.proposals
-            .retain(|_, p| p.server != s || !matches!(p.why, Why::Lead { .. } | Why::Begin { .. }));
+        self.proposals.retain(|_, p| p.server != s || !matches!(p.why, Why::Lead { .. } | Why::Begin { .. }));
     }
 }

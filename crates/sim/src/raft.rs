@@ -84,6 +84,7 @@ impl World {
         server.disk.cut(server.disk.flushed);
         server.memory = Memory::default();
         self.drop_proposals_of(s);
+        self.close_links(s);
         self.say(format_args!("s{s} crashes, {lost} entries lost"));
     }
 

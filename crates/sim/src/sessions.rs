@@ -25,9 +25,15 @@ const TTL: Dur = Dur::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum FromAgent {
     /// What it holds (allocation and index) and what it has seen.
-    Hello { have: Vec<(AllocId, u64)>, seen: Seen },
+    Hello {
+        have: Vec<(AllocId, u64)>,
+        seen: Seen,
+    },
     Beat,
-    Report { number: u64, updates: Vec<AllocUpdate> },
+    Report {
+        number: u64,
+        updates: Vec<AllocUpdate>,
+    },
 }
 
 #[derive(Debug)]

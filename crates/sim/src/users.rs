@@ -204,8 +204,10 @@ impl World {
             }
             Ask::Dispatch { job, token } => {
                 let parent = key(job);
-                let request =
-                    dispatch::DispatchRequest { idempotency_token: token.clone(), ..dispatch::DispatchRequest::default() };
+                let request = dispatch::DispatchRequest {
+                    idempotency_token: token.clone(),
+                    ..dispatch::DispatchRequest::default()
+                };
                 match dispatch::dispatch(state, &parent, &request, now, ids).ok()? {
                     dispatch::Dispatch::Register(child) => {
                         Some(dispatch::launch(state, &parent, token, child, Vec::new()))
@@ -224,7 +226,9 @@ impl World {
                 let wish = if *on { Eligibility::Eligible } else { Eligibility::Ineligible };
                 nodes::set_eligibility(state, node(agent), wish, now, ids).ok().flatten()
             }
-            Ask::StopAlloc(id) => allocs::stop(state, *id, allocs::Stop::default(), now, ids).map(|(_, command)| command),
+            Ask::StopAlloc(id) => {
+                allocs::stop(state, *id, allocs::Stop::default(), now, ids).map(|(_, command)| command)
+            }
             Ask::Preempt(on) => {
                 let config = SchedulerConfig {
                     preemption_system: *on,
@@ -275,4 +279,3 @@ impl World {
         asks.into_iter().for_each(|ask| self.ask(ask));
     }
 }
-

@@ -31,7 +31,9 @@ enum Stage {
     #[default]
     Idle,
     /// State has to reach what the evaluation needs.
-    Behind { until: UnixNanos },
+    Behind {
+        until: UnixNanos,
+    },
     /// The scheduler is at work until then.
     Scheduling,
     Writing,

@@ -47,17 +47,29 @@ pub enum Broken {
 #[derive(Debug)]
 pub(crate) enum Wake {
     Election,
-    RaftBeat { term: u64 },
-    Flushed { index: u64, term: u64 },
+    RaftBeat {
+        term: u64,
+    },
+    Flushed {
+        index: u64,
+        term: u64,
+    },
     /// What was handed in becomes an entry.
     Cut,
     /// A proposal was not answered yet.
     Again(CommandId),
     Reports,
     /// A loop of the leader's.
-    Turn { term: u64, part: Part, at: UnixNanos },
+    Turn {
+        term: u64,
+        part: Part,
+        at: UnixNanos,
+    },
     /// An agent waits for an answer until the state has what it saw.
-    Welcome { agent: usize, session: u64 },
+    Welcome {
+        agent: usize,
+        session: u64,
+    },
 }
 
 /// What servers say to each other.
@@ -66,23 +78,55 @@ pub(crate) enum Word {
     Append(Append),
     AppendAck(AppendAck),
     /// A command for the leader.
-    Forward { ticket: CommandId, envelope: Envelope },
+    Forward {
+        ticket: CommandId,
+        envelope: Envelope,
+    },
     /// What became of it.
-    Answer { ticket: CommandId, index: u64, reply: Reply },
+    Answer {
+        ticket: CommandId,
+        index: u64,
+        reply: Reply,
+    },
     /// The node of this agent gave a sign of life.
-    Alive { agent: usize },
+    Alive {
+        agent: usize,
+    },
     /// The session of this agent is to end.
-    Kick { agent: usize },
+    Kick {
+        agent: usize,
+    },
 }
 
 #[derive(Debug)]
 pub(crate) enum Event {
-    Server { server: usize, life: u64, what: Wake },
-    Arrives { from: usize, to: usize, word: Word },
-    Up { agent: usize, server: usize, session: u64, word: FromAgent },
-    Down { agent: usize, server: usize, session: u64, word: FromServer },
+    Server {
+        server: usize,
+        life: u64,
+        what: Wake,
+    },
+    Arrives {
+        from: usize,
+        to: usize,
+        word: Word,
+    },
+    Up {
+        agent: usize,
+        server: usize,
+        session: u64,
+        word: FromAgent,
+    },
+    Down {
+        agent: usize,
+        server: usize,
+        session: u64,
+        word: FromServer,
+    },
     /// Something of this agent is due.
-    Agent { agent: usize, life: u64 },
+    Agent {
+        agent: usize,
+        life: u64,
+    },
     Fault(Fault),
     User,
 }

@@ -87,5 +87,9 @@ fn acknowledged_reports_that_are_not_written_are_missed() {
 
 #[test]
 fn placements_on_other_nodes_are_found() {
-    is_found(Broken::PlacesAnywhere, 50, &["no constraint is broken", "a plan after", "no node is over", "everything heals"]);
+    is_found(
+        Broken::PlacesAnywhere,
+        50,
+        &["no constraint is broken", "a plan after", "no node is over", "everything heals"],
+    );
 }

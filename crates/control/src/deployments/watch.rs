@@ -138,12 +138,7 @@ fn go_on(
 }
 
 /// A rollout is over: what failed while it was the watcher's, and is not replaced, is everybody's again.
-pub(super) fn leave(
-    state: &State,
-    deployment: &Deployment,
-    now: UnixNanos,
-    ids: &mut dyn IdSource,
-) -> Option<Command> {
+pub(super) fn leave(state: &State, deployment: &Deployment, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Command> {
     let left = |a: &Arc<Allocation>| {
         a.client_status == ClientStatus::Failed && !a.server_terminal() && a.next.is_none() && a.followup_eval.is_none()
     };

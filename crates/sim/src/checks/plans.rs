@@ -87,7 +87,10 @@ impl World {
         let everywhere = |job: &Job| matches!(job.job_type(), JobType::System | JobType::SysBatch);
         let jobs = jobs.filter(|(_, job)| !everywhere(job));
         let plans = jobs.map(|(key, _)| (key, look_again(state, key, now)));
-        plans.filter(|(_, plan)| !plan.is_noop()).map(|(key, p)| format!("{key}: {}", crate::says::plan(state, &p))).collect()
+        plans
+            .filter(|(_, plan)| !plan.is_noop())
+            .map(|(key, p)| format!("{key}: {}", crate::says::plan(state, &p)))
+            .collect()
     }
 }
 
@@ -128,10 +131,12 @@ fn has_reason(before: &State, after: &State, plan: &Plan, alloc: &Allocation, st
     match &*stop.description {
         text::UPDATING => updated,
         text::MIGRATING => alloc.transition.should_migrate(),
-        text::LOST => node.is_none_or(|node| {
-            // Marked so when this was planned; it may have come back meanwhile.
-            node.status != NodeStatus::Ready || node.modify_index > plan.snapshot_index
-        }) || alloc.client_status == ClientStatus::Unknown,
+        text::LOST => {
+            node.is_none_or(|node| {
+                // Marked so when this was planned; it may have come back meanwhile.
+                node.status != NodeStatus::Ready || node.modify_index > plan.snapshot_index
+            }) || alloc.client_status == ClientStatus::Unknown
+        }
         text::NOT_NEEDED => updated || enough_without(after, job.group(&alloc.task_group), alloc),
         _ => true,
     }

@@ -115,7 +115,8 @@ fn tell(alloc: &Allocation) -> String {
 /// It has the number of the one whose place it took. Numbers are had twice after a node came back, or after something failed where
 /// enough others run (the reconciler replaces it even so, as the field does); they are handed on until a look finds too many.
 fn inherits(state: &State, alloc: &Allocation) -> bool {
-    alloc.reschedule.is_some() || alloc.previous.and_then(|id| state.alloc(id)).is_some_and(|old| old.name == alloc.name)
+    alloc.reschedule.is_some()
+        || alloc.previous.and_then(|id| state.alloc(id)).is_some_and(|old| old.name == alloc.name)
 }
 
 /// Of one name one is alive, but for canaries and what is out of touch (whose number nobody else gets, so that another one is had
@@ -153,7 +154,8 @@ fn canaries(state: &State, job: &NamespacedId) -> Found {
     for deployment in state.deployments_by_job(job).filter(|d| d.active()) {
         for (name, group) in deployment.groups.iter().filter(|(_, g)| !g.promoted) {
             let of_group = |a: &&Arc<Allocation>| a.task_group == *name && a.deployment_id == Some(deployment.id);
-            let canaries = live(state, job).filter(of_group).filter(|a| is_canary(state, a) && !is_undecided(a)).count();
+            let canaries =
+                live(state, job).filter(of_group).filter(|a| is_canary(state, a) && !is_undecided(a)).count();
             if canaries as u64 > group.desired_canaries {
                 let text = format!("{job} has {canaries} of {} in {}", group.desired_canaries, deployment.id.short());
                 return Err(("no more canaries than asked for", text));
