@@ -108,5 +108,9 @@ mod tests {
         assert_eq!(names(3, &[0, 1, 2]).next_canaries(4, &BTreeSet::from([1]), [0, 1, 2].into_iter()), [0, 2, 3, 4]);
         let mut doubled = names(3, &[0, 0]);
         assert_eq!((doubled.corrected(0), doubled.corrected(0)), (1, 0));
+        assert_eq!(names(2, &[0, 1, 0, 1]).corrected(1), 1, "beside canaries no number is free");
+        let mut one_of_two_goes = names(3, &[0, 0, 1]);
+        one_of_two_goes.release(0);
+        assert_eq!(one_of_two_goes.next(1), [2], "the other one still has it");
     }
 }
