@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tarpan_model::ids::NamespacedId;
 use tarpan_model::plan::AllocStop;
-use tarpan_model::{Allocation, ClientStatus, EvalId, EvalStatus, Evaluation, Job, JobType, NodeStatus, Plan, Trigger};
+use tarpan_model::{
+    AllocId, Allocation, ClientStatus, EvalId, EvalStatus, Evaluation, Job, JobType, NodeStatus, Plan, Trigger,
+};
 use tarpan_scheduler::reconcile::text;
 use tarpan_scheduler::{Cache, Inputs};
 use tarpan_state::{Command, State};
@@ -65,6 +67,11 @@ impl World {
         if plan.stops.values().flatten().any(|stop| *stop.description == *text::NOT_NEEDED) {
             return;
         }
+        // What a canary's rollout places of the version before may become one of the new version where it is.
+        for placements in plan.placements.values_mut() {
+            placements.retain(|a| state.alloc(a.id).is_none_or(|known| !own.contains(&known.create_index)));
+        }
+        plan.placements.retain(|_, placements| !placements.is_empty());
         // A rollout whose last piece this plan was is over with the next look: what waits for it brings that.
         if !own.is_empty() {
             plan.deployment_updates.clear();
@@ -163,7 +170,11 @@ fn parallel(before: &State, after: &State, plan: &Plan) -> Found {
         let Some(alloc) = before.alloc(stop.id).filter(|a| !a.terminal()) else { continue };
         *updating.entry(&alloc.task_group).or_default() += 1;
     }
-    let Some(job) = after.job(&plan.job) else { return Ok(()) };
+    // A plan for the version before may be committed after the next one is written: its own version counts.
+    let version = plan.placements.values().flatten().map(|a| a.job_version).max();
+    let job = version.and_then(|version| after.job_version(&plan.job, version)).or_else(|| after.job(&plan.job));
+    let Some(job) = job else { return Ok(()) };
+    let stopped = |id: AllocId| plan.stops.values().flatten().any(|stop| stop.id == id);
     for (name, replaced) in updating {
         let Some(update) = job.group(name).and_then(|g| g.update.as_ref()) else { continue };
         let most = update.max_parallel.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
@@ -174,6 +185,7 @@ fn parallel(before: &State, after: &State, plan: &Plan) -> Found {
         }
         let waits = |a: &&Arc<Allocation>| {
             !a.terminal()
+                && !stopped(a.id)
                 && a.task_group == *name
                 && deployment.is_some_and(|d| a.deployment_id == Some(d.id))
                 && a.deployment_status.is_none_or(|s| s.healthy.is_none())
