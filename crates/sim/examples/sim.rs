@@ -38,7 +38,7 @@ fn main() -> ExitCode {
                         println!("{report}\n");
                         failed.lock().expect("no panic while held").push(seed);
                     }
-                    if done % 500 == 0 {
+                    if done.is_multiple_of(500) {
                         println!("{done} of {} seeds, {:.0} s", asked.seeds, began.elapsed().as_secs_f64());
                     }
                 }

@@ -102,7 +102,7 @@ fn node(index: usize, setup: &Setup, chance: &mut Chance) -> Node {
     let id = NodeId(Uuid::from_u128((0xA0DE << 64) | (index as u128 + 1)));
     let mut node = Node::new(id, &format!("n{index}"), if index % 3 == 2 { "dc2" } else { "dc1" });
     node.secret_id = Uuid::from_u128((0x5EC << 64) | (index as u128 + 1));
-    node.node_class = Arc::from(if index % 2 == 0 { "even" } else { "odd" });
+    node.node_class = Arc::from(if index.is_multiple_of(2) { "even" } else { "odd" });
     node.attributes.insert(Arc::from("kernel.name"), Arc::from("linux"));
     node.attributes.insert(Arc::from("driver.mock"), Arc::from("1"));
     let healthy = tarpan_model::node::DriverInfo { detected: true, healthy: true, ..Default::default() };
@@ -216,7 +216,7 @@ impl World {
                 link.unheard += 1;
                 link.schedule(now);
             }
-            self.to_server(a, FromAgent::Beat);
+            self.tell_server(a, FromAgent::Beat);
         }
     }
 
@@ -238,7 +238,7 @@ impl World {
             Some(Link { server, session, welcomed, until, arrives, next_beat, ttl, unheard, reports, unanswered });
         let have = agent.allocs.iter().map(|(id, held)| (*id, held.row.alloc_modify_index)).collect();
         let seen = agent.seen.clone();
-        self.to_server(a, FromAgent::Hello { have, seen });
+        self.tell_server(a, FromAgent::Hello { have, seen });
     }
 
     /// The session is over: what was not acknowledged will be said again.
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    fn to_server(&mut self, a: usize, word: FromAgent) {
+    fn tell_server(&mut self, a: usize, word: FromAgent) {
         let delay = self.delay();
         let now = self.now;
         let Some(link) = &mut self.agents[a].link else { return };
@@ -390,7 +390,7 @@ impl World {
         link.reports += 1;
         let number = link.reports;
         link.unanswered.insert(number, (now, updates.clone()));
-        self.to_server(a, FromAgent::Report { number, updates });
+        self.tell_server(a, FromAgent::Report { number, updates });
     }
 }
 

@@ -161,7 +161,7 @@ impl Shape {
                 enabled: Some(true),
                 spec: Some("*/20 * * * * * *".to_owned()),
                 spec_type: Some("cron".to_owned()),
-                prohibit_overlap: Some(self.revision % 2 == 0),
+                prohibit_overlap: Some(self.revision.is_multiple_of(2)),
                 time_zone: Some("UTC".to_owned()),
                 ..PeriodicConfig::default()
             }),

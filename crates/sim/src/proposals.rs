@@ -78,13 +78,13 @@ impl World {
         let s = proposal.server;
         let term = self.servers[s].disk.term;
         match self.servers[s].memory.leader {
-            Some(leader) if leader == s => {
-                if proposal.own != Some(term) {
-                    proposal.own = Some(term);
-                    let envelope = proposal.envelope.clone();
-                    self.hand_in(s, Handed { envelope, origin: s, ticket: id });
-                }
+            Some(leader) if leader == s && proposal.own != Some(term) => {
+                proposal.own = Some(term);
+                let envelope = proposal.envelope.clone();
+                self.hand_in(s, Handed { envelope, origin: s, ticket: id });
             }
+            // It is in the log already.
+            Some(leader) if leader == s => {}
             Some(leader) => {
                 let mut envelope = proposal.envelope.clone();
                 if self.broken == Some(Broken::ForgetsIds) {

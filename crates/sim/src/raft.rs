@@ -347,14 +347,16 @@ impl World {
                     Vec::new()
                 }
                 // Only one server does: else all would be equal again.
-                Payload::Commands { .. } if s == 1 && self.broken == Some(Broken::SkipsCommands) && index % 97 == 0 => {
+                Payload::Commands { .. }
+                    if s == 1 && self.broken == Some(Broken::SkipsCommands) && index.is_multiple_of(97) =>
+                {
                     server.memory.state.apply(index, &[]);
                     return;
                 }
                 Payload::Commands { envelopes, .. } => server.memory.state.apply(index, envelopes),
             };
             let events = server.memory.state.take_events();
-            if index % SNAPSHOT_EVERY == 0 {
+            if index.is_multiple_of(SNAPSHOT_EVERY) {
                 let bytes = server.memory.state.snapshot();
                 self.checks.snapshot(s, index, &bytes);
                 self.servers[s].disk.snapshot = Some(bytes);

@@ -70,7 +70,7 @@ impl World {
             return self.welcome(s, agent, number);
         }
         if self.session(s, agent, number).is_none_or(|session| !session.welcomed) {
-            return self.to_agent(s, agent, number, FromServer::End);
+            return self.tell_agent(s, agent, number, FromServer::End);
         }
         let ttl = self.sign_of_life(s, agent);
         match word {
@@ -84,7 +84,7 @@ impl World {
         self.servers[s].memory.sessions.get_mut(&agent).filter(|session| session.number == number)
     }
 
-    fn to_agent(&mut self, s: usize, agent: usize, number: u64, word: FromServer) {
+    fn tell_agent(&mut self, s: usize, agent: usize, number: u64, word: FromServer) {
         let delay = self.delay();
         let mut at = self.now + delay;
         if let Some(session) = self.session(s, agent, number) {
@@ -155,7 +155,7 @@ impl World {
         if let Some(session) = self.session(s, agent, number) {
             session.welcomed = true;
         }
-        self.to_agent(s, agent, number, FromServer::Welcome { ttl, index, epochs });
+        self.tell_agent(s, agent, number, FromServer::Welcome { ttl, index, epochs });
         let state = self.servers[s].state();
         let mut ids: Vec<AllocId> = state.allocs_by_node(node).map(|a| a.id).collect();
         let held = self.servers[s].memory.sessions.get(&agent).map(|session| &session.sent);
@@ -172,7 +172,7 @@ impl World {
 
     pub fn end_session(&mut self, s: usize, agent: usize) {
         let Some(session) = self.servers[s].memory.sessions.remove(&agent) else { return };
-        self.to_agent(s, agent, session.number, FromServer::End);
+        self.tell_agent(s, agent, session.number, FromServer::End);
     }
 
     /// Sends what is new of these allocations.
@@ -196,7 +196,7 @@ impl World {
             return;
         }
         let epochs = memory.state.lineage().newest().to_vec();
-        self.to_agent(s, agent, number, FromServer::Orders { rows, forget, epochs });
+        self.tell_agent(s, agent, number, FromServer::Orders { rows, forget, epochs });
     }
 
     /// Sessions learn what changed for their nodes.
@@ -224,7 +224,7 @@ impl World {
         {
             self.propose(s, Why::Nobody, command);
         }
-        self.to_agent(s, agent, number, FromServer::Beat { ttl });
+        self.tell_agent(s, agent, number, FromServer::Beat { ttl });
     }
 
     fn hear_report(&mut self, s: usize, agent: usize, number: u64, report: u64, mut updates: Vec<AllocUpdate>) {
@@ -233,7 +233,7 @@ impl World {
         // What is not there was removed by a decision: the agent is told to forget it.
         updates.retain(|u| state.alloc(u.id).is_some_and(|a| a.node_id == node));
         if updates.is_empty() || self.broken == Some(Broken::LosesReports) && self.chance.one_in(20) {
-            return self.to_agent(s, agent, number, FromServer::Ack { number: report });
+            return self.tell_agent(s, agent, number, FromServer::Ack { number: report });
         }
         let reports = &mut self.servers[s].memory.reports;
         reports.updates.extend(updates);
@@ -258,7 +258,7 @@ impl World {
             }
             // What was not written is sent again by the agent when it connects anew.
             match written {
-                true => self.to_agent(s, agent, number, FromServer::Ack { number: report }),
+                true => self.tell_agent(s, agent, number, FromServer::Ack { number: report }),
                 false => self.end_session(s, agent),
             }
         }

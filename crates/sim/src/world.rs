@@ -74,6 +74,7 @@ pub(crate) enum Wake {
 
 /// What servers say to each other.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "few are on their way at a time")]
 pub(crate) enum Word {
     Append(Append),
     AppendAck(AppendAck),
@@ -99,6 +100,7 @@ pub(crate) enum Word {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "few are on the agenda at a time")]
 pub(crate) enum Event {
     Server {
         server: usize,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tarpan_sim::{Broken, Report, run};
 
-/// Runs of these seeds, on all processors, that broke a promise.
-fn failures(seeds: u64, broken: Option<Broken>, enough: usize) -> Vec<Report> {
+/// Runs of these seeds, on all processors, that broke one of these promises, by the beginnings of their names.
+fn failures(seeds: u64, broken: Option<Broken>, promises: &[&str], enough: usize) -> Vec<Report> {
     let (next, failed) = (AtomicU64::new(1), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -17,7 +17,8 @@ fn failures(seeds: u64, broken: Option<Broken>, enough: usize) -> Vec<Report> {
                         return;
                     }
                     let report = run(seed, broken);
-                    if report.failure.is_some() {
+                    let one_of = |promise: &str| promises.iter().any(|name| promise.starts_with(name));
+                    if report.failure.as_ref().is_some_and(|failure| one_of(&failure.promise)) {
                         failed.lock().expect("no panic while held").push(report);
                     }
                 }
@@ -29,7 +30,7 @@ fn failures(seeds: u64, broken: Option<Broken>, enough: usize) -> Vec<Report> {
 
 #[test]
 fn two_hundred_seeds_keep_every_promise() {
-    let failed = failures(200, None, 3);
+    let failed = failures(200, None, &[""], 3);
     let texts: Vec<String> = failed.iter().map(Report::to_string).collect();
     assert!(failed.is_empty(), "{}", texts.join("\n\n"));
 }
@@ -43,11 +44,8 @@ fn equal_seeds_go_alike() {
 
 /// Found within some seeds, by a promise whose name begins so.
 fn is_found(broken: Broken, seeds: u64, promises: &[&str]) {
-    let found = failures(seeds, Some(broken), 1);
-    let failure = found.first().and_then(|report| report.failure.as_ref());
-    let Some(failure) = failure else { panic!("{broken:?} was not found in {seeds} seeds") };
-    let named = promises.iter().any(|promise| failure.promise.starts_with(promise));
-    assert!(named, "{broken:?} was found as {:?}", failure.promise);
+    let found = failures(seeds, Some(broken), promises, 1);
+    assert!(!found.is_empty(), "{broken:?} was not found in {seeds} seeds");
 }
 
 #[test]
@@ -87,9 +85,5 @@ fn acknowledged_reports_that_are_not_written_are_missed() {
 
 #[test]
 fn placements_on_other_nodes_are_found() {
-    is_found(
-        Broken::PlacesAnywhere,
-        50,
-        &["no constraint is broken", "a plan after", "no node is over", "everything heals"],
-    );
+    is_found(Broken::PlacesAnywhere, 50, &["no constraint is broken", "no node is over capacity"]);
 }
