@@ -71,7 +71,7 @@ fn pure_crates_look_at_no_clock_and_open_no_file() {
         "tokio::",
         "rand::rng(",
     ];
-    for name in ["model", "api", "body", "jobspec", "state", "scheduler", "control"] {
+    for name in ["model", "api", "body", "jobspec", "state", "scheduler", "control", "sim"] {
         visit(&root().join("crates").join(name).join("src"), &mut |path, text| {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for word in IMPURE {

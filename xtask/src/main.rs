@@ -14,6 +14,7 @@ mod pages;
 mod sdk;
 mod setup;
 mod shell;
+mod sim;
 mod test;
 mod ui;
 
@@ -39,6 +40,8 @@ cargo xtask COMMAND
                                        -shrink: takes those that pass out of end2end/conformance-open.txt
   sdk [-shrink]                        the test suite of the field's Go SDK against this build, where Go is;
                                        -shrink: takes those that pass out of end2end/sdk-open.txt
+  sim [-seeds N] [-from S] [-trace]    the simulation for N seeds (200) from S (1) on; a failure says how to replay it
+                                       -trace: with everything that happened, not the end alone
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         Some("fuzz") => fuzz::run(&flags),
         Some("conformance") => conformance::run(&flags),
         Some("sdk") => sdk::run(&flags),
+        Some("sim") => sim::run(&flags),
         Some("pictures") => browser::pictures(),
         Some("bench") if flags.contains(&"pages") => pages::run(&flags),
         Some("bench") => bench::run(&flags),

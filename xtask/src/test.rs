@@ -10,7 +10,7 @@ use xtask_start::LINTED;
 
 use crate::setup;
 use crate::shell::{heading, program, run as sh, run_with};
-use crate::{browser, conformance, sdk, ui};
+use crate::{browser, conformance, sdk, sim, ui};
 
 /// The crates that promise to be pure and to run in the browser.
 const PURE: &[&str] = &[
@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "tarpan-state",
     "tarpan-scheduler",
     "tarpan-control",
+    "tarpan-sim",
 ];
 
 /// What else has tests beside its code. The UI's are run as the server renders it, which is how `tarpan-server` asks for it.
@@ -73,6 +74,11 @@ pub fn run(options: &Options) -> Result<()> {
 
     heading("Tests of the crates");
     sh(&[&["cargo", "test", "--locked"], &*packages(PURE), &*packages(OTHERS)].concat())?;
+
+    if options.long {
+        heading("Ten thousand seeds of the simulation");
+        sim::run(&["seeds", "10000"])?;
+    }
 
     heading("Journeys");
     program()?;

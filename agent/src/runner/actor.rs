@@ -310,7 +310,8 @@ impl Actor {
         } else if old.job_version != self.alloc.job_version {
             self.refresh_services();
         }
-        if old.client_status == ClientStatus::Running && self.alloc.client_status == ClientStatus::Unknown {
+        // Whatever the servers believed before: they hear of it once, and forgot that they did.
+        if self.alloc.client_status == ClientStatus::Unknown {
             for index in 0..self.tasks.len() {
                 self.step(Input::Task(index, task::Input::Notice(event::reconnected()))).await;
             }

@@ -8,7 +8,7 @@ mod asked;
 mod change;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tarpan_model::duration::MILLISECOND;
 use tarpan_model::ids::{DeploymentId, IdSource};
@@ -30,6 +30,8 @@ pub struct Deployments {
     due: BTreeMap<DeploymentId, UnixNanos>,
     /// Not given up for its deadline before this: a new leader has yet to hear what became of the allocations.
     spared: BTreeMap<DeploymentId, UnixNanos>,
+    /// Over since the last look.
+    ended: BTreeSet<DeploymentId>,
 }
 
 impl Deployments {
@@ -50,6 +52,7 @@ impl Deployments {
             match &event.change {
                 Change::Deployment { row, gone: false } if row.active() => self.look(row.id, now + GATHER),
                 Change::Deployment { row, .. } => {
+                    self.ended.insert(row.id);
                     self.due.remove(&row.id);
                     self.spared.remove(&row.id);
                 }
@@ -71,7 +74,8 @@ impl Deployments {
     /// Commands due at `now`.
     pub fn step(&mut self, state: &State, now: UnixNanos, ids: &mut dyn IdSource) -> Vec<Command> {
         let due: Vec<DeploymentId> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
-        let mut commands = Vec::new();
+        let ended = std::mem::take(&mut self.ended).into_iter().filter_map(|id| state.deployment(id));
+        let mut commands: Vec<Command> = ended.filter_map(|d| watch::leave(state, d, now, ids)).collect();
         for id in due {
             self.due.remove(&id);
             let Some(deployment) = state.deployment(id).filter(|d| d.active()) else { continue };

@@ -183,7 +183,8 @@ impl Planner {
             NodeStatus::Ready => {}
             NodeStatus::Disconnected => return placements.iter().all(|a| a.client_status == ClientStatus::Unknown),
             NodeStatus::Down => return placements.iter().all(|a| ends_with_node(state, a)),
-            NodeStatus::Initializing => return false,
+            // It came back: what runs there is taken up again, and nothing new comes to it.
+            NodeStatus::Initializing => return placements.iter().all(|a| is_there(state, a)),
         }
         if placements.iter().all(|a| is_there(state, a)) {
             return true;

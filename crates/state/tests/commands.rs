@@ -353,6 +353,18 @@ fn a_repeated_command_answers_as_before_and_a_refused_one_harms_nobody() {
 }
 
 #[test]
+fn a_report_that_comes_late_does_not_take_an_end_back() {
+    let mut world = World::new();
+    world.register(with_memory(64));
+    let row = world.place("web", 1).remove(0);
+    for status in [ClientStatus::Complete, ClientStatus::Running, ClientStatus::Pending] {
+        let updates = vec![allocs::report(&row, status, at(2))];
+        world.apply(Command::UpdateAllocs { updates, evals: Vec::new(), now: at(2) });
+        assert_eq!(world.state.alloc(row.id).expect("there").client_status, ClientStatus::Complete);
+    }
+}
+
+#[test]
 fn health_watched_for_one_deployment_is_not_that_of_the_next() {
     let mut world = World::new();
     world.register(with_memory(64));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tarpan_control::nodes;
 use tarpan_model::alloc::AllocUpdate;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Dur, Node, NodeId, NodeStatus};
+use tarpan_model::{Dur, Node, NodeId};
 use tarpan_rpc::agent::{Ack, FromAgent, FromServer, HeartbeatAck, Report, Services, Welcome, from_agent, from_server};
 use tarpan_state::Command;
 use tokio::sync::mpsc;
@@ -67,6 +67,7 @@ async fn hello(host: &Arc<Host>, up: &mut Streaming<FromAgent>, down: &mpsc::Sen
     register::check_secret(&host.state(), id, secret)?;
     let (_, forked_at) = standing::caught_up(host, &standing::seen(&hello)).await?;
     register(host, node).await?;
+    wake(host, id).await?;
     let state = standing::settled(host).await?;
     let held = host.sessions.enter(id, down.clone());
     let mut session = Session { host: host.clone(), node: id, secret, held, down: down.clone(), sent: Sent::default() };
@@ -90,6 +91,14 @@ async fn hello(host: &Arc<Host>, up: &mut Streaming<FromAgent>, down: &mpsc::Sen
     session.send(from_server::Body::Welcome(welcome)).await?;
     session.send_all().await?;
     Ok(session)
+}
+
+/// A sign of life of a node that is not ready makes it so, or brings it nearer.
+///
+/// Before anything that its agent reports: what runs on a node that is taken for disconnected is marked unknown again at once.
+async fn wake(host: &Host, node: NodeId) -> Result<(), Status> {
+    let Some(command) = nodes::heartbeat(&host.state(), node, now(), &mut ids()) else { return Ok(()) };
+    host.propose(command).await.map(drop).map_err(|error| Status::unavailable(error.to_string()))
 }
 
 impl Session {
@@ -175,12 +184,10 @@ impl Session {
     /// In memory only, unless the node has to become ready again.
     async fn beat(&mut self, seq: u64, ttl: Dur) -> Result<(), Status> {
         let state = self.host.state();
-        let Some(node) = state.node(self.node) else { return Err(Status::not_found("node not found")) };
-        if node.status != NodeStatus::Ready
-            && let Some(command) = nodes::heartbeat(&state, self.node, now(), &mut ids())
-        {
-            self.propose(command).await?;
+        if state.node(self.node).is_none() {
+            return Err(Status::not_found("node not found"));
         }
+        wake(&self.host, self.node).await?;
         for orders in self.sent.some(&state, self.node, self.sent.astray(&state)) {
             self.send(from_server::Body::Orders(orders)).await?;
         }

@@ -269,3 +269,36 @@ fn people_promote_pause_and_fail() {
     let refused = fail(&world.state, id, at(14), &mut world.ids).unwrap_err();
     assert_eq!(refused.to_string(), "can't fail terminal deployment");
 }
+
+#[test]
+fn what_was_well_and_failed_is_replaced_while_the_rollout_goes_on() {
+    let mut world = World::rollout(2, |_| {});
+    world.report(0, ClientStatus::Running, Some(true), at(5));
+    world.step(at(6));
+    world.finish_evals();
+    world.report(0, ClientStatus::Failed, None, at(7));
+    world.step(at(8));
+    let failed = world.newest().find(|a| a.client_status == ClientStatus::Failed).expect("one failed");
+    assert_eq!(failed.transition.reschedule, Some(true));
+}
+
+#[test]
+fn what_failed_in_the_last_moment_of_a_rollout_is_looked_at() {
+    let mut world = World::rollout(1, |_| {});
+    world.report(0, ClientStatus::Running, Some(true), at(5));
+    world.step(at(6));
+    world.finish_evals();
+    world.report(0, ClientStatus::Failed, None, at(7));
+    let id = world.deployment().id;
+    let update = tarpan_model::deployment::DeploymentUpdate {
+        id,
+        status: DeploymentStatus::Successful,
+        description: "Deployment completed successfully".into(),
+    };
+    let mut plan = Plan::new(EvalId(world.ids.next_uuid()), key(), 50, world.state.index());
+    plan.deployment_updates.push(update);
+    let apply = ApplyPlan { plan, result: PlanResult::default(), evals: Vec::new(), now: at(7) };
+    world.apply(Command::ApplyPlan(Box::new(apply)), at(7));
+    world.step(at(8));
+    assert!(world.state.evals().any(|e| !e.terminal()), "its job is looked at");
+}

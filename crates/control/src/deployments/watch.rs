@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::deployment::DeploymentGroup;
 use tarpan_model::ids::{AllocId, IdSource};
-use tarpan_model::{Allocation, Deployment, DeploymentStatus, EvalStatus, UnixNanos};
+use tarpan_model::{Allocation, ClientStatus, Deployment, DeploymentStatus, EvalStatus, UnixNanos};
 use tarpan_state::command::UpdateDeployment;
 use tarpan_state::{Command, State};
 
@@ -52,6 +52,11 @@ fn hopeless<'a>(deployment: &'a Deployment, allocs: &[&Arc<Allocation>]) -> Opti
 
 fn health(alloc: &Allocation) -> Option<bool> {
     alloc.deployment_status.and_then(|s| s.healthy)
+}
+
+/// To be replaced: it was never well, or it was and failed since, which nobody else looks at while the rollout goes on.
+fn is_bad(alloc: &Allocation) -> bool {
+    health(alloc) == Some(false) || (health(alloc) == Some(true) && alloc.client_status == ClientStatus::Failed)
 }
 
 fn replaceable(alloc: &Allocation) -> bool {
@@ -114,7 +119,7 @@ fn go_on(
     let wish = DesiredTransition { reschedule: Some(true), ..DesiredTransition::default() };
     let replace: BTreeMap<AllocId, DesiredTransition> = allocs
         .iter()
-        .filter(|a| health(a) == Some(false) && a.transition.reschedule != Some(true) && !a.server_terminal())
+        .filter(|a| is_bad(a) && a.transition.reschedule != Some(true) && !a.server_terminal())
         .map(|a| (a.id, wish))
         .collect();
     let became_well = allocs.iter().filter(|a| health(a) == Some(true));
@@ -130,6 +135,18 @@ fn go_on(
         true => Command::UpsertEvals { evals, now },
         false => Command::SetTransitions { allocs: replace, evals, now },
     })
+}
+
+/// A rollout is over: what failed while it was the watcher's, and is not replaced, is everybody's again.
+pub(super) fn leave(state: &State, deployment: &Deployment, now: UnixNanos, ids: &mut dyn IdSource) -> Option<Command> {
+    let left = |a: &Arc<Allocation>| {
+        a.client_status == ClientStatus::Failed && !a.server_terminal() && a.next.is_none() && a.followup_eval.is_none()
+    };
+    if deployment.active() || !state.allocs_by_deployment(deployment.id).any(left) {
+        return None;
+    }
+    let evals = vec![evaluation(state, deployment, now, ids)?];
+    Some(Command::UpsertEvals { evals, now })
 }
 
 /// The newest state that an evaluation of the job looked at, or will look at.

@@ -184,6 +184,23 @@ fn only_ready_eligible_nodes_take_new_ones() {
 }
 
 #[test]
+fn what_runs_on_a_node_that_came_back_is_taken_up_again_and_nothing_new_comes() {
+    let mut world = World::new([nodes::ready(1)], [large("a")]);
+    let plan = world.plan("a", &[(1, 1)]);
+    let mut again = plan.clone();
+    world.planner.submit(plan);
+    world.commit_all();
+    let (node, status) = (nodes::id(1), NodeStatus::Initializing);
+    world.apply(Command::UpdateNodeStatus { node, status, event: None, now: at(2), evals: Vec::new() });
+    again.snapshot_index = world.state.index();
+    world.planner.submit(again);
+    assert!(world.commit_all()[0].rejected_nodes.is_empty());
+    let new = world.plan("a", &[(1, 1)]);
+    world.planner.submit(new);
+    assert_eq!(world.commit_all()[0].rejected_nodes, [node]);
+}
+
+#[test]
 fn the_preempted_job_is_looked_at_again() {
     let mut world = World::new([nodes::ready(1)], [large("low"), large("high")]);
     let plan = world.plan("low", &[(1, 4)]);

@@ -68,7 +68,10 @@ impl<'a> Reconciler<'a, '_> {
             destructive.retain(|a| !canaries.contains(&a.id));
         }
         let canaries_wanted = group.update.map_or(0, |u| u.canary as usize);
-        let needs_canaries = !destructive.is_empty() && canaries.len() < canaries_wanted && !state.promoted;
+        // Also where what they were to replace is gone with its nodes: until there are canaries to promote nothing else is placed.
+        let on_trial = existing && canarying(&state);
+        let needs_canaries =
+            (!destructive.is_empty() || on_trial) && canaries.len() < canaries_wanted && !state.promoted;
         if needs_canaries {
             state.desired_canaries = canaries_wanted as u64;
             if !self.paused && !self.failed {
@@ -444,9 +447,15 @@ impl<'a> Reconciler<'a, '_> {
     ) -> Vec<Place<'a>> {
         let count = group.count as usize;
         let mut place = Vec::new();
+        // What failed is not replaced where enough others run: what it would bring would go with the next look, if one came.
+        let mut room = count.saturating_sub(sets.untainted.len() + sets.migrate.len());
         for &alloc in &sets.now {
             let canary = alloc.deployment_status.is_some_and(|s| s.canary)
                 && self.watching().is_some_and(|id| alloc.deployment_id == Some(id));
+            if room == 0 && !canary {
+                continue;
+            }
+            room = room.saturating_sub(1);
             let stops = alloc.client_status == ClientStatus::Failed || (self.input.batch && !alloc.server_terminal());
             let disconnecting =
                 self.changes.rewrites.get(&alloc.id).is_some_and(|r| r.client_status == ClientStatus::Unknown);

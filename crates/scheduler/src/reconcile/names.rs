@@ -29,8 +29,12 @@ impl Names {
         highest
     }
 
+    /// One that has this number goes; it is free when no other one has it.
     pub fn release(&mut self, index: u32) {
-        self.used.remove(&index);
+        match self.duplicates.get_mut(&index).filter(|more| **more > 0) {
+            Some(more) => *more -= 1,
+            None => drop(self.used.remove(&index)),
+        }
     }
 
     /// The `n` lowest free numbers below count; when these run out, 0, 1, 2 … once more.
@@ -75,11 +79,16 @@ impl Names {
         next
     }
 
-    /// The number for a replacement of instance `index`: its own, unless another allocation has it too.
+    /// The number for a replacement of instance `index`: its own, unless another allocation has it too and one is free.
+    ///
+    /// Beside canaries none is: they have the numbers of those that they are to replace.
     pub fn corrected(&mut self, index: u32) -> u32 {
-        let Some(more) = self.duplicates.get_mut(&index).filter(|more| **more > 0) else { return index };
+        let free = (0..self.count).find(|index| !self.used.contains(index));
+        let more = self.duplicates.get_mut(&index).filter(|more| **more > 0);
+        let (Some(more), Some(free)) = (more, free) else { return index };
         *more -= 1;
-        self.next(1)[0]
+        self.used.insert(free);
+        free
     }
 }
 
@@ -99,5 +108,9 @@ mod tests {
         assert_eq!(names(3, &[0, 1, 2]).next_canaries(4, &BTreeSet::from([1]), [0, 1, 2].into_iter()), [0, 2, 3, 4]);
         let mut doubled = names(3, &[0, 0]);
         assert_eq!((doubled.corrected(0), doubled.corrected(0)), (1, 0));
+        assert_eq!(names(2, &[0, 1, 0, 1]).corrected(1), 1, "beside canaries no number is free");
+        let mut one_of_two_goes = names(3, &[0, 0, 1]);
+        one_of_two_goes.release(0);
+        assert_eq!(one_of_two_goes.next(1), [2], "the other one still has it");
     }
 }

@@ -80,6 +80,8 @@ struct GroupResult {
     queued: u64,
     /// Allocations that run or were placed.
     running: u64,
+    /// To be replaced when the rollout lets more go.
+    held_back: u64,
 }
 
 /// What came of one instance on its node.
@@ -198,6 +200,7 @@ impl<'a> Turn<'a, '_> {
             for (alloc, missing) in replace.iter().filter(|(_, m)| m.group == group.index) {
                 if left == 0 {
                     self.groups[group.index].desired.ignore += 1;
+                    self.groups[group.index].held_back += 1;
                     continue;
                 }
                 left -= 1;
@@ -294,7 +297,7 @@ impl<'a> Turn<'a, '_> {
             self.job.groups.iter().filter_map(|g| Some((g.name.clone(), Arc::new(self.failure(g.index)?)))).collect();
         let complete = self.groups.iter().all(|g| {
             let d = &g.desired;
-            d.place + d.destructive_update + d.in_place_update + d.migrate == 0 && g.queued == 0
+            d.place + d.destructive_update + d.in_place_update + d.migrate == 0 && g.queued + g.held_back == 0
         });
         let (deployment, updates) = self.rollout.end(self.job, complete);
         self.plan.deployment = deployment;

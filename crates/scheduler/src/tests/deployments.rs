@@ -45,6 +45,19 @@ fn promote(cluster: &mut Harness, job: &Job) {
 }
 
 #[test]
+fn canaries_come_again_after_all_others_went_with_their_node() {
+    let mut cluster = Harness::new(1);
+    let job = with_canaries(1);
+    settled(&mut cluster, &job);
+    cluster.run(&changed(&job));
+    cluster.status(tarpan_testkit::nodes::id(0), tarpan_model::NodeStatus::Down);
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    assert!(cluster.live(&job.key()).is_empty());
+    cluster.add(tarpan_testkit::nodes::ready(1));
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"web.group[0] place node-1 canary");
+}
+
+#[test]
 fn a_change_rolls_out_one_by_one() {
     let mut cluster = Harness::new(1);
     let job = jobs::service("web", 3);

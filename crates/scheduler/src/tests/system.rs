@@ -87,6 +87,28 @@ fn a_change_rolls_out_node_by_node() {
 }
 
 #[test]
+fn a_rollout_goes_on_for_what_is_held_back_although_enough_are_well() {
+    let mut cluster = Harness::new(3);
+    let mut job = jobs::system("agent");
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    jobs::resources_mut(&mut job).cpu = Some(150);
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    cluster.all_running(&job.key());
+    cluster.add(nodes::ready(3));
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    for _ in 0..3 {
+        cluster.all_running(&job.key());
+        cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    }
+    let version = cluster.state.job(&job.key()).map(|j| j.version());
+    assert!(cluster.live(&job.key()).iter().all(|a| Some(a.job_version) == version));
+}
+
+#[test]
 fn a_failed_one_is_started_again_a_finished_sysbatch_is_not() {
     let mut cluster = Harness::new(1);
     let job = jobs::system("agent");

@@ -31,6 +31,10 @@ pub(crate) fn client_updates(
 fn client_update(txn: &mut Txn<'_>, update: &AllocUpdate, now: UnixNanos) {
     let Some(old) = txn.state.alloc(update.id).cloned() else { return };
     synced(txn, &old);
+    // Said earlier and written later: a report that was on its way through another server when the agent connected anew.
+    if ended(old.client_status) && !ended(update.client_status) {
+        return;
+    }
     let health = changed_health(&old, update, txn.index);
     let network_changed = update.network_status.is_some() && update.network_status != old.network_status;
     if health.is_none()
@@ -63,6 +67,11 @@ fn client_update(txn: &mut Txn<'_>, update: &AllocUpdate, now: UnixNanos) {
     if let Some(eval) = followup {
         cancel_followup(txn, &key, eval, now);
     }
+}
+
+/// By its node's word. A node that was given up for lost may know better.
+fn ended(status: ClientStatus) -> bool {
+    matches!(status, ClientStatus::Complete | ClientStatus::Failed)
 }
 
 /// A node that waits to be ready again until its allocations are reported: this is such a report.
