@@ -54,6 +54,8 @@ fn command_of(command: &Command, state: &State) -> String {
         Command::SetPeriodicLaunch { job, .. } => format!("SetPeriodicLaunch {}", job.id),
         Command::SetSchedulerConfig { .. } => "SetSchedulerConfig".to_owned(),
         Command::InitRootKey(_) => "InitRootKey".to_owned(),
+        Command::StageRestore { number, .. } => format!("StageRestore part {number}"),
+        Command::FinishRestore { .. } => "FinishRestore".to_owned(),
         Command::TagJobVersion { job, .. } => format!("TagJobVersion {}", job.id),
     }
 }
