@@ -69,7 +69,12 @@ impl Host for NodeHost {
             let found = self.allocs.history.found(alloc.id);
             match self.allocs.get(alloc.id) {
                 Some(runner) if found || runner.alloc().alloc_modify_index < alloc.alloc_modify_index => {
+                    // The servers believe something else, as after a restore of an older state.
+                    let mistaken = runner.report().is_some_and(|report| report.status != alloc.client_status);
                     runner.update(alloc);
+                    if mistaken {
+                        runner.report_again();
+                    }
                     if found {
                         self.allocs.context.outbox.release(runner.id);
                     }

@@ -394,8 +394,8 @@ pub fn answer(path: &str) -> (u16, String) {
         ["service", name] => Some(json!([{ "ID": "s1", "ServiceName": name, "Namespace": "default", "NodeID": id("4d1a90be"), "JobID": "pytechco-redis",
             "AllocID": id("5510bd9c"), "Tags": ["cache"], "Address": "10.0.4.21", "Port": 23_117 }])),
         ["agent", "members"] => Some(json!({ "ServerName": "server-1", "ServerRegion": "global", "ServerDC": "fra1", "Members": [
-            { "Name": "server-1.global", "Addr": "10.0.0.1", "Status": "alive", "Tags": { "port": "4647", "dc": "fra1", "region": "global", "build": "0.1.0" } },
-            { "Name": "server-2.global", "Addr": "10.0.0.2", "Status": "failed", "Tags": { "port": "4647", "dc": "ams1", "region": "global", "build": "0.1.0" } }] })),
+            { "Name": "server-1.global", "Addr": "10.0.0.1", "Status": "alive", "Tags": { "id": id("1a2b3c4d"), "port": "4647", "dc": "fra1", "region": "global", "build": "0.1.0" } },
+            { "Name": "server-2.global", "Addr": "10.0.0.2", "Status": "failed", "Tags": { "id": id("2a2b3c4d"), "port": "4647", "dc": "ams1", "region": "global", "build": "0.1.0" } }] })),
         ["operator", "autopilot", "health"] => Some(json!({ "Healthy": false, "FailureTolerance": 0, "Leader": id("1a2b3c4d"), "Voters": [id("1a2b3c4d"), id("2a2b3c4d")], "Servers": [
             { "ID": id("1a2b3c4d"), "Name": "server-1.global", "Address": "10.0.0.1:4647", "SerfStatus": "alive", "Version": "0.1.0", "Leader": true, "Voter": true, "Healthy": true,
               "LastContact": "0s", "LastTerm": 4, "LastIndex": 48_213, "StableSince": "2026-01-01T00:00:00Z" },

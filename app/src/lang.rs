@@ -218,7 +218,6 @@ catalogue! {
     catching_up: "catching up", "追赶中";
     entries_behind: "Behind", "落后条目";
     last_contact: "Last contact", "上次联系";
-    no_leader_now: "No server leads the region now, or the one that does can't be reached: what is listed is what this server knows.", "当前没有领导者，或无法连接到它：以下是本服务器所知的内容。";
     may_fail_none: "If one server fails, nothing can be written.", "任何一台服务器故障都会导致无法写入。";
     may_fail_one: "{0} server may fail", "可容忍 {0} 台服务器故障";
     may_fail_n: "{0} servers may fail", "可容忍 {0} 台服务器故障";

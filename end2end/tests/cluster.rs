@@ -289,7 +289,14 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
     one.ok(&["operator", "snapshot", "restore", &own])?;
     ensure!(!one.knows_job("after")? && one.knows_job("counter")?);
     write(two, &after)?;
-    ensure!(three.knows_job("after")? && pids(&format!(": {mark}; while true; do date")) == tasks, "the task ran on");
+    let running = || pids(&format!(": {mark}; while true; do date"));
+    ensure!(three.knows_job("after")? && running() == tasks, "the task ran on");
+
+    // What had ended when a state is put back in which it runs: the agent says so, and it is placed again.
+    one.ok(&["job", "stop", "counter"])?;
+    eventually("it ended", PATIENCE, || Ok(running().is_empty().then_some(())))?;
+    one.ok(&["operator", "snapshot", "restore", &own])?;
+    eventually("it runs again", PATIENCE, || Ok((!running().is_empty()).then_some(())))?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -68,12 +68,12 @@ pub enum Unreadable {
 
 /// The file that holds a state.
 pub fn write(meta: &Meta, state: &State) -> io::Result<Vec<u8>> {
-    packed(meta, &state.snapshot())
+    packed(meta, &state.exported(false))
 }
 
 /// The same snapshot without keys.
 pub fn redacted(archive: &Archive) -> io::Result<Vec<u8>> {
-    packed(&archive.meta, &archive.state.redacted_snapshot())
+    packed(&archive.meta, &archive.state.exported(true))
 }
 
 fn packed(meta: &Meta, state: &[u8]) -> io::Result<Vec<u8>> {

@@ -48,6 +48,16 @@ pub(crate) struct GuestInfo {
     pub certified: Option<Arc<Certified>>,
     known: Arc<AtomicBool>,
     server: Arc<AtomicBool>,
+    kin: Arc<AtomicBool>,
+}
+
+/// Which servers are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// Of this region.
+    Own,
+    /// Of any region.
+    Kin,
 }
 
 impl GuestInfo {
@@ -62,13 +72,20 @@ impl GuestInfo {
     }
 
     /// It is another server, which is not to be looked up with each call.
-    pub fn is_a_server(&self) {
-        self.server.store(true, Ordering::Relaxed);
+    pub fn is_one_of(&self, servers: Servers) {
+        self.flag(servers).store(true, Ordering::Relaxed);
         self.is_known();
     }
 
-    pub fn was_a_server(&self) -> bool {
-        self.server.load(Ordering::Relaxed)
+    pub fn was_one_of(&self, servers: Servers) -> bool {
+        self.flag(servers).load(Ordering::Relaxed)
+    }
+
+    fn flag(&self, servers: Servers) -> &AtomicBool {
+        match servers {
+            Servers::Own => &self.server,
+            Servers::Kin => &self.kin,
+        }
     }
 }
 
@@ -159,7 +176,7 @@ async fn read_away(stream: &mut TcpStream) -> io::Result<()> {
 impl Guest {
     fn new(stream: Wire, from: SocketAddr, pass: Pass, handshake: Duration) -> Guest {
         let (from, certified) = (from.ip().to_canonical(), stream.certified());
-        let info = GuestInfo { from, certified, known: Arc::default(), server: Arc::default() };
+        let info = GuestInfo { from, certified, known: Arc::default(), server: Arc::default(), kin: Arc::default() };
         let patience = Box::pin(tokio::time::sleep(handshake));
         Guest { stream, info, received: 0, begun: false, patience, _pass: pass }
     }

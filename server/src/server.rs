@@ -65,6 +65,11 @@ impl Server {
         self.0.rpc_addr
     }
 
+    /// How often the state was replaced as a whole.
+    pub(crate) fn replacements(&self) -> u64 {
+        *self.0.published.replacements().borrow()
+    }
+
     /// The newest applied snapshot.
     pub fn state(&self) -> Arc<State> {
         self.0.published.state()

@@ -1,6 +1,6 @@
 //! Servers: who is there, who leads and votes, how far each is behind and why it is not well; handing over, snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use leptos::prelude::*;
@@ -10,13 +10,13 @@ use tarpan_api::wire::{AgentMember, AutopilotHealth, ServerHealth, ServerMembers
 use tarpan_api::{Error, calls};
 use wasm_bindgen_futures::JsFuture;
 
-use super::{actions, every, or_default, read_when};
+use super::{actions, every, read_when};
 use crate::digits::thousands;
 use crate::lang::{Texts, counted, t};
 use crate::parts::dialog::AskButton;
-use crate::parts::loaded::{Loaded, Read};
+use crate::parts::loaded::{Loaded, Read, sentence};
 use crate::parts::title::Title;
-use crate::parts::{icon, note, status};
+use crate::parts::{icon, status};
 use crate::prefs::Region;
 use crate::status::{Badge, Kind};
 
@@ -41,7 +41,7 @@ pub fn Servers() -> impl IntoView {
                     <Restore/>
                 </div>
             </div></div>
-            <Loaded read=members view=move |found| table(found, or_default(health))/>
+            <Loaded read=members view=move |found| table(found, newest(health))/>
         </main>
     }
 }
@@ -51,7 +51,11 @@ pub fn Servers() -> impl IntoView {
 fn Standing(health: Read<AutopilotHealth>) -> AnyView {
     let texts = t();
     let line = move || {
-        let Some(Ok(health)) = health.get() else { return texts.no_leader_now.to_owned() };
+        let health = match health.get() {
+            Some(Ok(health)) => health,
+            Some(Err(error)) => return sentence(&error),
+            None => return String::new(),
+        };
         let voters = counted(texts.one_voter, texts.n_voters, health.voters.len() as u64);
         match health.failure_tolerance {
             // Of one server nobody expects more.
@@ -111,9 +115,14 @@ pub fn rpc_address(addr: &str, tags: &BTreeMap<String, String>) -> String {
     }
 }
 
+/// Its number: a server whose disk was replaced is another one of that name.
+fn id_of(member: &AgentMember) -> String {
+    member.tags.get("id").cloned().unwrap_or_default()
+}
+
 /// What is shown of a server that raft knows.
 fn of<'a>(health: &'a AutopilotHealth, member: &AgentMember) -> Option<&'a ServerHealth> {
-    health.servers.iter().find(|server| server.name == member.name)
+    health.servers.iter().find(|server| server.id == id_of(member))
 }
 
 /// Well, or why not.
@@ -147,14 +156,28 @@ fn behind(health: &AutopilotHealth, server: &ServerHealth) -> u64 {
     newest.saturating_sub(server.last_index)
 }
 
+/// As it was read last: what was true while there was a leader is not shown for now.
+fn newest(health: Read<AutopilotHealth>) -> Signal<AutopilotHealth> {
+    Memo::new(move |_| health.get().and_then(Result::ok).unwrap_or_default()).into()
+}
+
 fn table(found: Signal<ServerMembers>, health: Signal<AutopilotHealth>) -> AnyView {
     let texts = t();
-    let names = Memo::new(move |_| found.with(|f| f.members.iter().map(|m| m.name.clone()).collect::<Vec<_>>()));
+    let names = Memo::new(move |_| {
+        found.with(|f| {
+            f.members
+                .iter()
+                .map(|m| (id_of(m), m.name.clone()))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+        })
+    });
     // A row stays while what it shows changes: a question may be open in it.
-    let row = move |name: String| {
-        let this = StoredValue::new(name.clone());
+    let row = move |(id, name): (String, String)| {
+        let (this, called) = (StoredValue::new((id, name.clone())), StoredValue::new(name.clone()));
         let member = Memo::new(move |_| {
-            let is_this = |m: &&AgentMember| this.with_value(|name| m.name == *name);
+            let is_this = |m: &&AgentMember| this.with_value(|(id, name)| id_of(m) == *id && m.name == *name);
             found.with(|f| f.members.iter().find(is_this).cloned().unwrap_or_default())
         });
         let known = Memo::new(move |_| health.with(|h| member.with(|m| of(h, m).cloned())));
@@ -182,17 +205,11 @@ fn table(found: Signal<ServerMembers>, health: Signal<AutopilotHealth>) -> AnyVi
                 <td class="t2 x5">{tag("dc")}</td>
                 <td class="t2 x5">{tag("region")}</td>
                 <td class="t2 x5">{tag("build")}</td>
-                <td class="num"><span class="row row-1 end-r">{move || can.get().map(|can| button(can, id.get(), this.get_value()))}</span></td>
+                <td class="num"><span class="row row-1 end-r">{move || can.get().map(|can| button(can, id.get(), called.get_value()))}</span></td>
             </tr>
         }
     };
-    let leaderless = move || {
-        health.with(|h| h.leader.is_empty()).then(|| {
-            view! { <div class="page-note">{note("warn", Kind::Degraded, texts.no_leader_now)}</div> }
-        })
-    };
     view! {
-        {leaderless}
         <div class="list">
             <table class="table stacked" aria-label=texts.servers>
                 <thead><tr><th scope="col">{texts.name}</th><th scope="col">{texts.status}</th><th scope="col">{texts.role}</th>
@@ -244,6 +261,7 @@ mod tests {
     #[test]
     fn who_is_behind_and_why_not_well() {
         let server = |name: &str, leader, last_index, trouble: Option<&str>| ServerHealth {
+            id: name.to_owned(),
             name: name.to_owned(),
             leader,
             voter: name != "c",
@@ -262,7 +280,8 @@ mod tests {
         assert_eq!(shown, expected.map(|(role, lag, word)| (role, lag, word.to_owned())));
         let cans: Vec<_> = health.servers.iter().map(|s| (can(s, "alive"), can(s, "failed"))).collect();
         assert_eq!(cans, [(None, None), (Some(Can::Lead), Some(Can::Go)), (None, Some(Can::Go))]);
-        let member = |name: &str| AgentMember { name: name.to_owned(), ..AgentMember::default() };
+        let member =
+            |id: &str| AgentMember { tags: [("id".to_owned(), id.to_owned())].into(), ..AgentMember::default() };
         assert!(of(&health, &member("b")).is_some() && of(&health, &member("elsewhere")).is_none());
     }
 

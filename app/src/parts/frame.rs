@@ -192,7 +192,8 @@ fn Regions(cluster: Resource<Cluster>) -> AnyView {
     let texts = t();
     let content = move || {
         let Cluster { region, regions, .. } = cluster.get().unwrap_or_default();
-        if regions.len() < 2 {
+        // One that is chosen and not there any more must not be the last.
+        if regions.iter().all(|known| *known == region) {
             return view! { {icon("globe")}<span>{region}</span> }.into_any();
         }
         let item = |name: String| {

@@ -111,6 +111,7 @@ fn about_group(name: &str) -> &'static str {
         "gossip" | "keyring" => "Keys for what servers tell each other",
         "policy" | "scaling" => "Look at scaling policies",
         "reconcile" => "Count again",
+        "snapshot" => "Save and restore the state of a region",
         "raft" => "Look at the consensus of the servers",
         "tls" => "Make and look at what agents encrypt with",
         "ca" => "Certificate authorities",

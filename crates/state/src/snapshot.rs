@@ -34,6 +34,8 @@ const MAX_DEPTH: usize = 320;
 /// A state as it is written: a part a table, and what else there is of it.
 struct Written<'a> {
     state: &'a State,
+    /// For people, not for another server.
+    exported: bool,
     redacted: bool,
 }
 
@@ -43,10 +45,13 @@ impl Serialize for Written<'_> {
         let changed: BTreeMap<&str, u64> =
             Table::ALL.iter().map(|t| (t.name(), state.table_index(*t))).filter(|(_, index)| *index > 0).collect();
         let recent = state.recent_order.values().filter_map(|id| state.recent.get(id).map(|reply| (id, &**reply)));
-        let mut parts = s.serialize_struct("State", 7 + Tables::PARTS)?;
+        let mut parts = s.serialize_struct("State", 8 + Tables::PARTS)?;
         parts.serialize_field("index", &state.index)?;
         parts.serialize_field("ahead", &state.ahead)?;
-        parts.serialize_field("staged", &state.staged.as_deref())?;
+        parts.serialize_field("restored", &state.restored)?;
+        // Half a restore is the servers' affair: a file for people says what the state is.
+        let staged = state.staged.as_deref().filter(|_| !self.exported);
+        parts.serialize_field("staged", &staged)?;
         parts.serialize_field("lineage", &*state.lineage)?;
         parts.serialize_field("table_indexes", &changed)?;
         parts.serialize_field("detached_jobs", &state.detached_jobs().into_values().collect::<Vec<_>>())?;
@@ -86,6 +91,7 @@ impl<S: SerializeStruct> SerializeStruct for Redacting<'_, S> {
 struct Read {
     index: u64,
     ahead: u64,
+    restored: u64,
     staged: Option<Staged>,
     lineage: Lineage,
     /// By name, because an earlier or later release may have tables that this one has not.
@@ -113,6 +119,7 @@ impl<'de> Deserialize<'de> for Read {
                     match name.as_str() {
                         "index" => read.index = parts.next_value()?,
                         "ahead" => read.ahead = parts.next_value()?,
+                        "restored" => read.restored = parts.next_value()?,
                         "staged" => read.staged = parts.next_value()?,
                         "lineage" => read.lineage = parts.next_value()?,
                         "table_indexes" => read.table_indexes = parts.next_value()?,
@@ -134,16 +141,17 @@ impl<'de> Deserialize<'de> for Read {
 impl State {
     /// Everything, what finds and counts rows left out. Equal states give equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        self.written(false)
+        self.written(false, false)
     }
 
-    /// The same without keys: who restores it gets new ones.
-    pub fn redacted_snapshot(&self) -> Vec<u8> {
-        self.written(true)
+    /// The same for people to keep, without what is only on its way; `redacted`: without keys, too, so that who restores it gets new ones.
+    pub fn exported(&self, redacted: bool) -> Vec<u8> {
+        self.written(true, redacted)
     }
 
-    fn written(&self, redacted: bool) -> Vec<u8> {
-        rmp_serde::to_vec_named(&Written { state: self, redacted }).expect("rows serialise to memory")
+    fn written(&self, exported: bool, redacted: bool) -> Vec<u8> {
+        let written = Written { state: self, exported, redacted };
+        rmp_serde::to_vec_named(&written).expect("rows serialise to memory")
     }
 
     /// Versions that allocations run and the table has no more, or has of a later incarnation of the job.
@@ -173,16 +181,29 @@ impl State {
 
     /// The state that [`State::snapshot`] wrote.
     pub fn restore(bytes: &[u8]) -> Result<State, RestoreError> {
+        State::read(bytes, None)
+    }
+
+    /// The same in place of a state at index `now`: at a later index than either, from which its allocations count as written, so that
+    /// agents take them for news.
+    pub(crate) fn restore_after(bytes: &[u8], now: u64) -> Result<State, RestoreError> {
+        State::read(bytes, Some(now))
+    }
+
+    fn read(bytes: &[u8], after: Option<u64>) -> Result<State, RestoreError> {
         let mut parts = rmp_serde::Deserializer::from_read_ref(bytes);
         parts.set_max_depth(MAX_DEPTH);
         let read = Read::deserialize(&mut parts).map_err(RestoreError)?;
         let staged = read.staged.map(Arc::new);
         let lineage = Arc::new(read.lineage);
-        let state = State { index: read.index, ahead: read.ahead, staged, lineage, ..State::default() };
+        let index = after.map_or(read.index, |now| now.max(read.index.saturating_add(1)));
+        let restored = read.restored;
+        let state = State { index, ahead: read.ahead, restored, staged, lineage, ..State::default() };
+        let stamp = after.map(|_| index);
         let detached = read.detached_jobs.into_iter();
         let detached =
             detached.map(|job| ((job.key(), job.create_index.unwrap_or(0), job.version()), Arc::new(job))).collect();
-        let mut restoring = Restoring { state, detached, groups: HashMap::new(), placed: HashMap::new() };
+        let mut restoring = Restoring { state, stamp, detached, groups: HashMap::new(), placed: HashMap::new() };
         read.tables.restore(&mut restoring);
         let mut state = restoring.finish();
         for table in Table::ALL {
@@ -226,6 +247,8 @@ impl SerializeStruct for Scales {
 /// A state whose rows come back.
 struct Restoring {
     state: State,
+    /// The index that allocations get.
+    stamp: Option<u64>,
     detached: HashMap<(NamespacedId, u64, u64), Arc<Job>>,
     /// What the last allocation of each group and job version had.
     groups: HashMap<(NamespacedId, u64, Arc<str>), GroupParts>,
@@ -255,6 +278,9 @@ impl Restores for Restoring {
 
     fn alloc(&mut self, mut row: Allocation) -> (AllocId, Arc<Allocation>) {
         let key = row.job_key();
+        if let Some(index) = self.stamp {
+            (row.modify_index, row.alloc_modify_index) = (index, index);
+        }
         self.share_parts(&mut row);
         let known = self.state.job_version(&key, row.job_version);
         let known = known.filter(|job| job.create_index == Some(row.job_create_index)).cloned();

@@ -22,6 +22,8 @@ pub struct State {
     pub(crate) index: u64,
     /// By how much indexes of this state are larger than those of the log: a restored state may come from a longer one.
     pub(crate) ahead: u64,
+    /// Where another state was put in place last; 0: nowhere.
+    pub(crate) restored: u64,
     pub(crate) lineage: Arc<Lineage>,
     /// What is to become the state, as far as it came.
     pub(crate) staged: Option<Arc<Staged>>,

@@ -80,6 +80,38 @@ fn the_state_of_another_cluster_takes_the_place_of_this_one() {
 }
 
 #[test]
+fn what_was_decided_on_the_state_before_is_refused_and_no_index_is_out_of_reach() {
+    let (from, mut to) = (Cluster::of("theirs", 20), Cluster::of("ours", 20));
+    let eval = tarpan_model::ids::EvalId(to.ids.next_uuid());
+    let key = NamespacedId::new("default", "theirs");
+    let plan = tarpan_model::plan::Plan::new(eval, key, 50, to.state.index());
+    let bytes = from.state.snapshot();
+    to.stage(1, &bytes);
+    to.finish(1, bytes.len()).expect("restored");
+    let late = tarpan_state::command::ApplyPlan { plan, result: Default::default(), evals: Vec::new(), now: at(9) };
+    let mut fresh = late.clone();
+    fresh.plan.snapshot_index = to.state.index();
+    let refused = Reply::Refused(tarpan_state::Rejection::Changed);
+    assert_eq!(to.apply(Command::ApplyPlan(Box::new(late))), refused);
+    assert!(matches!(to.apply(Command::ApplyPlan(Box::new(fresh))), Reply::Planned(_)));
+
+    let mut far = Cluster::default();
+    far.log = 1 << 61;
+    far.apply(Command::Noop);
+    let bytes = far.state.snapshot();
+    to.stage(2, &bytes);
+    assert!(to.finish(2, bytes.len()).expect_err("made up").contains("none that a cluster reaches"));
+}
+
+#[test]
+fn half_a_restore_is_not_in_what_people_keep() {
+    let (from, mut to) = (Cluster::of("theirs", 20), Cluster::of("ours", 20));
+    to.stage(1, &from.state.snapshot());
+    let kept = State::restore(&to.state.exported(false)).expect("readable");
+    assert_eq!((kept.staging(), rows(&kept)), (None, rows(&to.state)));
+}
+
+#[test]
 fn what_is_not_whole_changes_nothing() {
     let (from, mut to) = (Cluster::of("theirs", 20), Cluster::of("ours", 20));
     let bytes = from.state.snapshot();

@@ -71,7 +71,11 @@ impl Certified {
 
     /// It is for the server of some region.
     pub fn is_for_a_server(&self) -> bool {
-        self.dns_names.iter().any(|own| own.starts_with("server.") && own.ends_with(".nomad"))
+        self.dns_names.iter().any(|own| {
+            let own = own.to_ascii_lowercase();
+            let region = own.strip_prefix("server.").and_then(|rest| rest.strip_suffix(".nomad"));
+            region.is_some_and(|region| !region.is_empty() && !region.contains('*'))
+        })
     }
 
     /// Whom it is for, as a person reads it.

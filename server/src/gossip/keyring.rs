@@ -73,8 +73,8 @@ impl Keyring {
         Ring { keys: self.keys.lock().await.clone() }
     }
 
-    /// Changes the keyring and its file; gives it as it is then.
-    pub async fn change(&self, change: KeyChange, key: &str) -> Result<Ring, KeyringError> {
+    /// Changes the keyring and its file, and tells of it before the next change.
+    pub async fn change(&self, change: KeyChange, key: &str, tell: impl AsyncFnOnce(Ring)) -> Result<(), KeyringError> {
         let key = Key::parse(key)?;
         let mut keys = self.keys.lock().await;
         let next = changed(&keys, change, &key)?;
@@ -86,7 +86,8 @@ impl Keyring {
             written.map_err(|source| KeyringError::File { path: shown, source })?;
         }
         keys.clone_from(&next);
-        Ok(Ring { keys: next })
+        tell(Ring { keys: next }).await;
+        Ok(())
     }
 }
 
@@ -114,6 +115,9 @@ fn read(path: &Path) -> io::Result<Option<Vec<Key>>> {
         text => text.map_err(|e| named(e.to_string()))?,
     };
     let texts: Vec<String> = serde_json::from_str(&text).map_err(|e| named(e.to_string()))?;
+    if texts.is_empty() {
+        return Err(named("it holds no key; take it away for gossip by `server.encrypt`".to_owned()));
+    }
     let keys: Result<Vec<Key>, KeyError> = texts.iter().map(|text| Key::parse(text)).collect();
     keys.map(Some).map_err(|e| named(e.to_string()))
 }
@@ -150,7 +154,8 @@ mod tests {
         let path = dir.path().join("gossip.keyring");
         let configured = [Key::parse(ONE).expect("a key")];
         let keyring = Keyring::open(Some(path.clone()), &configured).expect("opens");
-        let change = async |change, key: &str| keyring.change(change, key).await.map(drop).map_err(|e| e.to_string());
+        let change =
+            async |change, key: &str| keyring.change(change, key, async |_| ()).await.map_err(|e| e.to_string());
         assert!(change(KeyChange::Use, TWO).await.expect_err("refused").contains("install it first"));
         assert!(change(KeyChange::Install, "short").await.expect_err("refused").contains("gossip key"));
         assert!(change(KeyChange::Remove, ONE).await.expect_err("refused").contains("use another one first"));
@@ -168,7 +173,13 @@ mod tests {
         let again = Keyring::open(Some(path.clone()), &configured).expect("opens");
         assert_eq!(texts(&again).await, [TWO], "what was taken out does not come back");
         let open = Keyring::open(Some(path.clone()), &[]).expect("opens");
-        assert!(open.change(KeyChange::Install, TWO).await.is_err_and(|e| e.to_string().contains("not encrypted")));
+        assert!(
+            open.change(KeyChange::Install, TWO, async |_| ())
+                .await
+                .is_err_and(|e| e.to_string().contains("not encrypted"))
+        );
+        std::fs::write(&path, "[]").expect("written");
+        assert!(Keyring::open(Some(path.clone()), &configured).is_err_and(|e| e.to_string().contains("holds no key")));
         std::fs::write(&path, "[\"x\"]").expect("written");
         let why = Keyring::open(Some(path), &configured).expect_err("refused").to_string();
         assert!(why.contains("gossip.keyring") && why.contains("gossip key"), "{why}");

@@ -116,9 +116,12 @@ impl Gossip {
 
     /// Changes the keys of this server.
     pub async fn change_key(&self, change: KeyChange, key: &str) -> Result<(), KeyringError> {
-        let ring = self.keyring.change(change, key).await?;
-        let _ = self.calls.send(Call::Ring(ring)).await;
-        Ok(())
+        let (keyring, calls, key) = (self.keyring.clone(), self.calls.clone(), key.to_owned());
+        // Whoever asked may leave: what is written is told.
+        let changing = tokio::spawn(async move {
+            keyring.change(change, &key, async |ring| _ = calls.send(Call::Ring(ring)).await).await
+        });
+        changing.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
     }
 
     /// All servers that are known, this one included, by their numbers.

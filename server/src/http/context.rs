@@ -152,7 +152,9 @@ impl Context {
         if self.std.index > 0 {
             let wait = self.std.wait + self.std.wait.mul_f64(rand::random::<f64>() / 16.0);
             let until = Instant::now() + wait;
-            while index <= self.std.index && Instant::now() < until {
+            // A restored state may never get there: it is shown as it is.
+            let replaced = self.server.replacements();
+            while index <= self.std.index && Instant::now() < until && self.server.replacements() == replaced {
                 state = self.server.wait(watch, state.index(), until).await;
                 index = index_of(&state);
             }

@@ -18,9 +18,9 @@ const FORWARDED: &str = "tarpan-forwarded";
 const OF_CONNECTION: [HeaderName; 5] =
     [header::HOST, header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
 
-/// Did another server send it here?
-pub fn is_forwarded(parts: &Parts) -> bool {
-    parts.headers.contains_key(FORWARDED)
+/// A question of this server's own, whoever brought it about.
+pub fn afresh(parts: &mut Parts) {
+    parts.headers.remove(FORWARDED);
 }
 
 /// Has the leader answer.
@@ -37,7 +37,7 @@ pub async fn ask(
     parts: &Parts,
     body: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    if is_forwarded(parts) {
+    if parts.headers.contains_key(FORWARDED) {
         return Err(ApiError::internal("No cluster leader"));
     }
     let mut headers = texts(&parts.headers);

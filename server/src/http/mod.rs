@@ -142,7 +142,7 @@ impl Api {
             _ => Standard::read(&query)?,
         };
         if let Some(region) = std.region.as_ref().filter(|region| **region != self.server.options().region) {
-            return self.elsewhere(region, request).await;
+            return self.elsewhere(region, route, request).await;
         }
         let caller = (self.identify)(Token::of(request.headers()).as_ref());
         if !caller.may(route.needs, &std.namespace) {
@@ -162,10 +162,13 @@ impl Api {
     }
 
     /// Has a server of another region answer.
-    async fn elsewhere(&self, region: &str, request: Request) -> reply::Outcome {
+    async fn elsewhere(&self, region: &str, route: &Route, request: Request) -> reply::Outcome {
         let (parts, body) = request.into_parts();
-        let upload =
-            if parts.method == Method::GET { Upload::none() } else { self.uploads.read(body, upload::MAX).await? };
+        let upload = if parts.method == Method::GET {
+            Upload::none()
+        } else {
+            self.uploads.read(body, upload::largest(route.name)).await?
+        };
         let mut tried = None;
         for server in self.server.members().into_iter().filter(|m| m.region == region) {
             if server.status == MemberStatus::Alive {

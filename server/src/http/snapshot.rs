@@ -1,13 +1,14 @@
 //! The state as a file to keep, and such a file in its place.
 
 use axum::http::{HeaderName, HeaderValue};
-use tarpan_state::Command;
+use tarpan_state::{Command, Reply};
 use uuid::Uuid;
 
 use super::context::Context;
 use super::error::ApiError;
 use super::reply::{self, Outcome};
 use crate::archive::{self, Archive, Meta};
+use crate::server::Server;
 
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 /// Bytes of the state in one raft entry.
@@ -48,13 +49,33 @@ pub(super) async fn restore(cx: Context) -> Outcome {
         created = meta.created,
         "the state is restored from a snapshot"
     );
-    let id = Uuid::new_v4().as_u128();
-    for (number, part) in (0..).zip(bytes.chunks(PART)) {
-        cx.propose(Command::StageRestore { id, number, part: part.to_vec() }).await?;
-    }
-    let (index, _) = cx.propose(Command::FinishRestore { id, length: Some(bytes.len() as u64) }).await?;
+    // What was begun is ended, whether or not the caller stays.
+    let server = cx.server.clone();
+    let done = tokio::spawn(async move {
+        let id = Uuid::new_v4().as_u128();
+        let done = put_in_place(&server, id, &bytes).await;
+        if done.is_err() {
+            let _ = server.propose(Command::FinishRestore { id, length: None }).await;
+        }
+        done
+    });
+    let index = done.await.map_err(ApiError::internal)??;
     tracing::warn!(snapshot = meta.id, index, "the state was restored");
     cx.written_empty(index)
+}
+
+async fn put_in_place(server: &Server, id: u128, state: &[u8]) -> Result<u64, ApiError> {
+    for (number, part) in (0..).zip(state.chunks(PART)) {
+        propose(server, Command::StageRestore { id, number, part: part.to_vec() }).await?;
+    }
+    propose(server, Command::FinishRestore { id, length: Some(state.len() as u64) }).await
+}
+
+async fn propose(server: &Server, command: Command) -> Result<u64, ApiError> {
+    match server.propose(command).await? {
+        (_, Reply::Refused(why)) => Err(why.into()),
+        (index, _) => Ok(index),
+    }
 }
 
 /// Does what takes long where there is time for it, if the request is not there already.

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::error::ApiError;
 
 /// Largest body taken, in bytes.
-pub const MAX: usize = 32 << 20;
+const MAX: usize = 32 << 20;
 /// Largest snapshot taken: millions of allocations.
 const MAX_SNAPSHOT: usize = 1 << 30;
 /// Bodies up to this are taken from as many as there are connections. Jobs are a thousandth of it.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::types::{Raft, ServerId};
-use crate::guests::GuestInfo;
+use crate::guests::{GuestInfo, Servers};
 
 /// Knows the other servers; clones know the same.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Admission {
         let name = server_name(&self.region);
         match self.by_name(request, |certified| certified.is_for(&name), &name) {
             Some(known) => known,
-            None => self.among(request, self.others()).await,
+            None => self.among(request, self.others(), Servers::Own).await,
         }
     }
 
@@ -49,7 +49,7 @@ impl Admission {
         }
         let mut all = self.others();
         all.extend(self.around.borrow().elsewhere.iter().cloned());
-        self.among(request, all).await
+        self.among(request, all, Servers::Kin).await
     }
 
     /// What the caller's certificate makes of it; `None`: certificates do not say who is a server, or it showed none because it is
@@ -72,15 +72,15 @@ impl Admission {
         Some(Err(Status::permission_denied(why)))
     }
 
-    async fn among<T>(&self, request: &Request<T>, servers: Vec<String>) -> Result<(), Status> {
+    async fn among<T>(&self, request: &Request<T>, addresses: Vec<String>, servers: Servers) -> Result<(), Status> {
         let guest = GuestInfo::of(request).ok_or_else(|| Status::internal("a call without a connection"))?;
-        if guest.was_a_server() {
+        if guest.was_one_of(servers) {
             return Ok(());
         }
-        for address in servers {
+        for address in addresses {
             let resolved = tokio::net::lookup_host(&address).await;
             if resolved.is_ok_and(|mut all| all.any(|a| a.ip().to_canonical() == guest.from)) {
-                guest.is_a_server();
+                guest.is_one_of(servers);
                 return Ok(());
             }
         }

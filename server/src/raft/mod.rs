@@ -62,6 +62,8 @@ use crate::publish::Published;
 const MAX_COMMAND: usize = 64 << 20;
 /// How long a command looks for a leader that can have it committed.
 const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the one that puts another state in place has.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(300);
 const HEARTBEAT_MS: u64 = 100;
 
 /// A running raft node.
@@ -169,7 +171,9 @@ impl Consensus {
         if encoded.len() > MAX_COMMAND {
             return Err(ProposeError::TooLarge { size: encoded.len(), limit: MAX_COMMAND });
         }
-        let deadline = Instant::now() + LEADER_PATIENCE;
+        // A whole state is read while it is applied.
+        let restores = matches!(envelope.command, Command::FinishRestore { .. });
+        let deadline = Instant::now() + if restores { RESTORE_PATIENCE } else { LEADER_PATIENCE };
         loop {
             let leadership = self.leadership();
             if leadership.leader.is_some() && !leadership.me {

@@ -7,11 +7,10 @@ use openraft::error::{Fatal, RaftError};
 use openraft::raft::AppendEntriesResponse;
 use tarpan_rpc::server::raft_server::{Raft as RaftRpc, RaftServer};
 use tarpan_rpc::server::{AppendRequest, RaftBytes};
-use tarpan_state::{Envelope, Reply};
+use tarpan_state::{Command, Envelope, Reply};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::LEADER_PATIENCE;
 use super::admission::Admission;
 use super::batch::{Batcher, NotWritten};
 use super::links::{Links, MAX_MESSAGE, Use};
@@ -20,6 +19,7 @@ use super::lookout;
 use super::membership::Promises;
 use super::network::{SnapshotHead, append_request, message, read};
 use super::types::{Raft, ServerId, Snapshot};
+use super::{LEADER_PATIENCE, RESTORE_PATIENCE};
 use crate::errors::ProposeError;
 
 /// Answers other servers.
@@ -112,7 +112,9 @@ impl RaftRpc for RaftService {
         self.admission.check(&request).await?;
         let encoded = request.into_inner().data;
         let envelope: Envelope = tarpan_rpc::unpack(&encoded).map_err(bad)?;
-        match self.batcher.write(envelope, encoded, Instant::now() + LEADER_PATIENCE).await {
+        let restores = matches!(envelope.command, Command::FinishRestore { .. });
+        let patience = if restores { RESTORE_PATIENCE } else { LEADER_PATIENCE };
+        match self.batcher.write(envelope, encoded, Instant::now() + patience).await {
             Ok(done) => Ok(Response::new(message(&done))),
             Err(NotWritten::NotLeader) => Err(Status::failed_precondition("not the leader")),
             Err(NotWritten::Failed(ProposeError::NoRoom(why))) => Err(Status::resource_exhausted(&*why)),

@@ -47,6 +47,13 @@ impl<'a> Reconciler<'a, '_> {
         self.disconnect(group, &mut sets, &mut desired);
         let waiting = self.stop_lost(group, &sets, &mut desired);
         desired.reschedule_later += sets.later.len() as u64;
+        // What failed is not replaced where enough others run: what it would bring would go with the next look, if one came.
+        let mut room = (group.count as usize).saturating_sub(sets.untainted.len() + sets.migrate.len());
+        sets.now.retain(|alloc| {
+            let wanted = room > 0 || self.is_canary(alloc);
+            room = room.saturating_sub(usize::from(!self.is_canary(alloc)));
+            wanted
+        });
         desired.reschedule_now += sets.now.len() as u64;
         let later = std::mem::take(&mut sets.later);
         let any_later = !later.is_empty();
@@ -437,6 +444,12 @@ impl<'a> Reconciler<'a, '_> {
     }
 
     /// Replacements of failed ones, of lost ones, then what is missing.
+    /// Of the rollout that is under way.
+    fn is_canary(&self, alloc: AllocRef<'_>) -> bool {
+        alloc.deployment_status.is_some_and(|s| s.canary)
+            && self.watching().is_some_and(|id| alloc.deployment_id == Some(id))
+    }
+
     fn placements(
         &mut self,
         group: &Group,
@@ -447,15 +460,8 @@ impl<'a> Reconciler<'a, '_> {
     ) -> Vec<Place<'a>> {
         let count = group.count as usize;
         let mut place = Vec::new();
-        // What failed is not replaced where enough others run: what it would bring would go with the next look, if one came.
-        let mut room = count.saturating_sub(sets.untainted.len() + sets.migrate.len());
         for &alloc in &sets.now {
-            let canary = alloc.deployment_status.is_some_and(|s| s.canary)
-                && self.watching().is_some_and(|id| alloc.deployment_id == Some(id));
-            if room == 0 && !canary {
-                continue;
-            }
-            room = room.saturating_sub(1);
+            let canary = self.is_canary(alloc);
             let stops = alloc.client_status == ClientStatus::Failed || (self.input.batch && !alloc.server_terminal());
             let disconnecting =
                 self.changes.rewrites.get(&alloc.id).is_some_and(|r| r.client_status == ClientStatus::Unknown);

@@ -16,6 +16,10 @@ use crate::share::GroupParts;
 
 pub(crate) fn apply(txn: &mut Txn<'_>, command: &ApplyPlan) -> Result<Reply, Rejection> {
     let plan = &command.plan;
+    if plan.snapshot_index < txn.state.restored {
+        // It was on its way when another state took the place of the one that it was made on.
+        return Err(Rejection::Changed);
+    }
     if let Some(deployment) = &plan.deployment {
         put_deployment(txn, deployment);
     }

@@ -9,6 +9,9 @@ use crate::reply::{Rejection, Reply};
 use crate::state::State;
 use crate::tables::Table;
 
+/// An index beyond it was made up, and would leave no room for those to come.
+const LAST_INDEX: u64 = 1 << 60;
+
 /// A snapshot of state, as far as it came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Staged {
@@ -54,10 +57,15 @@ pub(super) fn finish(state: &mut State, id: u128, length: Option<u64>) -> Result
     if bytes.len() as u64 != length {
         return Err(Rejection::Other(format!("{} bytes of a snapshot came, {length} were said", bytes.len())));
     }
-    let mut restored = State::restore(&bytes).map_err(|e| Rejection::Other(e.to_string()))?;
+    let mut restored = State::restore_after(&bytes, state.index).map_err(|e| Rejection::Other(e.to_string()))?;
+    if restored.index > LAST_INDEX {
+        return Err(Rejection::Other(format!(
+            "the snapshot's index {} is none that a cluster reaches",
+            restored.index
+        )));
+    }
     let log_index = state.index - state.ahead;
-    // Newer than anything that either state has told.
-    restored.index = state.index.max(restored.index + 1);
+    restored.restored = restored.index;
     restored.ahead = restored.index - log_index;
     restored.changed = [restored.index; Table::ALL.len()];
     restored.lineage = state.lineage.clone();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::to_bytes;
-use axum::http::Method;
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use bytes::Bytes;
 use tarpan_api::wire::{KeyringRequest, KeyringResponse};
 
@@ -14,6 +14,8 @@ use super::super::reply::Outcome;
 use crate::gossip::KeyChange;
 use crate::options::{MemberInfo, MemberStatus};
 
+/// Set on what one server asks each of the others: it acts alone.
+const HERE: HeaderName = HeaderName::from_static("tarpan-keyring-here");
 /// What another server says fits in this.
 const MOST: usize = 1 << 20;
 
@@ -44,7 +46,7 @@ async fn everywhere(cx: Context, change: Option<KeyChange>) -> Outcome {
         Some(_) => cx.decode::<KeyringRequest>()?.key,
     };
     let here = here(&cx, change, &key).await;
-    if elsewhere::is_forwarded(&cx.parts) {
+    if cx.parts.headers.contains_key(HERE) {
         return cx.plain(&here.map_err(ApiError::internal)?);
     }
     let me = cx.server.options();
@@ -84,8 +86,11 @@ async fn here(cx: &Context, change: Option<KeyChange>, key: &str) -> Result<Keyr
 
 async fn ask(cx: &Context, other: &MemberInfo) -> Result<KeyringResponse, String> {
     let mut parts = cx.parts.clone();
-    // Whatever it was asked by: it has a body.
+    // Whatever it was asked by: it has a body. It is each server's own question, whichever region was named.
     parts.method = Method::PUT;
+    parts.uri = Uri::try_from(parts.uri.path()).map_err(|e| e.to_string())?;
+    parts.headers.insert(HERE, HeaderValue::from_static("1"));
+    elsewhere::afresh(&mut parts);
     let answer =
         elsewhere::ask(&cx.server, &other.region, &other.rpc_addr, &parts, &cx.body).await.map_err(|e| e.message)?;
     let status = answer.status();

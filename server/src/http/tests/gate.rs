@@ -83,7 +83,7 @@ fn the_table_says_what_acts_by_get() {
         assert_eq!(route.acts, changes(route.needs), "{}", route.path);
         rows += usize::from(route.acts);
     }
-    assert_eq!(rows, 5);
+    assert_eq!(rows, 9);
     let table = acting();
     assert!(table.acts("/v1/client/allocation/x/exec") && table.acts("/v1/client/allocation/x/restart"));
     assert!(!table.acts("/v1/client/allocation/x/stats") && !table.acts("/v1/jobs"));
