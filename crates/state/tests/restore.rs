@@ -95,8 +95,7 @@ fn what_was_decided_on_the_state_before_is_refused_and_no_index_is_out_of_reach(
     assert_eq!(to.apply(Command::ApplyPlan(Box::new(late))), refused);
     assert!(matches!(to.apply(Command::ApplyPlan(Box::new(fresh))), Reply::Planned(_)));
 
-    let mut far = Cluster::default();
-    far.log = 1 << 61;
+    let mut far = Cluster { log: 1 << 61, ..Cluster::default() };
     far.apply(Command::Noop);
     let bytes = far.state.snapshot();
     to.stage(2, &bytes);

@@ -211,7 +211,7 @@ async fn autopilot_health(cx: Context) -> Outcome {
         voters: members.iter().filter(|m| m.voter).map(|m| server_id(m.id)).collect(),
     })?;
     // Who asks for a report gets one, whatever it says: ours.
-    if !healthy && !cx.query.get("report").is_some_and(|v| v == "true") {
+    if !healthy && cx.query.get("report").is_none_or(|v| v != "true") {
         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
     }
     Ok(response)

@@ -38,7 +38,7 @@ at all, and only its owner can read it.";
 
     async fn run(self) -> Outcome {
         let path = match &self.args[..] {
-            [] => PathBuf::from(format!("nomad-state-{}.snap", chrono::Utc::now().format("%Y%m%d-%H%M%SZ"))),
+            [] => PathBuf::from(format!("nomad-state-{}.snap", stamp())),
             [path] => PathBuf::from(path),
             _ => return Err(Fail::usage("This command takes up to one argument: [file]")),
         };
@@ -178,6 +178,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Fail> {
 /// As the API's `Digest` header has it.
 fn digest_of(file: &[u8]) -> HeaderValue {
     HeaderValue::from_str(&archive::digest(file)).expect("base64")
+}
+
+/// The time in a file's name: `20261128-170500Z`.
+fn stamp() -> String {
+    chrono::DateTime::from_timestamp_nanos(output::time::now().0).format("%Y%m%d-%H%M%SZ").to_string()
 }
 
 /// A file on its way: beside its place until it is whole, gone when it does not get that far.
