@@ -99,7 +99,6 @@ pub fn visible() -> bool {
 pub fn websocket_url(path: &str) -> Option<String> {
     let location = web_sys::window()?.location();
     let scheme = if location.protocol().ok()? == "https:" { "wss" } else { "ws" };
-    let path = tarpan_api::transport::in_region(path, &crate::prefs::Region::from_document().0);
     Some(format!("{scheme}://{}{path}", location.host().ok()?))
 }
 

@@ -16,6 +16,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, WebSocket};
 
 use crate::dom;
+use crate::prefs::Region;
 
 /// What pages watch. The names are those of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -244,7 +245,7 @@ async fn listen(live: Live, gathered: &Rc<RefCell<Heard>>) -> bool {
     // An index replays from there; without one the stream starts with what comes next.
     let from = if index > 0 { index + 1 } else { 0 };
     let stream = calls::events(&Query::in_namespace("*"), &[], from).with("payload", false);
-    let Some(url) = dom::websocket_url(stream.path()) else { return false };
+    let Some(url) = dom::websocket_url(&Region::from_document().on(stream.path())) else { return false };
     let Ok(socket) = WebSocket::new(&url) else { return false };
     let (closed, ended) = futures::channel::oneshot::channel::<()>();
     let closed = Rc::new(RefCell::new(Some(closed)));

@@ -84,6 +84,11 @@ impl Region {
         Region::from_text(&dom::root_attribute("data-region").unwrap_or_default())
     }
 
+    /// A request's path there.
+    pub fn on(&self, path: &str) -> String {
+        tarpan_api::transport::in_region(path, &self.0)
+    }
+
     /// The attribute that says so; `None` leaves it out.
     pub fn attribute(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| self.0.clone())

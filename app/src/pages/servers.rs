@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use leptos::prelude::*;
 use send_wrapper::SendWrapper;
-use tarpan_api::transport::in_region;
 use tarpan_api::wire::{AgentMember, AutopilotHealth, ServerHealth, ServerMembers};
-use tarpan_api::{Error, calls};
+use tarpan_api::{Error, Query, calls};
 use wasm_bindgen_futures::JsFuture;
 
 use super::{actions, every, read_when};
@@ -27,7 +26,7 @@ const LOOK_MS: i32 = 2_000;
 pub fn Servers() -> impl IntoView {
     let texts = t();
     let again = every(LOOK_MS);
-    let snapshot = in_region("/v1/operator/snapshot", &use_context::<Region>().unwrap_or_default().0);
+    let snapshot = use_context::<Region>().unwrap_or_default().on(calls::snapshot(&Query::new()).path());
     let members: Read<ServerMembers> = read_when(calls::members, again);
     let health: Read<AutopilotHealth> = read_when(calls::servers_health, again);
     view! {

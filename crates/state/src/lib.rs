@@ -14,6 +14,7 @@ mod reply;
 mod rows;
 mod share;
 mod snapshot;
+mod staged;
 mod state;
 pub mod tables;
 pub mod usage;

@@ -37,7 +37,7 @@ impl Counts {
 impl State {
     /// The snapshot that is being staged, if one is.
     pub fn staging(&self) -> Option<u128> {
-        self.staged.as_ref().map(|staged| staged.id())
+        self.staged.as_ref().map(|staged| staged.id)
     }
 
     /// Raft index of the last applied entry; after a restore, larger by as much as the restored state was ahead.

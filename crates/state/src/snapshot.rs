@@ -15,10 +15,10 @@ use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Deployment, EvalStatus, Evaluation, Job};
 
-use crate::apply::Staged;
 use crate::lineage::Lineage;
 use crate::reply::{CommandId, Reply};
 use crate::share::GroupParts;
+use crate::staged::Staged;
 use crate::state::{NodeUsage, State};
 use crate::tables::{Kept, Restores, ServiceKey, Table, Tables};
 

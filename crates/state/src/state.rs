@@ -7,10 +7,10 @@ use imbl::{OrdMap, OrdSet};
 use tarpan_model::ids::{NamespacedId, NodeId};
 use tarpan_model::resources::Amount;
 
-use crate::apply::Staged;
 use crate::event::Event;
 use crate::lineage::Lineage;
 use crate::reply::{CommandId, Reply};
+use crate::staged::Staged;
 use crate::tables::{Table, Tables};
 
 /// The whole state at one raft index. Cloning is a pointer copy; a clone is a snapshot.

@@ -69,7 +69,11 @@ fn follow(path: String, output: RwSignal<Option<String>>) {
         output.try_update(|all| all.get_or_insert_default().push_str(text));
     };
     output.set(Some(String::new()));
-    let Some(socket) = dom::websocket_url(&path).and_then(|url| WebSocket::new(&url).ok()) else { return };
+    let Some(socket) =
+        dom::websocket_url(&crate::prefs::Region::from_document().on(&path)).and_then(|url| WebSocket::new(&url).ok())
+    else {
+        return;
+    };
     leptos::task::spawn_local(async move {
         let (closed, ended) = futures::channel::oneshot::channel::<()>();
         let on_open = Closure::<dyn FnMut()>::new({

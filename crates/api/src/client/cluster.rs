@@ -114,6 +114,9 @@ calls! {
 }
 
 streams! {
+    /// The state as a file.
+    snapshot(query: &Query) { Call::get(query.on("/v1/operator/snapshot")) }
+
     /// Changes as JSON lines. `topics` such as `Job:web` or `Allocation`; empty means everything.
     events(query: &Query, topics: &[&str], after: u64) {
         let mut call = Call::get(query.on("/v1/event/stream"));

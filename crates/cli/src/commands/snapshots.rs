@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http::header::HeaderValue;
 use serde_json::json;
+use tarpan_api::{Query, calls};
 use tarpan_server::archive::{self, Archive};
 
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::output::{self, Table, block};
-
-const PATH: &str = "/v1/operator/snapshot";
 
 #[derive(Debug, clap::Args)]
 pub struct Save {
@@ -43,8 +42,8 @@ at all, and only its owner can read it.";
             _ => return Err(Fail::usage("This command takes up to one argument: [file]")),
         };
         let mut draft = Draft::beside(&path)?;
-        let asked = if self.stale { format!("{PATH}?stale=true") } else { PATH.to_owned() };
-        let request = http::Request::get(asked).body(Bytes::new()).map_err(Fail::new)?;
+        let asked = calls::snapshot(&Query { stale: self.stale, ..Query::new() });
+        let request = http::Request::get(asked.path()).body(Bytes::new()).map_err(Fail::new)?;
         let answer = self.client.transport()?.open(request).await.doing("Error saving snapshot")?;
         let (status, digest) = (answer.status(), answer.headers().get("digest").cloned());
         let file = answer.bytes().await.map_err(|e| Fail::new(format!("Error saving snapshot: {e}")))?;
@@ -86,7 +85,9 @@ is checked before anything changes.";
         let [path] = &self.args[..] else { return Err(Fail::usage("This command takes one argument: <file>")) };
         let file = read(Path::new(path))?;
         archive::read(&file).map_err(|e| Fail::new(format!("Error restoring snapshot: {path}: {e}")))?;
-        let request = http::Request::put(PATH).body(Bytes::from(file)).map_err(Fail::new)?;
+        let request = http::Request::put(calls::restore_snapshot(Bytes::new()).path())
+            .body(Bytes::from(file))
+            .map_err(Fail::new)?;
         let answer = self.client.transport()?.open(request).await.doing("Error restoring snapshot")?;
         let status = answer.status();
         if !status.is_success() {

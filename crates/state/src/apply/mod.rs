@@ -19,7 +19,6 @@ mod txn;
 use std::sync::Arc;
 
 pub use jobs::same_spec;
-pub(crate) use restore::Staged;
 pub(crate) use txn::Txn;
 
 use crate::command::{Command, CommandId, Envelope, Rejection, Reply};

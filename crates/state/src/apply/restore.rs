@@ -2,28 +2,15 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::reply::{Rejection, Reply};
+use crate::staged::Staged;
 use crate::state::State;
 use crate::tables::Table;
 
 /// An index beyond it was made up, and would leave no room for those to come.
 const LAST_INDEX: u64 = 1 << 60;
-
-/// A snapshot of state, as far as it came.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Staged {
-    id: u128,
-    parts: Vec<Arc<ByteBuf>>,
-}
-
-impl Staged {
-    pub(crate) fn id(&self) -> u128 {
-        self.id
-    }
-}
 
 /// Takes the next part.
 pub(super) fn stage(state: &mut State, id: u128, number: u32, part: &[u8]) -> Result<Reply, Rejection> {
