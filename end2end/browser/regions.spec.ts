@@ -7,9 +7,10 @@ test.use({ expected: /WebSocket|event\/stream/ });
 test('a job of another region is found, its log followed, and stopped', async ({ page }) => {
   await page.goto('/ui/jobs');
   await expect(page.getByRole('link', { name: 'counter', exact: true })).toHaveCount(0);
-  const regions = page.getByRole('group').filter({ hasText: 'east' }).first();
-  await regions.locator('summary').click();
-  await regions.getByRole('link', { name: 'west' }).click();
+  await page.goto('/ui/servers');
+  await page.getByRole('navigation', { name: 'Region' }).getByRole('link', { name: 'west' }).click();
+  await expect(page.locator('header.topbar')).toContainText('west');
+  await page.goto('/ui/jobs');
   await expect(page.getByRole('link', { name: 'counter', exact: true })).toBeVisible();
 
   await page.goto(`/ui/allocations/${process.env.TARPAN_ALLOC}?tab=logs`);

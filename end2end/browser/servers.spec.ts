@@ -23,7 +23,7 @@ test.describe('three servers', () => {
     await open(page, '/ui/servers');
     const rows = page.getByRole('table', { name: 'Servers' }).getByRole('row');
     await expect(rows).toHaveCount(4);
-    await expect(page.getByText('3 voters · 1 server may fail')).toBeVisible();
+    await expect(page.getByText('3 voters · 1 may fail')).toBeVisible();
     await expect(rows.filter({ hasText: 'Healthy' })).toHaveCount(3);
     const next = rows.filter({ hasText: 'voter' }).first();
     const name = await next.getByRole('cell').first().innerText();

@@ -258,7 +258,8 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
         std::fs::write(&bad, bytes)?;
         let refused = two.run(&["operator", "snapshot", "restore", &bad.display().to_string()])?;
         ensure!(refused.code == 1 && refused.text().contains(why), "{refused:?}");
-        let sent = two.ask(&calls::restore_snapshot(bytes.to_vec().into())).expect_err("refused").to_string();
+        let sent = two.ask(&calls::restore_snapshot(bytes.to_vec().into())).expect_err("refused");
+        let sent = format!("{sent:#}");
         ensure!(sent.contains(why), "{sent}");
         let now = listed(one)?;
         ensure!(now == before, "{name}: {now:?} after {before:?}");

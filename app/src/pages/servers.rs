@@ -27,6 +27,7 @@ pub fn Servers() -> impl IntoView {
     let texts = t();
     let again = every(LOOK_MS);
     let snapshot = use_context::<Region>().unwrap_or_default().on(calls::snapshot(&Query::new()).path());
+    let regions: Read<Vec<String>> = read_when(calls::regions, again);
     let members: Read<ServerMembers> = read_when(calls::members, again);
     let health: Read<AutopilotHealth> = read_when(calls::servers_health, again);
     view! {
@@ -35,6 +36,7 @@ pub fn Servers() -> impl IntoView {
             <div class="page-head"><div class="title">
                 <h1>{texts.servers}</h1>
                 <Transition fallback=|| ()><Standing health=health/></Transition>
+                <Transition fallback=|| ()><Regions regions=regions/></Transition>
                 <div class="actions">
                     <a class="btn" href=snapshot download="region.snap" rel="external">{icon("download")}{texts.snapshot_e}</a>
                     <Restore/>
@@ -43,6 +45,30 @@ pub fn Servers() -> impl IntoView {
             <Loaded read=members view=move |found| table(found, newest(health))/>
         </main>
     }
+}
+
+/// Where there are several regions, a way to each.
+#[component]
+fn Regions(regions: Read<Vec<String>>) -> AnyView {
+    let texts = t();
+    let chosen = use_context::<Region>().unwrap_or_default().0;
+    let links = move || {
+        let known = or_default_now(regions);
+        let several = known.iter().any(|name| *name != chosen) && (known.len() > 1 || !chosen.is_empty());
+        several.then(|| {
+            let link = |name: String| {
+                let current = (name == chosen).then_some("true");
+                let href = format!("/ui/set?region={}&back=/ui/servers", crate::paths::encode(&name, true));
+                view! { <a class="btn small" href=href rel="external nofollow" aria-current=current>{name}</a> }
+            };
+            view! { <nav class="row row-1" aria-label=texts.region>{known.into_iter().map(link).collect_view()}</nav> }
+        })
+    };
+    view! { {links} }.into_any()
+}
+
+fn or_default_now(regions: Read<Vec<String>>) -> Vec<String> {
+    regions.get().and_then(Result::ok).unwrap_or_default()
 }
 
 /// How many vote and how many of them may fail.

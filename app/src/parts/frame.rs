@@ -107,8 +107,6 @@ fn Navigation(cluster: Resource<Cluster>) -> AnyView {
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Cluster {
     region: String,
-    /// All that are known, in order.
-    regions: Vec<String>,
     /// How many jobs (without children) and clients there are; `None` where they can't be read.
     jobs: Option<u64>,
     clients: Option<u64>,
@@ -120,33 +118,24 @@ fn cluster() -> Resource<Cluster> {
     let live = live();
     let client = use_context::<Client>();
     let chosen = use_context::<Region>().unwrap_or_default().0;
-    let known = StoredValue::new((String::new(), Vec::new()));
+    let region = StoredValue::new(chosen);
     let changed = live.follow(&[Topic::Job, Topic::Node], None);
     Resource::new(
         move || changed.get(),
         move |_| {
-            let (client, chosen) = (client.clone(), chosen.clone());
+            let client = client.clone();
             async move {
                 let Some(client) = client else { return Cluster::default() };
-                if known.try_with_value(|(region, _)| region.is_empty()) == Some(true) {
+                if region.try_with_value(String::is_empty) == Some(true) {
                     let regions = client.regions().await.map(|a| a.value).unwrap_or_default();
-                    // Of several it takes a word with the server to know which one is its own.
-                    let region = match (chosen.is_empty(), &regions[..]) {
-                        (false, _) => chosen,
-                        (true, [only]) => only.clone(),
-                        (true, _) => client.call(&calls::members().part::<Value>()).await.map_or_else(
-                            |_| String::new(),
-                            |a| a.value["ServerRegion"].as_str().unwrap_or_default().to_owned(),
-                        ),
-                    };
-                    known.try_set_value((region, regions));
+                    // Of several the page Servers says which one this is.
+                    let name = if regions.len() == 1 { regions.into_iter().next() } else { None };
+                    region.try_update_value(|r| *r = name.unwrap_or_else(|| "\u{2013}".to_owned()));
                 }
-                let (region, regions) = known.try_get_value().unwrap_or_default();
                 let counts = live.ask(&client, &calls::counts().part::<Value>()).await.ok().map(|a| a.value);
                 let (counts, fields) = (counts.as_ref().map(Light::<ClusterCounts>::of), ClusterCounts::FIELDS);
                 Cluster {
-                    region,
-                    regions,
+                    region: region.try_get_value().unwrap_or_default(),
                     jobs: counts.map(|all| all.count(fields.jobs)),
                     clients: counts.map(|all| all.count(fields.nodes)),
                     trouble: counts.map(|all| all.text(fields.trouble).to_owned()).unwrap_or_default(),
@@ -170,9 +159,10 @@ fn mark() -> AnyView {
 fn TopBar(cluster: Resource<Cluster>) -> AnyView {
     let texts = t();
     let PaletteOpen(open) = expect_context();
+    let region = move || cluster.get().map(|c| c.region);
     view! {
         <header class="topbar">
-            <span class="row row-1 t12 t2 wide nw"><Transition fallback=|| ()><Regions cluster=cluster/></Transition><span class="t3">"/"</span>{texts.all_namespaces}</span>
+            <span class="row row-1 t12 t2 wide nw">{icon("globe")}<Transition fallback=|| ()>{region}</Transition><span class="t3">"/"</span>{texts.all_namespaces}</span>
             <button type="button" class="search" on:click=move |_| open.set(true)>
                 {icon("search")}<span class="cut">{texts.search_or_run}</span><span class="kbd wide">"Ctrl K"</span>
             </button>
@@ -184,32 +174,6 @@ fn TopBar(cluster: Resource<Cluster>) -> AnyView {
         </header>
     }
     .into_any()
-}
-
-/// The region; where there are several, a way to the others.
-#[component]
-fn Regions(cluster: Resource<Cluster>) -> AnyView {
-    let texts = t();
-    let content = move || {
-        let Cluster { region, regions, .. } = cluster.get().unwrap_or_default();
-        // One that is chosen and not there any more must not be the last.
-        if regions.iter().all(|known| *known == region) {
-            return view! { {icon("globe")}<span>{region}</span> }.into_any();
-        }
-        let item = |name: String| {
-            let href = format!("/ui/set?region={}&back=/ui/jobs", encode(&name, true));
-            let current = (name == region).then_some("true");
-            view! { <li><a href=href rel="external nofollow" aria-current=current>{name}</a></li> }
-        };
-        view! {
-            <details class="more">
-                <summary class="btn ghost small" title=texts.region>{icon("globe")}{region.clone()}{icon12("down")}</summary>
-                <ul class="menu">{regions.into_iter().map(item).collect_view()}</ul>
-            </details>
-        }
-        .into_any()
-    };
-    view! { {content} }.into_any()
 }
 
 #[component]
