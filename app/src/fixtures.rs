@@ -361,7 +361,7 @@ pub fn answer(path: &str) -> (u16, String) {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let found = match parts.as_slice() {
         ["jobs", "overview"] => Some(json!(overview(query))),
-        ["status", "counts"] => Some(json!({ "Jobs": LINES.len(), "Nodes": nodes().len() })),
+        ["status", "counts"] => Some(json!({ "Jobs": LINES.len(), "Nodes": nodes().len(), "Region": "global" })),
         ["job", id, "allocations"] => Some(json!(allocs(id))),
         ["job", id, "evaluations"] => Some(json!(evals(id))),
         ["job", "pytechco-web", "deployments"] => Some(json!([deployment()])),

@@ -48,13 +48,11 @@ pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
 pub fn hydrate() {
     use leptos::mount::hydrate_body;
     use tarpan_api::Client;
-    use tarpan_api::transport::InRegion;
     wasm_bindgen_futures::spawn_local(async {
         routes::load(&dom::path()).await;
         hydrate_body(|| {
-            let region = prefs::Region::from_document();
-            provide_context(Client::new(InRegion { inner: transport::Fetch, region: region.0.clone() }));
-            provide_context(region);
+            provide_context(Client::new(transport::Fetch));
+            provide_context(prefs::Region::from_document());
             provide_context(prefs::Prefs::from_document());
             provide_context(shell::Assets::from_document());
             view! { <App/> }

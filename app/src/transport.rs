@@ -1,4 +1,4 @@
-//! The browser's transport: `fetch`, with the cookies of the page.
+//! The browser's transport: `fetch`, with the cookies of the page, in the region that the page shows.
 
 use bytes::Bytes;
 use futures::Stream;
@@ -15,6 +15,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, ReadableStreamDefaultReader, RequestInit, Response};
 
 use crate::dom::js_text;
+use crate::prefs::Region;
 
 pub struct Fetch;
 
@@ -61,7 +62,7 @@ async fn fetch(request: http::Request<Bytes>, abort: Option<&AbortController>) -
     }
     init.set_signal(abort.map(|a| a.signal()).as_ref());
     let window = web_sys::window().ok_or_else(|| Error::Unreachable("no window".to_owned()))?;
-    let promise = window.fetch_with_str_and_init(&parts.uri.to_string(), &init);
+    let promise = window.fetch_with_str_and_init(&Region::from_document().on(&parts.uri.to_string()), &init);
     let response =
         JsFuture::from(promise).await.map_err(|_| Error::Unreachable("the server does not answer".to_owned()))?;
     Ok(response.unchecked_into())

@@ -1,7 +1,7 @@
 // How much a browser that was never here loads until the first page is live.
 import { allocOf, expect, jobFile, live, register, test, ticker } from './lab';
 
-const MOST = 301 * 1000;
+const MOST = 300 * 1000;
 
 test('the first page is light', async ({ page, context, request }) => {
   const html = await (await request.get('/ui/jobs')).text();

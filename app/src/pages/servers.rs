@@ -53,9 +53,10 @@ fn Regions(regions: Read<Vec<String>>) -> AnyView {
     let texts = t();
     let chosen = use_context::<Region>().unwrap_or_default().0;
     let links = move || {
-        let known = or_default_now(regions);
-        let several = known.iter().any(|name| *name != chosen) && (known.len() > 1 || !chosen.is_empty());
-        several.then(|| {
+        let known = regions.get().and_then(Result::ok).unwrap_or_default();
+        // One that is chosen and not known any more must not be the last.
+        let more = known.len() > 1 || !(chosen.is_empty() || known.contains(&chosen));
+        more.then(|| {
             let link = |name: String| {
                 let current = (name == chosen).then_some("true");
                 let href = format!("/ui/set?region={}&back=/ui/servers", crate::paths::encode(&name, true));
@@ -65,10 +66,6 @@ fn Regions(regions: Read<Vec<String>>) -> AnyView {
         })
     };
     view! { {links} }.into_any()
-}
-
-fn or_default_now(regions: Read<Vec<String>>) -> Vec<String> {
-    regions.get().and_then(Result::ok).unwrap_or_default()
 }
 
 /// How many vote and how many of them may fail.

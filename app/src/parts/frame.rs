@@ -16,7 +16,7 @@ use crate::dom;
 use crate::lang::{Texts, t};
 use crate::live::{Link, Topic, live};
 use crate::paths::encode;
-use crate::prefs::{LANG_COOKIE, Lang, Prefs, Region, THEME_COOKIE};
+use crate::prefs::{LANG_COOKIE, Lang, Prefs, THEME_COOKIE};
 use crate::shell::Assets;
 
 /// The frame. It stays while pages come and go.
@@ -117,8 +117,6 @@ struct Cluster {
 fn cluster() -> Resource<Cluster> {
     let live = live();
     let client = use_context::<Client>();
-    let chosen = use_context::<Region>().unwrap_or_default().0;
-    let region = StoredValue::new(chosen);
     let changed = live.follow(&[Topic::Job, Topic::Node], None);
     Resource::new(
         move || changed.get(),
@@ -126,16 +124,10 @@ fn cluster() -> Resource<Cluster> {
             let client = client.clone();
             async move {
                 let Some(client) = client else { return Cluster::default() };
-                if region.try_with_value(String::is_empty) == Some(true) {
-                    let regions = client.regions().await.map(|a| a.value).unwrap_or_default();
-                    // Of several the page Servers says which one this is.
-                    let name = if regions.len() == 1 { regions.into_iter().next() } else { None };
-                    region.try_update_value(|r| *r = name.unwrap_or_else(|| "\u{2013}".to_owned()));
-                }
                 let counts = live.ask(&client, &calls::counts().part::<Value>()).await.ok().map(|a| a.value);
                 let (counts, fields) = (counts.as_ref().map(Light::<ClusterCounts>::of), ClusterCounts::FIELDS);
                 Cluster {
-                    region: region.try_get_value().unwrap_or_default(),
+                    region: counts.map(|all| all.text(fields.region).to_owned()).unwrap_or_default(),
                     jobs: counts.map(|all| all.count(fields.jobs)),
                     clients: counts.map(|all| all.count(fields.nodes)),
                     trouble: counts.map(|all| all.text(fields.trouble).to_owned()).unwrap_or_default(),

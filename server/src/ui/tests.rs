@@ -273,7 +273,7 @@ async fn pages_of_a_chosen_region_ask_that_region() {
     }));
     let ui = router(v1);
     for (cookie, region) in [("tarpan_region=west", "region=west"), ("tarpan_region=we&st=1", "")] {
-        let request = Request::builder().uri("/ui/jobs").header(header::COOKIE, cookie).body(Body::empty());
+        let request = Request::builder().uri("/ui/servers").header(header::COOKIE, cookie).body(Body::empty());
         let answer = ui.clone().oneshot(request.expect("a request")).await.expect("the router never fails");
         let html = axum::body::to_bytes(answer.into_body(), MAX_PAGE).await.expect("a body");
         let html = String::from_utf8_lossy(&html);

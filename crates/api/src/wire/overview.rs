@@ -12,6 +12,8 @@ pub struct ClusterCounts {
     pub nodes: u64,
     /// What keeps the servers from their work, a sentence; empty: nothing.
     pub trouble: String,
+    /// Of the server that counted.
+    pub region: String,
 }
 
 /// How many rows belong to a job, in this incarnation of it.

@@ -47,13 +47,7 @@ impl<'a> Reconciler<'a, '_> {
         self.disconnect(group, &mut sets, &mut desired);
         let waiting = self.stop_lost(group, &sets, &mut desired);
         desired.reschedule_later += sets.later.len() as u64;
-        // What failed is not replaced where enough others run: what it would bring would go with the next look, if one came.
-        let mut room = (group.count as usize).saturating_sub(sets.untainted.len() + sets.migrate.len());
-        sets.now.retain(|alloc| {
-            let wanted = room > 0 || self.is_canary(alloc);
-            room = room.saturating_sub(usize::from(!self.is_canary(alloc)));
-            wanted
-        });
+        self.keep_within_room(group, &mut sets);
         desired.reschedule_now += sets.now.len() as u64;
         let later = std::mem::take(&mut sets.later);
         let any_later = !later.is_empty();
@@ -444,6 +438,19 @@ impl<'a> Reconciler<'a, '_> {
     }
 
     /// Replacements of failed ones, of lost ones, then what is missing.
+    /// What failed is not replaced where enough others run: what it would bring would go with the next look, if one came.
+    fn keep_within_room(&self, group: &Group, sets: &mut Sets<'a>) {
+        let mut room = (group.count as usize).saturating_sub(sets.untainted.len() + sets.migrate.len());
+        sets.now.retain(|alloc| {
+            if self.is_canary(alloc) {
+                return true;
+            }
+            let wanted = room > 0;
+            room = room.saturating_sub(1);
+            wanted
+        });
+    }
+
     /// Of the rollout that is under way.
     fn is_canary(&self, alloc: AllocRef<'_>) -> bool {
         alloc.deployment_status.is_some_and(|s| s.canary)

@@ -39,5 +39,6 @@ pub async fn counts(cx: Context) -> Outcome {
     };
     // The frame shows it, and reads nothing else.
     let trouble = cx.server.trouble().unwrap_or_default();
-    read.json(&ClusterCounts { jobs: jobs as u64, nodes: read.state.counts().nodes as u64, trouble })
+    let region = cx.server.options().region.clone();
+    read.json(&ClusterCounts { jobs: jobs as u64, nodes: read.state.counts().nodes as u64, trouble, region })
 }
