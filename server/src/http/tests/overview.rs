@@ -44,7 +44,7 @@ async fn jobs_a_page_at_a_time() {
     assert!(api.get("/v1/jobs/overview?page=x").await.text.contains("Expect a number for `page`"));
 
     let counts = api.get("/v1/status/counts?namespace=*").await.ok().json();
-    assert_eq!(counts, json!({ "Jobs": 4, "Nodes": 1, "Trouble": "" }));
+    assert_eq!(counts, json!({ "Jobs": 4, "Nodes": 1, "Trouble": "", "Region": "global" }));
 
     let nodes = api.get("/v1/nodes?usage=true").await.ok().json();
     assert_eq!(
