@@ -18,15 +18,19 @@ type Key = (String, String);
 
 #[component]
 pub fn ActionList(data: JobData) -> impl IntoView {
-    let texts = t();
     let key = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone())));
     let call = move || key.with(|(namespace, id)| calls::job_actions(&in_namespace(namespace), id));
     let read: Read<Vec<JobAction>> = read_of(data.id(), call, &[Topic::Job]);
-    let all = or_default(read);
+    view! { <div class="pad"><Transition fallback=|| ()><Shown key_of=key read=read/></Transition></div> }
+}
+
+#[component]
+fn Shown(key_of: Memo<Key>, read: Read<Vec<JobAction>>) -> AnyView {
+    let (texts, key, all) = (t(), key_of, or_default(read));
     let list = view! {
         <For each=move || all.get() key=|a| (a.group.clone(), a.task.clone(), a.name.clone()) children=move |action| one(key, action)/>
     };
-    view! { <div class="pad">{panel(texts.actions, view! { <span class="t3">{move || all.with(Vec::len)}</span> }, (), list)}</div> }
+    panel(texts.actions, view! { <span class="t3">{move || all.with(Vec::len)}</span> }, (), list)
 }
 
 fn one(key: Memo<Key>, action: JobAction) -> AnyView {

@@ -16,11 +16,10 @@ use crate::rows::{JobRow, badge, counts, segments};
 use crate::{paths, place};
 
 /// A page of the children, newest first.
-fn children(data: JobData, page: impl Fn() -> usize + Send + Sync + 'static, per_page: usize) -> Signal<JobsPage> {
+fn children(data: JobData, page: impl Fn() -> usize + Send + Sync + 'static, per_page: usize) -> Read<JobsPage> {
     let key = Memo::new(move |_| data.job.with(|j| (j.namespace.clone(), j.id.clone())));
     let call = move || key.with(|(namespace, id)| calls::job_children(namespace, id, page(), per_page));
-    let found: Read<JobsPage> = read(call, &[Topic::Job, Topic::Allocation]);
-    or_default(found)
+    read(call, &[Topic::Job, Topic::Allocation])
 }
 
 fn table(found: Signal<JobsPage>) -> AnyView {
@@ -61,30 +60,39 @@ const ON_OVERVIEW: usize = 8;
 /// The newest few, for the overview.
 #[component]
 pub fn Newest(data: JobData) -> impl IntoView {
-    let texts = t();
     let found = children(data, || 1, ON_OVERVIEW);
+    // What reads it stands below the transition, or the server may go on without it.
+    view! { <Transition fallback=|| ()><NewestShown data=data found=found/></Transition> }
+}
+
+#[component]
+fn NewestShown(data: JobData, found: Read<JobsPage>) -> AnyView {
+    let (texts, found) = (t(), or_default(found));
     let all = move || data.job.with(|j| paths::job_tab(&j.namespace, &j.id, "children"));
     let none = Memo::new(move |_| found.with(|f| f.rows.is_empty()));
     let content = move || {
         if none.get() { view! { <p class="body t2">{texts.no_children}</p> }.into_any() } else { table(found) }
     };
-    view! {
-        <Transition fallback=|| ()>
-            {panel(texts.children, view! { <span class="t3">{move || found.with(|f| f.found)}</span> }, view! { <a class="link t12" href=all>{texts.all}</a> }, content)}
-        </Transition>
-    }
+    let count = view! { <span class="t3">{move || found.with(|f| f.found)}</span> };
+    panel(texts.children, count, view! { <a class="link t12" href=all>{texts.all}</a> }, content)
 }
 
 #[component]
 pub fn Children(data: JobData) -> impl IntoView {
-    let texts = t();
     let page = place::page();
     let found = children(data, move || page.get(), PER_PAGE);
+    view! { <div class="pad"><Transition fallback=|| ()><ChildrenShown found=found/></Transition></div> }
+}
+
+#[component]
+fn ChildrenShown(found: Read<JobsPage>) -> AnyView {
+    let (texts, found) = (t(), or_default(found));
     let none = Memo::new(move |_| found.with(|f| f.rows.is_empty()));
     let content = move || {
         if none.get() { blank("jobs", texts.no_children, texts.no_children_text, ()) } else { table(found) }
     };
     let total = Signal::derive(move || found.with(|f| f.found));
     let count = move || fill(texts.n_children, &[&total.get().to_string()]);
-    view! { <div class="pad"><Transition fallback=|| ()>{panel(texts.children, view! { <span class="t3">{count}</span> }, (), view! { {content}<Pager count=total/> })}</Transition></div> }
+    let count = view! { <span class="t3">{count}</span> };
+    panel(texts.children, count, (), view! { {content}<Pager count=total/> })
 }
