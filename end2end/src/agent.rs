@@ -267,10 +267,19 @@ impl Agent {
 
     /// SIGINT, then at most 20 s for an orderly end.
     pub fn stop(&mut self) -> Result<()> {
+        self.end(Signal::SIGINT)
+    }
+
+    /// SIGTERM, and waits for the end: a server that is to leave then has left.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.end(Signal::SIGTERM)
+    }
+
+    fn end(&mut self, signal: Signal) -> Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).context("interrupting the agent")?;
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).context("ending the agent")?;
         let ended = eventually("the agent to end", PATIENCE, || Ok(self.child.try_wait()?.map(|_| ())));
         if ended.is_err() {
             self.kill9()?;

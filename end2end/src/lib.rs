@@ -5,12 +5,14 @@
 
 pub mod agent;
 pub mod browser;
+pub mod cluster;
 pub mod demo;
 pub mod docker;
 pub mod files;
 pub mod http;
 pub mod lab;
 pub mod pair;
+pub mod proxy;
 
 pub use agent::{Agent, Output};
 pub use lab::{Lab, eventually};

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tarpan_api::{Query, calls};
 use tarpan_end2end::browser::Browser;
+use tarpan_end2end::cluster::{Cluster, config};
 use tarpan_end2end::lab::{PATIENCE, free_ports, pids};
+use tarpan_end2end::proxy::Proxy;
 use tarpan_end2end::{Agent, Lab, eventually};
 
 const JOB: &str = r#"
@@ -46,85 +48,15 @@ fn write(server: &Agent, job: &str) -> Result<()> {
     })
 }
 
-struct Cluster {
-    servers: Vec<Agent>,
-    client: Agent,
-}
-
-/// Starts `count` servers that know each other's gossip, and a client that knows one of them.
-fn start(lab: &Lab, count: usize) -> Result<Cluster> {
-    let ports = free_ports(3 * (count + 1))?;
-    let known: Vec<String> = (0..count).map(|i| format!("\"127.0.0.1:{}\"", ports[3 * i + 2])).collect();
-    let mut waiting = Vec::new();
-    for i in 0..count {
-        let text = config(lab, &format!("server-{}", i + 1), &ports[3 * i..3 * i + 3])
-            + &format!(
-                "server {{\n  enabled = true\n  bootstrap_expect = {count}\n  failover_heartbeat_ttl = \"20s\"\n  encrypt = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n  server_join {{\n    \
-                 retry_join = [{}]\n    retry_interval = \"500ms\"\n  }}\n}}\nautopilot {{\n  server_stabilization_time = \"1s\"\n}}\n",
-                known.join(", ")
-            );
-        waiting.push((lab.file(&format!("server-{}.hcl", i + 1), &text)?, ports[3 * i]));
-    }
-    let servers: Result<Vec<Agent>> = std::thread::scope(|scope| {
-        let started: Vec<_> = waiting
-            .iter()
-            .enumerate()
-            .map(|(i, (file, http))| {
-                let name = format!("server-{}", i + 1);
-                scope.spawn(move || Agent::start(lab, &name, *http, &["-config", &file.display().to_string()]))
-            })
-            .collect();
-        started.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-    });
-    let own = &ports[3 * count..];
-    let text = config(lab, "client", own)
-        + &format!(
-            "client {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n",
-            ports[1]
-        );
-    let file = lab.file("client.hcl", &text)?.display().to_string();
-    let client = Agent::start(lab, "client", own[0], &["-config", &file])?;
-    Ok(Cluster { servers: servers?, client })
-}
-
-fn config(lab: &Lab, name: &str, ports: &[u16]) -> String {
-    format!(
-        "name = \"{name}\"\ndata_dir = \"{}/{name}\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\n",
-        lab.path().display(),
-        ports[0],
-        ports[1],
-        ports[2]
-    )
-}
-
-impl Cluster {
-    /// Which of the servers leads, as one that lives sees it.
-    fn leader(&self, seen_by: usize) -> Result<usize> {
-        eventually("a leader", PATIENCE, || {
-            let members = self.servers[seen_by].ask(&calls::members())?.members;
-            let leader = self.servers[seen_by].ask(&calls::leader())?;
-            let found = members.iter().find(|m| {
-                m.status == "alive" && !leader.is_empty() && leader.ends_with(&format!(":{}", m.tags["port"]))
-            });
-            Ok(found
-                .and_then(|m| m.name.strip_prefix("server-")?.split('.').next()?.parse::<usize>().ok()?.checked_sub(1)))
-        })
-    }
-
-    fn voters(&self, seen_by: usize) -> Result<Vec<String>> {
-        let raft = self.servers[seen_by].ask(&calls::raft_configuration(&Query::new()))?;
-        Ok(raft.servers.into_iter().filter(|s| s.voter).map(|s| s.node).collect())
-    }
-}
-
 #[test]
 fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     let lab = Lab::new()?;
     let begun = Instant::now();
-    let mut cluster = start(&lab, 3)?;
+    let mut cluster = Cluster::start(&lab, 3)?;
     let first = cluster.leader(0)?;
     let formed = begun.elapsed();
-    cluster.servers[0].wait_nodes(1).with_context(|| cluster.client.log_tail())?;
+    let client = cluster.client(&lab)?;
+    cluster.servers[0].wait_nodes(1).with_context(|| client.log_tail())?;
     println!("formed after {formed:?}");
 
     // Whoever is asked takes the job, and shows its output.
@@ -238,9 +170,10 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
     ensure!(shown.contains("Index") && shown.contains("allocs") && shown.contains("root_keys"), "{shown}");
     here.stop_all_jobs();
 
-    let cluster = start(&lab, 3)?;
+    let cluster = Cluster::start(&lab, 3)?;
+    let client = cluster.client(&lab)?;
     let [one, two, three] = &cluster.servers[..] else { unreachable!("three were started") };
-    one.wait_nodes(1).with_context(|| cluster.client.log_tail())?;
+    one.wait_nodes(1).with_context(|| client.log_tail())?;
     let after = lab.file("after.hcl", AFTER)?.display().to_string();
     write(one, &after)?;
 
@@ -273,7 +206,7 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
     eventually("the client is known again", PATIENCE, || {
         Ok(listed(follower)?.1.contains(&"client".to_owned()).then_some(()))
     })
-    .with_context(|| cluster.client.log_tail())?;
+    .with_context(|| client.log_tail())?;
     let alloc = eventually("the job runs here", PATIENCE * 2, || {
         let allocs = follower.allocs("counter")?;
         Ok(allocs.into_iter().find(|a| a.client_status == "running" && a.node_name == "client"))
@@ -310,7 +243,7 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
 #[test]
 fn a_restored_state_survives_every_servers_death() -> Result<()> {
     let lab = Lab::new()?;
-    let mut cluster = start(&lab, 3)?;
+    let mut cluster = Cluster::start(&lab, 3)?;
     let after = lab.file("after.hcl", AFTER)?.display().to_string();
     write(&cluster.servers[0], &after)?;
     let file = lab.path().join("own.snap").display().to_string();
@@ -328,7 +261,7 @@ fn a_restored_state_survives_every_servers_death() -> Result<()> {
 #[test]
 fn the_key_of_gossip_is_changed_everywhere_and_outlives_a_server() -> Result<()> {
     let lab = Lab::new()?;
-    let mut cluster = start(&lab, 3)?;
+    let mut cluster = Cluster::start(&lab, 3)?;
     let (old, new) = ("MDEyMzQ1Njc4OWFiY2RlZg==", "ZmVkY2JhOTg3NjU0MzIxMA==");
     cluster.leader(0)?;
     eventually("all know all", PATIENCE, || {
@@ -368,12 +301,47 @@ fn the_key_of_gossip_is_changed_everywhere_and_outlives_a_server() -> Result<()>
 fn servers_in_the_browser() -> Result<()> {
     let Some(browser) = Browser::find()? else { return Ok(()) };
     let lab = Lab::new()?;
-    let cluster = start(&lab, 3)?;
+    let cluster = Cluster::start(&lab, 3)?;
     eventually("three voters that are well", PATIENCE, || {
         let health = cluster.servers[0].ask(&calls::servers_health())?;
         Ok((health.healthy && health.voters.len() == 3).then_some(()))
     })?;
     browser.play(&lab, &cluster.servers[0], "servers.spec.ts", lab.path(), &[])
+}
+
+/// Waits until the browser's part asks for `what`, does it, and says so.
+fn when_asked(lab: &Lab, what: &str, done: impl FnOnce() -> Result<()>) -> Result<()> {
+    eventually(&format!("the browser to ask for {what:?}"), PATIENCE * 2, || {
+        Ok(lab.path().join(what).exists().then_some(()))
+    })?;
+    done()?;
+    lab.file(&format!("{what}.done"), "").map(|_| ())
+}
+
+#[test]
+fn a_page_goes_on_when_its_server_dies() -> Result<()> {
+    let Some(browser) = Browser::find()? else { return Ok(()) };
+    let lab = Lab::new()?;
+    let mut cluster = Cluster::start(&lab, 3)?;
+    let job = |name: &str| {
+        Ok::<_, anyhow::Error>(lab.file(&format!("{name}.hcl"), &AFTER.replace("after", name))?.display().to_string())
+    };
+    let [before, after, later] = ["before", "after", "later"].map(job);
+    write(&cluster.servers[0], &before?)?;
+    let (mut dies, other) = (cluster.servers.remove(0), cluster.servers.remove(0));
+    let proxy = Proxy::to(&dies)?;
+    let asked = lab.path().display().to_string();
+    std::thread::scope(|scope| {
+        let helper = scope.spawn(|| {
+            when_asked(&lab, "kill", || dies.kill9())?;
+            write(&other, &after?)?;
+            when_asked(&lab, "turn", || proxy.turn_to(&other))?;
+            when_asked(&lab, "write", || write(&other, &later?))
+        });
+        let env = [("TARPAN_ADDR", &*proxy.addr()), ("TARPAN_ASKED", &*asked)];
+        browser.play(&lab, &other, "failover.spec.ts", lab.path(), &env)?;
+        helper.join().expect("no panic")
+    })
 }
 
 /// A region of one agent that is server and client, which joins whoever gossips at `join`.

@@ -60,6 +60,8 @@ pub struct Options {
     /// Raft entries between snapshots, and those kept behind the last one for servers that lag.
     pub snapshot_threshold: u64,
     pub trailing_logs: u64,
+    /// A snapshot is also made once the log behind the newest one has more bytes than this, and than that one.
+    pub snapshot_bytes: u64,
     /// Events kept for subscribers that resume.
     pub event_buffer_size: usize,
     /// Allocations that one job may ask for; 0: no bound.
@@ -101,6 +103,7 @@ impl Default for Options {
             tls: None,
             snapshot_threshold: 8192,
             trailing_logs: 1024,
+            snapshot_bytes: 64 << 20,
             event_buffer_size: 16_384,
             job_max_count: 50_000,
             job_max_source_size: 1_000_000,

@@ -10,7 +10,6 @@ mod conformance;
 mod demo;
 mod fuzz;
 mod open;
-mod pages;
 mod sdk;
 mod setup;
 mod shell;
@@ -45,6 +44,8 @@ cargo xtask COMMAND
   pictures                             pictures of the pages for README, in docs/pictures
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
+  bench -many [-allocs=N] [-nodes=N]   a million allocations at once on 5,000 simulated nodes
+  bench -cost [-harness=FOLDER]        how cost grows with nodes, allocations and clients: rewrites docs/performance.md
   bench -pages [-release] [-jobs=N] [-seconds=N] [-only=TEXT]
                                        what a page that stays open costs a server with 10,000 jobs and 50,000 allocations
   setup                                install what the tests need";
@@ -63,7 +64,6 @@ fn main() -> Result<()> {
         Some("sdk") => sdk::run(&flags),
         Some("sim") => sim::run(&flags),
         Some("pictures") => browser::pictures(),
-        Some("bench") if flags.contains(&"pages") => pages::run(&flags),
         Some("bench") => bench::run(&flags),
         Some("setup") => setup::for_tests(setup::Consent::asked()),
         Some("help" | "-h" | "--help") | None => {

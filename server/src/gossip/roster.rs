@@ -58,8 +58,12 @@ impl Roster {
         if before.about.id != after.about.id {
             // The disk behind the address is another one: who was there will not come back.
             if let Some(known) = self.0.get(&before.about.id).filter(|k| k.identity.addr == before.addr) {
-                let identity = known.identity.clone();
+                let (identity, presence) = (known.identity.clone(), known.presence);
                 self.put(&identity, Presence::Left, now);
+                // That somebody answers there is no news then: nothing else tells of the new one.
+                if presence == Presence::Alive {
+                    self.up(after, now);
+                }
             }
         } else if let Some(known) = self.0.get_mut(&after.about.id) {
             known.identity = after.clone();
@@ -136,8 +140,13 @@ mod tests {
         let mut roster = Roster::default();
         roster.up(&server(1, 1, 5), at(1));
         roster.renamed(&server(1, 1, 5), &server(9, 1, 6), at(2));
-        roster.up(&server(9, 1, 6), at(2));
         assert_eq!(shown(&roster), [(1, Presence::Left, 2), (9, Presence::Alive, 2)]);
+        // The one before had failed already: that there is somebody again is news of its own.
+        roster.down(&server(9, 1, 6), at(3));
+        roster.renamed(&server(9, 1, 6), &server(11, 1, 7), at(4));
+        assert_eq!(shown(&roster), [(1, Presence::Left, 2), (9, Presence::Left, 4)]);
+        roster.up(&server(11, 1, 7), at(4));
+        assert_eq!(shown(&roster)[2], (11, Presence::Alive, 4));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Snapshots have one of their own: megabytes in front of a heartbeat would look like a dead leader.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::types::ServerId;
+use crate::options::Options;
 
 /// How long a follower elects nobody after the leader spoke: the library's lease, its longest election timeout.
 pub const LEASE: Duration = Duration::from_millis(500);
@@ -34,6 +36,8 @@ pub struct Links {
     tls: Option<Arc<Tls>>,
     /// This server's.
     region: Arc<str>,
+    /// Where connections begin; `None`: where the machine wants.
+    from: Option<IpAddr>,
 }
 
 /// A connection: to where, to a server of which region, what for.
@@ -72,9 +76,21 @@ pub enum Use {
     Nodes,
 }
 
+/// The address that the others know this server by, where it is one of this machine's: a machine with several would call from
+/// another one, and be taken for a stranger.
+fn source(options: &Options) -> Option<IpAddr> {
+    let bound = options.rpc_bind.ip();
+    if !bound.is_unspecified() {
+        return Some(bound);
+    }
+    let advertised: SocketAddr = options.rpc_advertise.parse().ok()?;
+    UdpSocket::bind((advertised.ip(), 0)).ok().map(|_| advertised.ip())
+}
+
 impl Links {
-    pub fn new(tls: Option<Arc<Tls>>, region: &str) -> Links {
-        Links { inner: Arc::default(), tls, region: region.into() }
+    pub fn new(options: &Options) -> Links {
+        let (tls, region) = (options.tls.clone(), (&*options.region).into());
+        Links { inner: Arc::default(), tls, region, from: source(options) }
     }
 
     /// A client of the server's raft; `None`: the address makes no sense.
@@ -105,8 +121,8 @@ impl Links {
                 let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).http2_keep_alive_interval(PING.0);
                 let endpoint = endpoint.keep_alive_timeout(PING.1).keep_alive_while_idle(true);
                 let channel = match &self.tls {
-                    Some(tls) => endpoint.connect_with_connector_lazy(Dialer::new(tls.clone(), region)),
-                    None => endpoint.connect_lazy(),
+                    Some(tls) => endpoint.connect_with_connector_lazy(Dialer::new(tls.clone(), region).from(self.from)),
+                    None => endpoint.local_address(self.from).connect_lazy(),
                 };
                 if inner.open.len() >= MOST {
                     inner.open.clear();

@@ -156,6 +156,11 @@ impl LogStore {
         self.wal().facts().purged
     }
 
+    /// Bytes of the entries behind `index`.
+    pub fn bytes_after(&self, index: u64) -> u64 {
+        self.wal().bytes_after(index)
+    }
+
     /// Neither an entry nor a vote was ever written.
     pub fn is_blank(&self) -> bool {
         let wal = self.wal();

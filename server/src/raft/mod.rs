@@ -7,6 +7,7 @@
 
 mod admission;
 mod batch;
+mod compaction;
 mod earlier;
 mod encoded;
 #[cfg(test)]
@@ -104,14 +105,16 @@ impl Consensus {
             (None, Some(temporary)) => temporary.path().to_owned(),
             (None, None) => unreachable!("one of them is there"),
         };
-        let Opened { store, machine, id, room } = start::open(&dir, temporary.is_none(), published.clone())?;
+        let Opened { store, machine, id, room, snapshots } = start::open(&dir, temporary.is_none(), published.clone())?;
         let config = config(options).map_err(|e| StartError::Raft(e.into()))?;
-        let links = Links::new(options.tls.clone(), &options.region);
+        let links = Links::new(options);
         let network = Network { links: links.clone(), store: store.clone() };
         let raft = Raft::new(id, Arc::new(config), network, store.clone(), machine).await;
         let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
         let batcher = Batcher::start(raft.clone(), room.clone());
         tokio::spawn(look_for_room(room.clone()));
+        let snapshot_bytes = options.snapshot_bytes;
+        tokio::spawn(compaction::by_bytes(raft.clone(), store.clone(), snapshots, snapshot_bytes));
         tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone()));
         let options = options.clone();
         let around = watch::Sender::default();

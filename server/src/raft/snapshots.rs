@@ -102,6 +102,11 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Bytes of the newest one; 0: there is none.
+    pub fn newest_bytes(&self) -> io::Result<u64> {
+        self.files()?.first().map_or(Ok(0), |path| Ok(std::fs::metadata(path).map_err(named(path))?.len()))
+    }
+
     /// The newest one that is whole, with its path. Others are set aside on the way.
     pub fn newest(&self) -> io::Result<Option<(PathBuf, Content)>> {
         for path in self.files()? {

@@ -20,6 +20,7 @@ pub struct Opened {
     pub machine: Machine,
     pub id: ServerId,
     pub room: Room,
+    pub snapshots: Snapshots,
 }
 
 /// Opens or creates everything in `dir`.
@@ -49,7 +50,7 @@ pub fn open(dir: &Path, durable: bool, published: Arc<Published>) -> Result<Open
     }
     meet(dir, &store, &machine, &snapshots)?;
     let id = store.server_id(fresh_id()).map_err(|e| failed(e.into()))?;
-    Ok(Opened { store, machine, id, room })
+    Ok(Opened { store, machine, id, room, snapshots })
 }
 
 /// The log has to go on where the snapshot ends.

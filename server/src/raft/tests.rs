@@ -127,3 +127,16 @@ async fn a_snapshot_carries_the_state_and_the_log_goes_on_from_it() {
     let state = published.at_least(index, Instant::now() + Duration::from_secs(5)).await;
     assert!(state.job(&key("before")).is_some() && state.job(&key("after")).is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_of_the_log_make_a_snapshot_too() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { snapshot_bytes: 4 << 10, ..options(Some(dir.path())) };
+    let (consensus, _) = start(&options).await;
+    for i in 0..20 {
+        consensus.propose(register(&format!("job-{i}"))).await.expect("committed");
+    }
+    let wait = consensus.raft.wait(Some(Duration::from_secs(30)));
+    let taken = wait.metrics(|m| m.snapshot.is_some(), "snapshot");
+    taken.await.expect("a snapshot");
+}

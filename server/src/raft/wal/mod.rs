@@ -187,6 +187,11 @@ impl Wal {
         Ok(())
     }
 
+    /// Bytes of the entries behind `index`.
+    pub fn bytes_after(&self, index: u64) -> u64 {
+        self.index.iter().rev().take_while(|at| at.id.index > index).map(|at| u64::from(at.length)).sum()
+    }
+
     /// The id of entry `index`.
     pub fn id_of(&self, index: u64) -> Option<LogId> {
         self.at(index).map(|at| at.id)

@@ -204,6 +204,7 @@ pub fn server_options(
         node_gc_threshold: node_gc_threshold.to_std(),
         snapshot_threshold: raft_snapshot_threshold.unwrap_or(default.snapshot_threshold),
         trailing_logs: raft_trailing_logs.unwrap_or(default.trailing_logs),
+        snapshot_bytes: default.snapshot_bytes,
         event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
         rpc_max_conns_per_client: config.limits.rpc_max_conns_per_client,
         rpc_max_conns: connections.rpc,

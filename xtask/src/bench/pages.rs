@@ -14,9 +14,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tarpan_api::wire::Events;
 use tarpan_api::{Query, calls};
-use tarpan_end2end::lab::{eventually, free_ports, root};
+use tarpan_end2end::lab::{eventually, root};
 use tarpan_end2end::{Agent, Lab};
 
+use super::crew::{Crew, processor};
 use crate::browser;
 use crate::shell::{heading, run as sh};
 
@@ -59,11 +60,9 @@ pub fn run(flags: &[&str]) -> Result<()> {
     browser::install()?;
     let lab = Lab::of(&xtask_start::target().join(if wanted.release { "release" } else { "debug" }))?;
     heading("A cluster");
-    let server = server(&lab)?;
-    let _nodes = simulate(&lab, &server.1)?;
-    let server = server.0;
-    server.wait_nodes(NODES)?;
-    fill(&server, wanted.jobs)?;
+    let crew = Crew::start(&lab, NODES)?;
+    let server = &crew.server;
+    fill(server, wanted.jobs)?;
     heading("Measuring");
     let first = server.ask(&calls::allocations(&Query::new().page(1, None)))?;
     let alloc = first.first().context("an allocation")?;
@@ -79,45 +78,9 @@ pub fn run(flags: &[&str]) -> Result<()> {
     ];
     println!("{:<24} {:>10} {:>14} {:>16}", "percent of a core", "at rest", "with changes", "changes/s");
     for page in pages.iter().filter(|page| page.contains(&wanted.only)) {
-        measure(&lab, &server, page, &wanted)?;
+        measure(&lab, server, page, &wanted)?;
     }
     Ok(())
-}
-
-/// The server, and its RPC address.
-fn server(lab: &Lab) -> Result<(Agent, String)> {
-    let ports = free_ports(3)?;
-    let config = format!(
-        "data_dir = \"{}\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nserver {{\n  enabled = true\n  \
-         bootstrap_expect = 1\n}}\n\
-         limits {{\n  rpc_max_conns_per_client = 1000\n}}\n",
-        lab.path().join("data").display(),
-        ports[0],
-        ports[1],
-        ports[2]
-    );
-    let config = lab.file("server.hcl", &config)?.display().to_string();
-    let agent = Agent::start(lab, "server", ports[0], &["-config", &config])?;
-    Ok((agent, format!("127.0.0.1:{}", ports[1])))
-}
-
-/// A process that ends with this value.
-struct Beside(Child);
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn simulate(lab: &Lab, rpc: &str) -> Result<Beside> {
-    let mut command = Command::new(&lab.bin);
-    command.args(["agent", "-simulate", &NODES.to_string(), "-servers", rpc]);
-    let mut child = Beside(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("starting nodes")?);
-    let mut lines = BufReader::new(child.0.stdout.take().context("an output")?).lines();
-    while !lines.next().context("the simulated nodes ended")??.starts_with("READY") {}
-    Ok(child)
 }
 
 fn job(id: &str, count: usize) -> Value {
@@ -183,16 +146,9 @@ impl Open {
 
 /// Percent of a core that the server takes over some seconds.
 fn busy(server: &Agent, seconds: u64) -> Result<f64> {
-    let ticks = || -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid()))?;
-        let after = stat.rsplit_once(')').context("a name")?.1;
-        let field = |n: usize| after.split_whitespace().nth(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-        Ok(field(11) + field(12))
-    };
-    let (before, begun) = (ticks()?, Instant::now());
+    let (before, begun) = (processor(server)?, Instant::now());
     std::thread::sleep(Duration::from_secs(seconds));
-    // A hundred ticks a second: what `/proc` counts in, wherever this runs.
-    Ok((ticks()? - before) / begun.elapsed().as_secs_f64())
+    Ok((processor(server)? - before) * 100.0 / begun.elapsed().as_secs_f64())
 }
 
 fn measure(lab: &Lab, server: &Agent, page: &str, wanted: &Wanted) -> Result<()> {
