@@ -37,13 +37,14 @@ impl<'a> Reconciler<'a, '_> {
         let mut desired = DesiredUpdates::default();
         let (mut state, existing) = self.group_state(group);
         let mut set = self.drop_finished(&all, &mut desired);
-        let canaries = self.settle_canaries(group, &state, &mut set, &mut desired);
+        let mut canaries = self.settle_canaries(group, &state, &mut set, &mut desired);
         let mut sets = self.sort(group, set, &mut desired);
 
         let stay = self.reconnect(group, std::mem::take(&mut sets.reconnecting), &all);
         desired.reconnect += stay.len() as u64;
         sets.untainted.extend(stay);
-        sets.untainted.retain(|a| !self.changes.stops.iter().any(|s| s.alloc.id == a.id));
+        sets.untainted.retain(|a| !self.stops(a.id));
+        canaries.retain(|id| !self.stops(*id));
         self.disconnect(group, &mut sets, &mut desired);
         let waiting = self.stop_lost(group, &sets, &mut desired);
         desired.reschedule_later += sets.later.len() as u64;
@@ -196,7 +197,7 @@ impl<'a> Reconciler<'a, '_> {
                     });
                     gone.insert(alloc.id);
                 }
-                Bucket::Lost => {
+                Bucket::Lost | Bucket::Expiring => {
                     let client_status = Some(ClientStatus::Lost);
                     self.changes.stops.push(super::Stop {
                         alloc,

@@ -201,6 +201,10 @@ impl<'a> Reconciler<'a, '_> {
         self.changes.stops.push(Stop { alloc, description, client_status, followup: None });
     }
 
+    fn stops(&self, id: AllocId) -> bool {
+        self.changes.stops.iter().any(|stop| stop.alloc.id == id)
+    }
+
     /// The row as it will be written again, for further changes.
     fn rewrite(&mut self, alloc: AllocRef<'a>) -> &mut Allocation {
         self.changes.rewrites.entry(alloc.id).or_insert_with(|| Allocation::clone(alloc))
