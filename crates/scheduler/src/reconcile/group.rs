@@ -256,7 +256,7 @@ impl<'a> Reconciler<'a, '_> {
             Look::Drop => return desired.ignore += 1,
             Look::Consider => {}
         }
-        match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, false)) {
+        match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, alloc, false)) {
             When::Now => sets.now.push(alloc),
             When::Later(time) => {
                 sets.later.push((time, alloc));
@@ -266,7 +266,7 @@ impl<'a> Reconciler<'a, '_> {
         }
     }
 
-    fn circumstances(&self, group: &Group, disconnecting: bool) -> Circumstances {
+    fn circumstances(&self, group: &Group, alloc: &Allocation, disconnecting: bool) -> Circumstances {
         Circumstances {
             now: self.input.now,
             eval: self.input.eval.id,
@@ -274,6 +274,7 @@ impl<'a> Reconciler<'a, '_> {
             batch: self.input.batch,
             disconnecting,
             replace_disconnecting: group.disconnect.replace,
+            awaited: alloc.followup_eval.is_some_and(|id| (self.input.is_open)(id)),
         }
     }
 
@@ -286,7 +287,7 @@ impl<'a> Reconciler<'a, '_> {
         let now = self.input.now;
         desired.disconnect += gone.len() as u64;
         for &alloc in &gone {
-            match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, true)) {
+            match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, alloc, true)) {
                 When::Now => sets.now.push(alloc),
                 When::Later(time) => {
                     sets.later.push((time, alloc));

@@ -51,6 +51,8 @@ pub struct Input<'a> {
     pub allocs: Vec<AllocRef<'a>>,
     /// The job's latest; service jobs only.
     pub deployment: Option<&'a Arc<Deployment>>,
+    /// Is this evaluation not over yet?
+    pub is_open: &'a dyn Fn(EvalId) -> bool,
 }
 
 /// How an allocation of another job version becomes one of this.
