@@ -324,12 +324,18 @@ impl<'a> Turn<'a, '_> {
         self.exhausted.sort_unstable();
         self.exhausted.dedup();
         let nodes: Vec<_> = self.exhausted.iter().map(|node| self.nodes.row(*node).node.clone()).collect();
-        if eval.status == EvalStatus::Blocked && nodes.iter().any(|node| eval.node_id.is_none_or(|id| id == node.id)) {
-            return Vec::new();
+        let waited = eval.status == EvalStatus::Blocked;
+        let goes_back = waited && nodes.iter().any(|node| eval.node_id.is_none_or(|id| id == node.id));
+        if !goes_back {
+            ended.status = EvalStatus::Complete;
+            ended.status_description = Arc::from("");
         }
-        ended.status = EvalStatus::Complete;
-        ended.status_description = Arc::from("");
-        let waits = nodes.iter().filter(|_| eval.status != EvalStatus::Blocked).map(|node| {
+        let key = eval.job_key();
+        let held = |id| {
+            let blocked = self.state.evals_by_job(&key).filter(|e| e.status == EvalStatus::Blocked);
+            blocked.map(|e| e.node_id).any(|node| node.is_none_or(|node| node == id))
+        };
+        let waits = nodes.iter().filter(|node| !waited || !held(node.id)).map(|node| {
             let mut blocked = blocked_eval(eval, EvalId(ids.next_uuid()), self.rows.now);
             blocked.node_id = Some(node.id);
             blocked.snapshot_index = ended.snapshot_index;

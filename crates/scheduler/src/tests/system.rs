@@ -142,6 +142,31 @@ fn waits_for_room_on_each_node() {
 }
 
 #[test]
+fn who_waits_for_one_node_has_room_on_another_waited_for() {
+    let mut cluster = Harness::new(1);
+    cluster.add(nodes::sized(1, 4_000, 32));
+    cluster.run(&jobs::system("agent"));
+    let waiting = |cluster: &Harness| -> Vec<_> {
+        let blocked = cluster.state.evals().filter(|e| e.status == tarpan_model::EvalStatus::Blocked);
+        blocked.map(|e| (**e).clone()).collect()
+    };
+    let first = waiting(&cluster).remove(0);
+    cluster.add(nodes::sized(2, 4_000, 32));
+    for _ in 0..2 {
+        cluster.commit_eval(&first);
+        let mut nodes_waited_for: Vec<_> = waiting(&cluster).iter().map(|e| e.node_id).collect();
+        nodes_waited_for.sort();
+        assert_eq!(nodes_waited_for, [Some(nodes::id(1)), Some(nodes::id(2))]);
+    }
+    cluster.add(nodes::ready(1));
+    cluster.add(nodes::sized(3, 4_000, 32));
+    cluster.commit_eval(&first);
+    let mut nodes_waited_for: Vec<_> = waiting(&cluster).iter().map(|e| e.node_id).collect();
+    nodes_waited_for.sort();
+    assert_eq!(nodes_waited_for, [Some(nodes::id(2)), Some(nodes::id(3))]);
+}
+
+#[test]
 fn leaves_nodes_alone_that_do_not_fit() {
     let mut cluster = Harness::new(2);
     let mut other = nodes::ready(2);
