@@ -561,7 +561,8 @@ impl<'a> Reconciler<'a, '_> {
             desired.migrate += 1;
             self.stop(alloc, text::MIGRATING, None);
             let DesiredTransition { migrate_disable_placement, .. } = alloc.transition;
-            if migrate_disable_placement == Some(true) {
+            // What was drained of an older version says nothing of the work of this one.
+            if migrate_disable_placement == Some(true) && self.is_this_version(alloc) {
                 continue;
             }
             let canary = alloc.deployment_status.is_some_and(|s| s.canary);

@@ -152,6 +152,31 @@ fn without_room_a_failed_allocation_waits_and_is_not_stopped() {
 }
 
 #[test]
+fn a_drained_batch_allocation_runs_again_in_a_newer_version_alone() {
+    let mut cluster = Harness::new(1);
+    let mut job = jobs::batch("sum", 2);
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    let transition = DesiredTransition {
+        migrate: Some(true),
+        migrate_disable_placement: Some(true),
+        ..DesiredTransition::default()
+    };
+    let live = cluster.live(&job.key());
+    cluster.transition(live[0].id, transition);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeDrain), @"sum.group[0] stop node-0 (alloc is being migrated)");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeDrain), @"nothing to do");
+    cluster.transition(live[1].id, transition);
+    jobs::resources_mut(&mut job).cpu = Some(150);
+    assert_snapshot!(cluster.run(&job), @r"
+    sum.group[0] place node-0
+    sum.group[1] place node-0 after the last
+    sum.group[1] stop node-0 (alloc is being migrated)
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
+#[test]
 fn what_found_no_room_is_placed_by_a_leader_whose_clock_is_behind() {
     let mut cluster = Harness::new(1);
     let job = jobs::service("web", 1);
