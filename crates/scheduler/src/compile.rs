@@ -133,6 +133,8 @@ pub struct DeviceAsk {
 #[derive(Clone, Copy, Debug)]
 pub struct Update {
     pub max_parallel: u32,
+    /// Between replacements that no rollout watches.
+    pub stagger: Dur,
     /// For service jobs a number, for system jobs a percentage.
     pub canary: u32,
     pub auto_revert: bool,
@@ -402,6 +404,7 @@ fn update_of(job: &Job, type_: JobType, group: &TaskGroup) -> Option<Update> {
     let max_parallel = pick!(max_parallel, 1);
     (max_parallel > 0).then(|| Update {
         max_parallel: u32::try_from(max_parallel).unwrap_or(u32::MAX),
+        stagger: pick!(stagger, Dur::from_secs(30)),
         canary: u32::try_from(pick!(canary, 0)).unwrap_or(0),
         auto_revert: pick!(auto_revert, false),
         auto_promote: pick!(auto_promote, false),

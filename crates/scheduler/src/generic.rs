@@ -33,7 +33,8 @@ pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcom
     let allocs: Vec<AllocRef<'_>> = state.allocs_by_job(&key).filter(counts).collect();
     let batch = type_ == JobType::Batch;
     let deployment = if batch { None } else { state.latest_deployment(&key) };
-    let input = Input { job: job.as_deref(), batch, eval, now, nodes, allocs, deployment };
+    let is_open = |id| state.eval(id).is_some_and(|eval| !eval.terminal());
+    let input = Input { job: job.as_deref(), batch, eval, now, nodes, allocs, deployment, is_open: &is_open };
     let mut turn = Turn {
         state,
         nodes,

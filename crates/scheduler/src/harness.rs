@@ -8,7 +8,7 @@ use tarpan_model::alloc::{AllocUpdate, DesiredTransition};
 use tarpan_model::ids::{AllocId, CountingIds, EvalId, IdSource, NamespacedId, NodeId};
 use tarpan_model::job::Job;
 use tarpan_model::plan::PlanResult;
-use tarpan_model::{Allocation, ClientStatus, Dur, Evaluation, Node, NodeStatus, Trigger, UnixNanos};
+use tarpan_model::{Allocation, ClientStatus, Dur, EvalStatus, Evaluation, Node, NodeStatus, Trigger, UnixNanos};
 use tarpan_state::command::{ApplyPlan, CommandId, DeregisterJob, Envelope, RegisterJob};
 use tarpan_state::{Command, State};
 
@@ -237,8 +237,11 @@ impl Harness {
             let sentence = metric.sentence().unwrap_or_default();
             text.push(format!("failed {group} {}: {sentence}", metric.coalesced_failures + 1));
         }
-        for blocked in &outcome.blocked {
-            text.push(format!("blocked {}", blocked.status_description));
+        for eval in &outcome.blocked {
+            text.push(match eval.status {
+                EvalStatus::Blocked => format!("blocked {}", eval.status_description),
+                _ => format!("later {} in {}", eval.triggered_by, eval.wait_until.since(self.now)),
+            });
         }
         if text.is_empty() {
             text.push("nothing to do".to_owned());

@@ -12,6 +12,6 @@ pub struct Outcome {
     /// `Blocked` when a blocked evaluation still can't place everything and goes back to wait.
     pub eval: Evaluation,
     /// Blocked evaluations for what could not be placed: written with the end of `eval`. One for a job, or one a node
-    /// for jobs that run on every node.
+    /// for jobs that run on every node, with one that looks again later where replacements were held back.
     pub blocked: Vec<Evaluation>,
 }

@@ -217,8 +217,9 @@ impl World {
             return self.write_evals(s, number, Step::End, rows);
         }
         let (was, is) = (&work.dequeued.eval, &outcome.eval);
-        if is.queued_allocations != was.queued_allocations || is.failed_tg_allocs != was.failed_tg_allocs {
-            let rows = vec![is.clone()];
+        let changed = is.queued_allocations != was.queued_allocations || is.failed_tg_allocs != was.failed_tg_allocs;
+        let rows: Vec<Evaluation> = changed.then_some(is).into_iter().chain(&outcome.blocked).cloned().collect();
+        if !rows.is_empty() {
             return self.write_evals(s, number, Step::Reblock, rows);
         }
         self.block(s, number);

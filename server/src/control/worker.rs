@@ -123,10 +123,11 @@ impl Control {
         if !reblocks(&outcome) {
             return self.write(rows(&outcome)).await;
         }
-        if outcome.eval.queued_allocations != dequeued.eval.queued_allocations
-            || outcome.eval.failed_tg_allocs != dequeued.eval.failed_tg_allocs
-        {
-            self.write(vec![outcome.eval.clone()]).await?;
+        let (was, is) = (&dequeued.eval, &outcome.eval);
+        let changed = is.queued_allocations != was.queued_allocations || is.failed_tg_allocs != was.failed_tg_allocs;
+        let rows: Vec<Evaluation> = changed.then_some(is).into_iter().chain(&outcome.blocked).cloned().collect();
+        if !rows.is_empty() {
+            self.write(rows).await?;
         }
         let mut evals = self.evals();
         for released in evals.blocked.block(Arc::new(outcome.eval), Some(dequeued.token), now()) {

@@ -37,13 +37,14 @@ impl<'a> Reconciler<'a, '_> {
         let mut desired = DesiredUpdates::default();
         let (mut state, existing) = self.group_state(group);
         let mut set = self.drop_finished(&all, &mut desired);
-        let canaries = self.settle_canaries(group, &state, &mut set, &mut desired);
+        let mut canaries = self.settle_canaries(group, &state, &mut set, &mut desired);
         let mut sets = self.sort(group, set, &mut desired);
 
         let stay = self.reconnect(group, std::mem::take(&mut sets.reconnecting), &all);
         desired.reconnect += stay.len() as u64;
         sets.untainted.extend(stay);
-        sets.untainted.retain(|a| !self.changes.stops.iter().any(|s| s.alloc.id == a.id));
+        sets.untainted.retain(|a| !self.stops(a.id));
+        canaries.retain(|id| !self.stops(*id));
         self.disconnect(group, &mut sets, &mut desired);
         let waiting = self.stop_lost(group, &sets, &mut desired);
         desired.reschedule_later += sets.later.len() as u64;
@@ -196,7 +197,7 @@ impl<'a> Reconciler<'a, '_> {
                     });
                     gone.insert(alloc.id);
                 }
-                Bucket::Lost => {
+                Bucket::Lost | Bucket::Expiring => {
                     let client_status = Some(ClientStatus::Lost);
                     self.changes.stops.push(super::Stop {
                         alloc,
@@ -255,7 +256,7 @@ impl<'a> Reconciler<'a, '_> {
             Look::Drop => return desired.ignore += 1,
             Look::Consider => {}
         }
-        match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, false)) {
+        match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, alloc, false)) {
             When::Now => sets.now.push(alloc),
             When::Later(time) => {
                 sets.later.push((time, alloc));
@@ -265,7 +266,7 @@ impl<'a> Reconciler<'a, '_> {
         }
     }
 
-    fn circumstances(&self, group: &Group, disconnecting: bool) -> Circumstances {
+    fn circumstances(&self, group: &Group, alloc: &Allocation, disconnecting: bool) -> Circumstances {
         Circumstances {
             now: self.input.now,
             eval: self.input.eval.id,
@@ -273,6 +274,7 @@ impl<'a> Reconciler<'a, '_> {
             batch: self.input.batch,
             disconnecting,
             replace_disconnecting: group.disconnect.replace,
+            awaited: alloc.followup_eval.is_some_and(|id| (self.input.is_open)(id)),
         }
     }
 
@@ -285,7 +287,7 @@ impl<'a> Reconciler<'a, '_> {
         let now = self.input.now;
         desired.disconnect += gone.len() as u64;
         for &alloc in &gone {
-            match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, true)) {
+            match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, alloc, true)) {
                 When::Now => sets.now.push(alloc),
                 When::Later(time) => {
                     sets.later.push((time, alloc));
@@ -559,7 +561,8 @@ impl<'a> Reconciler<'a, '_> {
             desired.migrate += 1;
             self.stop(alloc, text::MIGRATING, None);
             let DesiredTransition { migrate_disable_placement, .. } = alloc.transition;
-            if migrate_disable_placement == Some(true) {
+            // What was drained of an older version says nothing of the work of this one.
+            if migrate_disable_placement == Some(true) && self.is_this_version(alloc) {
                 continue;
             }
             let canary = alloc.deployment_status.is_some_and(|s| s.canary);

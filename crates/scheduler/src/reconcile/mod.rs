@@ -51,6 +51,8 @@ pub struct Input<'a> {
     pub allocs: Vec<AllocRef<'a>>,
     /// The job's latest; service jobs only.
     pub deployment: Option<&'a Arc<Deployment>>,
+    /// Is this evaluation not over yet?
+    pub is_open: &'a dyn Fn(EvalId) -> bool,
 }
 
 /// How an allocation of another job version becomes one of this.
@@ -199,6 +201,10 @@ impl<'a> Reconciler<'a, '_> {
 
     fn stop(&mut self, alloc: AllocRef<'a>, description: &'static str, client_status: Option<ClientStatus>) {
         self.changes.stops.push(Stop { alloc, description, client_status, followup: None });
+    }
+
+    fn stops(&self, id: AllocId) -> bool {
+        self.changes.stops.iter().any(|stop| stop.alloc.id == id)
     }
 
     /// The row as it will be written again, for further changes.

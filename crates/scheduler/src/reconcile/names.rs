@@ -22,11 +22,9 @@ impl Names {
         names
     }
 
-    /// Takes the `n` highest numbers in use away and gives them.
-    pub fn highest(&mut self, n: usize) -> BTreeSet<u32> {
-        let highest: BTreeSet<u32> = self.used.iter().rev().take(n).copied().collect();
-        self.used.retain(|index| !highest.contains(index));
-        highest
+    /// The `n` highest numbers in use. They stay in use until who has them goes.
+    pub fn highest(&self, n: usize) -> BTreeSet<u32> {
+        self.used.iter().rev().take(n).copied().collect()
     }
 
     /// One that has this number goes; it is free when no other one has it.
@@ -112,5 +110,9 @@ mod tests {
         let mut one_of_two_goes = names(3, &[0, 0, 1]);
         one_of_two_goes.release(0);
         assert_eq!(one_of_two_goes.next(1), [2], "the other one still has it");
+        let mut one_too_many = names(3, &[0, 0, 1, 1, 2]);
+        assert_eq!(one_too_many.highest(1), BTreeSet::from([2]));
+        one_too_many.release(0);
+        assert_eq!(one_too_many.corrected(1), 1, "2 is in use although it was looked at");
     }
 }

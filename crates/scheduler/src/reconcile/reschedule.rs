@@ -34,6 +34,8 @@ pub struct Circumstances {
     /// Its node went out of touch just now.
     pub disconnecting: bool,
     pub replace_disconnecting: bool,
+    /// An evaluation that is not over yet will look at it again.
+    pub awaited: bool,
 }
 
 /// The last wish to replace it was not carried out.
@@ -78,12 +80,13 @@ pub fn when(alloc: &Allocation, policy: Option<&Reschedule>, at: Circumstances) 
         return When::Never;
     }
     let time = from + delay;
-    if is_followup || time.since(at.now) <= SOON {
+    // What found no node has waited already; the clock of another leader may be behind that time.
+    if is_followup || last_failed(alloc) || time.since(at.now) <= SOON {
         When::Now
-    } else if alloc.followup_eval.is_none() {
-        When::Later(time)
-    } else {
+    } else if at.awaited {
         When::Never
+    } else {
+        When::Later(time)
     }
 }
 

@@ -84,8 +84,6 @@ impl Comparison<'_> {
             &mut wanted.migrate
         } else if expired(alloc, self.now) {
             &mut wanted.lost
-        } else if taint == Taint::None && needs_reconnect(alloc) && status != ClientStatus::Unknown {
-            &mut wanted.reconnecting
         } else if status == ClientStatus::Unknown && alloc.desired_status == DesiredStatus::Run {
             &mut wanted.ignore
         } else if taint != Taint::None {
@@ -102,9 +100,9 @@ impl Comparison<'_> {
             match (ready, in_scope) {
                 (_, false) => &mut wanted.stop,
                 (false, true) if changed && node.is_some_and(|n| n.status == NodeStatus::Ready) => &mut wanted.stop,
-                (false, true) => &mut wanted.ignore,
                 (true, true) if changed => &mut wanted.update,
-                (true, true) => &mut wanted.ignore,
+                (_, true) if needs_reconnect(alloc) => &mut wanted.reconnecting,
+                (_, true) => &mut wanted.ignore,
             }
         };
         bucket.push(alloc);

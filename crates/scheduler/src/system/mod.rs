@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use tarpan_model::ids::{AllocId, EvalId, IdSource};
 use tarpan_model::plan::{DesiredUpdates, PlanAnnotations};
-use tarpan_model::{AllocMetric, ClientStatus, Deployment, EvalStatus, Evaluation, JobType, Plan};
+use tarpan_model::{AllocMetric, ClientStatus, Deployment, EvalStatus, Evaluation, JobType, Plan, Trigger};
 use tarpan_state::State;
 
 use self::compare::{Comparison, Missing, Wanted};
 use self::rollout::Rollout;
 use crate::columns::{NodeIndex, Nodes};
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Group};
 use crate::differs::Differences;
 use crate::explain::{add_closed, add_shortfall};
 use crate::feasible::FilterCounts;
@@ -26,6 +26,7 @@ use crate::outcome::Outcome;
 use crate::pass::Closed;
 use crate::place::Placer;
 use crate::plan::{self, Rows, Texts};
+use crate::reconcile::buckets::needs_reconnect;
 use crate::reconcile::{AllocRef, Stop, text};
 use crate::worker::blocked_eval;
 
@@ -189,7 +190,11 @@ impl<'a> Turn<'a, '_> {
                 replace.push((alloc, Missing { node, group: group.index, index, previous: Some(alloc) }));
             } else {
                 self.groups[group.index].desired.in_place_update += 1;
-                let row = self.rows.in_place(alloc, self.job);
+                let mut row = self.rows.in_place(alloc, self.job);
+                if needs_reconnect(alloc) {
+                    self.groups[group.index].desired.reconnect += 1;
+                    row.client_states.push((row.client_status, self.rows.now));
+                }
                 self.plan.placements.entry(row.node_id).or_default().push(row);
             }
         }
@@ -299,6 +304,7 @@ impl<'a> Turn<'a, '_> {
             let d = &g.desired;
             d.place + d.destructive_update + d.in_place_update + d.migrate == 0 && g.queued + g.held_back == 0
         });
+        let next = self.next_replacements(ids);
         let (deployment, updates) = self.rollout.end(self.job, complete);
         self.plan.deployment = deployment;
         self.plan.deployment_updates = updates;
@@ -313,23 +319,42 @@ impl<'a> Turn<'a, '_> {
         ended.failed_tg_allocs = failures;
         plan::annotate(&mut ended, &mut self.plan);
         ended.deployment_id = self.plan.deployment.as_ref().map(|d: &Deployment| d.id).or(ended.deployment_id);
-        let blocked = self.blocked(&mut ended, ids);
+        let mut blocked = self.blocked(&mut ended, ids);
+        blocked.extend(next);
         let empty = Plan::new(eval.id, self.plan.job.clone(), self.plan.priority, self.plan.snapshot_index);
         Outcome { evals_before: Vec::new(), plan: std::mem::replace(&mut self.plan, empty), eval: ended, blocked }
     }
 
-    /// One evaluation for each node without room; a blocked one whose node still has none goes back to wait.
+    /// What comes back with an older version after the rollout is over has no watcher that goes on with it.
+    fn next_replacements(&self, ids: &mut dyn IdSource) -> Option<Evaluation> {
+        let goes_on = |g: &&Group| {
+            let result = &self.groups[g.index];
+            result.held_back > 0 && result.desired.destructive_update > 0
+        };
+        let update = self.job.groups.iter().find(goes_on)?.update.filter(|_| self.rollout.active().is_none())?;
+        let eval = self.eval.following(EvalId(ids.next_uuid()), Trigger::RollingUpdate, self.rows.now);
+        Some(Evaluation { wait_until: self.rows.now + update.stagger, ..eval })
+    }
+
+    /// One evaluation for each node without room; a blocked one whose node still has none goes back to wait. It adds those for nodes
+    /// that nothing of the job waits for yet: they came up since.
     fn blocked(&mut self, ended: &mut Evaluation, ids: &mut dyn IdSource) -> Vec<Evaluation> {
         let eval = self.eval;
         self.exhausted.sort_unstable();
         self.exhausted.dedup();
         let nodes: Vec<_> = self.exhausted.iter().map(|node| self.nodes.row(*node).node.clone()).collect();
-        if eval.status == EvalStatus::Blocked && nodes.iter().any(|node| eval.node_id.is_none_or(|id| id == node.id)) {
-            return Vec::new();
+        let waited = eval.status == EvalStatus::Blocked;
+        let goes_back = waited && nodes.iter().any(|node| eval.node_id.is_none_or(|id| id == node.id));
+        if !goes_back {
+            ended.status = EvalStatus::Complete;
+            ended.status_description = Arc::from("");
         }
-        ended.status = EvalStatus::Complete;
-        ended.status_description = Arc::from("");
-        let waits = nodes.iter().filter(|_| eval.status != EvalStatus::Blocked).map(|node| {
+        let key = eval.job_key();
+        let held = |id| {
+            let blocked = self.state.evals_by_job(&key).filter(|e| e.status == EvalStatus::Blocked);
+            blocked.map(|e| e.node_id).any(|node| node.is_none_or(|node| node == id))
+        };
+        let waits = nodes.iter().filter(|node| !waited || !held(node.id)).map(|node| {
             let mut blocked = blocked_eval(eval, EvalId(ids.next_uuid()), self.rows.now);
             blocked.node_id = Some(node.id);
             blocked.snapshot_index = ended.snapshot_index;

@@ -101,7 +101,8 @@ impl<'a> Rollout<'a> {
         });
     }
 
-    fn active(&self) -> Option<&Deployment> {
+    /// The rollout whose watcher has the job looked at again.
+    pub fn active(&self) -> Option<&Deployment> {
         self.new.as_ref().or(self.current.map(|d| &**d).filter(|d| d.active()))
     }
 

@@ -1,8 +1,10 @@
 //! Rolling updates and canaries.
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
-use tarpan_model::job::Job;
-use tarpan_model::{ClientStatus, Trigger};
+use tarpan_model::job::{DisconnectStrategy, Job};
+use tarpan_model::{Allocation, ClientStatus, Dur, NodeStatus, Trigger};
 use tarpan_state::Command;
 use tarpan_state::command::UpdateDeployment;
 use tarpan_testkit::jobs;
@@ -50,11 +52,55 @@ fn canaries_come_again_after_all_others_went_with_their_node() {
     let job = with_canaries(1);
     settled(&mut cluster, &job);
     cluster.run(&changed(&job));
-    cluster.status(tarpan_testkit::nodes::id(0), tarpan_model::NodeStatus::Down);
+    cluster.status(tarpan_testkit::nodes::id(0), NodeStatus::Down);
     cluster.next_plan(&job.key(), Trigger::NodeUpdate);
     assert!(cluster.live(&job.key()).is_empty());
     cluster.add(tarpan_testkit::nodes::ready(1));
     assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"web.group[0] place node-1 canary");
+}
+
+/// A canary on a node that is out of touch.
+fn canary_out_of_touch() -> (Harness, Job, Arc<Allocation>) {
+    let mut cluster = Harness::new(2);
+    let mut job = with_canaries(1);
+    jobs::group_mut(&mut job).disconnect =
+        Some(DisconnectStrategy { lost_after: Some(Dur::from_secs(3600)), ..DisconnectStrategy::default() });
+    settled(&mut cluster, &job);
+    cluster.run(&changed(&job));
+    cluster.all_running(&job.key());
+    let canary = cluster.live(&job.key()).into_iter().find(|a| a.job_version == 1).expect("the canary");
+    cluster.status(canary.node_id, NodeStatus::Disconnected);
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    (cluster, job, canary)
+}
+
+#[test]
+fn a_canary_whose_node_stays_away_comes_again() {
+    let (mut cluster, job, _) = canary_out_of_touch();
+    cluster.wait(3601);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::MaxDisconnectTimeout), @r"
+    web.group[0] place node-1 canary
+    web.group[0] stop node-0 as lost (alloc is lost since its node is down)
+    web.group[1] place node-1 after the last
+    web.group[1] stop node-0 as lost (alloc is lost since its node is down)
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
+#[test]
+fn a_canary_that_failed_while_its_node_was_away_comes_again() {
+    let (mut cluster, job, canary) = canary_out_of_touch();
+    cluster.status(canary.node_id, NodeStatus::Ready);
+    for alloc in cluster.live(&job.key()).into_iter().filter(|a| a.node_id == canary.node_id) {
+        let status = if alloc.id == canary.id { ClientStatus::Failed } else { ClientStatus::Running };
+        cluster.report_with(&alloc, status, None);
+    }
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::Reconnect), @r"
+    web.group[0] place node-0 canary
+    web.group[0] stop node-0 as failed (alloc was rescheduled because it failed)
+    web.group[1] stop node-0 (alloc not needed due to job update)
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
 }
 
 #[test]
@@ -87,7 +133,7 @@ fn a_change_rolls_out_one_by_one() {
 fn other_kill_timeout(job: &Job) -> Job {
     let mut job = job.clone();
     let tasks = jobs::group_mut(&mut job).tasks.as_mut().expect("tasks");
-    tasks[0].kill_timeout = Some(tarpan_model::Dur::from_secs(7));
+    tasks[0].kill_timeout = Some(Dur::from_secs(7));
     job
 }
 

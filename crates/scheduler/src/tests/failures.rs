@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::job::{DisconnectStrategy, Job};
 use tarpan_model::{ClientStatus, Dur, EvalStatus, Evaluation, NodeStatus, Trigger};
+use tarpan_state::Command;
 use tarpan_testkit::{jobs, nodes};
 
 use crate::harness::Harness;
@@ -147,6 +148,71 @@ fn without_room_a_failed_allocation_waits_and_is_not_stopped() {
     assert_snapshot!(cluster.commit_eval(&blocked), @r"
     web.group[0] place node-0 after the last
     web.group[0] stop node-0 (alloc was rescheduled because it failed)
+    ");
+}
+
+#[test]
+fn a_drained_batch_allocation_runs_again_in_a_newer_version_alone() {
+    let mut cluster = Harness::new(1);
+    let mut job = jobs::batch("sum", 2);
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    let transition = DesiredTransition {
+        migrate: Some(true),
+        migrate_disable_placement: Some(true),
+        ..DesiredTransition::default()
+    };
+    let live = cluster.live(&job.key());
+    cluster.transition(live[0].id, transition);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeDrain), @"sum.group[0] stop node-0 (alloc is being migrated)");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeDrain), @"nothing to do");
+    cluster.transition(live[1].id, transition);
+    jobs::resources_mut(&mut job).cpu = Some(150);
+    assert_snapshot!(cluster.run(&job), @r"
+    sum.group[0] place node-0
+    sum.group[1] place node-0 after the last
+    sum.group[1] stop node-0 (alloc is being migrated)
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
+#[test]
+fn what_found_no_room_is_placed_by_a_leader_whose_clock_is_behind() {
+    let mut cluster = Harness::new(1);
+    let job = jobs::service("web", 1);
+    settled(&mut cluster, &job);
+    let alloc = cluster.live(&job.key())[0].clone();
+    cluster.report_with(&alloc, ClientStatus::Failed, None);
+    cluster.next_plan(&job.key(), Trigger::AllocFailure);
+    let mut node = (**cluster.state.node(nodes::id(0)).expect("it is there")).clone();
+    node.resources.memory_mb = 10;
+    cluster.add(node);
+    let later = followup(&cluster);
+    cluster.now = later.wait_until;
+    cluster.commit_eval(&later);
+    cluster.wait(-300);
+    cluster.add(nodes::ready(0));
+    let blocked = cluster.state.evals().find(|e| e.status == EvalStatus::Blocked).cloned().expect("a blocked one");
+    assert_snapshot!(cluster.commit_eval(&blocked), @r"
+    web.group[0] place node-0 after the last
+    web.group[0] stop node-0 (alloc was rescheduled because it failed)
+    ");
+}
+
+#[test]
+fn a_follow_up_that_is_over_is_not_waited_for() {
+    let mut cluster = Harness::new(1);
+    let job = jobs::service("web", 1);
+    settled(&mut cluster, &job);
+    let alloc = cluster.live(&job.key())[0].clone();
+    cluster.report_with(&alloc, ClientStatus::Failed, None);
+    cluster.next_plan(&job.key(), Trigger::AllocFailure);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::AllocFailure), @"nothing to do");
+    let canceled = Evaluation { status: EvalStatus::Canceled, ..followup(&cluster) };
+    cluster.apply(Command::UpsertEvals { evals: vec![canceled], now: cluster.now });
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::AllocFailure), @r"
+    web.group[0] annotate node-0
+    later alloc-reschedule in 30s
     ");
 }
 

@@ -1,7 +1,8 @@
 //! Jobs that run on every node.
 
 use insta::assert_snapshot;
-use tarpan_model::{ClientStatus, NodeStatus, Trigger};
+use tarpan_model::job::{DisconnectStrategy, Job};
+use tarpan_model::{ClientStatus, Dur, NodeStatus, Trigger};
 use tarpan_testkit::{jobs, nodes};
 
 use super::placing::constraint;
@@ -40,7 +41,7 @@ fn an_update_in_place_is_a_rollout_of_its_own() {
     cluster.all_running(&job.key());
     cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
     let tasks = jobs::group_mut(&mut job).tasks.as_mut().expect("tasks");
-    tasks[0].kill_timeout = Some(tarpan_model::Dur::from_secs(7));
+    tasks[0].kill_timeout = Some(Dur::from_secs(7));
     assert_snapshot!(cluster.run(&job), @r"
     agent.group[0] update in place node-0
     agent.group[0] update in place node-1
@@ -108,6 +109,70 @@ fn a_rollout_goes_on_for_what_is_held_back_although_enough_are_well() {
     assert!(cluster.live(&job.key()).iter().all(|a| Some(a.job_version) == version));
 }
 
+/// Three nodes, some of which are out of touch while the others get a new version.
+fn returns_to_a_new_version(away: u32, change: impl Fn(&mut Job)) -> (Harness, Job) {
+    let mut cluster = Harness::new(3);
+    let mut job = jobs::system("agent");
+    jobs::group_mut(&mut job).disconnect =
+        Some(DisconnectStrategy { lost_after: Some(Dur::from_secs(3600)), ..DisconnectStrategy::default() });
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    (0..away).for_each(|n| cluster.status(nodes::id(n), NodeStatus::Disconnected));
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    change(&mut job);
+    cluster.run(&job);
+    for _ in away..3 {
+        for alloc in cluster.live(&job.key()).iter().filter(|a| a.client_status != ClientStatus::Unknown) {
+            cluster.report_with(alloc, ClientStatus::Running, Some(true));
+        }
+        cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+    }
+    assert!(!cluster.state.latest_deployment(&job.key()).expect("a rollout").active());
+    (0..away).for_each(|n| cluster.status(nodes::id(n), NodeStatus::Ready));
+    for alloc in cluster.live(&job.key()).iter().filter(|a| a.client_status == ClientStatus::Unknown) {
+        cluster.report_with(alloc, ClientStatus::Running, None);
+    }
+    (cluster, job)
+}
+
+#[test]
+fn what_comes_back_after_the_rollout_is_replaced_one_by_one() {
+    let (mut cluster, job) = returns_to_a_new_version(2, |job| jobs::resources_mut(job).cpu = Some(150));
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::Reconnect), @r"
+    agent.group[0] place node-0 after the last
+    agent.group[0] stop node-0 (alloc is being updated due to job update)
+    later rolling-update in 30s
+    ");
+    let later =
+        cluster.state.evals().find(|e| e.triggered_by == Trigger::RollingUpdate).cloned().expect("another look");
+    assert_eq!(later.wait_until, cluster.now + Dur::from_secs(30));
+    assert_snapshot!(cluster.commit_eval(&later), @r"
+    agent.group[0] place node-1 after the last
+    agent.group[0] stop node-1 (alloc is being updated due to job update)
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
+#[test]
+fn what_comes_back_with_an_older_version_is_replaced_at_once() {
+    let (mut cluster, job) = returns_to_a_new_version(1, |job| jobs::resources_mut(job).cpu = Some(150));
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::Reconnect), @r"
+    agent.group[0] place node-0 after the last
+    agent.group[0] stop node-0 (alloc is being updated due to job update)
+    ");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
+#[test]
+fn what_comes_back_with_an_older_version_is_updated_in_place() {
+    let (mut cluster, job) = returns_to_a_new_version(1, |job| {
+        jobs::group_mut(job).tasks.as_mut().expect("tasks")[0].kill_timeout = Some(Dur::from_secs(7));
+    });
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::Reconnect), @"agent.group[0] update in place node-0");
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"nothing to do");
+}
+
 #[test]
 fn a_failed_one_is_started_again_a_finished_sysbatch_is_not() {
     let mut cluster = Harness::new(1);
@@ -139,6 +204,31 @@ fn waits_for_room_on_each_node() {
     assert_eq!(blocked.node_id, Some(nodes::id(1)));
     cluster.add(nodes::ready(1));
     assert_snapshot!(cluster.commit_eval(&blocked), @"agent.group[0] place node-1");
+}
+
+#[test]
+fn who_waits_for_one_node_has_room_on_another_waited_for() {
+    let mut cluster = Harness::new(1);
+    cluster.add(nodes::sized(1, 4_000, 32));
+    cluster.run(&jobs::system("agent"));
+    let waiting = |cluster: &Harness| -> Vec<_> {
+        let blocked = cluster.state.evals().filter(|e| e.status == tarpan_model::EvalStatus::Blocked);
+        blocked.map(|e| (**e).clone()).collect()
+    };
+    let first = waiting(&cluster).remove(0);
+    cluster.add(nodes::sized(2, 4_000, 32));
+    for _ in 0..2 {
+        cluster.commit_eval(&first);
+        let mut nodes_waited_for: Vec<_> = waiting(&cluster).iter().map(|e| e.node_id).collect();
+        nodes_waited_for.sort();
+        assert_eq!(nodes_waited_for, [Some(nodes::id(1)), Some(nodes::id(2))]);
+    }
+    cluster.add(nodes::ready(1));
+    cluster.add(nodes::sized(3, 4_000, 32));
+    cluster.commit_eval(&first);
+    let mut nodes_waited_for: Vec<_> = waiting(&cluster).iter().map(|e| e.node_id).collect();
+    nodes_waited_for.sort();
+    assert_eq!(nodes_waited_for, [Some(nodes::id(2)), Some(nodes::id(3))]);
 }
 
 #[test]

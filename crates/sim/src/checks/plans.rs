@@ -23,7 +23,10 @@ impl World {
             match command {
                 Command::ApplyPlan(apply) => {
                     self.checks.counts.plans += 1;
-                    self.checks.planned.entry(apply.plan.eval_id).or_default().push(index);
+                    // What else shares the entry and concerns the job is news to whoever planned.
+                    if !envelopes.iter().any(|other| touches(before, &other.command, &apply.plan.job)) {
+                        self.checks.planned.entry(apply.plan.eval_id).or_default().push(index);
+                    }
                     let after = &self.checks.truth;
                     let found = reasons(before, after, &apply.plan).and_then(|()| parallel(before, after, &apply.plan));
                     if let Err((promise, what)) = found {
@@ -98,6 +101,19 @@ impl World {
             .filter(|(_, plan)| !plan.is_noop())
             .map(|(key, p)| format!("{key}: {}", crate::says::plan(state, &p)))
             .collect()
+    }
+}
+
+/// Does it change allocations or rollouts of the job otherwise than by a plan for it?
+fn touches(state: &State, command: &Command, job: &NamespacedId) -> bool {
+    let of_job = |id: AllocId| state.alloc(id).is_some_and(|a| a.job_key() == *job);
+    match command {
+        Command::Guarded { command, .. } => touches(state, command, job),
+        Command::UpdateAllocs { updates, .. } => updates.iter().any(|update| of_job(update.id)),
+        Command::SetTransitions { allocs, .. } => allocs.keys().any(|id| of_job(*id)),
+        Command::UpdateDeployment(change) => state.deployment(change.id).is_some_and(|d| d.job_key() == *job),
+        Command::ApplyPlan(apply) => apply.plan.preemptions.values().flatten().any(|preempted| of_job(preempted.id)),
+        _ => false,
     }
 }
 
