@@ -112,7 +112,7 @@ impl Consensus {
         let raft = raft.map_err(|e| StartError::Raft(e.into()))?;
         let batcher = Batcher::start(raft.clone(), room.clone());
         tokio::spawn(look_for_room(room.clone()));
-        tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone()));
+        tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone(), room.clone()));
         let options = options.clone();
         let around = watch::Sender::default();
         let promises = Promises::new(raft.clone(), id);
