@@ -18,9 +18,13 @@ use super::types::ServerId;
 pub const LEASE: Duration = Duration::from_millis(500);
 /// Largest message a server takes.
 pub const MAX_MESSAGE: usize = 128 << 20;
-const CONNECT: Duration = Duration::from_secs(2);
+/// How long a connection may take. The system asks once more after a second: who answers only then is far away, or was cut off.
+const CONNECT: Duration = Duration::from_millis(1500);
 /// A connection is asked so often whether it still is one, and has so long to say so: a link that was cut without a word is noticed.
 const PING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(4));
+/// The same of the connection for words. A cut that was longer than an election leaves it waiting, for as long again as the cut lasted
+/// before it tries to send once more: nobody would be elected until then.
+const PING_WORDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1000));
 /// Of a lease this much is relied on: clocks of two machines may not go at one pace.
 const SURE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 4 / 5);
 /// Addresses held at a time. A cluster has a handful; more than this were others' once.
@@ -102,8 +106,9 @@ impl Links {
             Some(channel) => channel.clone(),
             None => {
                 let endpoint = Endpoint::from_shared(format!("http://{rpc_addr}")).ok()?;
-                let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).http2_keep_alive_interval(PING.0);
-                let endpoint = endpoint.keep_alive_timeout(PING.1).keep_alive_while_idle(true);
+                let (interval, timeout) = if purpose == Use::Words { PING_WORDS } else { PING };
+                let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).http2_keep_alive_interval(interval);
+                let endpoint = endpoint.keep_alive_timeout(timeout).keep_alive_while_idle(true);
                 let channel = match &self.tls {
                     Some(tls) => endpoint.connect_with_connector_lazy(Dialer::new(tls.clone(), region)),
                     None => endpoint.connect_lazy(),
