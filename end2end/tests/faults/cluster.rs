@@ -71,7 +71,7 @@ impl Cluster {
             let name = format!("server-{n}");
             let text = common(&name, &room)
                 + &format!(
-                    "server {{\n  enabled = true\n  bootstrap_expect = {SERVERS}\n  server_join {{\n    retry_join = [{}]\n    \
+                    "server {{\n  enabled = true\n  bootstrap_expect = {SERVERS}\n  raft_snapshot_threshold = 400\n  raft_trailing_logs = 200\n  server_join {{\n    retry_join = [{}]\n    \
                      retry_interval = \"1s\"\n  }}\n}}\n",
                     list(4648)
                 );
