@@ -83,7 +83,7 @@ impl<'a> Clients<'a> {
 
     /// One operation after the other, each asked of any server, until told to stop.
     pub fn work(&self, client: usize, mut random: Random) {
-        let limit = if client % 2 == 0 { PATIENT } else { HASTY };
+        let limit = if client.is_multiple_of(2) { PATIENT } else { HASTY };
         let servers: Vec<Client> = self.addresses.iter().map(|addr| Http::client_within(addr, limit)).collect();
         while !self.stop.load(Ordering::Relaxed) {
             let server = &servers[random.below(SERVERS as u64) as usize];

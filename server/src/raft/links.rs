@@ -50,6 +50,8 @@ struct Inner {
     heard: BTreeMap<ServerId, Instant>,
     led: Led,
     leading_since: Option<Instant>,
+    /// When another server was told that this one would elect it.
+    yielded: Option<Instant>,
     /// When what a follower took from this leader was sent: it elects nobody else for a lease from then on.
     taken: BTreeMap<ServerId, Instant>,
 }
@@ -157,6 +159,19 @@ impl Links {
     /// Since a leader last spoke to this server.
     pub fn leader_silence(&self) -> Duration {
         self.lock().led.at.elapsed()
+    }
+
+    /// Another server was told that this one would elect it, and is given time for it: not again and again, it may be unable to hear that.
+    pub fn yields(&self) {
+        let mut inner = self.lock();
+        if inner.yielded.is_none_or(|at| at.elapsed() > LEASE * 2) {
+            inner.yielded = Some(Instant::now());
+        }
+    }
+
+    /// Since it began to give time to another.
+    pub fn since_yielding(&self) -> Option<Duration> {
+        self.lock().yielded.map(|at| at.elapsed())
     }
 
     /// This server leads, as was seen just now.

@@ -30,6 +30,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// the other when nobody wants them any more.
 const BEGIN: Duration = Duration::from_secs(5);
 
+/// How long who was told that it would be elected has for its election, before this server asks for itself: two at a time split the vote.
+const YIELD: Duration = Duration::from_millis(300);
+
 /// Asks: would you elect me?
 #[derive(Serialize, Deserialize)]
 pub struct Ballot {
@@ -64,6 +67,10 @@ pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links, r
         };
         let patience = LEASE + MARGIN + TURN * turn(me, &voters, links.last_leader());
         if let Some(left) = patience.checked_sub(links.leader_silence()).filter(|left| !left.is_zero()) {
+            pause = left.max(LOOK);
+            continue;
+        }
+        if let Some(left) = links.since_yielding().and_then(|since| YIELD.checked_sub(since)) {
             pause = left.max(LOOK);
             continue;
         }
@@ -110,7 +117,11 @@ async fn wanted(store: &LogStore, me: ServerId, links: &Links, voters: &[(Server
 /// Would this server elect who asks?
 pub fn would(raft: &Raft, store: &LogStore, links: &Links, ballot: &Ballot) -> bool {
     let leads = raft.server_metrics().borrow().state == ServerState::Leader;
-    !leads && links.leader_silence() >= LEASE && ballot.last >= store.last()
+    let would = !leads && links.leader_silence() >= LEASE && ballot.last >= store.last();
+    if would {
+        links.yields();
+    }
+    would
 }
 
 #[cfg(test)]
