@@ -22,12 +22,22 @@ pub struct Agent {
     dir: PathBuf,
     args: Vec<String>,
     path: String,
+    place: Place,
     child: Child,
     pub log: PathBuf,
     /// `http://127.0.0.1:PORT`
     pub addr: String,
     /// Of this address: it outlives the process.
     pub client: Client,
+}
+
+/// Where an agent runs, if not simply beside the test.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// A command that becomes the one behind it: `nsenter --net=…`.
+    pub within: Vec<String>,
+    /// Variables of its environment.
+    pub env: Vec<(String, String)>,
 }
 
 /// What a command printed.
@@ -47,17 +57,21 @@ impl Output {
 impl Agent {
     /// Starts `tarpan agent ARGS` and waits until it answers on `http_port`. Its log is `NAME.log` in the lab.
     pub fn start(lab: &Lab, name: &str, http_port: u16, args: &[&str]) -> Result<Agent> {
+        let mut agent = Agent::launch(lab, name, Place::default(), &format!("127.0.0.1:{http_port}"), args)?;
+        agent.wait_until_up()?;
+        Ok(agent)
+    }
+
+    /// Starts `tarpan agent ARGS` at a place, where it is to answer on `http`, an address with its port. Waits for nothing.
+    pub fn launch(lab: &Lab, name: &str, place: Place, http: &str, args: &[&str]) -> Result<Agent> {
         let log = lab.path().join(format!("{name}.log"));
         let ptc_dir = lab.ptc.parent().context("ptc lies in a folder")?;
         let path = format!("{}:{}", ptc_dir.display(), std::env::var("PATH").unwrap_or_default());
         let args: Vec<String> = std::iter::once("agent").chain(args.iter().copied()).map(str::to_owned).collect();
-        let child = spawn(&lab.bin, &args, &path, &log, &[])?;
-        let addr = format!("http://127.0.0.1:{http_port}");
+        let child = spawn(&lab.bin, &args, &path, &log, &place, &[])?;
+        let (bin, dir, addr) = (lab.bin.clone(), lab.path().to_owned(), format!("http://{http}"));
         let client = Http::client(&addr);
-        let mut agent =
-            Agent { bin: lab.bin.clone(), dir: lab.path().to_owned(), args, path, child, log, addr, client };
-        agent.wait_until_up()?;
-        Ok(agent)
+        Ok(Agent { bin, dir, args, path, place, child, log, addr, client })
     }
 
     /// `agent -dev` on free ports; ready when its own node is.
@@ -84,7 +98,8 @@ impl Agent {
         Ok(agent)
     }
 
-    fn wait_until_up(&mut self) -> Result<()> {
+    /// Waits until it answers; an error when it has ended.
+    pub fn wait_until_up(&mut self) -> Result<()> {
         eventually("the agent to answer", PATIENCE, || {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the agent ended with {status}:\n{}", self.log_tail());
@@ -250,8 +265,19 @@ impl Agent {
 
     /// The same with variables in its environment.
     pub fn start_again_with(&mut self, env: &[(&str, &str)]) -> Result<()> {
-        self.child = spawn(&self.bin, &self.args, &self.path, &self.log, env)?;
+        self.child = spawn(&self.bin, &self.args, &self.path, &self.log, &self.place, env)?;
         self.wait_until_up()
+    }
+
+    /// The same command line again, and waits for nothing.
+    pub fn launch_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.bin, &self.args, &self.path, &self.log, &self.place, &[])?;
+        Ok(())
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, signal).with_context(|| format!("sending {signal} to an agent"))
     }
 
     /// Waits until the agent has died by itself.
@@ -279,7 +305,7 @@ impl Agent {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).context("ending the agent")?;
+        self.signal(signal)?;
         let ended = eventually("the agent to end", PATIENCE, || Ok(self.child.try_wait()?.map(|_| ())));
         if ended.is_err() {
             self.kill9()?;
@@ -296,12 +322,15 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(bin: &Path, args: &[String], path: &str, log: &Path, env: &[(&str, &str)]) -> Result<Child> {
+fn spawn(bin: &Path, args: &[String], path: &str, log: &Path, place: &Place, env: &[(&str, &str)]) -> Result<Child> {
     let log =
         File::options().create(true).append(true).open(log).with_context(|| format!("opening {}", log.display()))?;
-    Command::new(bin)
+    let mut words = place.within.iter().map(std::ffi::OsStr::new).chain(std::iter::once(bin.as_os_str()));
+    Command::new(words.next().context("a program")?)
+        .args(words)
         .args(args)
         .env("PATH", path)
+        .envs(place.env.iter().map(|(name, value)| (name, value)))
         .envs(env.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

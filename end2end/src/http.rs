@@ -1,6 +1,7 @@
 //! The typed client as journeys use it: over plain HTTP, and waiting for each answer.
 
 use std::io::{self, Read as _};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -15,12 +16,19 @@ use ureq::RequestExt as _;
 pub struct Http {
     /// `http://127.0.0.1:PORT`
     addr: String,
+    /// How long an answer may take, to its last byte.
+    limit: Option<Duration>,
 }
 
 impl Http {
     /// The typed client of the agent at `addr`.
     pub fn client(addr: &str) -> Client {
-        Client::new(Http { addr: addr.to_owned() })
+        Client::new(Http { addr: addr.to_owned(), limit: None })
+    }
+
+    /// The same for who waits no longer than `limit` for an answer.
+    pub fn client_within(addr: &str, limit: Duration) -> Client {
+        Client::new(Http { addr: addr.to_owned(), limit: Some(limit) })
     }
 
     fn open(&self, request: http::Request<Bytes>) -> Result<http::Response<ureq::Body>, Error> {
@@ -29,7 +37,7 @@ impl Http {
             |why: &dyn std::fmt::Display| Error::Unreachable(format!("no answer from {}: {why}", self.addr));
         parts.uri = format!("{}{}", self.addr, parts.uri).parse().map_err(|e| unreachable(&e))?;
         let request = http::Request::from_parts(parts, body.to_vec()).with_default_agent().configure();
-        request.http_status_as_error(false).run().map_err(|e| unreachable(&e))
+        request.http_status_as_error(false).timeout_global(self.limit).run().map_err(|e| unreachable(&e))
     }
 }
 

@@ -6,13 +6,18 @@
 pub mod agent;
 pub mod browser;
 pub mod cluster;
+pub mod chance;
 pub mod demo;
+pub mod disk;
 pub mod docker;
 pub mod files;
+pub mod history;
 pub mod http;
 pub mod lab;
+pub mod net;
 pub mod pair;
 pub mod proxy;
+pub mod wall;
 
 pub use agent::{Agent, Output};
 pub use lab::{Lab, eventually};

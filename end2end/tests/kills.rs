@@ -4,17 +4,18 @@
 //! A short form; `TARPAN_LONG=1` gives 20 kills, 8 writers and 50 tasks. `TARPAN_SEED` repeats a run's choices (not the
 //! machine's timing); the seed is printed.
 
-#![allow(clippy::disallowed_methods, reason = "no test here is async, and a random moment is a time of day")]
+#![allow(clippy::disallowed_methods, reason = "no test here is async")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tarpan_api::{Client, Query, calls};
+use tarpan_end2end::chance::Random;
 use tarpan_end2end::http::ask;
 use tarpan_end2end::lab::PATIENCE;
 use tarpan_end2end::pair::server_and_client;
@@ -30,25 +31,6 @@ fn size() -> Size {
     match std::env::var("TARPAN_LONG").is_ok_and(|v| v == "1") {
         true => Size { kills: 20, writers: 8, tasks: 50 },
         false => Size { kills: 4, writers: 3, tasks: 12 },
-    }
-}
-
-/// A small generator (xorshift): choices of a test, nothing more.
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Random {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
-        let seed = std::env::var("TARPAN_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(now);
-        println!("TARPAN_SEED={seed}");
-        Random(seed | 1)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
     }
 }
 

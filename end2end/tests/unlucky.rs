@@ -2,8 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "no test here is async")]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tarpan_api::wire::AllocListStub;
 use tarpan_api::{Query, calls};
+use tarpan_end2end::disk::Disk;
 use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
 
@@ -95,32 +95,6 @@ fn a_process_that_stood_still_restarts_nothing_afterwards() -> Result<()> {
     Ok(())
 }
 
-/// A file system of its own.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None` where this process may not mount one.
-    fn mount(path: PathBuf, size: &str) -> Result<Option<Disk>> {
-        std::fs::create_dir_all(&path)?;
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&path).status();
-        Ok(mount.is_ok_and(|s| s.success()).then_some(Disk(path)))
-    }
-
-    fn fill(&self) -> Result<()> {
-        use std::io::Write as _;
-        let mut file = std::fs::File::create(self.0.join("filler"))?;
-        while file.write_all(&[0; 4096]).is_ok() {}
-        Ok(())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
     let lab = Lab::new()?;
@@ -128,7 +102,7 @@ fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
         eprintln!("skipped: this process may not mount a file system");
         return Ok(());
     };
-    let agent = agent(&lab, &disk.0.join("data"), "")?;
+    let agent = agent(&lab, &disk.path().join("data"), "")?;
     let before = run(&lab, &agent, "before")?;
     ensure!(get(&agent, "/v1/agent/health")?.0 == 200, "well before");
     disk.fill()?;
@@ -145,7 +119,7 @@ fn a_full_disk_is_said_everywhere_and_freeing_it_is_enough() -> Result<()> {
     ensure!(get(&agent, "/ui/jobs")?.1.contains("no room"), "the page says it");
     ensure!(get(&agent, "/v1/metrics?format=prometheus")?.1.contains("tarpan_server_no_room"), "a metric");
     ensure!(agent.knows_job("before")?, "reading goes on");
-    std::fs::remove_file(disk.0.join("filler"))?;
+    disk.free()?;
     eventually("it to go on by itself", PATIENCE, || {
         Ok((get(&agent, "/v1/agent/health?type=server")?.0 == 200).then_some(()))
     })?;

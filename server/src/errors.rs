@@ -41,6 +41,9 @@ pub enum ProposeError {
     /// It was handed in, and may be committed once the servers reach each other again.
     #[error("No majority of the servers answers; what was asked may still happen once they do")]
     NoMajority,
+    /// A read is not answered from a state that lacks what was acknowledged.
+    #[error("this server lags behind: it has got to {at} of {index}; another one may answer, or this one with ?stale")]
+    Behind { at: u64, index: u64 },
     #[error("the command is {size} bytes, the log takes {limit}")]
     TooLarge { size: usize, limit: usize },
     #[error("the raft log failed: {0}")]

@@ -84,6 +84,11 @@ impl Published {
         self.state()
     }
 
+    /// The state once it holds everything up to `index`; `None` when `until` comes first.
+    pub async fn holding(&self, index: u64, until: Instant) -> Option<Arc<State>> {
+        Some(self.at_least(index, until).await).filter(|state| state.index() >= index)
+    }
+
     /// The newest state once one of `watches` changed after raft index `past`, or when `until` has come.
     pub async fn wait(&self, watches: &[Watch], past: u64, until: Instant) -> Arc<State> {
         let registration = self.registry.register(watches);
@@ -111,5 +116,21 @@ impl Published {
             });
         }
         seen.iter().any(|w| wanted.contains(w))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_state_that_lags_is_not_given_to_who_waits_for_more() {
+        let published = Published::new(State::default(), 16);
+        let until = Instant::now() + Duration::from_millis(20);
+        assert!(published.holding(0, until).await.is_some());
+        assert!(published.holding(1, until).await.is_none(), "it waits for it, and does without");
+        assert_eq!(published.at_least(1, until).await.index(), 0, "who takes what there is gets it");
     }
 }

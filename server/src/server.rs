@@ -75,14 +75,15 @@ impl Server {
         self.0.published.state()
     }
 
-    /// The newest state, which holds everything that was acknowledged before this was asked, on whichever server.
+    /// The newest state, which holds everything that was acknowledged before this was asked, on whichever server. Errors when this one
+    /// has not got so far when `until` has come: its disk may be full, or slow.
     pub async fn fresh_state(&self, until: Instant) -> Result<Arc<State>, ProposeError> {
         let index = self.0.consensus.read_index(until).await?;
-        let state = self.state();
-        if state.index() >= index {
-            return Ok(state);
-        }
-        Ok(self.wait_index(index, until).await)
+        let lags = || match self.no_room() {
+            Some(why) => ProposeError::NoRoom(why),
+            None => ProposeError::Behind { at: self.state().index(), index },
+        };
+        self.0.published.holding(index, until).await.ok_or_else(lags)
     }
 
     /// Is there a leader, as far as this server can tell now?
@@ -110,11 +111,6 @@ impl Server {
     /// May come back early: look at what was asked for again, and wait again from the new state's index.
     pub async fn wait(&self, watch: &[Watch], past: u64, until: Instant) -> Arc<State> {
         self.0.published.wait(watch, past, until).await
-    }
-
-    /// The newest state once it holds everything up to raft index `index`, or when `until` has come.
-    pub async fn wait_index(&self, index: u64, until: Instant) -> Arc<State> {
-        self.0.published.at_least(index, until).await
     }
 
     /// Every change after `after_index`, as it is applied.

@@ -99,6 +99,7 @@ impl From<ProposeError> for ApiError {
             ProposeError::NoRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
             ProposeError::NoLeader
             | ProposeError::NoMajority
+            | ProposeError::Behind { .. }
             | ProposeError::TooLarge { .. }
             | ProposeError::Log(_)
             | ProposeError::Shutdown => StatusCode::INTERNAL_SERVER_ERROR,

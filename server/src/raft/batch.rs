@@ -4,7 +4,7 @@
 //! the followers still write the one before.
 //!
 //! The first entry of a process begins with a [`Command::Noop`], whose random id names the history from here on
-//! ([`tarpan_state::lineage`]): a server that starts again may lead on in the term that it led, with an older copy of its data.
+//! ([`tarpan_state::lineage`]): a server that starts again with an older copy of its data may come to lead in a term that was led before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -20,9 +20,13 @@ use crate::options::Options;
 pub const LEASE: Duration = Duration::from_millis(500);
 /// Largest message a server takes.
 pub const MAX_MESSAGE: usize = 128 << 20;
-const CONNECT: Duration = Duration::from_secs(2);
+/// How long a connection may take. The system asks once more after a second: who answers only then is far away, or was cut off.
+const CONNECT: Duration = Duration::from_millis(1500);
 /// A connection is asked so often whether it still is one, and has so long to say so: a link that was cut without a word is noticed.
 const PING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(4));
+/// The same of the connection for words. A cut that was longer than an election leaves it waiting, for as long again as the cut lasted
+/// before it tries to send once more: nobody would be elected until then.
+const PING_WORDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1000));
 /// Of a lease this much is relied on: clocks of two machines may not go at one pace.
 const SURE: Duration = Duration::from_millis(LEASE.as_millis() as u64 * 4 / 5);
 /// Addresses held at a time. A cluster has a handful; more than this were others' once.
@@ -50,6 +54,8 @@ struct Inner {
     heard: BTreeMap<ServerId, Instant>,
     led: Led,
     leading_since: Option<Instant>,
+    /// When another server was told that this one would elect it.
+    yielded: Option<Instant>,
     /// When what a follower took from this leader was sent: it elects nobody else for a lease from then on.
     taken: BTreeMap<ServerId, Instant>,
 }
@@ -118,8 +124,9 @@ impl Links {
             Some(channel) => channel.clone(),
             None => {
                 let endpoint = Endpoint::from_shared(format!("http://{rpc_addr}")).ok()?;
-                let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).http2_keep_alive_interval(PING.0);
-                let endpoint = endpoint.keep_alive_timeout(PING.1).keep_alive_while_idle(true);
+                let (interval, timeout) = if purpose == Use::Words { PING_WORDS } else { PING };
+                let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).http2_keep_alive_interval(interval);
+                let endpoint = endpoint.keep_alive_timeout(timeout).keep_alive_while_idle(true);
                 let channel = match &self.tls {
                     Some(tls) => endpoint.connect_with_connector_lazy(Dialer::new(tls.clone(), region).from(self.from)),
                     None => endpoint.local_address(self.from).connect_lazy(),
@@ -168,6 +175,19 @@ impl Links {
     /// Since a leader last spoke to this server.
     pub fn leader_silence(&self) -> Duration {
         self.lock().led.at.elapsed()
+    }
+
+    /// Another server was told that this one would elect it, and is given time for it: not again and again, it may be unable to hear that.
+    pub fn yields(&self) {
+        let mut inner = self.lock();
+        if inner.yielded.is_none_or(|at| at.elapsed() > LEASE * 2) {
+            inner.yielded = Some(Instant::now());
+        }
+    }
+
+    /// Since it began to give time to another.
+    pub fn since_yielding(&self) -> Option<Duration> {
+        self.lock().yielded.map(|at| at.elapsed())
     }
 
     /// This server leads, as was seen just now.

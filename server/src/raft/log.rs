@@ -357,8 +357,13 @@ impl RaftLogStorage<Types> for LogStore {
         .await
     }
 
+    /// Who led begins as a follower: that it was elected is not said. The library would have it lead on at once, in a term of which it does
+    /// not know yet what was committed last; reads would miss what had been acknowledged.
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        Ok(self.wal().facts().vote)
+        let wal = self.wal();
+        let facts = wal.facts();
+        let own = |vote: &Vote| facts.id == Some(vote.leader_id.node_id);
+        Ok(facts.vote.map(|vote| Vote { committed: vote.committed && !own(&vote), ..vote }))
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {

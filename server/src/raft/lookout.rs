@@ -13,6 +13,7 @@ use tonic::Request;
 use super::links::{LEASE, Links, Use};
 use super::log::LogStore;
 use super::network::{message, read};
+use super::room::Room;
 use super::types::{LogId, Raft, ServerId, ServerNode};
 
 /// On top of that: so that the lease of the others is over, too.
@@ -25,6 +26,12 @@ const LOOK: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_millis(250);
 /// From one try to the next.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long raft has to begin the election that it was told to call. Tries would queue up before one that is busy, and be made one after
+/// the other when nobody wants them any more.
+const BEGIN: Duration = Duration::from_secs(5);
+
+/// How long who was told that it would be elected has for its election, before this server asks for itself: two at a time split the vote.
+const YIELD: Duration = Duration::from_millis(300);
 
 /// Asks: would you elect me?
 #[derive(Serialize, Deserialize)]
@@ -33,8 +40,8 @@ pub struct Ballot {
     pub last: Option<LogId>,
 }
 
-/// Looks out until raft ends.
-pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links) {
+/// Looks out until raft ends. Who has no room to write calls no election: it could neither vote for itself nor lead.
+pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links, room: Room) {
     let mut pause = LOOK;
     loop {
         tokio::time::sleep(pause).await;
@@ -63,11 +70,18 @@ pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links) {
             pause = left.max(LOOK);
             continue;
         }
-        if wanted(&store, me, &links, &voters).await {
+        if let Some(left) = links.since_yielding().and_then(|since| YIELD.checked_sub(since)) {
+            pause = left.max(LOOK);
+            continue;
+        }
+        if room.lacking().is_none() && wanted(&store, me, &links, &voters).await {
             tracing::info!("no leader is heard of: calling an election");
+            let term = raft.metrics().borrow().current_term;
             if raft.trigger().elect().await.is_err() {
                 return;
             }
+            let begun = raft.wait(Some(BEGIN)).metrics(|now| now.current_term > term, "the election begins").await;
+            tracing::debug!(?begun, "an election was called");
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -103,7 +117,11 @@ async fn wanted(store: &LogStore, me: ServerId, links: &Links, voters: &[(Server
 /// Would this server elect who asks?
 pub fn would(raft: &Raft, store: &LogStore, links: &Links, ballot: &Ballot) -> bool {
     let leads = raft.server_metrics().borrow().state == ServerState::Leader;
-    !leads && links.leader_silence() >= LEASE && ballot.last >= store.last()
+    let would = !leads && links.leader_silence() >= LEASE && ballot.last >= store.last();
+    if would {
+        links.yields();
+    }
+    would
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ impl Consensus {
         tokio::spawn(look_for_room(room.clone()));
         let snapshot_bytes = options.snapshot_bytes;
         tokio::spawn(compaction::by_bytes(raft.clone(), store.clone(), snapshots, snapshot_bytes));
-        tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone()));
+        tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone(), room.clone()));
         let options = options.clone();
         let around = watch::Sender::default();
         let promises = Promises::new(raft.clone(), id);

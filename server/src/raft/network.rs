@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::Read;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -9,7 +10,7 @@ use openraft::error::{
     Fatal, NetworkError, PayloadTooLarge, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError,
     Unreachable,
 };
-use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use openraft::{ErrorSubject, OptionalSend, Snapshot};
 use serde::Serialize;
@@ -25,6 +26,9 @@ use super::types::{Entry, ServerId, ServerNode, SnapshotMeta, Types, Vote};
 
 /// Bytes of entries in one message; an entry that is larger travels alone.
 const MAX_ENTRIES: usize = 4 << 20;
+/// From one try to reach a server to the next. The library's half a second is as long as a lease: one lost heartbeat would cost a leader
+/// its followers.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Bytes of a snapshot in one message.
 const CHUNK: usize = 1 << 20;
 
@@ -40,7 +44,13 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: ServerId, node: &ServerNode) -> Peer {
-        Peer { target, rpc_addr: node.rpc_addr.clone(), links: self.links.clone(), store: self.store.clone() }
+        Peer {
+            target,
+            rpc_addr: node.rpc_addr.clone(),
+            links: self.links.clone(),
+            store: self.store.clone(),
+            pace: Pace::default(),
+        }
     }
 }
 
@@ -57,6 +67,39 @@ pub struct Peer {
     rpc_addr: String,
     links: Links,
     store: LogStore,
+    pace: Pace,
+}
+
+/// How many entries the other side takes in the time that an answer may take, which is short: that of a heartbeat. What was not answered
+/// comes again, and would be as late again if it were as much.
+struct Pace {
+    most: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { most: usize::MAX }
+    }
+}
+
+impl Pace {
+    /// May so many be sent? Until [`Pace::taken`] half of them is the most: who stops waiting for the answer does not say so.
+    fn send(&mut self, entries: usize) -> Result<(), PayloadTooLarge> {
+        if entries > self.most {
+            return Err(PayloadTooLarge::new_entries_hint(self.most as u64));
+        }
+        if entries > 0 {
+            self.most = (entries / 2).max(1);
+        }
+        Ok(())
+    }
+
+    /// So many were taken in time.
+    fn taken(&mut self, entries: usize) {
+        if entries > 0 {
+            self.most = entries.saturating_mul(2);
+        }
+    }
 }
 
 impl Peer {
@@ -112,10 +155,13 @@ impl RaftNetwork<Types> for Peer {
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<ServerId>> {
         let entries = carried(self.store.packed(&std::mem::take(&mut rpc.entries)))?;
+        let count = entries.len();
+        self.pace.send(count)?;
         let mut request = tonic::Request::new(AppendRequest { head: tarpan_rpc::pack(&rpc).into(), entries });
         request.set_timeout(option.hard_ttl());
         let sent = Instant::now();
         let answer = self.answered(self.connected(Use::Words)?.append_entries(request).await)?;
+        self.pace.taken(count);
         if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
             self.links.taken(self.target, sent);
         }
@@ -126,6 +172,10 @@ impl RaftNetwork<Types> for Peer {
         let mut request = tonic::Request::new(message(&rpc));
         request.set_timeout(option.hard_ttl());
         self.answered(self.connected(Use::Words)?.vote(request).await)
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(AGAIN))
     }
 
     async fn full_snapshot(
@@ -159,6 +209,24 @@ impl RaftNetwork<Types> for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_answered_comes_again_as_less() {
+        let mut pace = Pace::default();
+        let sent = |pace: &mut Pace, n| pace.send(n).map_err(|e| e.entries_hint());
+        assert_eq!(sent(&mut pace, 300), Ok(()));
+        assert_eq!(sent(&mut pace, 300), Err(150), "nobody said that it was taken");
+        assert_eq!(sent(&mut pace, 0), Ok(()));
+        pace.taken(0);
+        assert_eq!(sent(&mut pace, 151), Err(150), "a heartbeat says nothing of it");
+        assert_eq!(sent(&mut pace, 150), Ok(()));
+        pace.taken(150);
+        assert_eq!(sent(&mut pace, 301), Err(300));
+        for _ in 0..20 {
+            let _ = sent(&mut pace, 1);
+        }
+        assert_eq!(sent(&mut pace, 1), Ok(()), "one goes always");
+    }
 
     #[test]
     fn a_message_carries_as_many_entries_as_have_room() {

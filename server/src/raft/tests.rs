@@ -98,11 +98,14 @@ async fn acknowledged_is_there_after_a_restart() {
     let options = options(Some(dir.path()));
     let (consensus, _) = start(&options).await;
     let (index, _) = consensus.propose(register("kept")).await.expect("committed");
-    let id = consensus.id;
+    let (id, term) = (consensus.id, consensus.leadership().term);
     consensus.raft.shutdown().await.expect("stops"); // and no flush: only what was promised
     drop(consensus);
     let (consensus, published) = start(&options).await;
     assert_eq!(consensus.id, id);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    assert!(consensus.read_index(deadline).await.expect("it leads") >= index, "who reads sees what was acknowledged");
+    assert!(consensus.leadership().term > term, "it was elected again, instead of leading on");
     let state = published.at_least(index, Instant::now() + Duration::from_secs(5)).await;
     assert!(state.job(&key("kept")).is_some());
     consensus.propose(register("more")).await.expect("goes on");
