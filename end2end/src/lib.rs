@@ -5,8 +5,8 @@
 
 pub mod agent;
 pub mod browser;
-pub mod cluster;
 pub mod chance;
+pub mod cluster;
 pub mod demo;
 pub mod disk;
 pub mod docker;
