@@ -19,6 +19,7 @@ mod lookout;
 mod machine;
 mod membership;
 mod network;
+pub mod offline;
 mod reads;
 mod recovery;
 mod room;

@@ -17,6 +17,7 @@ mod keyring;
 mod namespaces;
 mod node;
 mod operator_api;
+mod raft;
 mod scaling;
 mod scheduler;
 mod servers;
@@ -61,6 +62,9 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<namespaces::List>(),
         Entry::of::<namespaces::Status>(),
         Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<raft::Info>(),
+        Entry::of::<raft::Logs>(),
+        Entry::of::<raft::State>(),
         Entry::of::<scaling::Info>(),
         Entry::of::<scaling::List>(),
         Entry::of::<scheduler::Get>(),
@@ -76,6 +80,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<snapshots::Redact>(),
         Entry::of::<snapshots::Restore>(),
         Entry::of::<snapshots::Save>(),
+        Entry::of::<snapshots::State>(),
         Entry::of::<status::Status>(),
         Entry::of::<ui::Ui>(),
         Entry::of::<version::Version>(),
