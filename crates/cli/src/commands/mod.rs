@@ -22,6 +22,7 @@ mod scaling;
 mod scheduler;
 mod servers;
 mod services;
+mod snapshot_agent;
 mod snapshots;
 mod status;
 mod tls;
@@ -76,6 +77,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<services::Delete>(),
         Entry::of::<services::Info>(),
         Entry::of::<services::List>(),
+        Entry::of::<snapshot_agent::Agent>(),
         Entry::of::<snapshots::Inspect>(),
         Entry::of::<snapshots::Redact>(),
         Entry::of::<snapshots::Restore>(),
