@@ -29,6 +29,12 @@ pub enum StartError {
     /// What is kept on disk is damaged or does not fit together.
     #[error("{what}. {ways}")]
     Damaged { what: String, ways: String },
+    /// The file that lists the servers of a cluster which has lost most of them is no good.
+    #[error("the cluster is not recovered, and nothing was changed: correct that file, or take it away")]
+    NotRecovered {
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("starting raft")]
     Raft(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -34,6 +34,10 @@ pub mod node_request;
 pub mod ui;
 pub mod watch;
 
+pub use http::dump;
+pub use raft::offline;
+pub use tarpan_state::State;
+
 pub use errors::{ProposeError, StartError};
 pub use events::{EventFeed, FeedError};
 pub use node_request::{ByteStream, NodeRequestError, NodeResponse};

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use tarpan_control::servers::{Autopilot, AutopilotConfig, Begin, Change, Health, Presence, Seen, ServerId, bootstrap};
 use tarpan_model::Dur;
+use tarpan_state::Standing;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::gossip::{Gossip, JoinError, Known};
@@ -28,19 +30,38 @@ const LEAVING: Duration = Duration::from_millis(1500);
 /// How long a change of the membership may take before the next look.
 const CHANGE: Duration = Duration::from_secs(10);
 
+/// When a server that was not taken in is looked at again: one that went another way, and one of which it can't be told yet.
+const FORKED: Duration = Duration::from_secs(60);
+const UNTOLD: Duration = Duration::from_secs(4);
+
+/// Why a server is not taken in, and when it is looked at again.
+struct PutOff {
+    why: String,
+    until: Instant,
+}
+
 /// The servers of the region, brought into raft.
 pub(crate) struct Members {
     gossip: Gossip,
     consensus: Arc<Consensus>,
     region: String,
     autopilot: Mutex<Autopilot>,
+    /// Servers that are not taken in yet.
+    put_off: Mutex<BTreeMap<ServerId, PutOff>>,
     /// This server says good-bye: it decides about no other any more.
     leaving: AtomicBool,
 }
 
 impl Members {
     pub fn new(gossip: Gossip, consensus: Arc<Consensus>, region: String) -> Members {
-        Members { gossip, consensus, region, autopilot: Mutex::default(), leaving: AtomicBool::new(false) }
+        Members {
+            gossip,
+            consensus,
+            region,
+            autopilot: Mutex::default(),
+            put_off: Mutex::default(),
+            leaving: AtomicBool::new(false),
+        }
     }
 
     pub fn gossip(&self) -> &Gossip {
@@ -210,9 +231,17 @@ impl Members {
             return;
         }
         let before = self.health();
-        let change = self.lock().step(config, &seen(known), &members, clock::now());
+        let counted: Vec<Seen> =
+            seen(known).into_iter().filter(|s| members.contains_key(&s.id) || !self.waits(s.id)).collect();
+        let change = self.lock().step(config, &counted, &members, clock::now());
         self.tell(&before, known);
         let Some(change) = change else { return };
+        if let Change::AddLearner(id) = &change
+            && let Some(new) = known.iter().find(|k| k.identity.about.id == *id)
+            && !self.may_join(*id, &node(new)).await
+        {
+            return;
+        }
         let (Change::AddLearner(id) | Change::Promote(id) | Change::Remove(id)) = &change;
         let found = known.iter().find(|k| k.identity.about.id == *id);
         let name = found.map_or_else(|| id.to_string(), |k| k.identity.about.name.clone());
@@ -223,6 +252,37 @@ impl Members {
             Ok(Err(error)) => tracing::warn!(%error, "{name} could not be dealt with"),
             Err(_) => tracing::warn!("{name}: no majority of the servers has agreed yet"),
         }
+    }
+
+    fn waits(&self, id: ServerId) -> bool {
+        let put_off = self.put_off.lock().expect("no panic while held");
+        put_off.get(&id).is_some_and(|put_off| Instant::now() < put_off.until)
+    }
+
+    /// Whether what a new server holds goes with what this cluster knows. Says so once where it does not.
+    async fn may_join(&self, id: ServerId, node: &ServerNode) -> bool {
+        let (why, pause) = match self.consensus.standing(node).await {
+            Ok(Standing::Holds) => {
+                self.put_off.lock().expect("no panic while held").remove(&id);
+                return true;
+            }
+            Ok(Standing::Forked { at }) => {
+                let why = format!(
+                    "what it holds went another way than this cluster from index {at} on: start it with an empty data directory"
+                );
+                (why, FORKED)
+            }
+            Ok(Standing::Behind) => {
+                ("whether what it holds goes with this cluster can't be told yet".to_owned(), UNTOLD)
+            }
+            Err(error) => (format!("what it holds is not known: {error}"), UNTOLD),
+        };
+        let put_off = PutOff { why: why.clone(), until: Instant::now() + pause };
+        let before = self.put_off.lock().expect("no panic while held").insert(id, put_off);
+        if before.is_none_or(|before| before.why != why) {
+            tracing::warn!("{} is not taken in: {why}", node.name);
+        }
+        false
     }
 
     /// Has servers of a name (with or without its region) that do not answer count as gone: how many.
@@ -278,8 +338,8 @@ impl Members {
             }
         }
         let still = || self.consensus.members().iter().any(|m| m.id == self.consensus.id());
-        let end = tokio::time::Instant::now() + LEAVING;
-        while others && still() && tokio::time::Instant::now() < end {
+        let end = Instant::now() + LEAVING;
+        while others && still() && Instant::now() < end {
             tokio::time::sleep(BEGIN).await;
         }
         self.gossip.leave().await;

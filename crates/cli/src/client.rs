@@ -220,7 +220,7 @@ impl Transport for Http {
 }
 
 /// The last cause of an error says what happened; the ones before only repeat the address.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;

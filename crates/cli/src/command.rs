@@ -25,6 +25,13 @@ impl Fail {
         Fail::Message { text: text.to_string(), code: 1 }
     }
 
+    /// What is printed of it.
+    pub fn text(self) -> String {
+        match self {
+            Fail::Usage(text) | Fail::Message { text, .. } => text,
+        }
+    }
+
     /// The same trouble under another exit code: `job plan` says 255 where others say 1.
     pub fn with_code(self, code: i32) -> Fail {
         match self {

@@ -157,7 +157,7 @@ pub fn status(status: MemberStatus) -> &'static str {
 
 /// A server's number in raft as the UUID that tools expect.
 pub fn server_id(number: u64) -> String {
-    uuid::Uuid::from_u64_pair(number, 0).to_string()
+    crate::raft::shown_id(number)
 }
 
 /// `GET /v1/agent/members`

@@ -30,7 +30,7 @@ async fn list(cx: Context) -> Outcome {
     read.json(&keys)
 }
 
-fn described(key: &RootKey) -> RootKeyMeta {
+pub fn described(key: &RootKey) -> RootKeyMeta {
     RootKeyMeta {
         key_id: key.id.to_string(),
         algorithm: "aes256-gcm".to_owned(),

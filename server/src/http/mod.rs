@@ -15,6 +15,7 @@ pub mod caller;
 mod client;
 mod context;
 mod deployments;
+pub mod dump;
 mod elsewhere;
 mod error;
 mod evals;

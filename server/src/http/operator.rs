@@ -44,7 +44,7 @@ async fn scheduler(cx: Context) -> Outcome {
     })
 }
 
-fn shown(row: &SchedulerConfig) -> SchedulerConfiguration {
+pub fn shown(row: &SchedulerConfig) -> SchedulerConfiguration {
     SchedulerConfiguration {
         scheduler_algorithm: row.algorithm.clone(),
         preemption: PreemptionConfig {

@@ -66,8 +66,8 @@ type Contents = (Facts, Option<LogId>, Vec<(LogId, Vec<u8>)>);
 fn read(raft: &Path) -> Result<Contents, Box<dyn std::error::Error>> {
     let db = sled::Config::new().path(raft).flush_every_ms(None).open()?;
     let (log, meta) = (db.open_tree("log")?, db.open_tree("meta")?);
-    let facts =
-        Facts { id: fact(&meta, "id")?, vote: fact(&meta, "vote")?, purged: fact(&meta, "purged")?, last: None };
+    let (id, vote, purged) = (fact(&meta, "id")?, fact(&meta, "vote")?, fact(&meta, "purged")?);
+    let facts = Facts { id, vote, purged, ..Facts::default() };
     let committed = fact::<Option<LogId>>(&meta, "committed")?.flatten();
     let mut entries = Vec::new();
     for value in log.iter().values() {

@@ -9,7 +9,7 @@
 //!
 //! A write that finds no room is held until there is some ([`super::room`]): raft would take an error for the end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -161,6 +161,11 @@ impl LogStore {
         self.wal().bytes_after(index)
     }
 
+    /// Servers of a cluster that was recovered without them.
+    pub fn former(&self) -> BTreeSet<ServerId> {
+        self.wal().facts().former.clone()
+    }
+
     /// Neither an entry nor a vote was ever written.
     pub fn is_blank(&self) -> bool {
         let wal = self.wal();
@@ -171,7 +176,7 @@ impl LogStore {
     pub fn begin_behind(&self, id: ServerId, last: LogId) -> io::Result<()> {
         let mut wal = self.wal();
         let vote = Vote::new(last.leader_id.term, id);
-        wal.change(|facts| *facts = Facts { id: Some(id), vote: Some(vote), purged: Some(last), last: None })?;
+        wal.change(|facts| *facts = Facts { id: Some(id), vote: Some(vote), purged: Some(last), ..Facts::default() })?;
         wal.flush()
     }
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use openraft::{ChangeMembers, ServerState};
 use tarpan_control::servers::{Change, Member};
 use tarpan_rpc::server::LeadRequest;
+use tarpan_state::{Seen, Standing};
 use tokio::time::{Instant, timeout};
 
 use super::admission::Around;
 use super::links::{LEASE, Links, Use};
-use super::types::Raft;
+use super::types::{Known, Raft};
 use super::{Consensus, ServerId, ServerNode, network};
 use crate::options::Options;
 
@@ -219,6 +220,23 @@ impl Consensus {
     pub async fn describe(&self, id: ServerId, node: ServerNode) -> Result<(), MembershipError> {
         let nodes = ChangeMembers::SetNodes(BTreeMap::from([(id, node)]));
         self.raft.change_membership(nodes, true).await.map(|_| ()).map_err(|e| MembershipError(e.to_string()))
+    }
+
+    /// As the leader: whether a server that is to join holds nothing that this cluster does not know. One that was part of a cluster which
+    /// went another way has applied what can't be taken back.
+    pub async fn standing(&self, node: &ServerNode) -> Result<Standing, MembershipError> {
+        let unknown = || MembershipError(format!("{} is no address", node.rpc_addr));
+        let mut client = self.links.to(&node.rpc_addr, Use::Words).ok_or_else(unknown)?;
+        let mut request = tonic::Request::new(network::message(&()));
+        request.set_timeout(ANSWER);
+        let (index, epochs): Known = match client.history(request).await {
+            Ok(answer) => network::read(answer.get_ref()).map_err(|e| MembershipError(e.to_string()))?,
+            // One of an earlier release, which can't say.
+            Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(Standing::Holds),
+            Err(status) => return Err(MembershipError(status.message().to_owned())),
+        };
+        let state = self.published.state();
+        Ok(state.lineage().standing(state.index(), &Seen { index, epochs }))
     }
 
     /// Makes one change, as the leader. It is on its way when this comes back without an error.

@@ -20,7 +20,9 @@ mod lookout;
 mod machine;
 mod membership;
 mod network;
+pub mod offline;
 mod reads;
+mod recovery;
 mod room;
 mod service;
 mod snapshots;
@@ -54,7 +56,7 @@ use self::room::Room;
 pub(crate) use self::service::RaftService;
 use self::start::Opened;
 use self::types::Raft;
-pub(crate) use self::types::{ServerId, ServerNode};
+pub(crate) use self::types::{ServerId, ServerNode, shown_id};
 use crate::errors::{ProposeError, StartError};
 use crate::options::{Options, RaftStats};
 use crate::publish::Published;
@@ -105,7 +107,8 @@ impl Consensus {
             (None, Some(temporary)) => temporary.path().to_owned(),
             (None, None) => unreachable!("one of them is there"),
         };
-        let Opened { store, machine, id, room, snapshots } = start::open(&dir, temporary.is_none(), published.clone())?;
+        let opened = start::open(&dir, temporary.is_none(), published.clone())?;
+        let Opened { store, machine, id, room, snapshots, recovered } = opened;
         let config = config(options).map_err(|e| StartError::Raft(e.into()))?;
         let links = Links::new(options);
         let network = Network { links: links.clone(), store: store.clone() };
@@ -133,17 +136,22 @@ impl Consensus {
             around,
             _temporary: temporary,
         };
-        consensus.begin().await.map_err(StartError::Raft)?;
+        consensus.begin(recovered).await.map_err(StartError::Raft)?;
         Ok(consensus)
     }
 
     /// A new single server becomes a cluster of one; one that was that before need not wait for its election timer.
-    async fn begin(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn begin(&self, recovered: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         if self.raft.is_initialized().await? {
+            if recovered {
+                self.tell_membership_again();
+            }
             let voters: BTreeSet<ServerId> = self.raft.metrics().borrow().membership_config.voter_ids().collect();
             if voters == BTreeSet::from([self.id]) {
                 self.raft.trigger().elect().await?;
-                self.tell_new_address().await;
+                if !recovered {
+                    self.tell_new_address().await;
+                }
             }
         } else if self.options.bootstrap_expect == 1 {
             self.raft.initialize(BTreeMap::from([(self.id, self.me.clone())])).await?;
@@ -164,6 +172,19 @@ impl Consensus {
                 && let Err(error) = raft.change_membership(ChangeMembers::SetNodes(nodes), true).await
             {
                 tracing::warn!(%error, "writing this server's new address");
+            }
+        });
+    }
+
+    /// After a recovery: whoever leads writes the membership as an entry of its own, so that it counts for all, whatever they hold of the old one.
+    fn tell_membership_again(&self) {
+        let (raft, id, nodes) = (self.raft.clone(), self.id, BTreeMap::from([(self.id, self.me.clone())]));
+        tokio::spawn(async move {
+            let led = raft.wait(None).metrics(|m| m.current_leader.is_some(), "somebody leads").await;
+            if led.is_ok_and(|metrics| metrics.current_leader == Some(id))
+                && let Err(error) = raft.change_membership(ChangeMembers::SetNodes(nodes), true).await
+            {
+                tracing::warn!(%error, "writing the membership of a recovered cluster");
             }
         });
     }
@@ -305,6 +326,8 @@ impl Consensus {
             links: self.links.clone(),
             promises: self.promises.clone(),
             store: self.store.clone(),
+            published: self.published.clone(),
+            former: self.store.former(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Raft's gRPC side: what other servers ask of this one.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::error::{Fatal, RaftError};
-use openraft::raft::AppendEntriesResponse;
+use openraft::raft::{AppendEntriesResponse, VoteRequest};
 use tarpan_rpc::server::raft_server::{Raft as RaftRpc, RaftServer};
 use tarpan_rpc::server::{AppendRequest, RaftBytes};
 use tarpan_state::{Command, Envelope, Reply};
@@ -18,9 +20,10 @@ use super::log::LogStore;
 use super::lookout;
 use super::membership::Promises;
 use super::network::{SnapshotHead, append_request, message, read};
-use super::types::{Raft, ServerId, Snapshot};
+use super::types::{Known, Raft, ServerId, Snapshot, shown_id};
 use super::{LEADER_PATIENCE, RESTORE_PATIENCE};
 use crate::errors::ProposeError;
+use crate::publish::Published;
 
 /// Answers other servers.
 #[derive(Clone)]
@@ -31,9 +34,26 @@ pub(crate) struct RaftService {
     pub(super) links: Links,
     pub(super) promises: Promises,
     pub(super) store: LogStore,
+    pub(super) published: Arc<Published>,
+    /// Servers of a cluster that was recovered without them.
+    pub(super) former: BTreeSet<ServerId>,
 }
 
 impl RaftService {
+    /// A server of the cluster as it was before it was recovered without that one: it would have this one follow it, back to what was.
+    fn refuse_former(&self, leader: ServerId) -> Result<(), Status> {
+        if !self.former.contains(&leader) {
+            return Ok(());
+        }
+        let metrics = self.raft.server_metrics();
+        match metrics.borrow().membership_config.membership().get_node(&leader) {
+            Some(_) => Ok(()),
+            None => {
+                Err(Status::permission_denied(format!("the cluster was recovered without server {}", shown_id(leader))))
+            }
+        }
+    }
+
     pub fn into_server(self) -> RaftServer<RaftService> {
         RaftServer::new(self).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
     }
@@ -65,6 +85,7 @@ impl RaftRpc for RaftService {
         self.admission.check(&request).await?;
         let rpc = append_request(request.get_ref()).map_err(bad)?;
         let leader = rpc.vote.leader_id().node_id;
+        self.refuse_former(leader)?;
         let result: Result<AppendEntriesResponse<ServerId>, RaftError<ServerId>> = self.raft.append_entries(rpc).await;
         if !matches!(&result, Ok(AppendEntriesResponse::HigherVote(_)) | Err(_)) {
             self.links.led(leader);
@@ -74,7 +95,8 @@ impl RaftRpc for RaftService {
 
     async fn vote(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {
         self.admission.check(&request).await?;
-        let rpc = read(request.get_ref()).map_err(bad)?;
+        let rpc: VoteRequest<ServerId> = read(request.get_ref()).map_err(bad)?;
+        self.refuse_former(rpc.vote.leader_id().node_id)?;
         let result: Result<_, RaftError<ServerId>> = self.raft.vote(rpc).await;
         Ok(Response::new(message(&result)))
     }
@@ -85,6 +107,7 @@ impl RaftRpc for RaftService {
         let head = parts.message().await?.ok_or_else(|| bad("an empty snapshot"))?;
         let head: SnapshotHead = read(&head).map_err(bad)?;
         let leader = head.vote.leader_id().node_id;
+        self.refuse_former(leader)?;
         let file = self.raft.begin_receiving_snapshot().await.map_err(|e| Status::internal(e.to_string()))?;
         let mut file = *file;
         while let Some(part) = parts.message().await? {
@@ -100,6 +123,13 @@ impl RaftRpc for RaftService {
         self.admission.check(&request).await?;
         let voters = read(request.get_ref()).map_err(bad)?;
         Ok(Response::new(message(&self.promises.agrees(&voters).await)))
+    }
+
+    async fn history(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {
+        self.admission.check(&request).await?;
+        let state = self.published.state();
+        let known: Known = (state.index(), state.lineage().newest().to_vec());
+        Ok(Response::new(message(&known)))
     }
 
     async fn ballot(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {

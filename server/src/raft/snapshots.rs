@@ -13,7 +13,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::types::SnapshotMeta;
+use openraft::Membership;
+
+use super::types::{Membership as StoredMembership, ServerId, ServerNode, SnapshotMeta};
 
 const MAGIC: &[u8; 6] = b"TARPAN";
 const UNCHECKED: u8 = 1;
@@ -107,6 +109,30 @@ impl Snapshots {
         self.files()?.first().map_or(Ok(0), |path| Ok(std::fs::metadata(path).map_err(named(path))?.len()))
     }
 
+    /// Writes another membership into all of them: each is whole before it takes the place of what it was.
+    pub fn replace_membership(&self, membership: &Membership<ServerId, ServerNode>) -> io::Result<()> {
+        for path in self.files()? {
+            let content = match read(&mut File::open(&path).map_err(named(&path))?) {
+                Ok(content) => content,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.set_aside(&path, &error)?;
+                    continue;
+                }
+                Err(error) => return Err(named(&path)(error)),
+            };
+            let at = *content.meta.last_membership.log_id();
+            let last_membership = StoredMembership::new(at, membership.clone());
+            let meta = SnapshotMeta { last_membership, ..content.meta.clone() };
+            let unfinished = path.with_extension("unfinished");
+            self.write(&unfinished, &meta, content.state()).map_err(named(&unfinished))?;
+            std::fs::rename(&unfinished, &path).map_err(named(&path))?;
+        }
+        if self.durable {
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+
     /// The newest one that is whole, with its path. Others are set aside on the way.
     pub fn newest(&self) -> io::Result<Option<(PathBuf, Content)>> {
         for path in self.files()? {
@@ -151,28 +177,37 @@ impl Snapshots {
     }
 
     fn count(&self) -> io::Result<()> {
-        let index = |path: PathBuf| path.file_stem()?.to_str()?.parse().ok();
-        let found = self.files()?.into_iter().filter_map(index).collect();
+        let found = self.files()?.iter().filter_map(|path| index_of(path)).collect();
         *self.kept.lock().expect("no panic while held") = found;
         Ok(())
     }
 
     /// Newest first.
     fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let mut files: Vec<PathBuf> = Vec::new();
-        for entry in std::fs::read_dir(&self.dir).map_err(named(&self.dir))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "snapshot") {
-                files.push(path);
-            }
-        }
-        files.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(files)
+        listed(&self.dir).map_err(named(&self.dir))
     }
 
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// The snapshots in a folder, newest first.
+pub fn listed(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "snapshot") {
+            files.push(path);
+        }
+    }
+    files.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(files)
+}
+
+/// The entry up to which a snapshot goes, by its name.
+pub fn index_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
 }
 
 /// Reads a snapshot from its start. What is no snapshot, or not a whole one, is `InvalidData`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::earlier::{self, TakeOverError};
 use super::log::LogStore;
 use super::machine::Machine;
+use super::recovery::{self, RecoveryError};
 use super::room::Room;
 use super::snapshots::Snapshots;
 use super::types::ServerId;
@@ -21,6 +22,8 @@ pub struct Opened {
     pub id: ServerId,
     pub room: Room,
     pub snapshots: Snapshots,
+    /// Its membership is one that an operator wrote.
+    pub recovered: bool,
 }
 
 /// Opens or creates everything in `dir`.
@@ -30,15 +33,21 @@ pub fn open(dir: &Path, durable: bool, published: Arc<Published>) -> Result<Open
         source,
     };
     std::fs::create_dir_all(dir).map_err(|e| failed(e.into()))?;
+    let go_on = dir.join(GO_ON).exists();
+    recovery::alone(dir, &dir.join(GO_ON)).map_err(not_recovered)?;
     earlier::take_over(dir).map_err(|error| match error {
         TakeOverError::Damaged { .. } => damaged(dir, error.to_string()),
         other => failed(other.into()),
     })?;
     let room = Room::new(dir);
     let snapshots = Snapshots::open(dir.join("snapshots"), durable).map_err(|e| failed(e.into()))?;
+    let recovered = recovery::recover(dir, &snapshots).map_err(|error| match error {
+        RecoveryError::Open(error) if error.is_damage() => damaged(dir, format!("the raft log: {error}")),
+        RecoveryError::Refused { .. } => not_recovered(error),
+        other => failed(other.into()),
+    })?;
     let machine = Machine::open(snapshots.clone(), room.clone(), published).map_err(|e| failed(e.into()))?;
     let raft = dir.join("raft");
-    let go_on = dir.join(GO_ON).exists();
     if go_on {
         set_log_aside(&raft, &machine, &snapshots)?;
     }
@@ -50,7 +59,7 @@ pub fn open(dir: &Path, durable: bool, published: Arc<Published>) -> Result<Open
     }
     meet(dir, &store, &machine, &snapshots)?;
     let id = store.server_id(fresh_id()).map_err(|e| failed(e.into()))?;
-    Ok(Opened { store, machine, id, room, snapshots })
+    Ok(Opened { store, machine, id, room, snapshots, recovered })
 }
 
 /// The log has to go on where the snapshot ends.
@@ -83,6 +92,10 @@ fn meet(dir: &Path, store: &LogStore, machine: &Machine, snapshots: &Snapshots) 
         return Err(damaged(dir, what));
     }
     Ok(())
+}
+
+fn not_recovered(error: RecoveryError) -> StartError {
+    StartError::NotRecovered { source: error.into() }
 }
 
 fn set_log_aside(raft: &Path, machine: &Machine, snapshots: &Snapshots) -> Result<(), StartError> {

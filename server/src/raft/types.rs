@@ -9,6 +9,17 @@ use tarpan_state::{Envelope, Reply};
 /// Number of a server in the raft configuration: drawn once a data directory, never used again.
 pub type ServerId = u64;
 
+/// A server's number as others are shown it, who expect a UUID.
+pub fn shown_id(id: ServerId) -> String {
+    uuid::Uuid::from_u64_pair(id, 0).to_string()
+}
+
+/// That number again, in that form or in plain digits.
+pub fn read_id(text: &str) -> Option<ServerId> {
+    let uuid = || uuid::Uuid::parse_str(text).ok().filter(|id| id.as_u64_pair().1 == 0);
+    text.parse().ok().or_else(|| Some(uuid()?.as_u64_pair().0))
+}
+
 openraft::declare_raft_types!(
     /// Ties the parts together for openraft.
     pub Types:
@@ -93,6 +104,9 @@ impl<'de> Deserialize<'de> for Commands {
         Ok(Commands { envelopes: Arc::new(envelopes), encoded: Vec::new() })
     }
 }
+
+/// What a server has applied: up to which index, in the last of these epochs.
+pub type Known = (u64, Vec<tarpan_state::Epoch>);
 
 /// What the commands of one entry did, in their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -17,10 +17,12 @@ mod keyring;
 mod namespaces;
 mod node;
 mod operator_api;
+mod raft;
 mod scaling;
 mod scheduler;
 mod servers;
 mod services;
+mod snapshot_agent;
 mod snapshots;
 mod status;
 mod tls;
@@ -61,6 +63,9 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<namespaces::List>(),
         Entry::of::<namespaces::Status>(),
         Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<raft::Info>(),
+        Entry::of::<raft::Logs>(),
+        Entry::of::<raft::State>(),
         Entry::of::<scaling::Info>(),
         Entry::of::<scaling::List>(),
         Entry::of::<scheduler::Get>(),
@@ -72,10 +77,12 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<services::Delete>(),
         Entry::of::<services::Info>(),
         Entry::of::<services::List>(),
+        Entry::of::<snapshot_agent::Agent>(),
         Entry::of::<snapshots::Inspect>(),
         Entry::of::<snapshots::Redact>(),
         Entry::of::<snapshots::Restore>(),
         Entry::of::<snapshots::Save>(),
+        Entry::of::<snapshots::State>(),
         Entry::of::<status::Status>(),
         Entry::of::<ui::Ui>(),
         Entry::of::<version::Version>(),

@@ -1,4 +1,4 @@
-//! `operator snapshot save|restore|inspect|redact`: the whole state of a region as a file.
+//! `operator snapshot save|restore|inspect|state|redact`: the whole state of a region as a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -10,8 +10,10 @@ use http::header::HeaderValue;
 use serde_json::json;
 use tarpan_api::{Query, calls};
 use tarpan_server::archive::{self, Archive};
+use tarpan_server::dump::Wanted;
 
-use crate::client::ClientFlags;
+use super::raft::print_state;
+use crate::client::{ClientFlags, Http};
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::output::{self, Table, block};
 
@@ -42,29 +44,37 @@ at all, and only its owner can read it.";
             _ => return Err(Fail::usage("This command takes up to one argument: [file]")),
         };
         let mut draft = Draft::beside(&path)?;
-        let asked = calls::snapshot(&Query { stale: self.stale, ..Query::new() });
-        let request = http::Request::get(asked.path()).body(Bytes::new()).map_err(Fail::new)?;
-        let answer = self.client.transport()?.open(request).await.doing("Error saving snapshot")?;
-        let (status, digest) = (answer.status(), answer.headers().get("digest").cloned());
-        let file = answer.bytes().await.map_err(|e| Fail::new(format!("Error saving snapshot: {e}")))?;
-        if !status.is_success() {
-            let why = String::from_utf8_lossy(&file);
-            return Err(Fail::new(format!(
-                "Error saving snapshot: Unexpected response code: {} ({})",
-                status.as_u16(),
-                why.trim()
-            )));
-        }
-        if digest != Some(digest_of(&file)) {
-            return Err(Fail::new("Error saving snapshot: it was changed on its way, or is cut off"));
-        }
-        // What can't be restored is not kept.
-        let whole = archive::read(&file).map_err(|e| Fail::new(format!("Error saving snapshot: {e}")))?;
-        let redacted = self.redact.then(|| archive::redacted(&whole)).transpose().map_err(Fail::new)?;
+        let Fetched { file, archive } = fetch(&self.client.transport()?, self.stale).await?;
+        let redacted = self.redact.then(|| archive::redacted(&archive)).transpose().map_err(Fail::new)?;
         draft.keep(redacted.as_deref().unwrap_or(&file))?;
         println!("State file written to {}", path.display());
         Ok(0)
     }
+}
+
+/// A snapshot that came whole.
+pub struct Fetched {
+    pub file: Bytes,
+    pub archive: Archive,
+}
+
+/// Asks for the region's state. What can't be restored is not given back.
+pub async fn fetch(http: &Http, stale: bool) -> Result<Fetched, Fail> {
+    let failed = |why: &dyn std::fmt::Display| Fail::new(format!("Error saving snapshot: {why}"));
+    let asked = calls::snapshot(&Query { stale, ..Query::new() });
+    let request = http::Request::get(asked.path()).body(Bytes::new()).map_err(Fail::new)?;
+    let answer = http.open(request).await.doing("Error saving snapshot")?;
+    let (status, digest) = (answer.status(), answer.headers().get("digest").cloned());
+    let file = answer.bytes().await.map_err(|e| failed(&e))?;
+    if !status.is_success() {
+        let why = String::from_utf8_lossy(&file);
+        return Err(failed(&format!("Unexpected response code: {} ({})", status.as_u16(), why.trim())));
+    }
+    if digest != Some(digest_of(&file)) {
+        return Err(failed(&"it was changed on its way, or is cut off"));
+    }
+    let archive = archive::read(&file).map_err(|e| failed(&e))?;
+    Ok(Fetched { file, archive })
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,6 +160,29 @@ impl Command for Inspect {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct State {
+    /// Show only rows for which this expression holds, as the lists of the API take it; may be repeated, and then all have to hold.
+    #[arg(long, value_name = "expression")]
+    filter: Vec<String>,
+    args: Vec<String>,
+}
+
+impl Command for State {
+    const PATH: &'static str = "operator snapshot state";
+    const USAGE: &'static str = "<file>";
+    const ABOUT: &'static str = "Prints the state that a snapshot holds as JSON, once it was checked.";
+    const DETAILS: &'static str =
+        "One object with a list of rows a table, each row as the API shows it; keys and nodes' secrets are left out.";
+
+    async fn run(self) -> Outcome {
+        let [path] = &self.args[..] else { return Err(Fail::usage("This command takes one argument: <file>")) };
+        let wanted = Wanted::by(&self.filter).map_err(Fail::new)?;
+        let archive = whole(path, &read(Path::new(path))?)?;
+        print_state(&archive.state, &wanted)
+    }
+}
+
+#[derive(Debug, clap::Args)]
 pub struct Redact {
     args: Vec<String>,
 }
@@ -182,12 +215,12 @@ fn digest_of(file: &[u8]) -> HeaderValue {
 }
 
 /// The time in a file's name: `20261128-170500Z`.
-fn stamp() -> String {
+pub fn stamp() -> String {
     chrono::DateTime::from_timestamp_nanos(output::time::now().0).format("%Y%m%d-%H%M%SZ").to_string()
 }
 
 /// A file on its way: beside its place until it is whole, gone when it does not get that far.
-struct Draft {
+pub struct Draft {
     file: File,
     at: PathBuf,
     place: PathBuf,
@@ -195,7 +228,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn beside(place: &Path) -> Result<Draft, Fail> {
+    pub fn beside(place: &Path) -> Result<Draft, Fail> {
         let mut name = place.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.unfinished", std::process::id()));
         let at = place.with_file_name(name);
@@ -204,12 +237,23 @@ impl Draft {
         Ok(Draft { file, at, place: place.to_owned(), kept: false })
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<(), Fail> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
-        let written = written.and_then(|()| std::fs::rename(&self.at, &self.place));
-        written.map_err(|e| Fail::new(format!("Error writing snapshot file: {}: {e}", self.place.display())))?;
+    /// Writes all of it, sees that it can be read back, and puts it in its place for good.
+    pub fn keep(&mut self, bytes: &[u8]) -> Result<(), Fail> {
+        self.place(bytes)
+            .map_err(|e| Fail::new(format!("Error writing snapshot file: {}: {e}", self.place.display())))?;
         self.kept = true;
         Ok(())
+    }
+
+    fn place(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        if std::fs::read(&self.at)? != bytes {
+            return Err(std::io::Error::other("what was written is not what is read back"));
+        }
+        std::fs::rename(&self.at, &self.place)?;
+        let folder = self.place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
     }
 }
 

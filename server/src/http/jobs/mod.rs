@@ -4,7 +4,7 @@ pub mod action;
 mod actions;
 pub mod admission;
 mod annotate;
-mod list;
+pub mod list;
 mod overview;
 mod parse;
 mod placements;

@@ -14,7 +14,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
@@ -46,6 +46,9 @@ pub struct Facts {
     /// The last entry when this was written.
     #[serde(default)]
     pub last: Option<LogId>,
+    /// Servers of a cluster that was recovered without them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub former: BTreeSet<ServerId>,
 }
 
 /// Where an entry stands.
@@ -87,8 +90,18 @@ pub struct Wal {
     durable: u64,
     /// What was written after `durable`: written again when flushing finds no room.
     unflushed: Vec<u8>,
+    /// What a crash left at the end, where it is only read.
+    pub cut: Option<Cut>,
     /// Held as long as the log is open.
-    _lock: File,
+    lock: Option<File>,
+}
+
+/// A write that a crash cut short: nobody was promised anything of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub path: PathBuf,
+    pub offset: u64,
+    pub bytes: u64,
 }
 
 /// What one flush is to make durable.
@@ -122,6 +135,11 @@ impl Wal {
     /// The newest entry, or the one up to which all are gone.
     pub fn last(&self) -> Option<LogId> {
         self.index.back().map(|at| at.id).or(self.facts.purged)
+    }
+
+    /// The oldest entry that is there.
+    pub fn first(&self) -> Option<LogId> {
+        self.index.front().map(|at| at.id)
     }
 
     /// The newest file, for sentences.

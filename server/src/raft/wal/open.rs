@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::record::{self, Broken, HEAD, Record};
-use super::{At, Facts, MAGIC, Segment, Wal};
+use super::{At, Cut, Facts, MAGIC, Segment, Wal};
 
 /// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +41,24 @@ impl Wal {
     /// Opens or creates the log in `dir`. Without `keeps` nothing is flushed.
     pub fn open(dir: &Path, keeps: bool) -> Result<Wal, OpenError> {
         std::fs::create_dir_all(dir).map_err(at(dir))?;
-        let lock = lock(&dir.join("lock"))?;
-        let mut wal = Wal {
+        let mut wal = Wal::closed(dir, keeps);
+        wal.lock = Some(lock(&dir.join("lock"))?);
+        wal.load_all(false)?;
+        wal.committed_written = wal.committed;
+        if wal.segments.is_empty() {
+            wal.begin_segment().map_err(at(dir))?;
+        }
+        Ok(wal)
+    }
+
+    /// Does a folder hold the files of a log?
+    pub fn is_in(dir: &Path) -> bool {
+        std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(|entry| number_of(&entry.path()).is_some()))
+    }
+
+    /// Nothing is read of it yet.
+    pub fn closed(dir: &Path, keeps: bool) -> Wal {
+        Wal {
             dir: dir.to_owned(),
             keeps,
             facts: Facts::default(),
@@ -53,19 +69,25 @@ impl Wal {
             end: 0,
             durable: 0,
             unflushed: Vec::new(),
-            _lock: lock,
-        };
-        let paths = wal.paths()?;
+            cut: None,
+            lock: None,
+        }
+    }
+
+    /// Reads all of it and changes nothing, while no server has it open. After an error it holds what comes before that.
+    pub fn load_to_read(&mut self) -> Result<(), OpenError> {
+        self.lock = lock_to_read(&self.dir.join("lock"))?;
+        self.load_all(true)
+    }
+
+    fn load_all(&mut self, only_read: bool) -> Result<(), OpenError> {
+        let paths = self.paths(only_read)?;
         let newest = paths.last().map(|(number, _)| *number);
         for (number, path) in paths {
-            wal.check_number(number)?;
-            wal.load(number, path, newest == Some(number))?;
+            self.check_number(number)?;
+            self.load(number, path, newest == Some(number), only_read)?;
         }
-        wal.committed_written = wal.committed;
-        if wal.segments.is_empty() {
-            wal.begin_segment().map_err(at(dir))?;
-        }
-        Ok(wal)
+        Ok(())
     }
 
     /// Nothing was ever told to it.
@@ -75,18 +97,14 @@ impl Wal {
     }
 
     /// Segments, oldest first. One that was not finished is removed: nothing was promised in it.
-    fn paths(&self) -> Result<Vec<(u64, PathBuf)>, OpenError> {
+    fn paths(&self, only_read: bool) -> Result<Vec<(u64, PathBuf)>, OpenError> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.dir).map_err(at(&self.dir))? {
             let path = entry.map_err(at(&self.dir))?.path();
-            match path.extension().and_then(|e| e.to_str()) {
-                Some("unfinished") => std::fs::remove_file(&path).map_err(at(&path))?,
-                Some("log") => {
-                    let number = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
-                    found.extend(number.map(|n| (n, path)));
-                }
-                _ => {}
+            if !only_read && path.extension().is_some_and(|e| e == "unfinished") {
+                std::fs::remove_file(&path).map_err(at(&path))?;
             }
+            found.extend(number_of(&path).map(|n| (n, path)));
         }
         found.sort_unstable();
         Ok(found)
@@ -102,9 +120,9 @@ impl Wal {
         }
     }
 
-    fn load(&mut self, number: u64, path: PathBuf, newest: bool) -> Result<(), OpenError> {
+    fn load(&mut self, number: u64, path: PathBuf, newest: bool, only_read: bool) -> Result<(), OpenError> {
         let bytes = std::fs::read(&path).map_err(at(&path))?;
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
+        let file = OpenOptions::new().read(true).write(!only_read).open(&path).map_err(at(&path))?;
         let damaged = |offset: usize, why| OpenError::Damaged { path: path.clone(), offset: offset as u64, why };
         if bytes.get(..MAGIC.len()) != Some(MAGIC) {
             return Err(damaged(0, "it does not begin as a log of this release does"));
@@ -130,7 +148,10 @@ impl Wal {
         if offset == MAGIC.len() {
             return Err(damaged(offset, "its first record is missing"));
         }
-        if offset < bytes.len() {
+        if only_read {
+            let rest = (bytes.len() - offset) as u64;
+            self.cut = (rest > 0).then(|| Cut { path: path.clone(), offset: offset as u64, bytes: rest });
+        } else if offset < bytes.len() {
             tracing::warn!(
                 path = %path.display(), byte = offset, dropped = bytes.len() - offset,
                 "the raft log ends with a write that was cut short; it was never acknowledged and is dropped"
@@ -138,7 +159,7 @@ impl Wal {
             file.set_len(offset as u64).map_err(at(&path))?;
         }
         (self.end, self.durable) = (offset as u64, offset as u64);
-        if newest && self.keeps {
+        if newest && self.keeps && !only_read {
             // What is read now may only have been on its way to the disk when the last process ended.
             file.sync_all().map_err(at(&path))?;
         }
@@ -180,6 +201,26 @@ fn promised_behind(bytes: &[u8], broken: usize) -> bool {
         // Looked at first: of most offsets it says already that no record begins there.
         durable > broken as u64 && durable <= offset as u64 && record::read(&bytes[offset..]).is_ok()
     })
+}
+
+/// Of a segment, by its name.
+fn number_of(path: &Path) -> Option<u64> {
+    path.extension().filter(|e| *e == "log")?;
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// Shared with others who read. `None`: no server ever had it open.
+fn lock_to_read(path: &Path) -> Result<Option<File>, OpenError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(at(path)(source)),
+    }
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {

@@ -239,7 +239,13 @@ fn spelled(record: &Record<'_>) -> Vec<u8> {
 fn fuzz_any_file_is_a_log_or_damaged() {
     let facts = |facts: &Facts| spelled(&Record::Facts(&pack(facts)));
     let first = facts(&Facts::default());
-    let behind = facts(&Facts { id: Some(7), vote: Some(Vote::new(3, 7)), purged: Some(id(4)), last: Some(id(4)) });
+    let behind = facts(&Facts {
+        id: Some(7),
+        vote: Some(Vote::new(3, 7)),
+        purged: Some(id(4)),
+        last: Some(id(4)),
+        ..Facts::default()
+    });
     let entry = |index| spelled(&Record::Entry { id: id(index), data: b"entry" });
     let rest = [
         spelled(&Record::Truncate { from: 6 }),
