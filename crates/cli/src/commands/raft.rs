@@ -78,7 +78,7 @@ impl Command for Logs {
 #[derive(Debug, clap::Args)]
 pub struct State {
     /// Show the state as this entry made it; 0 or less counts back from the last one. Default = 0
-    #[arg(long, default_value_t = 0, allow_hyphen_values = true)]
+    #[arg(long, default_value_t = 0, allow_hyphen_values = true, value_name = "index")]
     last_index: i64,
     args: Vec<String>,
 }
