@@ -4,6 +4,7 @@
 //! called dead, that the counts of jobs add up at every look, and how long a small job waits beside them. Then memory, and a page of a list.
 //! A figure never fails it; a node called dead or a count that does not add up does.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -71,13 +72,15 @@ pub fn measure(allocs: usize, nodes: usize) -> Result<Many> {
     let server = &crew.server;
     let empty = settled(&crew)?;
     let (begun, before) = (Instant::now(), crew.processor()?);
-    let (watched, beside) = std::thread::scope(|scope| -> Result<_> {
-        let watch = scope.spawn(|| watch(&crew, allocs, begun));
-        for (n, count) in sizes(allocs).enumerate() {
-            server.ask(&calls::register_json(&Query::new(), &job(&format!("many-{n}"), count), None))?;
+    let stop = AtomicBool::new(false);
+    let (watched, beside) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(&crew, allocs, begun, &stop));
+        let beside = hand_in(server, allocs);
+        if beside.is_err() {
+            stop.store(true, Ordering::Relaxed);
         }
-        let beside = one_more(server)?;
-        Ok((watch.join().expect("no panic")?, beside))
+        let watched = watch.join().expect("no panic");
+        beside.and_then(|beside| Ok((watched?, beside)))
     })?;
     let processor = crew.processor()? - before;
     let dead = server.ask(&calls::nodes(&Query::new()))?.iter().filter(|n| n.status != "ready").count();
@@ -88,13 +91,21 @@ pub fn measure(allocs: usize, nodes: usize) -> Result<Many> {
     Ok(Many { allocs, nodes, placed, running, beside, processor, empty, peak: peak.max(full), full, page })
 }
 
+/// Registers the jobs, and one more beside them.
+fn hand_in(server: &Agent, allocs: usize) -> Result<Duration> {
+    for (n, count) in sizes(allocs).enumerate() {
+        server.ask(&calls::register_json(&Query::new(), &job(&format!("many-{n}"), count), None))?;
+    }
+    one_more(server)
+}
+
 fn sizes(allocs: usize) -> impl Iterator<Item = usize> {
     (0..allocs.div_ceil(EACH)).map(move |n| EACH.min(allocs - n * EACH))
 }
 
 fn job(id: &str, count: usize) -> Value {
     let task = json!({ "Name": "t", "Driver": "mock_driver", "Config": { "run_for": "24h" },
-        "Resources": { "CPU": 20, "MemoryMB": 20 } });
+        "Resources": { "CPU": 20, "MemoryMB": 20 }, "LogConfig": { "MaxFiles": 1, "MaxFileSizeMB": 1 } });
     let group = json!({ "Name": "g", "Count": count, "Tasks": [task], "EphemeralDisk": { "SizeMB": 10 } });
     json!({ "ID": id, "Name": id, "Type": "batch", "Datacenters": ["dc1"], "TaskGroups": [group] })
 }
@@ -106,7 +117,7 @@ struct Watched {
 }
 
 /// Looks until all run. No look may show more than there are.
-fn watch(crew: &Crew, allocs: usize, begun: Instant) -> Result<Watched> {
+fn watch(crew: &Crew, allocs: usize, begun: Instant, stop: &AtomicBool) -> Result<Watched> {
     let (mut placed, mut peak) = (None, 0.0_f64);
     loop {
         let jobs = crew.server.ask(&calls::jobs_overview("q=many-", 1, allocs.div_ceil(EACH)))?;
@@ -127,6 +138,7 @@ fn watch(crew: &Crew, allocs: usize, begun: Instant) -> Result<Watched> {
             let running = begun.elapsed();
             return Ok(Watched { placed: placed.unwrap_or(running), running, peak });
         }
+        ensure!(!stop.load(Ordering::Relaxed), "the jobs could not be handed in");
         ensure!(begun.elapsed() < PATIENCE, "only {running} of {allocs} run after {PATIENCE:?}");
         std::thread::sleep(LOOK);
     }
