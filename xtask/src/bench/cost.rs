@@ -17,7 +17,8 @@ const PAGE: &str = "docs/performance.md";
 const FROM: &str = "<!-- figures: written by cargo xtask bench -cost -->\n";
 const TO: &str = "<!-- end of figures -->\n";
 
-const NODES: [usize; 4] = [100, 1_000, 5_000, 20_000];
+/// Those for which this machine lets a process have connections enough.
+const NODES: [usize; 5] = [100, 1_000, 5_000, 10_000, 20_000];
 const ALLOCS: [usize; 3] = [10_000, 100_000, 1_000_000];
 const CLIENTS: [usize; 5] = [1, 4, 16, 64, 256];
 const KILLS: &str = "20";
@@ -33,10 +34,11 @@ pub fn run(flags: &[&str]) -> Result<()> {
     heading("Writes, and what placements cost");
     let clients = CLIENTS.map(|n| n.to_string()).join(",");
     harness.run(&["--suite", "raft", "--reps", "1", "--conns", &clients, "--failovers", KILLS])?;
-    let nodes = NODES.map(|n| n.to_string()).join(",");
+    let nodes = nodes()?;
+    let words = nodes.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     let records =
-        harness.run(&["--suite", "sched", "--reps", "1", "--nodes", &nodes, "--work", "batch10000,svc200"])?;
-    let text = Figures { many, hand_overs, records: &records }.text()?;
+        harness.run(&["--suite", "sched", "--reps", "1", "--nodes", &words, "--work", "batch10000,svc200"])?;
+    let text = Figures { nodes, many, hand_overs, records: &records }.text()?;
     put(&text)?;
     println!("{text}\nThe figures are in {PAGE}.");
     Ok(())
@@ -51,7 +53,16 @@ fn put(text: &str) -> Result<()> {
     std::fs::write(&path, format!("{before}{FROM}{text}{TO}{after}")).with_context(|| format!("writing {PAGE}"))
 }
 
+/// How many nodes can be simulated: each has a connection.
+fn nodes() -> Result<Vec<usize>> {
+    let limits = std::fs::read_to_string("/proc/self/limits").context("the limits of this process")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("its open files")?;
+    let most: usize = line.split_whitespace().nth(1).and_then(|hard| hard.parse().ok()).unwrap_or(usize::MAX);
+    Ok(NODES.into_iter().filter(|n| n + 500 < most).collect())
+}
+
 struct Figures<'a> {
+    nodes: Vec<usize>,
     many: Vec<Many>,
     hand_overs: Vec<Duration>,
     records: &'a [Value],
@@ -97,7 +108,7 @@ impl Figures<'_> {
             "spread and affinity: CPU µs",
         ]);
         let (mut batch, mut spread) = (Vec::new(), Vec::new());
-        for nodes in NODES {
+        for &nodes in &self.nodes {
             let each = |work: &str| -> Result<(f64, f64)> {
                 let per_second = self.value("sched", Some(nodes), &format!("{work} allocs_per_s"))?;
                 Ok((1e6 / per_second, self.value("sched", Some(nodes), &format!("{work} cpu_s_per_1k"))? * 1e3))
@@ -108,8 +119,8 @@ impl Figures<'_> {
             table.row(&[nodes.to_string(), one(many.0), one(many.1), one(few.0), one(few.1)]);
         }
         text.push_str(&table.text);
-        plot(text, "Batch of 10,000: µs a placement", "nodes", &NODES, &batch);
-        plot(text, "Service of 200 with spread and affinity: µs a placement", "nodes", &NODES, &spread);
+        plot(text, "Batch of 10,000: µs a placement", "nodes", &self.nodes, &batch);
+        plot(text, "Service of 200 with spread and affinity: µs a placement", "nodes", &self.nodes, &spread);
         Ok(())
     }
 
