@@ -28,6 +28,14 @@ pub fn config(lab: &Lab, name: &str, ports: &[u16]) -> String {
     )
 }
 
+/// The file of a job that servers keep and no node is to run.
+pub fn nowhere(name: &str) -> String {
+    format!(
+        "job \"{name}\" {{\n  datacenters = [\"nowhere\"]\n  group \"g\" {{\n    task \"t\" {{\n      driver = \"raw_exec\"\n      \
+         config {{\n        command = \"/bin/true\"\n      }}\n    }}\n  }}\n}}\n"
+    )
+}
+
 impl Cluster {
     /// Starts `count` servers that know each other's gossip: `server-1`, `server-2`, …
     pub fn start(lab: &Lab, count: usize) -> Result<Cluster> {

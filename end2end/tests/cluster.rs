@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tarpan_api::{Query, calls};
 use tarpan_end2end::browser::Browser;
-use tarpan_end2end::cluster::{Cluster, config};
+use tarpan_end2end::cluster::{Cluster, config, nowhere};
 use tarpan_end2end::lab::{PATIENCE, free_ports, pids};
 use tarpan_end2end::proxy::Proxy;
 use tarpan_end2end::{Agent, Lab, eventually};
@@ -18,21 +18,6 @@ job "counter" {
       config {
         command = "/bin/sh"
         args    = ["-c", ": MARK; while true; do date; sleep 0.2; done"]
-      }
-    }
-  }
-}
-"#;
-
-/// Is written without the first leader; no node is to run it.
-const AFTER: &str = r#"
-job "after" {
-  datacenters = ["nowhere"]
-  group "g" {
-    task "t" {
-      driver = "raw_exec"
-      config {
-        command = "/bin/true"
       }
     }
   }
@@ -73,7 +58,7 @@ fn a_region_of_three_forms_and_goes_on_without_its_leader() -> Result<()> {
     let running = || pids(&format!(": {mark}; while true; do date"));
     let tasks = running();
     ensure!(!tasks.is_empty(), "the task has a process");
-    let after = lab.file("after.hcl", AFTER)?.display().to_string();
+    let after = lab.file("after.hcl", &nowhere("after"))?.display().to_string();
 
     // The leader dies: the next write is taken soon, the task does not notice.
     cluster.servers[first].kill9()?;
@@ -174,7 +159,7 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
     let client = cluster.client(&lab)?;
     let [one, two, three] = &cluster.servers[..] else { unreachable!("three were started") };
     one.wait_nodes(1).with_context(|| client.log_tail())?;
-    let after = lab.file("after.hcl", AFTER)?.display().to_string();
+    let after = lab.file("after.hcl", &nowhere("after"))?.display().to_string();
     write(one, &after)?;
 
     // Nothing that is not whole changes anything, whoever checks it.
@@ -244,7 +229,7 @@ fn the_state_of_one_region_is_restored_in_another() -> Result<()> {
 fn a_restored_state_survives_every_servers_death() -> Result<()> {
     let lab = Lab::new()?;
     let mut cluster = Cluster::start(&lab, 3)?;
-    let after = lab.file("after.hcl", AFTER)?.display().to_string();
+    let after = lab.file("after.hcl", &nowhere("after"))?.display().to_string();
     write(&cluster.servers[0], &after)?;
     let file = lab.path().join("own.snap").display().to_string();
     cluster.servers[0].ok(&["operator", "snapshot", "save", &file])?;
@@ -323,9 +308,8 @@ fn a_page_goes_on_when_its_server_dies() -> Result<()> {
     let Some(browser) = Browser::find()? else { return Ok(()) };
     let lab = Lab::new()?;
     let mut cluster = Cluster::start(&lab, 3)?;
-    let job = |name: &str| {
-        Ok::<_, anyhow::Error>(lab.file(&format!("{name}.hcl"), &AFTER.replace("after", name))?.display().to_string())
-    };
+    let job =
+        |name: &str| Ok::<_, anyhow::Error>(lab.file(&format!("{name}.hcl"), &nowhere(name))?.display().to_string());
     let [before, after, later] = ["before", "after", "later"].map(job);
     write(&cluster.servers[0], &before?)?;
     let (mut dies, other) = (cluster.servers.remove(0), cluster.servers.remove(0));

@@ -7,23 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tarpan_end2end::cluster::nowhere;
 use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
-
-/// No node is to run it.
-const JOB: &str = r#"
-job "NAME" {
-  datacenters = ["nowhere"]
-  group "g" {
-    task "t" {
-      driver = "raw_exec"
-      config {
-        command = "/bin/true"
-      }
-    }
-  }
-}
-"#;
 
 /// A server with a disk and some jobs.
 fn server(lab: &Lab) -> Result<Agent> {
@@ -39,7 +25,7 @@ fn server(lab: &Lab) -> Result<Agent> {
     let config = lab.file("one.hcl", &text)?.display().to_string();
     let server = Agent::start(lab, "one", ports[0], &["-config", &config])?;
     for job in ["web", "sums"] {
-        let file = lab.file(&format!("{job}.hcl"), &JOB.replace("NAME", job))?.display().to_string();
+        let file = lab.file(&format!("{job}.hcl"), &nowhere(job))?.display().to_string();
         eventually("a write", PATIENCE, || {
             let done = server.run(&["job", "run", "-detach", &file])?;
             ensure!(done.code == 0, "{}", done.text());

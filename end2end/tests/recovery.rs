@@ -4,23 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use tarpan_api::{Query, calls};
+use tarpan_end2end::cluster::nowhere;
 use tarpan_end2end::lab::{PATIENCE, free_ports};
 use tarpan_end2end::{Agent, Lab, eventually};
-
-/// No node is to run it.
-const JOB: &str = r#"
-job "NAME" {
-  datacenters = ["nowhere"]
-  group "g" {
-    task "t" {
-      driver = "raw_exec"
-      config {
-        command = "/bin/true"
-      }
-    }
-  }
-}
-"#;
 
 struct Servers<'a> {
     lab: &'a Lab,
@@ -59,7 +45,7 @@ impl Servers<'_> {
     }
 
     fn write(&self, by: usize, job: &str) -> Result<()> {
-        let file = self.lab.file(&format!("{job}.hcl"), &JOB.replace("NAME", job))?.display().to_string();
+        let file = self.lab.file(&format!("{job}.hcl"), &nowhere(job))?.display().to_string();
         eventually("a write", PATIENCE, || {
             let done = self.all[by].run(&["job", "run", "-detach", &file])?;
             ensure!(done.code == 0, "{}", done.text());
@@ -133,7 +119,7 @@ fn the_only_server_that_is_left_goes_on_with_everything_and_takes_in_new_ones() 
     eventually("it has all", PATIENCE, || Ok(servers.all[0].knows_job("job-19")?.then_some(())))?;
     servers.all[1].kill9()?;
     servers.all[2].kill9()?;
-    let file = lab.file("more.hcl", &JOB.replace("NAME", "more"))?.display().to_string();
+    let file = lab.file("more.hcl", &nowhere("more"))?.display().to_string();
     let refused = servers.all[0].run(&["job", "run", "-detach", &file])?;
     ensure!(refused.code != 0, "{refused:?}");
     servers.all[0].kill9()?;

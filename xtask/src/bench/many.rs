@@ -29,7 +29,7 @@ pub struct Many {
     /// From the first job handed in.
     pub placed: Duration,
     pub running: Duration,
-    /// How long a job of one allocation, handed in in the middle, took to be placed.
+    /// How long a job of one allocation, handed in right behind them, took to be placed.
     pub beside: Duration,
     /// Processor time of the server until all ran, in seconds.
     pub processor: f64,
