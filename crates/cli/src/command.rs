@@ -1,6 +1,7 @@
 //! What a command is: flags that clap reads, words about itself, and what it does.
 
 use std::fmt::Display;
+use std::pin::Pin;
 
 use crate::output;
 
@@ -75,12 +76,17 @@ pub trait Command: clap::Args + Sized {
 
     /// Runs the command on a single thread; the agent has its own way.
     fn execute(self) -> Outcome {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Fail::new(format!("Error starting the runtime: {e}")))?;
-        runtime.block_on(self.run())
+        wait_for(Box::pin(self.run()))
     }
+}
+
+/// Boxed: what waits is compiled once, and not for each of a hundred commands.
+fn wait_for(run: Pin<Box<dyn Future<Output = Outcome> + '_>>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Fail::new(format!("Error starting the runtime: {e}")))?;
+    runtime.block_on(run)
 }
 
 /// A command as the tree keeps it.
@@ -124,9 +130,13 @@ fn flags<C: Command>() -> clap::Command {
 }
 
 fn execute<C: Command>(argv: Vec<String>) -> Outcome {
-    let matches = flags::<C>().try_get_matches_from(argv).map_err(|e| Fail::usage(first_line(&e)))?;
+    let matches = matches(flags::<C>(), argv)?;
     let command = C::from_arg_matches(&matches).map_err(|e| Fail::usage(first_line(&e)))?;
     command.execute()
+}
+
+fn matches(flags: clap::Command, argv: Vec<String>) -> Result<clap::ArgMatches, Fail> {
+    flags.try_get_matches_from(argv).map_err(|e| Fail::usage(first_line(&e)))
 }
 
 fn first_line(error: &clap::Error) -> String {

@@ -100,7 +100,7 @@ async fn services(cx: Context) -> Outcome {
         return Err(read.missing("allocation not found"));
     }
     let rows: Vec<_> = read.state.services_by_alloc(id).map(|row| &**row).collect();
-    read.json(&rows)
+    read.show(&rows[..])
 }
 
 /// Stubs of these rows, oldest first.

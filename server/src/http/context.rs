@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, request};
 use bytes::Bytes;
 use serde::Serialize;
+use tarpan_api::convert::Shown;
 use tarpan_api::routes::{Captures, Route};
 use tarpan_body::Request;
 use tarpan_model::ids::{IdSource, NamespacedId};
@@ -219,9 +220,17 @@ impl Read {
         reply::json(self.style, value, &self.meta)
     }
 
+    /// What there is much of.
+    pub fn show<T: Shown + ?Sized>(&self, value: &T) -> Outcome {
+        reply::shown(self.style, value, &self.meta)
+    }
+
     /// One page of a list.
-    pub fn page<T: Serialize + ?Sized>(&self, value: &T, next_token: Option<String>) -> Outcome {
-        reply::json(self.style, value, &Meta { next_token, ..self.meta.clone() })
+    pub fn page<T>(&self, rows: &[T], next_token: Option<String>) -> Outcome
+    where
+        [T]: Shown,
+    {
+        reply::shown(self.style, rows, &Meta { next_token, ..self.meta.clone() })
     }
 
     /// 404, with the index that was looked at.
@@ -230,9 +239,9 @@ impl Read {
     }
 
     /// The value as JSON, or 404.
-    pub fn found<T: Serialize>(&self, value: Option<T>, message: &str) -> Outcome {
+    pub fn found<T: Shown>(&self, value: Option<T>, message: &str) -> Outcome {
         match value {
-            Some(value) => self.json(&value),
+            Some(value) => self.show(&value),
             None => Err(self.missing(message)),
         }
     }

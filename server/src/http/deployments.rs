@@ -73,7 +73,7 @@ async fn get(cx: Context) -> Outcome {
 async fn allocations(cx: Context) -> Outcome {
     let id = id_of(&cx)?;
     let read = cx.read(&[Watch::Table(Table::Allocs)], |s| s.table_index(Table::Allocs)).await?;
-    read.json(&allocs::stubs(read.state.allocs_by_deployment(id), StubOptions::default()))
+    read.show(&allocs::stubs(read.state.allocs_by_deployment(id), StubOptions::default())[..])
 }
 
 /// The id in the body of an action has to be there and to be the path's.

@@ -157,7 +157,7 @@ async fn get(cx: Context) -> Outcome {
     if clients {
         eval.clients = Some(verdicts(&read.state, row));
     }
-    read.json(&eval)
+    read.show(&eval)
 }
 
 /// Clients told of, by group: a person reads no more.
@@ -220,5 +220,5 @@ fn chain(state: &State, row: &Evaluation) -> Vec<wire::EvaluationStub> {
 async fn allocations(cx: Context) -> Outcome {
     let id: EvalId = lookup::id("eval", cx.path.get("eval"))?;
     let read = cx.read(&[Watch::Table(Table::Allocs)], |s| s.table_index(Table::Allocs)).await?;
-    read.json(&allocs::stubs(read.state.allocs_by_eval(id), StubOptions::default()))
+    read.show(&allocs::stubs(read.state.allocs_by_eval(id), StubOptions::default())[..])
 }

@@ -103,7 +103,7 @@ async fn allocations(cx: Context) -> Outcome {
     let mut rows: Vec<_> = read.state.allocs_by_node(id).filter(seen).collect();
     rows.sort_by_key(|row| (row.create_index, row.id));
     let allocs: Vec<_> = rows.into_iter().map(|row| super::allocs::whole(&read.state, row)).collect();
-    read.json(&allocs)
+    read.show(&allocs[..])
 }
 
 /// `PUT /v1/node/:id/drain`; ends the drain when there is no `DrainSpec`.

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
+use tarpan_api::convert::Shown;
 
 use super::error::ApiError;
 pub use super::meta::Meta;
@@ -20,9 +21,18 @@ pub struct Style {
 
 /// `value` as a JSON answer.
 pub fn json<T: Serialize + ?Sized>(style: Style, value: &T, meta: &Meta) -> Outcome {
+    written(style, meta, |out| value.serialize(&mut serde_json::Serializer::new(out)))
+}
+
+/// `value` as a JSON answer, one of those that there are many of or that are large.
+pub fn shown<T: Shown + ?Sized>(style: Style, value: &T, meta: &Meta) -> Outcome {
+    written(style, meta, |out| value.show(out))
+}
+
+fn written(style: Style, meta: &Meta, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Outcome {
     // Room for most answers from the start: `to_vec` begins with 128 bytes and copies what is there each time that it grows.
     let mut out = Vec::with_capacity(8 << 10);
-    let written = value.serialize(&mut serde_json::Serializer::new(&mut out));
+    let written = write(&mut out);
     let shown = written.and_then(|()| if style.pretty { pretty(&out) } else { Ok(out) });
     let bytes = shown.map_err(|e| ApiError::internal(format!("writing the answer as JSON: {e}")))?;
     Ok(bytes_answer(bytes.into(), "application/json", meta))

@@ -12,6 +12,7 @@ mod node_resources;
 mod nodes;
 mod resources;
 mod scaling;
+mod shown;
 mod task_states;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use metric::Metric;
 pub use node_resources::{node_reserved, node_resources};
 pub use nodes::{NodeStub, NodeStubOptions, node, node_stub};
 pub use scaling::scaling_event;
+pub use shown::Shown;
 pub use task_states::task_states;
 
 /// An id that is the empty text when there is none.

@@ -46,7 +46,7 @@ pub async fn get(cx: Context) -> Outcome {
     };
     let narrowed = overview::narrow(&lines, &filter, number, per_page);
     let shown = narrowed.places.into_iter().map(|i| with_running(state, &lines[i].row)).collect();
-    read.json(&JobsPage { rows: shown, ..narrowed.page })
+    read.show(&JobsPage { rows: shown, ..narrowed.page })
 }
 
 /// A line with the allocations that run.

@@ -46,7 +46,7 @@ pub async fn allocations(cx: Context) -> Outcome {
     newest(&mut rows, cx.std.per_page, |row| (!row.terminal(), row.create_index));
     rows.sort_by_key(|row| (row.create_index, row.id));
     let stubs: Vec<_> = rows.into_iter().map(|row| convert::alloc_stub(row, StubOptions::default())).collect();
-    read.json(&stubs)
+    read.show(&stubs[..])
 }
 
 /// `GET /v1/job/:id/evaluations`, newest first.
@@ -57,7 +57,7 @@ pub async fn evaluations(cx: Context) -> Outcome {
     newest(&mut rows, cx.std.per_page, |row| (row.status == EvalStatus::Blocked, row.create_index));
     rows.sort_by_key(|row| std::cmp::Reverse((row.create_index, row.id)));
     let evals: Vec<_> = rows.into_iter().map(|row| convert::evaluation(row)).collect();
-    read.json(&evals)
+    read.show(&evals[..])
 }
 
 /// `GET /v1/job/:id/deployments`, newest first.
@@ -74,7 +74,7 @@ pub async fn deployments(cx: Context) -> Outcome {
     newest(&mut rows, cx.std.per_page, |row| (row.active(), row.create_index));
     rows.sort_by_key(|row| std::cmp::Reverse(row.create_index));
     let deployments: Vec<_> = rows.into_iter().map(|row| convert::deployment(row)).collect();
-    read.json(&deployments)
+    read.show(&deployments[..])
 }
 
 /// `GET /v1/job/:id/deployment`: the newest, `null` when there was never one.
@@ -111,7 +111,7 @@ pub async fn services(cx: Context) -> Outcome {
         row.namespace == key.namespace && row.job_id == key.id
     };
     let rows: Vec<_> = read.state.services().filter(of_job).map(|row| &**row).collect();
-    read.json(&rows)
+    read.show(&rows[..])
 }
 
 /// `GET /v1/job/:id/actions`: what the job's tasks offer to run.

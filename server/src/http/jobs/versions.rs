@@ -104,7 +104,10 @@ pub async fn submission(cx: Context) -> Outcome {
         let job = read.state.job_version(&key, version);
         return read.found(job.map(|job| printed(job)), "job source not found");
     }
-    read.found(kept.map(|s| &**s), "job source not found")
+    match kept {
+        Some(kept) => read.json(&**kept),
+        None => Err(read.missing("job source not found")),
+    }
 }
 
 fn printed(job: &Job) -> JobSubmission {
