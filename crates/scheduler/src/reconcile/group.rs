@@ -565,7 +565,7 @@ impl<'a> Reconciler<'a, '_> {
             if migrate_disable_placement == Some(true) && self.is_this_version(alloc) {
                 continue;
             }
-            let canary = alloc.deployment_status.is_some_and(|s| s.canary);
+            let canary = self.is_canary(alloc);
             let index = alloc.index().unwrap_or(0);
             self.changes.place.push(Place {
                 previous: Some(alloc),

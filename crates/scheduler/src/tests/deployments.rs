@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
+use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::job::{DisconnectStrategy, Job};
 use tarpan_model::{Allocation, ClientStatus, Dur, NodeStatus, Trigger};
 use tarpan_state::Command;
@@ -57,6 +58,27 @@ fn canaries_come_again_after_all_others_went_with_their_node() {
     assert!(cluster.live(&job.key()).is_empty());
     cluster.add(tarpan_testkit::nodes::ready(1));
     assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), @"web.group[0] place node-1 canary");
+}
+
+#[test]
+fn what_was_a_canary_of_an_earlier_rollout_is_moved_as_none() {
+    let mut cluster = Harness::new(2);
+    let job = with_canaries(1);
+    settled(&mut cluster, &job);
+    cluster.run(&changed(&job));
+    cluster.all_running(&job.key());
+    let canary = cluster.live(&job.key()).into_iter().find(|a| a.job_version == 1).expect("the canary");
+    // The next rollout begins, but the plan that begins it loses the node where the canary is.
+    let mut next = changed(&job);
+    jobs::resources_mut(&mut next).cpu = Some(200);
+    let key = cluster.register(&next);
+    let eval = cluster.eval(&key, Trigger::JobRegister);
+    let mut outcome = cluster.schedule(&eval);
+    outcome.plan.stops.remove(&canary.node_id);
+    cluster.commit(&outcome);
+    cluster.transition(canary.id, DesiredTransition { migrate: Some(true), ..DesiredTransition::default() });
+    let text = cluster.next_plan(&key, Trigger::NodeDrain);
+    assert!(!text.contains("canary"), "{text}");
 }
 
 /// A canary on a node that is out of touch.
