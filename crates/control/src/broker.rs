@@ -13,6 +13,9 @@ use tarpan_model::ids::{EvalId, NamespacedId};
 use tarpan_model::job::JobType;
 use tarpan_model::{Dur, Evaluation, UnixNanos};
 
+/// How many may be handed out in a row before one that has more to do.
+const MOST_PASSED: u32 = 4;
+
 /// The broker's times and limits.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
@@ -40,6 +43,8 @@ pub struct Dequeued {
     pub token: u64,
     /// How often it was handed out, this time included.
     pub attempts: u32,
+    /// A worker gave it back with more to do.
+    pub large: bool,
 }
 
 /// Why an answer of a worker was refused.
@@ -89,15 +94,19 @@ struct Tracked {
     eval: Arc<Evaluation>,
     attempts: u32,
     place: Place,
+    /// A worker gave it back with more to do.
+    large: bool,
+    /// The raft index that it stands in line with: where it was created, or where it was given back.
+    since: u64,
 }
 
-/// Higher priority first, then the older evaluation.
-type ReadyKey = (Reverse<i64>, u64, EvalId);
+/// Higher priority first, then those that no worker gave back with more to do, then who stands longer in line.
+type ReadyKey = (Reverse<i64>, bool, u64, EvalId);
 /// Higher priority first, then the newest change.
 type PendingKey = (Reverse<i64>, Reverse<u64>, EvalId);
 
-fn ready_key(eval: &Evaluation) -> ReadyKey {
-    (Reverse(eval.priority), eval.create_index, eval.id)
+fn ready_key(tracked: &Tracked) -> ReadyKey {
+    (Reverse(tracked.eval.priority), tracked.large, tracked.since, tracked.eval.id)
 }
 
 fn pending_key(eval: &Evaluation) -> PendingKey {
@@ -120,6 +129,8 @@ pub struct Broker {
     /// By token: given back while a worker still holds it.
     requeue: HashMap<u64, Arc<Evaluation>>,
     cancelable: Vec<Arc<Evaluation>>,
+    /// How many were handed out in a row while one with more to do waited behind them.
+    passed: u32,
 }
 
 impl Broker {
@@ -154,7 +165,8 @@ impl Broker {
         let id = eval.id;
         let waits = until > now;
         let place = if waits { Place::Waiting { until, nacked: false } } else { Place::Pending };
-        self.evals.insert(id, Tracked { eval, attempts: 0, place });
+        let since = eval.create_index;
+        self.evals.insert(id, Tracked { eval, attempts: 0, place, large: false, since });
         if waits {
             self.timers.insert((until, id));
         } else {
@@ -169,7 +181,7 @@ impl Broker {
         let holder = *self.slots.entry(job.clone()).or_insert(id);
         if holder == id {
             tracked.place = Place::Ready;
-            self.ready.entry(tracked.eval.type_).or_default().insert(ready_key(&tracked.eval));
+            self.ready.entry(tracked.eval.type_).or_default().insert(ready_key(tracked));
         } else {
             tracked.place = Place::Pending;
             self.pending.entry(job).or_default().insert(pending_key(&tracked.eval));
@@ -182,21 +194,22 @@ impl Broker {
         if matches!(tracked.place, Place::Unacked { .. }) {
             return;
         }
-        let Some(Tracked { eval, place, .. }) = self.evals.remove(&id) else { return };
-        match place {
+        let Some(tracked) = self.evals.remove(&id) else { return };
+        let eval = &tracked.eval;
+        match tracked.place {
             Place::Ready => {
-                self.ready.entry(eval.type_).or_default().remove(&ready_key(&eval));
+                self.ready.entry(eval.type_).or_default().remove(&ready_key(&tracked));
             }
             Place::Pending => {
                 if let Some(queue) = self.pending.get_mut(&eval.job_key()) {
-                    queue.remove(&pending_key(&eval));
+                    queue.remove(&pending_key(eval));
                 }
             }
             Place::Waiting { until, .. } => {
                 self.timers.remove(&(until, id));
             }
             Place::Failed => {
-                self.failed.remove(&ready_key(&eval));
+                self.failed.remove(&ready_key(&tracked));
             }
             Place::Unacked { .. } => {}
         }
@@ -206,9 +219,19 @@ impl Broker {
     /// The best ready evaluation of these types, from now on held under `token`.
     pub fn dequeue(&mut self, types: &[JobType], token: u64, now: UnixNanos) -> Option<Dequeued> {
         let first = |t: &JobType| self.ready.get(t).and_then(|queue| queue.first()).map(|key| (*key, *t));
-        let (key, type_) = types.iter().filter_map(first).min()?;
+        let (mut key, mut type_) = types.iter().filter_map(first).min()?;
+        // Those with more to do come behind, but they come.
+        let (priority, large, ..) = key;
+        let from = (priority, true, 0, EvalId::NIL);
+        let waits = |t: &JobType| self.ready.get(t).and_then(|q| q.range(from..).next()).map(|key| (*key, *t));
+        let waiting = types.iter().filter_map(waits).filter(|(key, _)| key.0 == priority).min();
+        match waiting {
+            Some(oldest) if !large && self.passed >= MOST_PASSED => ((key, type_), self.passed) = (oldest, 0),
+            Some(_) if !large => self.passed += 1,
+            _ => self.passed = 0,
+        }
         self.ready.entry(type_).or_default().remove(&key);
-        self.hand_out(key.2, token, now)
+        self.hand_out(key.3, token, now)
     }
 
     /// One that was handed out too often: to be written as failed, then acked.
@@ -223,7 +246,7 @@ impl Broker {
         tracked.attempts += 1;
         tracked.place = Place::Unacked { token, until: Some(until) };
         self.timers.insert((until, id));
-        Some(Dequeued { eval: tracked.eval.clone(), token, attempts: tracked.attempts })
+        Some(Dequeued { eval: tracked.eval.clone(), token, attempts: tracked.attempts, large: tracked.large })
     }
 
     /// The worker is done with it. The newest waiting evaluation of the job is next; older ones are needless.
@@ -238,6 +261,18 @@ impl Broker {
         Ok(())
     }
 
+    /// The worker did a part, which is in state from `index` on, and there is more to do: it comes behind those of its priority that are
+    /// small or were not looked at yet, but for every fifth. What else waits of its job goes on waiting.
+    pub fn again(&mut self, id: EvalId, token: u64, index: u64) -> Result<(), BrokerError> {
+        self.release(id, token)?;
+        let newer = self.requeue.remove(&token);
+        let Some(tracked) = self.evals.get_mut(&id) else { return Err(BrokerError::NotFound) };
+        tracked.eval = newer.unwrap_or_else(|| tracked.eval.clone());
+        (tracked.attempts, tracked.large, tracked.since) = (0, true, index);
+        self.admit(id);
+        Ok(())
+    }
+
     /// The worker could not do it: it comes again after a while, or is given up.
     pub fn nack(&mut self, id: EvalId, token: u64, now: UnixNanos) -> Result<(), BrokerError> {
         self.release(id, token)?;
@@ -245,7 +280,7 @@ impl Broker {
         let Some(tracked) = self.evals.get_mut(&id) else { return Err(BrokerError::NotFound) };
         if tracked.attempts >= self.options.delivery_limit {
             tracked.place = Place::Failed;
-            self.failed.insert(ready_key(&tracked.eval));
+            self.failed.insert(ready_key(tracked));
             return Ok(());
         }
         let delay = match tracked.attempts {
@@ -402,6 +437,32 @@ mod tests {
         let mut broker = broker([eval(2, "a", 50), eval(1, "b", 50), eval(3, "c", 80)]);
         let order: Vec<_> = (0..4).map(|t| next(&mut broker, t, at(0))).collect();
         assert_eq!(order, [Some(3), Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn one_with_more_to_do_comes_behind_the_others_and_comes() {
+        let mut broker = broker((1..=9).map(|n| eval(n, &format!("job-{n}"), 50)));
+        assert_eq!(next(&mut broker, 7, at(0)), Some(1));
+        broker.enqueue(Arc::new(eval(10, "job-1", 50)), None, at(0));
+        assert_eq!(broker.again(id(1), 8, 10), Err(BrokerError::TokenMismatch));
+        broker.again(id(1), 7, 10).unwrap();
+        let mut dequeued = Vec::new();
+        for token in 20..26 {
+            let one = broker.dequeue(&ALL, token, at(0)).unwrap();
+            dequeued.push((one.eval.id.0.as_u128(), one.large, one.attempts));
+        }
+        let small = |n| (n, false, 1);
+        assert_eq!(dequeued, [small(2), small(3), small(4), small(5), (1, true, 1), small(6)]);
+        broker.again(id(1), 24, 12).unwrap();
+        broker.enqueue(Arc::new(eval(11, "urgent", 80)), None, at(0));
+        assert_eq!(next(&mut broker, 30, at(0)), Some(11), "priority counts first");
+        let rest: Vec<_> = (31..35).map(|token| next(&mut broker, token, at(0))).collect();
+        assert_eq!(rest, [Some(7), Some(8), Some(9), Some(1)]);
+        broker.ack(id(1), 34, at(0)).unwrap();
+        assert_eq!(next(&mut broker, 40, at(0)), Some(10), "its job's next one waited for all of it");
+        broker.again(id(10), 40, 13).unwrap();
+        broker.remove(id(10));
+        assert_eq!(next(&mut broker, 41, at(0)), None);
     }
 
     #[test]

@@ -18,6 +18,12 @@ use tarpan_state::command::ApplyPlan;
 
 use self::fit::{Balance, Taken};
 
+/// New allocations in one entry of the log. Others are committed between the parts of a larger plan.
+pub const MOST_PLACEMENTS: usize = 5_000;
+
+/// Higher priority first; first parts before second ones; then first come, first served.
+type QueueKey = (Reverse<i64>, usize, u64);
+
 /// What becomes of one submitted plan.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -55,17 +61,17 @@ struct Change {
 #[derive(Debug, Default)]
 pub struct Planner {
     next: u64,
-    queue: BTreeMap<(Reverse<i64>, u64), Plan>,
+    queue: BTreeMap<QueueKey, Plan>,
     flights: BTreeMap<u64, Flight>,
     /// By node, in order of commitment.
     changes: HashMap<NodeId, Vec<Change>>,
 }
 
 impl Planner {
-    /// Queues a plan: higher priority first, then first come first served.
-    pub fn submit(&mut self, plan: Plan) -> u64 {
+    /// Queues a plan, or the `turn`th part of one, from 0: higher priority first, then earlier parts, then first come first served.
+    pub fn submit(&mut self, plan: Plan, turn: usize) -> u64 {
         self.next += 1;
-        self.queue.insert((Reverse(plan.priority), self.next), plan);
+        self.queue.insert((Reverse(plan.priority), turn, self.next), plan);
         self.next
     }
 
@@ -84,7 +90,7 @@ impl Planner {
         self.land(state.index());
         let mut verified = Vec::new();
         while verified.len() < max {
-            let Some(((_, ticket), plan)) = self.queue.pop_first() else { break };
+            let Some(((.., ticket), plan)) = self.queue.pop_first() else { break };
             let verdict = self.verify_one(state, ticket, plan, ids, now);
             verified.push(Verified { ticket, verdict });
         }
@@ -105,7 +111,7 @@ impl Planner {
 
     /// Not the leader any more: gives the tickets of the plans that waited.
     pub fn reset(&mut self) -> Vec<u64> {
-        let waiting = self.queue.keys().map(|(_, ticket)| *ticket).collect();
+        let waiting = self.queue.keys().map(|(.., ticket)| *ticket).collect();
         *self = Planner { next: self.next, ..Planner::default() };
         waiting
     }
@@ -227,6 +233,38 @@ impl Planner {
         nodes.dedup();
         self.flights.insert(ticket, Flight { nodes, committed: None });
     }
+}
+
+/// A plan of more than `most` new allocations as several, each with all that concerns its nodes. Divided is what only places, replaces
+/// nothing and tries nothing: no part of it depends on another one.
+pub fn parts(mut plan: Plan, most: usize) -> Vec<Plan> {
+    let placed: usize = plan.placements.values().map(Vec::len).sum();
+    let new = |a: &Allocation| a.create_index == 0 && a.previous.is_none() && a.deployment_status.is_none();
+    let only_places =
+        plan.stops.is_empty() && plan.preemptions.is_empty() && plan.placements.values().flatten().all(new);
+    if placed <= most || plan.all_at_once || !only_places {
+        return vec![plan];
+    }
+    let placements = std::mem::take(&mut plan.placements);
+    let next = || Plan::new(plan.eval_id, plan.job.clone(), plan.priority, plan.snapshot_index);
+    let mut others: Vec<Plan> = Vec::new();
+    let mut room = 0;
+    for (node, placed) in placements {
+        if others.is_empty() || room < placed.len() {
+            others.push(next());
+            room = most.max(placed.len());
+        }
+        room -= placed.len();
+        if let Some(part) = others.last_mut() {
+            part.placements.insert(node, placed);
+        }
+    }
+    // The first one has what is not of a node.
+    if let Some(first) = others.first_mut() {
+        plan.placements = std::mem::take(&mut first.placements);
+        *first = plan;
+    }
+    others
 }
 
 /// Allowed on a node that is down: it is said to be lost, or to be unknown and not replaced.

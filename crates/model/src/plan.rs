@@ -90,6 +90,17 @@ pub struct PlanResult {
     pub progressed: bool,
 }
 
+impl PlanResult {
+    /// What became of two parts of a plan together.
+    pub fn join(&mut self, other: PlanResult) {
+        self.index = self.index.max(other.index);
+        self.refresh_index = self.refresh_index.max(other.refresh_index);
+        self.rejected_nodes.extend(other.rejected_nodes);
+        self.placed += other.placed;
+        self.progressed |= other.progressed;
+    }
+}
+
 /// What a dry run would do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanAnnotations {

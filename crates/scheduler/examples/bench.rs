@@ -8,7 +8,7 @@ use tarpan_model::ids::{CountingIds, EvalId, IdSource};
 use tarpan_model::job::{Affinity, Job, Spread};
 use tarpan_model::plan::PlanResult;
 use tarpan_model::{Evaluation, Trigger};
-use tarpan_scheduler::{Cache, Inputs, Outcome, computed_class, schedule};
+use tarpan_scheduler::{Cache, Inputs, Outcome, computed_class, schedule, worker};
 use tarpan_state::command::{ApplyPlan, CommandId, Envelope, RegisterJob};
 use tarpan_state::{Command, State};
 use tarpan_testkit::{START, jobs, nodes};
@@ -51,9 +51,31 @@ impl Bench {
         Evaluation::new(id, &job.key(), job.job_type(), job.priority(), Trigger::JobRegister, START)
     }
 
-    fn schedule(&mut self, eval: &Evaluation) -> Outcome {
+    fn schedule(&mut self, eval: &Evaluation, most: usize) -> Outcome {
         let (state, ids, cache) = (&self.state, &mut self.ids, &mut self.cache);
-        schedule(Inputs { state, now: START, seed: 1, ids, cache }, eval)
+        schedule(Inputs { state, now: START, seed: 1, ids, most, cache }, eval)
+    }
+
+    /// Places a job in parts, as workers do: how long looking takes, and how long putting plans into state.
+    fn in_parts(&mut self, what: &str, job: &Job) {
+        let eval = self.register(job);
+        let (mut looks, mut applied, mut parts, mut placed) = (Duration::ZERO, Duration::ZERO, 0, 0);
+        loop {
+            let start = Instant::now();
+            let outcome = self.schedule(&eval, worker::MOST_PLACEMENTS);
+            looks += start.elapsed();
+            let more = outcome.more;
+            parts += 1;
+            placed += outcome.plan.placements.values().map(Vec::len).sum::<usize>();
+            let start = Instant::now();
+            self.commit(outcome);
+            applied += start.elapsed();
+            if !more {
+                break;
+            }
+        }
+        let (looks, applied) = (looks.as_secs_f64() * 1e3, applied.as_secs_f64() * 1e3);
+        println!("{what:<58} {looks:>9.3} ms {placed:>7} allocations, {parts} looks; {applied:.3} ms in state");
     }
 
     fn run(&mut self, what: &str, job: &Job) -> Outcome {
@@ -62,7 +84,7 @@ impl Bench {
         let mut outcome = None;
         for _ in 0..7 {
             let start = Instant::now();
-            let planned = self.schedule(&eval);
+            let planned = self.schedule(&eval, usize::MAX);
             best = best.min(start.elapsed());
             outcome = Some(planned);
         }
@@ -119,6 +141,7 @@ fn main() {
             jobs::resources_mut(&mut job).memory_mb = Some(1_000_000);
             job
         });
+        bench.in_parts("  batch of 20,000, in parts", &jobs::batch("parts", 20_000));
         let job = jobs::batch("kept", 10_000);
         let outcome = bench.run("  batch of 10,000, kept", &job);
         bench.commit(outcome);

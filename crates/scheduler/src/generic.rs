@@ -21,7 +21,7 @@ use crate::reconcile::{AllocRef, Changes, Input, Place, Stop, Update, reconcile}
 
 /// One evaluation of a service or batch job.
 pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcome {
-    let Inputs { state, now, seed, ids, cache } = inputs;
+    let Inputs { state, now, seed, ids, most, cache } = inputs;
     let Cache { nodes, jobs } = cache;
     let key = eval.job_key();
     let job = state.job(&key).filter(|job| !job.stopped()).map(|job| jobs.get(job));
@@ -40,6 +40,8 @@ pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcom
         nodes,
         jobs,
         input: &input,
+        most,
+        more: false,
         seed: seed ^ eval.id.0.as_u64_pair().1 ^ state.index(),
         placer: None,
         differences: Differences::default(),
@@ -58,6 +60,10 @@ struct Turn<'a, 'i> {
     nodes: &'a Nodes,
     jobs: &'i mut Jobs,
     input: &'i Input<'a>,
+    /// How many it may place yet.
+    most: usize,
+    /// It had to leave some.
+    more: bool,
     seed: u64,
     /// Made when the first node has to be looked at: most evaluations find nothing to do.
     placer: Option<Placer<'i>>,
@@ -165,6 +171,10 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         let (downgraded, place): (Vec<_>, Vec<_>) = place.into_iter().partition(|p| p.downgrade);
         self.place_downgraded(job, &downgraded, changes, active, ids);
         for wanted in destructive.iter().chain(&place) {
+            if self.most == 0 && !self.plan.all_at_once {
+                self.more = true;
+                break;
+            }
             let group = &job.groups[wanted.group];
             if self.failures.again(&group.name) {
                 self.not_placed(wanted, changes);
@@ -316,6 +326,7 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         if let Some(queued) = self.queued.get_mut(&group.name) {
             *queued = queued.saturating_sub(1);
         }
+        self.most = self.most.saturating_sub(1);
         let node = row.node_id;
         plan::add_placement(&mut self.plan, self.state, row);
         node
@@ -368,7 +379,8 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         };
         let empty = Plan::new(self.plan.eval_id, self.plan.job.clone(), self.plan.priority, self.plan.snapshot_index);
         let plan = std::mem::replace(&mut self.plan, empty);
-        plan::end(self.input.eval, plan, ending, changes.followups, ids, self.rows.now)
+        let outcome = plan::end(self.input.eval, plan, ending, changes.followups, ids, self.rows.now);
+        Outcome { more: self.more, ..outcome }
     }
 
     fn preempted(&self) -> Vec<AllocId> {

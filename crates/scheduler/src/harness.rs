@@ -27,6 +27,8 @@ pub struct Harness {
     pub ids: CountingIds,
     pub now: UnixNanos,
     pub seed: u64,
+    /// New allocations in one plan.
+    pub most: usize,
     commands: u128,
 }
 
@@ -39,6 +41,7 @@ impl Harness {
             ids: CountingIds::default(),
             now: tarpan_testkit::START,
             seed: 7,
+            most: usize::MAX,
             commands: 1 << 100,
         };
         (0..nodes).for_each(|i| harness.add(tarpan_testkit::nodes::ready(i)));
@@ -87,9 +90,8 @@ impl Harness {
     }
 
     pub fn schedule(&mut self, eval: &Evaluation) -> Outcome {
-        let inputs =
-            Inputs { state: &self.state, now: self.now, seed: self.seed, ids: &mut self.ids, cache: &mut self.cache };
-        schedule(inputs, eval)
+        let (state, now, seed, most) = (&self.state, self.now, self.seed, self.most);
+        schedule(Inputs { state, now, seed, ids: &mut self.ids, most, cache: &mut self.cache }, eval)
     }
 
     /// Writes what a worker would write.

@@ -14,6 +14,9 @@ pub struct Inputs<'a> {
     /// Seed of the order in which nodes are looked at.
     pub seed: u64,
     pub ids: &'a mut dyn IdSource,
+    /// New allocations that one plan places at most; what is left comes with the next look ([`crate::Outcome::more`]). All at once, and on
+    /// every node, is not divided.
+    pub most: usize,
     /// Kept by the caller between evaluations; a fresh one gives the same answers, slower.
     pub cache: &'a mut Cache,
 }

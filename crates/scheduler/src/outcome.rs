@@ -8,6 +8,8 @@ pub struct Outcome {
     /// Follow-up evaluations that allocations of the plan refer to: written before the plan.
     pub evals_before: Vec<Evaluation>,
     pub plan: Plan,
+    /// The plan is as large as one may be, and there is more to place: `eval` is to be looked at again, and not to be ended.
+    pub more: bool,
     /// The evaluation as it ends if the whole plan is committed: status, failures with their metrics, queued counts.
     /// `Blocked` when a blocked evaluation still can't place everything and goes back to wait.
     pub eval: Evaluation,

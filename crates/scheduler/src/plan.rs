@@ -217,7 +217,7 @@ pub fn end(
     let mut blocked = Vec::new();
     if failed && eval.status == EvalStatus::Blocked {
         mark(&mut ended);
-        return Outcome { evals_before, plan, eval: ended, blocked };
+        return Outcome { evals_before, plan, more: false, eval: ended, blocked };
     }
     let due = eval.wait_until.is_zero() || now >= eval.wait_until;
     if failed && (!ending.has_followups || (!eval.wait_until.is_zero() && due)) {
@@ -231,5 +231,5 @@ pub fn end(
     }
     ended.status = EvalStatus::Complete;
     ended.status_description = Arc::from("");
-    Outcome { evals_before, plan, eval: ended, blocked }
+    Outcome { evals_before, plan, more: false, eval: ended, blocked }
 }

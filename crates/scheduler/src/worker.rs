@@ -1,7 +1,7 @@
 //! What a worker needs around [`crate::schedule`]: how often to try, and how an evaluation ends when trying did not help.
 //!
 //! A worker's turn: `schedule`; write `evals_before`; submit the plan; when all of it was committed (or it is a no-op),
-//! write `eval` and `blocked`; else count an attempt (from 0 again when [`tarpan_model::PlanResult::progressed`]), wait for
+//! write `eval` and `blocked`, or give the evaluation back to be looked at again where there is `more`; else count an attempt (from 0 again when [`tarpan_model::PlanResult::progressed`]), wait for
 //! `refresh_index`, and go round; out of attempts, write what [`give_up`] says.
 
 use std::sync::Arc;
@@ -10,6 +10,11 @@ use tarpan_model::ids::IdSource;
 use tarpan_model::{EvalId, EvalStatus, Evaluation, JobType, Trigger, UnixNanos};
 
 use crate::outcome::Outcome;
+
+/// New allocations that the first look at a job places at most: who has more to place takes turns with those who have little.
+pub const FIRST_PLACEMENTS: usize = 1_000;
+/// The same of further looks.
+pub const MOST_PLACEMENTS: usize = 50_000;
 
 /// How often a plan may be refused in a row before the evaluation fails.
 pub fn max_attempts(type_: JobType) -> u32 {

@@ -33,9 +33,9 @@ struct Waiting {
 }
 
 impl Plans {
-    pub fn submit(&mut self, plan: Plan, worker: usize, finish: Vec<Evaluation>) {
+    pub fn submit(&mut self, plan: Plan, turn: usize, worker: usize, finish: Vec<Evaluation>) {
         self.unchecked.push((0, plan.clone()));
-        let ticket = self.planner.submit(plan);
+        let ticket = self.planner.submit(plan, turn);
         if let Some(last) = self.unchecked.last_mut() {
             last.0 = ticket;
         }

@@ -162,6 +162,8 @@ fn parse(text: &str) -> Result<(Setup, Vec<(usize, Step)>), ScenarioError> {
         preempts: false,
         busy: Dur::ZERO,
         faults: false,
+        most: usize::MAX,
+        part: usize::MAX,
     };
     let mut steps = Vec::new();
     for (at, line) in text.lines().enumerate() {

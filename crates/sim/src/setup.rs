@@ -21,6 +21,9 @@ pub(crate) struct Setup {
     /// How long users and faults are at work.
     pub busy: Dur,
     pub faults: bool,
+    /// New allocations that one look at a job places, and that one entry of the log has.
+    pub most: usize,
+    pub part: usize,
 }
 
 impl Setup {
@@ -34,6 +37,8 @@ impl Setup {
             preempts: chance.one_in(3),
             busy: chance.secs(90, 200),
             faults: !chance.one_in(12),
+            most: *chance.pick(&[1, 2, 5, usize::MAX]).unwrap_or(&usize::MAX),
+            part: *chance.pick(&[1, 2, usize::MAX]).unwrap_or(&usize::MAX),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tarpan_control::broker::Dequeued;
+use tarpan_control::planner;
 use tarpan_model::plan::PlanResult;
 use tarpan_model::{Dur, EvalStatus, Evaluation, JobType, Plan, UnixNanos};
 use tarpan_scheduler::{Cache, Inputs, Outcome, worker};
@@ -52,6 +53,17 @@ struct Work {
     attempts: u32,
     needed: u64,
     outcome: Option<Outcome>,
+    /// Parts of its plan that are on their way, and what became of the others: `None` when one of them could not be committed.
+    parts: usize,
+    joined: Option<Planned>,
+}
+
+/// What a worker did of an evaluation.
+enum Done {
+    Ended,
+    /// A part, which state has from this index on; the rest is another turn's.
+    Part(u64),
+    Failed,
 }
 
 /// What became of a plan.
@@ -92,7 +104,7 @@ impl World {
         let needed = newest.max(dequeued.eval.modify_index);
         let until = self.now + STATE_PATIENCE;
         let worker = &mut lead.workers[number];
-        worker.work = Some(Work { dequeued, attempts: 0, needed, outcome: None });
+        worker.work = Some(Work { dequeued, attempts: 0, needed, outcome: None, parts: 0, joined: None });
         worker.stage = Stage::Behind { until };
         self.schedule_when_there(s, number, until);
     }
@@ -104,12 +116,12 @@ impl World {
         let Worker { stage, work: Some(work), cache } = &mut lead.workers[number] else { return };
         if memory.state.index() < work.needed {
             if self.now >= until {
-                return self.give_back(s, number, false);
+                return self.give_back(s, number, Done::Failed);
             }
             return self.turn_at(s, Part::Worker(number), until);
         }
         let seed = self.chance.number();
-        let inputs = Inputs { state: &memory.state, now, seed, ids: &mut self.chance, cache };
+        let inputs = Inputs { state: &memory.state, now, seed, ids: &mut self.chance, most: self.setup.most, cache };
         let mut outcome = tarpan_scheduler::schedule(inputs, &work.dequeued.eval);
         // Blocked ones are told apart from room that appeared later.
         for eval in outcome.blocked.iter_mut().chain([&mut outcome.eval]) {
@@ -152,14 +164,15 @@ impl World {
 
     pub fn worker_wrote(&mut self, s: usize, number: usize, step: Step, written: bool) {
         match step {
-            _ if !written => self.give_back(s, number, false),
+            _ if !written => self.give_back(s, number, Done::Failed),
             Step::Before => self.submit(s, number),
             Step::Reblock => self.block(s, number),
-            Step::End => self.give_back(s, number, true),
+            Step::End => self.give_back(s, number, Done::Ended),
         }
     }
 
     fn submit(&mut self, s: usize, number: usize) {
+        let part = self.setup.part;
         let Some(work) = self.work_of(s, number) else { return };
         let (id, token, key, priority) = {
             let eval = &work.dequeued.eval;
@@ -171,11 +184,16 @@ impl World {
         }
         let empty = Plan::new(id, key, priority, outcome.plan.snapshot_index);
         let plan = std::mem::replace(&mut outcome.plan, empty);
-        let finish = if reblocks(outcome) { Vec::new() } else { rows(outcome) };
+        let parts = planner::parts(plan, part);
+        let apart = parts.len() > 1 || outcome.more || reblocks(outcome);
+        let mut finish = if apart { Vec::new() } else { rows(outcome) };
+        (work.parts, work.joined) = (parts.len(), Some(Planned::default()));
         self.stage(s, number, Stage::Planning);
         if let Some(lead) = self.lead(s) {
             let _ = lead.evals.broker.pause(id, token);
-            lead.plans.submit(plan, number, finish);
+            for (turn, part) in parts.into_iter().enumerate() {
+                lead.plans.submit(part, turn, number, std::mem::take(&mut finish));
+            }
         }
         self.soon(s, Part::Plans);
     }
@@ -185,14 +203,27 @@ impl World {
         let now = self.clock(s);
         let Some(lead) = self.lead(s) else { return };
         let Some(work) = lead.workers[number].work.as_mut() else { return };
+        work.joined = work.joined.take().zip(planned).map(|(mut joined, planned)| {
+            joined.result.join(planned.result);
+            joined.finished |= planned.finished;
+            joined
+        });
+        work.parts = work.parts.saturating_sub(1);
+        if work.parts > 0 {
+            return;
+        }
+        let planned = work.joined.take();
         let (id, token) = (work.dequeued.eval.id, work.dequeued.token);
         let _ = lead.evals.broker.reset(id, token, now);
-        let Some(planned) = planned else { return self.give_back(s, number, false) };
+        let Some(planned) = planned else { return self.give_back(s, number, Done::Failed) };
         if planned.finished {
-            return self.give_back(s, number, true);
+            return self.give_back(s, number, Done::Ended);
         }
         let result = planned.result;
         if result.rejected_nodes.is_empty() && result.refresh_index == 0 {
+            if work.outcome.as_ref().is_some_and(|outcome| outcome.more) {
+                return self.give_back(s, number, Done::Part(result.index));
+            }
             return self.finish(s, number);
         }
         work.attempts = if result.progressed { 0 } else { work.attempts + 1 };
@@ -235,11 +266,11 @@ impl World {
                 lead.evals.broker.enqueue(released.eval, released.token, now);
             }
         }
-        self.give_back(s, number, true);
+        self.give_back(s, number, Done::Ended);
     }
 
     /// The evaluation goes back to the broker, done or not.
-    fn give_back(&mut self, s: usize, number: usize, done: bool) {
+    fn give_back(&mut self, s: usize, number: usize, done: Done) {
         let now = self.clock(s);
         let Some(lead) = self.lead(s) else { return };
         let worker = &mut lead.workers[number];
@@ -247,10 +278,11 @@ impl World {
         let Some(work) = worker.work.take() else { return };
         let (id, token) = (work.dequeued.eval.id, work.dequeued.token);
         let _ = match done {
-            true => lead.evals.broker.ack(id, token, now),
-            false => lead.evals.broker.nack(id, token, now),
+            Done::Ended => lead.evals.broker.ack(id, token, now),
+            Done::Part(index) => lead.evals.broker.again(id, token, index),
+            Done::Failed => lead.evals.broker.nack(id, token, now),
         };
-        if !done {
+        if matches!(done, Done::Failed) {
             self.say(format_args!("s{s} nack of {} for {}", id.short(), work.dequeued.eval.job_id));
         }
         self.soon(s, Part::Keeper);

@@ -36,11 +36,27 @@ pub(super) struct Inner {
 }
 
 impl PlanQueue {
+    /// Has a plan committed that was divided, or not; `None`: a part of it could not be.
+    pub async fn commit(&self, parts: Vec<Plan>, mut finish: Vec<Evaluation>) -> Option<Planned> {
+        let mut submit = |(turn, part)| self.submit(part, turn, std::mem::take(&mut finish));
+        let answers: Vec<_> = parts.into_iter().enumerate().map(&mut submit).collect();
+        let mut joined = Some(Planned::default());
+        for answer in answers {
+            let planned = answer.await.ok().flatten();
+            joined = joined.zip(planned).map(|(mut joined, planned)| {
+                joined.result.join(planned.result);
+                joined.finished |= planned.finished;
+                joined
+            });
+        }
+        joined
+    }
+
     /// Queues a plan; `None` comes back when it could not be committed.
-    pub fn submit(&self, plan: Plan, finish: Vec<Evaluation>) -> oneshot::Receiver<Option<Planned>> {
+    fn submit(&self, plan: Plan, turn: usize, finish: Vec<Evaluation>) -> oneshot::Receiver<Option<Planned>> {
         let (answer, answered) = oneshot::channel();
         let mut inner = self.inner.lock().expect("no panic while held");
-        let ticket = inner.planner.submit(plan);
+        let ticket = inner.planner.submit(plan, turn);
         inner.waiting.insert(ticket, Waiting { finish, answer });
         drop(inner);
         self.submitted.notify_one();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tarpan_control::broker::Dequeued;
+use tarpan_control::planner;
 use tarpan_model::{EvalStatus, Evaluation, JobType, Plan};
 use tarpan_scheduler::{Cache, Inputs, Outcome, worker};
 use tarpan_state::{Command, State};
@@ -31,6 +32,13 @@ enum Failed {
     Write,
 }
 
+/// What a worker did of an evaluation.
+enum Done {
+    Ended,
+    /// A part, which state has from this index on; the rest is another turn's.
+    Part(u64),
+}
+
 impl Control {
     pub(super) async fn work(self: Arc<Self>, number: usize) {
         let mut cache = Cache::default();
@@ -42,7 +50,8 @@ impl Control {
             let done = self.process(&dequeued, &mut cache).await;
             let mut evals = self.evals();
             let answered = match done {
-                Ok(()) => evals.broker.ack(id, token, now()),
+                Ok(Done::Ended) => evals.broker.ack(id, token, now()),
+                Ok(Done::Part(index)) => evals.broker.again(id, token, index),
                 Err(error) => {
                     tracing::warn!(eval_id = %id, job_id = %dequeued.eval.job_id, worker = number, %error, "nack");
                     evals.broker.nack(id, token, now())
@@ -70,7 +79,7 @@ impl Control {
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(eval_id = %dequeued.eval.id, job_id = %dequeued.eval.job_id))]
-    async fn process(&self, dequeued: &Dequeued, cache: &mut Cache) -> Result<(), Failed> {
+    async fn process(&self, dequeued: &Dequeued, cache: &mut Cache) -> Result<Done, Failed> {
         let eval = &dequeued.eval;
         let mut needed = self.newest_eval_index(eval);
         let mut attempts = 0;
@@ -80,7 +89,7 @@ impl Control {
                 return Err(Failed::Behind(needed));
             }
             let begun = std::time::Instant::now();
-            let mut outcome = schedule(state, eval.clone(), cache).await?;
+            let mut outcome = schedule(state, eval.clone(), most(dequeued), cache).await?;
             self.meter.took(meter::scheduler(eval.type_), begun);
             if !outcome.evals_before.is_empty() {
                 self.write(std::mem::take(&mut outcome.evals_before)).await?;
@@ -90,22 +99,29 @@ impl Control {
             }
             let empty = Plan::new(eval.id, eval.job_key(), eval.priority, outcome.plan.snapshot_index);
             let plan = std::mem::replace(&mut outcome.plan, empty);
-            let finish = if reblocks(&outcome) { Vec::new() } else { rows(&outcome) };
+            let parts = planner::parts(plan, planner::MOST_PLACEMENTS);
+            // The end of an evaluation goes with its plan where that is one entry.
+            let apart = parts.len() > 1 || outcome.more || reblocks(&outcome);
+            let finish = if apart { Vec::new() } else { rows(&outcome) };
             let _ = self.evals().broker.pause(eval.id, dequeued.token);
             let begun = std::time::Instant::now();
-            let planned = self.plans.submit(plan, finish).await.ok().flatten();
+            let planned = self.plans.commit(parts, finish).await;
             self.meter.took(meter::SUBMIT_PLAN, begun);
             let _ = self.evals().broker.reset(eval.id, dequeued.token, now());
             let planned = planned.ok_or(Failed::Plan)?;
             if planned.finished {
-                return Ok(());
+                return Ok(Done::Ended);
             }
             if planned.result.rejected_nodes.is_empty() && planned.result.refresh_index == 0 {
+                if outcome.more {
+                    return Ok(Done::Part(planned.result.index));
+                }
                 return self.finish(dequeued, outcome).await;
             }
             attempts = if planned.result.progressed { 0 } else { attempts + 1 };
             if attempts >= worker::max_attempts(eval.type_) {
-                return self.write(worker::give_up(eval, &outcome, &mut ids(), now())).await;
+                self.write(worker::give_up(eval, &outcome, &mut ids(), now())).await?;
+                return Ok(Done::Ended);
             }
             needed = planned.result.refresh_index.max(planned.result.index);
         }
@@ -119,9 +135,10 @@ impl Control {
     }
 
     /// Writes the evaluation's end, or gives it back to wait for room.
-    async fn finish(&self, dequeued: &Dequeued, outcome: Outcome) -> Result<(), Failed> {
+    async fn finish(&self, dequeued: &Dequeued, outcome: Outcome) -> Result<Done, Failed> {
         if !reblocks(&outcome) {
-            return self.write(rows(&outcome)).await;
+            self.write(rows(&outcome)).await?;
+            return Ok(Done::Ended);
         }
         let (was, is) = (&dequeued.eval, &outcome.eval);
         let changed = is.queued_allocations != was.queued_allocations || is.failed_tg_allocs != was.failed_tg_allocs;
@@ -133,13 +150,18 @@ impl Control {
         for released in evals.blocked.block(Arc::new(outcome.eval), Some(dequeued.token), now()) {
             evals.broker.enqueue(released.eval, released.token, now());
         }
-        Ok(())
+        Ok(Done::Ended)
     }
 
     async fn write(&self, evals: Vec<Evaluation>) -> Result<(), Failed> {
         let written = self.propose("ending an evaluation", Command::UpsertEvals { evals, now: now() }).await;
         if written { Ok(()) } else { Err(Failed::Write) }
     }
+}
+
+/// How many new allocations this look may place.
+fn most(dequeued: &Dequeued) -> usize {
+    if dequeued.large { worker::MOST_PLACEMENTS } else { worker::FIRST_PLACEMENTS }
 }
 
 /// A blocked evaluation that still can't place everything.
@@ -153,10 +175,11 @@ fn rows(outcome: &Outcome) -> Vec<Evaluation> {
 }
 
 /// Runs the scheduler on a thread of its own; the worker's cache goes with it and comes back.
-async fn schedule(state: Arc<State>, eval: Arc<Evaluation>, cache: &mut Cache) -> Result<Outcome, Failed> {
+async fn schedule(state: Arc<State>, eval: Arc<Evaluation>, most: usize, cache: &mut Cache) -> Result<Outcome, Failed> {
     let mut lent = std::mem::take(cache);
     let scheduled = tokio::task::spawn_blocking(move || {
-        let inputs = Inputs { state: &state, now: now(), seed: rand_u64(), ids: &mut ids(), cache: &mut lent };
+        let seed = rand_u64();
+        let inputs = Inputs { state: &state, now: now(), seed, ids: &mut ids(), most, cache: &mut lent };
         let mut outcome = tarpan_scheduler::schedule(inputs, &eval);
         // Blocked ones are told apart from room that appeared later.
         for eval in outcome.blocked.iter_mut().chain([&mut outcome.eval]) {

@@ -84,7 +84,14 @@ impl World {
     fn schedule(&mut self, now: UnixNanos) {
         let pending: Vec<_> = self.state.evals().filter(|e| e.status == EvalStatus::Pending).cloned().collect();
         for eval in pending {
-            let inputs = Inputs { state: &self.state, now, seed: 7, ids: &mut self.ids, cache: &mut self.cache };
+            let inputs = Inputs {
+                state: &self.state,
+                now,
+                seed: 7,
+                ids: &mut self.ids,
+                most: usize::MAX,
+                cache: &mut self.cache,
+            };
             let outcome = schedule(inputs, &eval);
             if !outcome.plan.is_noop() {
                 let result = PlanResult { progressed: true, ..PlanResult::default() };

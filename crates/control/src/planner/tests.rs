@@ -97,8 +97,8 @@ fn large(id: &str) -> Job {
 fn the_second_of_two_plans_for_the_same_room_is_refused_in_part() {
     let mut world = World::new([nodes::ready(1), nodes::ready(2)], [large("a")]);
     let (first, second) = (world.plan("a", &[(1, 3)]), world.plan("a", &[(1, 2), (2, 2)]));
-    world.planner.submit(first);
-    world.planner.submit(second);
+    world.planner.submit(first, 0);
+    world.planner.submit(second, 0);
     let results = world.commit_all();
     assert_eq!((results[0].placed, results[0].refresh_index), (3, 0));
     assert_eq!(results[1].placed, 2);
@@ -108,11 +108,33 @@ fn the_second_of_two_plans_for_the_same_room_is_refused_in_part() {
 }
 
 #[test]
+fn a_large_plan_is_divided_by_nodes_and_lets_others_pass() {
+    let mut world = World::new((1..=4).map(nodes::ready).collect::<Vec<_>>(), [large("a"), large("b")]);
+    let (plan, small) = (world.plan("a", &[(1, 3), (2, 1), (3, 1), (4, 3)]), world.plan("b", &[(2, 1)]));
+    let divided = parts(plan.clone(), 3);
+    let nodes_of = |part: &Plan| part.placements.keys().copied().collect::<Vec<_>>();
+    let expected = [vec![nodes::id(1)], vec![nodes::id(2), nodes::id(3)], vec![nodes::id(4)]];
+    assert_eq!(divided.iter().map(nodes_of).collect::<Vec<_>>(), expected);
+    let first = world.planner.submit(divided[0].clone(), 0);
+    world.planner.submit(divided[1].clone(), 1);
+    let other = world.planner.submit(small, 0);
+    let verified = world.planner.verify(&world.state, &mut world.ids, tarpan_testkit::START, 2);
+    assert_eq!(verified.iter().map(|v| v.ticket).collect::<Vec<_>>(), [first, other]);
+
+    assert_eq!(parts(plan.clone(), 8).len(), 1, "it is small enough");
+    let whole = Plan { all_at_once: true, ..plan.clone() };
+    assert_eq!(parts(whole, 1).len(), 1);
+    let mut replaces = plan;
+    replaces.placements.values_mut().flatten().take(1).for_each(|a| a.previous = Some(a.id));
+    assert_eq!(parts(replaces, 1).len(), 1);
+}
+
+#[test]
 fn all_at_once_is_all_or_nothing() {
     let mut world = World::new([nodes::ready(1), nodes::ready(2)], [large("a")]);
     let mut plan = world.plan("a", &[(1, 5), (2, 1)]);
     plan.all_at_once = true;
-    world.planner.submit(plan);
+    world.planner.submit(plan, 0);
     let results = world.commit_all();
     assert_eq!((results[0].placed, results[0].progressed, results[0].index), (0, false, 0));
 }
@@ -121,7 +143,7 @@ fn all_at_once_is_all_or_nothing() {
 fn a_stop_in_flight_makes_room_once() {
     let mut world = World::new([nodes::ready(1)], [large("a")]);
     let plan = world.plan("a", &[(1, 4)]);
-    world.planner.submit(plan);
+    world.planner.submit(plan, 0);
     world.commit_all();
     let old = world.state.allocs().next().unwrap().id;
     let mut stop = world.plan("a", &[(1, 1)]);
@@ -135,13 +157,13 @@ fn a_stop_in_flight_makes_room_once() {
     stop.stops.insert(nodes::id(1), vec![wish.clone()]);
     let mut again = world.plan("a", &[(1, 1)]);
     again.stops.insert(nodes::id(1), vec![wish]);
-    world.planner.submit(stop);
-    world.planner.submit(again);
+    world.planner.submit(stop, 0);
+    world.planner.submit(again, 0);
     let results = world.commit_all();
     assert_eq!(results.iter().map(|r| r.placed).collect::<Vec<_>>(), [1, 0]);
     // What arrived in state is not counted a second time.
     let third = world.plan("a", &[(1, 1)]);
-    world.planner.submit(third);
+    world.planner.submit(third, 0);
     assert_eq!(world.commit_all()[0].placed, 0);
     assert_eq!(world.planner.in_flight(), 0);
 }
@@ -150,10 +172,10 @@ fn a_stop_in_flight_makes_room_once() {
 fn a_plan_that_was_not_committed_gives_its_room_back() {
     let mut world = World::new([nodes::ready(1)], [large("a")]);
     let (lost, next) = (world.plan("a", &[(1, 4)]), world.plan("a", &[(1, 4)]));
-    world.planner.submit(lost);
+    world.planner.submit(lost, 0);
     let verified = world.verify();
     world.planner.failed(verified[0].ticket);
-    world.planner.submit(next);
+    world.planner.submit(next, 0);
     assert_eq!(world.commit_all()[0].placed, 4);
 }
 
@@ -165,7 +187,7 @@ fn ports_belong_to_one() {
         for row in plan.placements.values_mut().flatten() {
             *row = allocs::with_ports(row.clone(), &[("http", ports[0]), ("x", ports[1])]);
         }
-        world.planner.submit(plan);
+        world.planner.submit(plan, 0);
         assert_eq!(world.commit_all()[0].placed, placed, "{ports:?}");
     }
 }
@@ -177,7 +199,7 @@ fn only_ready_eligible_nodes_take_new_ones() {
     let closed = Node { eligibility: Ineligible, ..nodes::ready(2) };
     let mut world = World::new([down, closed, nodes::ready(3)], [large("a")]);
     let plan = world.plan("a", &[(1, 1), (2, 1), (3, 1)]);
-    world.planner.submit(plan);
+    world.planner.submit(plan, 0);
     let result = world.commit_all().remove(0);
     assert_eq!(result.rejected_nodes, [nodes::id(1), nodes::id(2)]);
     assert_eq!(result.placed, 1);
@@ -188,15 +210,15 @@ fn what_runs_on_a_node_that_came_back_is_taken_up_again_and_nothing_new_comes() 
     let mut world = World::new([nodes::ready(1)], [large("a")]);
     let plan = world.plan("a", &[(1, 1)]);
     let mut again = plan.clone();
-    world.planner.submit(plan);
+    world.planner.submit(plan, 0);
     world.commit_all();
     let (node, status) = (nodes::id(1), NodeStatus::Initializing);
     world.apply(Command::UpdateNodeStatus { node, status, event: None, now: at(2), evals: Vec::new() });
     again.snapshot_index = world.state.index();
-    world.planner.submit(again);
+    world.planner.submit(again, 0);
     assert!(world.commit_all()[0].rejected_nodes.is_empty());
     let new = world.plan("a", &[(1, 1)]);
-    world.planner.submit(new);
+    world.planner.submit(new, 0);
     assert_eq!(world.commit_all()[0].rejected_nodes, [node]);
 }
 
@@ -204,12 +226,12 @@ fn what_runs_on_a_node_that_came_back_is_taken_up_again_and_nothing_new_comes() 
 fn the_preempted_job_is_looked_at_again() {
     let mut world = World::new([nodes::ready(1)], [large("low"), large("high")]);
     let plan = world.plan("low", &[(1, 4)]);
-    world.planner.submit(plan);
+    world.planner.submit(plan, 0);
     world.commit_all();
     let mut plan = world.plan("high", &[(1, 1)]);
     let (victim, by) = (world.state.allocs().next().unwrap().id, plan.placements[&nodes::id(1)][0].id);
     plan.preemptions.insert(nodes::id(1), vec![AllocPreemption { id: victim, by }]);
-    world.planner.submit(plan);
+    world.planner.submit(plan, 0);
     assert_eq!(world.commit_all()[0].placed, 1);
     let victim = world.state.alloc(victim).unwrap();
     assert_eq!((victim.preempted_by, victim.desired_status.as_str()), (Some(by), "evict"));
@@ -242,7 +264,7 @@ proptest! {
                 };
                 plan.stops.entry(alloc.node_id).or_default().push(wish);
             }
-            world.planner.submit(plan);
+            world.planner.submit(plan, 0);
             if then == 0 {
                 continue; // more plans wait for the same turn
             }

@@ -32,7 +32,7 @@ use crate::worker::blocked_eval;
 
 /// One evaluation of a system or sysbatch job that is not stopped.
 pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcome {
-    let Inputs { state, now, seed, ids, cache } = inputs;
+    let Inputs { state, now, seed, ids, most: _, cache } = inputs;
     let Cache { nodes, jobs } = cache;
     let key = eval.job_key();
     let job = state.job(&key).map(|job| jobs.get(job)).expect("only called for jobs that exist");
@@ -322,7 +322,8 @@ impl<'a> Turn<'a, '_> {
         let mut blocked = self.blocked(&mut ended, ids);
         blocked.extend(next);
         let empty = Plan::new(eval.id, self.plan.job.clone(), self.plan.priority, self.plan.snapshot_index);
-        Outcome { evals_before: Vec::new(), plan: std::mem::replace(&mut self.plan, empty), eval: ended, blocked }
+        let plan = std::mem::replace(&mut self.plan, empty);
+        Outcome { evals_before: Vec::new(), plan, more: false, eval: ended, blocked }
     }
 
     /// What comes back with an older version after the rollout is over has no watcher that goes on with it.

@@ -55,6 +55,58 @@ fn count_up_and_down() {
     assert_snapshot!(cluster.run(&job), @"sum.group[0] stop node-0 (alloc not needed due to job update)");
 }
 
+/// Looks until nothing is left, as workers do; gives how many were placed at each look.
+fn in_parts(cluster: &mut Harness, job: &Job) -> Vec<u64> {
+    let key = cluster.register(job);
+    let eval = cluster.eval(&key, Trigger::JobRegister);
+    let mut parts = Vec::new();
+    loop {
+        let outcome = cluster.schedule(&eval);
+        parts.push(outcome.plan.placements.values().map(|rows| rows.len() as u64).sum());
+        cluster.commit(&outcome);
+        if !outcome.more {
+            return parts;
+        }
+    }
+}
+
+#[test]
+fn a_large_job_is_placed_in_parts() {
+    for job in [jobs::batch("sum", 7), jobs::service("web", 7)] {
+        let mut cluster = Harness::new(3);
+        cluster.most = 3;
+        assert_eq!(in_parts(&mut cluster, &job), [3, 3, 1]);
+        let names: Vec<_> = cluster.live(&job.key()).iter().map(|a| a.index()).collect();
+        assert_eq!(names, (0..7).map(Some).collect::<Vec<_>>());
+        if let Some(deployment) = cluster.state.latest_deployment(&job.key()) {
+            assert!(cluster.live(&job.key()).iter().all(|a| a.deployment_id == Some(deployment.id)));
+        }
+        cluster.all_running(&job.key());
+        cluster.next_plan(&job.key(), Trigger::DeploymentWatcher);
+        assert_eq!(cluster.next_plan(&job.key(), Trigger::NodeUpdate), "nothing to do");
+    }
+}
+
+#[test]
+fn a_job_that_is_placed_all_at_once_is_not_divided() {
+    let mut cluster = Harness::new(3);
+    cluster.most = 3;
+    let job = Job { all_at_once: Some(true), ..jobs::batch("sum", 7) };
+    assert_eq!(in_parts(&mut cluster, &job), [7]);
+}
+
+#[test]
+fn what_finds_no_room_is_said_after_the_last_part() {
+    let mut cluster = Harness::new(1);
+    cluster.most = 3;
+    let job = jobs::batch("sum", 10_000);
+    let parts = in_parts(&mut cluster, &job);
+    assert!(parts.len() > 1 && parts[..parts.len() - 1].iter().all(|n| *n == 3), "{parts:?}");
+    let key = job.key();
+    let blocked = cluster.state.evals_by_job(&key).filter(|e| e.status == tarpan_model::EvalStatus::Blocked);
+    assert_eq!(blocked.count(), 1);
+}
+
 #[test]
 fn stop_a_job() {
     let mut cluster = Harness::new(1);

@@ -128,7 +128,7 @@ fn look_again(state: &State, key: &NamespacedId, now: tarpan_model::UnixNanos) -
         None => Evaluation::new(EvalId(Uuid::max()), key, JobType::Service, 50, Trigger::JobDeregister, now),
     };
     let mut cache = Cache::default();
-    let inputs = Inputs { state, now, seed: 1, ids: &mut ids, cache: &mut cache };
+    let inputs = Inputs { state, now, seed: 1, ids: &mut ids, most: usize::MAX, cache: &mut cache };
     tarpan_scheduler::schedule(inputs, &eval).plan
 }
 

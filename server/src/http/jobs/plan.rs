@@ -95,7 +95,10 @@ async fn dry_run(cx: &Context, state: &Arc<State>, job: Job, now: UnixNanos) -> 
         copy.apply(index, &[Envelope { id: command_id, command: Command::RegisterJob(Box::new(register)) }]);
         let eval = copy.eval(eval.id).map_or(eval, |stored| Evaluation { annotate_plan: true, ..(**stored).clone() });
         let mut cache = Cache::default();
-        schedule(tarpan_scheduler::Inputs { state: &copy, now, seed, ids: &mut ids, cache: &mut cache }, &eval)
+        schedule(
+            tarpan_scheduler::Inputs { state: &copy, now, seed, ids: &mut ids, most: usize::MAX, cache: &mut cache },
+            &eval,
+        )
     };
     // A look at a large cluster takes milliseconds of a whole core.
     tokio::task::spawn_blocking(run).await.map_err(|e| ApiError::internal(format!("the dry run did not end: {e}")))
