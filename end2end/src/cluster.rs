@@ -93,6 +93,11 @@ impl Cluster {
         Agent::start(lab, "client", ports[0], &["-config", &file])
     }
 
+    /// The port on which the first one hears nodes.
+    pub fn rpc(&self) -> u16 {
+        self.rpc
+    }
+
     /// Which of the servers leads, as one that lives sees it.
     pub fn leader(&self, seen_by: usize) -> Result<usize> {
         eventually("a leader", PATIENCE, || {

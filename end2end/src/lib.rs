@@ -17,6 +17,7 @@ pub mod lab;
 pub mod net;
 pub mod pair;
 pub mod proxy;
+pub mod simulated;
 pub mod wall;
 
 pub use agent::{Agent, Output};

@@ -1,15 +1,13 @@
 //! A server and simulated nodes, as processes of their own, and what they cost.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use anyhow::{Context, Result};
 use tarpan_end2end::lab::free_ports;
+use tarpan_end2end::simulated::Nodes;
 use tarpan_end2end::{Agent, Lab};
 
 pub struct Crew {
     pub server: Agent,
-    nodes: Child,
+    _nodes: Nodes,
 }
 
 impl Crew {
@@ -27,9 +25,7 @@ impl Crew {
         );
         let config = lab.file("server.hcl", &config)?.display().to_string();
         let server = Agent::start(lab, "server", ports[0], &["-config", &config])?;
-        let mut crew = Crew { server, nodes: simulate(lab, nodes, ports[1])? };
-        let mut lines = BufReader::new(crew.nodes.stdout.take().context("an output")?).lines();
-        while !lines.next().context("the simulated nodes ended")??.starts_with("READY") {}
+        let crew = Crew { server, _nodes: Nodes::start(lab, nodes, ports[1])? };
         crew.server.wait_nodes(nodes)?;
         Ok(crew)
     }
@@ -46,20 +42,6 @@ impl Crew {
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1024.0)
     }
-}
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        let _ = self.nodes.kill();
-        let _ = self.nodes.wait();
-    }
-}
-
-fn simulate(lab: &Lab, nodes: usize, rpc: u16) -> Result<Child> {
-    let log = std::fs::File::create(lab.path().join("nodes.log"))?;
-    let mut command = Command::new(&lab.bin);
-    command.args(["agent", "-simulate", &nodes.to_string(), "-servers", &format!("127.0.0.1:{rpc}")]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().context("starting nodes")
 }
 
 /// Processor time of an agent until now, in seconds: a hundred ticks are one, wherever this runs.
