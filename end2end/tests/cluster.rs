@@ -365,6 +365,11 @@ fn what_is_in_another_region_is_run_seen_and_stopped_from_here() -> Result<()> {
     let followed =
         east.shell(&format!("timeout 60 tarpan alloc logs -region west -f -tail -n 1 {alloc} | head -n 4"))?;
     ensure!(followed.stdout.lines().count() == 4 && followed.stdout.contains(":"), "{followed:?}");
+    // A command in the task, with what is typed and what it says: its socket leads through this region's server.
+    let typed = east.shell(&format!(
+        "printf 'over there\\n' | timeout 60 tarpan alloc exec -region west -i -t=false {alloc} /bin/sh -c 'read line; echo \"heard $line\"; exit 7'"
+    ))?;
+    ensure!(typed.code == 7 && typed.stdout.trim() == "heard over there", "{typed:?}");
     let refused = east.run(&["job", "status", "-region", "north"])?;
     ensure!(refused.code == 1 && refused.text().contains("No path to region"), "{refused:?}");
     if let Some(browser) = Browser::find()? {

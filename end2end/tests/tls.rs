@@ -108,6 +108,31 @@ fn config(lab: &Lab, name: &str, ports: &[u16], certificate: &str, rest: &str) -
     )
 }
 
+/// The same without its block about TLS.
+fn without_tls(config: &str) -> Result<String> {
+    let (begin, rest) = config.split_once("tls {").context("a block")?;
+    let (_, end) = rest.split_once("}\n").context("its end")?;
+    Ok(format!("{begin}{end}"))
+}
+
+#[test]
+fn a_server_without_tls_says_that_somebody_speaks_it() -> Result<()> {
+    let lab = Lab::new()?;
+    ok(&lab, &[], "tls ca create")?;
+    ok(&lab, &[], "tls cert create -client")?;
+    let ports = free_ports(6)?;
+    let server = "server {\n  enabled = true\n  bootstrap_expect = 1\n}\n";
+    let server = without_tls(&config(&lab, "server", &ports[..3], "none", server))?;
+    let server = Started::new(&lab, "server", &server)?;
+    let known = format!("client {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\n", ports[1]);
+    let client = Started::new(&lab, "client", &config(&lab, "client", &ports[3..], "global-client-nomad", &known))?;
+    let once = server.says("closed a connection that began with TLS: tls.rpc is off here, and on there")?;
+    ensure!(once == 1, "{}", server.log());
+    let once = client.says("it does not speak TLS")?;
+    ensure!(once == 1, "{}", client.log());
+    Ok(())
+}
+
 #[test]
 fn from_an_authority_to_new_certificates_while_it_runs() -> Result<()> {
     let lab = Lab::new()?;
@@ -202,10 +227,7 @@ fn from_an_authority_to_new_certificates_while_it_runs() -> Result<()> {
     ensure!(once == 1 && server.log().contains("it does not know the authority that signed it"), "{}", server.log());
     drop(foreign);
     // One that knows nothing of TLS, the same.
-    let plain = config(&lab, "plain", &ports[9..], "none", &known);
-    let (begin, rest) = plain.split_once("tls {").context("a block")?;
-    let (_, end) = rest.split_once("}\n").context("its end")?;
-    let plain = Started::new(&lab, "plain", &format!("{begin}{end}"))?;
+    let plain = Started::new(&lab, "plain", &without_tls(&config(&lab, "plain", &ports[9..], "none", &known))?)?;
     ensure!(plain.says("this port speaks TLS: tls.rpc is on here")? == 1, "{}", plain.log());
     ensure!(plain.says("mTLS is not configured")? == 1, "{}", plain.log());
     ensure!(server.says("on the RPC port: it does not speak TLS, and tls.rpc is on")? == 1, "{}", server.log());

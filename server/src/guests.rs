@@ -4,8 +4,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::doors::{self, Doors, Pass};
 const PREFACE: usize = 24;
 /// From there to the first call of somebody who is known. A busy server takes its time to greet.
 const INTRODUCTION: Duration = Duration::from_secs(15);
-/// How often it is said that a client has too many connections.
+/// How often it is said that a client has too many connections, or speaks TLS where nobody does.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// Connections that have begun and wait to be served: that takes no time, so few are enough.
 const BEGUN: usize = 16;
@@ -105,6 +105,7 @@ pub(crate) fn incoming(
     handshake: Duration,
 ) -> impl Stream<Item = io::Result<Guest>> {
     let (begun, guests) = mpsc::channel(BEGUN);
+    let foreign = Arc::<Mutex<Option<Instant>>>::default();
     tokio::spawn(async move {
         let mut said = None::<Instant>;
         loop {
@@ -114,9 +115,9 @@ pub(crate) fn incoming(
             };
             match doors.enter(from.ip()) {
                 Ok(pass) => {
-                    let (begun, tls) = (begun.clone(), tls.clone());
+                    let (begun, tls, foreign) = (begun.clone(), tls.clone(), foreign.clone());
                     tokio::spawn(async move {
-                        if let Some(stream) = greet(stream, from, tls, handshake).await {
+                        if let Some(stream) = greet(stream, from, tls, handshake, &foreign).await {
                             let _ = begun.send(Ok(Guest::new(stream, from, pass, handshake))).await;
                         }
                     });
@@ -132,26 +133,66 @@ pub(crate) fn incoming(
     ReceiverStream::new(guests)
 }
 
-/// The connection once both sides have agreed on how they speak; `None`: they have not.
-async fn greet(stream: TcpStream, from: SocketAddr, tls: Option<Arc<Tls>>, patience: Duration) -> Option<Wire> {
+/// The connection once both sides have agreed on how they speak; `None`: they have not. `foreign`: when it was last said that somebody speaks
+/// TLS where nobody does.
+async fn greet(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    patience: Duration,
+    foreign: &Mutex<Option<Instant>>,
+) -> Option<Wire> {
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return Some(Wire::plain(stream)) };
+    let Some(tls) = tls else {
+        if begins_tls(&stream, patience).await {
+            say_once(foreign, from);
+            let _ = tokio::time::timeout(GOODBYE, answer_plainly(stream)).await;
+            return None;
+        }
+        return Some(Wire::plain(stream));
+    };
     match tls.accept(stream, from, Port::Rpc, patience).await {
         Ok(stream) => Some(stream),
         Err(Refused::Over) => None,
         Err(Refused::Plain(stream)) => {
-            let _ = tokio::time::timeout(Duration::from_secs(1), say_goodbye(stream)).await;
+            let _ = tokio::time::timeout(GOODBYE, say_goodbye(stream)).await;
             None
         }
     }
 }
+
+fn say_once(foreign: &Mutex<Option<Instant>>, from: SocketAddr) {
+    let mut said = foreign.lock().expect("no panic while held");
+    if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+        *said = Some(Instant::now());
+        tracing::warn!(client = %from.ip(), "closed a connection that began with TLS: tls.rpc is off here, and on there");
+    }
+}
+
+/// Nothing is read: who says nothing at all is another's affair.
+async fn begins_tls(stream: &TcpStream, patience: Duration) -> bool {
+    const HANDSHAKE: u8 = 0x16;
+    let mut first = [0];
+    matches!(tokio::time::timeout(patience, stream.peek(&mut first)).await, Ok(Ok(1))) && first[0] == HANDSHAKE
+}
+
+/// What HTTP/2 begins with: who waits for TLS sees that there is none.
+async fn answer_plainly(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(&SETTINGS).await?;
+    stream.shutdown().await?;
+    read_away(&mut stream).await
+}
+
+/// Empty settings, with which a side of HTTP/2 begins.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// How long a refusal may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long who speaks plainly may take to ask for something: only a question is told the reason.
 const QUESTION: Duration = Duration::from_millis(200);
 
 /// Who speaks HTTP/2 without TLS reads why the connection ends: empty settings, then "go away" for want of security.
 async fn say_goodbye(mut stream: TcpStream) -> io::Result<()> {
-    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const INADEQUATE_SECURITY: u8 = 0xc;
     let why = b"this port speaks TLS: tls.rpc is on here";
     let length = u8::try_from(8 + why.len()).expect("a short sentence");

@@ -133,6 +133,17 @@ impl Server {
         peers::http(self.0.consensus.links(), region, rpc_addr, request).await
     }
 
+    /// The same of a request that asks for another protocol: where that server agrees, `caller` is connected to it.
+    pub(crate) async fn tunnel(
+        &self,
+        region: &str,
+        rpc_addr: &str,
+        request: http::Request<Body>,
+        caller: hyper::upgrade::OnUpgrade,
+    ) -> Result<Response<Body>, Status> {
+        peers::tunnel::ask(self.0.consensus.links(), region, rpc_addr, request, caller).await
+    }
+
     /// As the leader: takes a member out of raft. The error is a sentence.
     pub async fn remove_peer(&self, id: u64) -> Result<(), String> {
         self.0.consensus.change(&Change::Remove(id), None).await.map_err(|e| e.to_string())

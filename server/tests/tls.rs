@@ -12,7 +12,9 @@ use tarpan_rpc::agent::HttpRequest;
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::server::peers_client::PeersClient;
 use tarpan_rpc::server::raft_client::RaftClient;
-use tarpan_rpc::server::{AppendRequest, Held, HttpCall, LeadRequest, NodeRef, RaftBytes, ReadIndexRequest, ToNode};
+use tarpan_rpc::server::{
+    AppendRequest, Held, HttpCall, LeadRequest, NodeRef, RaftBytes, ReadIndexRequest, ToNode, TunnelBytes,
+};
 use tarpan_server::doors::Doors;
 use tarpan_server::http::names::Names;
 use tarpan_server::listen::{Front, Greeting, listen};
@@ -292,6 +294,7 @@ async fn no_service_is_open_without_a_certificate_of_the_authority() {
         peers.lead(LeadRequest {}).await.expect_err("no server"),
         peers.http(HttpCall::default()).await.expect_err("no server"),
         peers.node(tokio_stream::iter([ToNode::default()])).await.expect_err("no server"),
+        peers.tunnel(tokio_stream::iter([TunnelBytes::default()])).await.expect_err("no server"),
     ] {
         assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
         assert!(refused.message().starts_with("its certificate is for client.global.nomad"), "{refused}");

@@ -72,7 +72,7 @@ use self::params::{Pairs, Standard};
 use self::table::{Found, Name, OnNode, Route, Table, Where};
 use self::upload::{Upload, Uploads};
 use crate::meter;
-use crate::options::MemberStatus;
+use crate::options::{MemberInfo, MemberStatus};
 use crate::server::Server;
 
 /// Every row of `/v1`.
@@ -164,19 +164,23 @@ impl Api {
 
     /// Has a server of another region answer.
     async fn elsewhere(&self, region: &str, route: &Route, request: Request) -> reply::Outcome {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let caller = elsewhere::caller(&mut parts);
         let upload = if parts.method == Method::GET {
             Upload::none()
         } else {
             self.uploads.read(body, upload::largest(route.name)).await?
         };
         let mut tried = None;
-        for server in self.server.members().into_iter().filter(|m| m.region == region) {
-            if server.status == MemberStatus::Alive {
-                match elsewhere::ask(&self.server, region, &server.rpc_addr, &parts, &upload.bytes).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(why) => tried = Some(why),
-                }
+        let alive = |m: &MemberInfo| m.region == region && m.status == MemberStatus::Alive;
+        for there in self.server.members().into_iter().filter(alive) {
+            let answer = match caller.clone() {
+                Some(caller) => elsewhere::tunnel(&self.server, region, &there.rpc_addr, &parts, caller).await,
+                None => elsewhere::ask(&self.server, region, &there.rpc_addr, &parts, &upload.bytes).await,
+            };
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(why) => tried = Some(why),
             }
         }
         Err(tried.unwrap_or_else(|| ApiError::internal("No path to region")))

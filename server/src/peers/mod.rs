@@ -1,9 +1,11 @@
 //! What the servers of a region ask each other beside raft: who holds which node's session, what a node answers, how new a state must be.
 //!
-//! `holding` is the directory of sessions, `node` carries requests to the server that holds one, [`PeerService`] answers the others.
+//! `holding` is the directory of sessions, `node` carries requests to the server that holds one, `tunnel` what changes the protocol to
+//! another region, [`PeerService`] answers the others.
 
 pub(crate) mod holding;
 mod node;
+pub(crate) mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,8 @@ use tarpan_rpc::Message as _;
 use tarpan_rpc::agent::{HttpPart, HttpRequest};
 use tarpan_rpc::server::peers_server::{Peers, PeersServer};
 use tarpan_rpc::server::{
-    Ends, Held, HolderRef, HttpAnswer, HttpCall, Index, LeadRequest, Led, NodeRef, ReadIndexRequest, ToNode, to_node,
+    Ends, Held, HolderRef, HttpAnswer, HttpCall, Index, LeadRequest, Led, NodeRef, ReadIndexRequest, ToNode,
+    TunnelBytes, to_node,
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
@@ -143,6 +146,13 @@ impl Peers for PeerService {
         let asked = asked.map_err(|e| Status::invalid_argument(e.to_string()))?;
         let parts = forwarded::answer(&self.router, asked).await?;
         Ok(Response::new(Box::pin(parts.map(|part| Ok(HttpAnswer { part: part?.encode_to_vec().into() })))))
+    }
+
+    type TunnelStream = tunnel::Said;
+
+    async fn tunnel(&self, request: Request<Streaming<TunnelBytes>>) -> Result<Response<tunnel::Said>, Status> {
+        self.admission.check_kin(&request).await?;
+        Ok(Response::new(tunnel::answer(self.router.clone(), request.into_inner())))
     }
 
     type NodeStream = node::Parts;
