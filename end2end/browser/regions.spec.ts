@@ -10,7 +10,7 @@ test('a job of another region is found, its log followed, and stopped', async ({
   await page.goto('/ui/jobs');
   await expect(page.getByRole('link', { name: 'counter', exact: true })).toBeVisible();
   // Its changes are told as they come, through this region's server.
-  await expect(page.locator('.live')).toHaveText('Live');
+  await expect(page.locator('.live')).toHaveText(/^Live/);
 
   await page.goto(`/ui/allocations/${process.env.TARPAN_ALLOC}?tab=logs`);
   const lines = page.getByRole('log').locator('.l');

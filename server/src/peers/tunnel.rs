@@ -61,7 +61,7 @@ pub fn answer(router: axum::Router, up: Streaming<TunnelBytes>) -> Said {
     let (near, far) = tokio::io::duplex(BUFFER);
     tokio::spawn(async move {
         let service = TowerToHyperService::new(router);
-        let served = serving::Builder::new().keep_alive(false).serve_connection(TokioIo::new(near), service);
+        let served = serving::Builder::new().serve_connection(TokioIo::new(near), service);
         if let Err(error) = served.with_upgrades().await {
             tracing::debug!(%error, "a request from another region ended");
         }
