@@ -1,8 +1,7 @@
 //! Many commands a raft entry: one task stands in front of the log and takes what waits.
 //!
 //! Raft waits for the disk once an entry, so commands that arrive while one is written share the next. The next one is handed in while
-//! the followers still write the one before. The end of an evaluation, which nobody waits for, goes with what comes next ([`COMPANY`]): of one
-//! who registers jobs it would be every second entry.
+//! the followers still write the one before.
 //!
 //! The first entry of a process begins with a [`Command::Noop`], whose random id names the history from here on
 //! ([`tarpan_state::lineage`]): a server that starts again with an older copy of its data may come to lead in a term that was led before.
@@ -15,7 +14,6 @@ use bytes::Bytes;
 use openraft::RaftTypeConfig;
 use openraft::error::ClientWriteError;
 use openraft::raft::responder::Responder;
-use tarpan_model::EvalStatus;
 use tarpan_state::{Command, Envelope, Reply};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -33,9 +31,6 @@ const MAX_BYTES: usize = 1 << 20;
 const QUEUE: usize = 4096;
 /// Entries on their way at a time. More would make each smaller: what waits for the one before is what fills the next.
 const FLIGHTS: u32 = 2;
-/// How long a command that nobody waits for waits for another one to go with, where somebody wrote a moment ago.
-const COMPANY: Duration = Duration::from_millis(5);
-const A_MOMENT: Duration = Duration::from_millis(20);
 /// How long a command that was handed in waits while there is no room on the disk, before its sender is told.
 const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -53,16 +48,6 @@ struct Proposal {
     envelope: Envelope,
     encoded: Bytes,
     answer: oneshot::Sender<Written>,
-}
-
-impl Proposal {
-    /// It tells how evaluations ended, or that they wait.
-    fn can_wait(&self) -> bool {
-        match &self.envelope.command {
-            Command::UpsertEvals { evals, .. } => evals.iter().all(|eval| eval.status != EvalStatus::Pending),
-            _ => false,
-        }
-    }
 }
 
 /// Where commands are handed in.
@@ -122,7 +107,6 @@ impl Ticket {
 async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>, flights: Arc<Semaphore>) {
     let named = Arc::<AtomicBool>::default();
     let mut held: Option<Proposal> = None;
-    let mut wrote: Option<Instant> = None;
     loop {
         let first = match held.take() {
             Some(first) => first,
@@ -134,28 +118,16 @@ async fn run(raft: Raft, mut proposals: mpsc::Receiver<Proposal>, flights: Arc<S
         // Until the history has its name entries go one by one: each that may be the first begins with it.
         let alone = if named.load(Ordering::Acquire) { 1 } else { FLIGHTS };
         let flight = flights.clone().acquire_many_owned(alone).await.expect("never closed");
-        let begun = Instant::now();
-        let busy = wrote.is_some_and(|at| begun - at < A_MOMENT);
         let mut bytes = first.encoded.len();
         let mut batch = vec![first];
         while batch.len() < MAX_COMMANDS && bytes < MAX_BYTES {
-            let next = match proposals.try_recv() {
-                Ok(next) => Some(next),
-                Err(_) if busy && batch.iter().all(Proposal::can_wait) => {
-                    tokio::time::timeout_at(begun + COMPANY, proposals.recv()).await.ok().flatten()
-                }
-                Err(_) => None,
-            };
-            let Some(next) = next else { break };
+            let Ok(next) = proposals.try_recv() else { break };
             if bytes + next.encoded.len() > MAX_BYTES {
                 held = Some(next);
                 break;
             }
             bytes += next.encoded.len();
             batch.push(next);
-        }
-        if !batch.iter().all(Proposal::can_wait) {
-            wrote = Some(Instant::now());
         }
         if !named.load(Ordering::Acquire) && batch[0].envelope.command != Command::Noop {
             batch.insert(0, name());

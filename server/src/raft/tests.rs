@@ -93,22 +93,6 @@ async fn single_server_leads_at_once_and_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_an_evaluation_goes_with_the_next_command() {
-    let (consensus, _) = start(&options(None)).await;
-    consensus.propose(register("first")).await.expect("a leader");
-    let job = tarpan_testkit::jobs::batch("first", 1);
-    let mut eval = tarpan_testkit::evals::register(&job, &mut tarpan_model::ids::CountingIds(1));
-    eval.status = tarpan_model::EvalStatus::Complete;
-    let ending = Command::UpsertEvals { evals: vec![eval], now: tarpan_testkit::START };
-    let (end, next) = (Encoded::new(ending.clone()), Encoded::new(register("second")));
-    let (end, next) = (consensus.enqueue(end).await, consensus.enqueue(next).await);
-    let index = |written: batch::Written| written.expect("committed").0;
-    assert_eq!(index(end.answer().await), index(next.answer().await));
-    // It does not wait for ever.
-    consensus.propose(ending).await.expect("committed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_is_there_after_a_restart() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let options = options(Some(dir.path()));
