@@ -144,7 +144,7 @@ async fn greet(
 ) -> Option<Wire> {
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        if begins_tls(&stream, patience).await {
+        if begins_tls(&stream, patience).await? {
             say_once(foreign, from);
             let _ = tokio::time::timeout(GOODBYE, answer_plainly(stream)).await;
             return None;
@@ -169,11 +169,12 @@ fn say_once(foreign: &Mutex<Option<Instant>>, from: SocketAddr) {
     }
 }
 
-/// Nothing is read: who says nothing at all is another's affair.
-async fn begins_tls(stream: &TcpStream, patience: Duration) -> bool {
+/// Looks at the first byte and leaves it there; `None`: none came in time.
+async fn begins_tls(stream: &TcpStream, patience: Duration) -> Option<bool> {
     const HANDSHAKE: u8 = 0x16;
     let mut first = [0];
-    matches!(tokio::time::timeout(patience, stream.peek(&mut first)).await, Ok(Ok(1))) && first[0] == HANDSHAKE
+    let seen = tokio::time::timeout(patience, stream.peek(&mut first)).await.ok()?.ok()?;
+    (seen == 1).then_some(first[0] == HANDSHAKE)
 }
 
 /// What HTTP/2 begins with: who waits for TLS sees that there is none.
