@@ -70,14 +70,17 @@ fn a_large_state_is_the_same_in_another_cluster() -> Result<()> {
     let there = Cluster::start(&there_lab, 3)?;
     let follower = (there.leader(0)? + 1) % 3;
     there.servers[follower].ok(&["operator", "snapshot", "restore", &file.display().to_string()])?;
+    let own = |n: usize| there_lab.path().join(format!("{n}.snap"));
+    // All before any is looked at, which takes long: the nodes are not there, and the cluster goes on to find that out.
     for (n, server) in there.servers.iter().enumerate() {
         eventually("this server has it", patience, || {
             let jobs = server.ask(&calls::jobs(&Query { stale: true, ..Query::new() }))?;
             Ok((jobs.len() == JOBS.len()).then_some(()))
         })?;
-        let own = there_lab.path().join(format!("{n}.snap"));
-        server.ok(&["operator", "snapshot", "save", "-stale", &own.display().to_string()])?;
-        let rows = rows(server, &own)?;
+        server.ok(&["operator", "snapshot", "save", "-stale", &own(n).display().to_string()])?;
+    }
+    for (n, server) in there.servers.iter().enumerate() {
+        let rows = rows(server, &own(n))?;
         let other = saved.iter().zip(&rows).position(|(a, b)| a != b);
         let around = other.map(|at| &rows[at.saturating_sub(40)..(at + 2).min(rows.len())]);
         ensure!(around.is_none() && saved.len() == rows.len(), "server {n}: {around:#?}, {} lines", rows.len());

@@ -177,6 +177,12 @@ impl Links {
         self.lock().led.at.elapsed()
     }
 
+    /// This server was kept from hearing anything for so long: nobody was silent for it.
+    pub fn excuse(&self, late: Duration) {
+        let mut inner = self.lock();
+        inner.led.at = (inner.led.at + late).min(Instant::now());
+    }
+
     /// Another server was told that this one would elect it, and is given time for it: not again and again, it may be unable to hear that.
     pub fn yields(&self) {
         let mut inner = self.lock();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use openraft::ServerState;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tonic::Request;
 
 use super::links::{LEASE, Links, Use};
@@ -22,6 +23,8 @@ const MARGIN: Duration = Duration::from_millis(30);
 const TURN: Duration = Duration::from_millis(60);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(20);
+/// Who looks so much later than it meant to has had no time to hear the leader either.
+const LATE: Duration = Duration::from_millis(100);
 /// How long the others have to say whether they would.
 const ANSWER: Duration = Duration::from_millis(250);
 /// From one try to the next.
@@ -44,7 +47,12 @@ pub struct Ballot {
 pub async fn look_out(raft: Raft, store: LogStore, me: ServerId, links: Links, room: Room) {
     let mut pause = LOOK;
     loop {
+        let slept = Instant::now();
         tokio::time::sleep(pause).await;
+        let late = slept.elapsed().saturating_sub(pause);
+        if late > LATE {
+            links.excuse(late);
+        }
         pause = LOOK;
         let voters = {
             let metrics = raft.metrics();

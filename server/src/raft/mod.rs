@@ -25,6 +25,7 @@ mod reads;
 mod recovery;
 mod room;
 mod service;
+mod signs;
 mod snapshots;
 mod start;
 #[cfg(test)]
@@ -119,6 +120,7 @@ impl Consensus {
         let snapshot_bytes = options.snapshot_bytes;
         tokio::spawn(compaction::by_bytes(raft.clone(), store.clone(), snapshots, snapshot_bytes));
         tokio::spawn(lookout::look_out(raft.clone(), store.clone(), id, links.clone(), room.clone()));
+        tokio::spawn(signs::give(raft.clone(), id, links.clone(), room.clone()));
         let options = options.clone();
         let around = watch::Sender::default();
         let promises = Promises::new(raft.clone(), id);

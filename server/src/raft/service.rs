@@ -20,7 +20,7 @@ use super::log::LogStore;
 use super::lookout;
 use super::membership::Promises;
 use super::network::{SnapshotHead, append_request, message, read};
-use super::types::{Known, Raft, ServerId, Snapshot, shown_id};
+use super::types::{Known, Raft, ServerId, Snapshot, Vote, shown_id};
 use super::{LEADER_PATIENCE, RESTORE_PATIENCE};
 use crate::errors::ProposeError;
 use crate::publish::Published;
@@ -52,6 +52,15 @@ impl RaftService {
                 Err(Status::permission_denied(format!("the cluster was recovered without server {}", shown_id(leader))))
             }
         }
+    }
+
+    /// Takes a word of a leader for a sign of its life; `false`: this server knows of a later one.
+    fn hears(&self, vote: &Vote) -> bool {
+        let follows = vote.is_committed() && *vote >= self.raft.metrics().borrow().vote;
+        if follows {
+            self.links.led(vote.leader_id().node_id);
+        }
+        follows
     }
 
     pub fn into_server(self) -> RaftServer<RaftService> {
@@ -86,6 +95,8 @@ impl RaftRpc for RaftService {
         let rpc = append_request(request.get_ref()).map_err(bad)?;
         let leader = rpc.vote.leader_id().node_id;
         self.refuse_former(leader)?;
+        // Before it is written, which may take longer than a leader is waited for.
+        self.hears(&rpc.vote);
         let result: Result<AppendEntriesResponse<ServerId>, RaftError<ServerId>> = self.raft.append_entries(rpc).await;
         if !matches!(&result, Ok(AppendEntriesResponse::HigherVote(_)) | Err(_)) {
             self.links.led(leader);
@@ -130,6 +141,13 @@ impl RaftRpc for RaftService {
         let state = self.published.state();
         let known: Known = (state.index(), state.lineage().newest().to_vec());
         Ok(Response::new(message(&known)))
+    }
+
+    async fn leads(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {
+        self.admission.check(&request).await?;
+        let vote: Vote = read(request.get_ref()).map_err(bad)?;
+        self.refuse_former(vote.leader_id().node_id)?;
+        Ok(Response::new(message(&self.hears(&vote))))
     }
 
     async fn ballot(&self, request: Request<RaftBytes>) -> Result<Response<RaftBytes>, Status> {

@@ -25,6 +25,8 @@ const KEPT: usize = 2;
 const HEAD: usize = 7 + 4 + 8;
 const HEAD_UNCHECKED: usize = 7 + 4;
 const SUM: usize = 4;
+/// Flushed at a time: the log's own flushes wait for whatever of a snapshot the disk has not got yet.
+const CHUNK: usize = 8 << 20;
 
 /// The folder that holds them; clones share what is known of it.
 #[derive(Clone, Debug)]
@@ -93,9 +95,12 @@ impl Snapshots {
         head.extend(u32::try_from(meta.len()).map_err(io::Error::other)?.to_be_bytes());
         head.extend((state.len() as u64).to_be_bytes());
         let mut sum = crc32fast::Hasher::new();
-        for part in [&head, &meta, state] {
-            sum.update(part);
-            file.write_all(part)?;
+        for chunk in [&head, &meta, state].into_iter().flat_map(|part| part.chunks(CHUNK)) {
+            sum.update(chunk);
+            file.write_all(chunk)?;
+            if self.durable && chunk.len() == CHUNK {
+                file.sync_data()?;
+            }
         }
         file.write_all(&sum.finalize().to_be_bytes())?;
         if self.durable {
