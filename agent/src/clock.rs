@@ -51,7 +51,7 @@ pub(crate) fn now() -> UnixNanos {
 }
 
 /// The time of day.
-pub(crate) fn wall() -> UnixNanos {
+pub fn wall() -> UnixNanos {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let wall = UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
     #[cfg(test)]

@@ -53,7 +53,8 @@ pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
 
-pub(crate) use clock::{now, wall};
+pub(crate) use clock::now;
+pub use clock::wall;
 
 /// An error with its causes, as one sentence.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
+use tarpan_front::doors::{self, Doors, Pass};
 use tarpan_tls::{Certified, Port, Refused, Stream as Wire, Tls};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,8 +19,6 @@ use tokio::time::{Instant, Sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::transport::server::Connected;
-
-use crate::doors::{self, Doors, Pass};
 
 /// Bytes with which every HTTP/2 connection begins.
 const PREFACE: usize = 24;

@@ -25,11 +25,8 @@ mod start;
 mod trouble;
 mod web;
 
-pub mod descriptors;
-pub mod doors;
 pub mod events;
 pub mod http;
-pub mod listen;
 pub mod node_request;
 pub mod ui;
 pub mod watch;

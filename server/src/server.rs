@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use tarpan_control::broker::BrokerStats;
 use tarpan_control::servers::{Change, Health, Member};
+use tarpan_front::descriptors;
 use tarpan_model::{Dur, NodeId, UnixNanos};
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_state::{Command, Reply, State};
@@ -19,7 +20,6 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::control::Control;
-use crate::descriptors;
 use crate::errors::ProposeError;
 use crate::events::EventFeed;
 use crate::gossip::KeyChange;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tarpan_front::doors::Doors;
 use tarpan_state::State;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::control::Control;
-use crate::doors::Doors;
 use crate::errors::StartError;
 use crate::gossip::{About, Gossip, How};
 use crate::members::Members;

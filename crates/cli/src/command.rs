@@ -100,7 +100,7 @@ pub struct Entry {
     pub stops_at_first_word: bool,
     /// clap's view of the flags.
     pub flags: fn() -> clap::Command,
-    /// Runs it on arguments that went through [`crate::flags::normalise`].
+    /// Runs it on arguments that went through [`tarpan_launch::spelling::normalise`].
     pub execute: fn(Vec<String>) -> Outcome,
 }
 

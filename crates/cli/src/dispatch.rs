@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::command::{Entry, Fail};
-use crate::flags::{self, FlagError};
 use crate::{commands, field, help, output};
+use tarpan_launch::spelling::{self, FlagError};
 
 /// Exit code of a command that does not exist.
 const UNKNOWN_COMMAND: i32 = 127;
@@ -88,7 +88,7 @@ fn run_command(entry: &Entry, words: &[String]) -> i32 {
         reset_sigpipe();
     }
     let program = output::program();
-    let outcome = match flags::normalise(&(entry.flags)(), words, entry.stops_at_first_word) {
+    let outcome = match spelling::normalise(&(entry.flags)(), words, entry.stops_at_first_word) {
         Ok(argv) => (entry.execute)(argv),
         Err(FlagError::Help) => {
             print!("{}", help::command(&program, entry));

@@ -8,7 +8,6 @@ mod commands;
 mod confirm;
 mod dispatch;
 mod field;
-mod flags;
 mod help;
 mod jobfile;
 mod lookup;

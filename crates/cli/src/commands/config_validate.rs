@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use tarpan_config::Sources;
 use tarpan_config::load::problems;
+use tarpan_launch::{load_error, tls};
 use tarpan_tls::Tls;
 
-use super::agent::{load_error, tls};
 use crate::command::{Command, Fail, Outcome};
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ impl Command for ConfigValidate {
             Ok(loaded) => loaded,
             Err(error) => {
                 println!("Configuration is invalid");
-                return Err(load_error(error));
+                return Err(Fail::new(load_error(error)));
             }
         };
         // The files that it names may lie elsewhere: an agent looks at them when it starts.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use tarpan_api::wire::{GaugeValue, MetricsSummary};
+use tarpan_front::descriptors;
 use tarpan_model::{ClientStatus, NodeStatus};
 
-use crate::descriptors;
 use crate::http::context::Context;
 use crate::http::reply::{Meta, Outcome, bytes_answer};
 use crate::meter::{Kind, Sum};

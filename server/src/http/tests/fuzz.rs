@@ -10,11 +10,11 @@ use tarpan_testkit::fuzz::{Fuzz, JSON};
 
 use crate::http::error::ApiError;
 use crate::http::filter::Filter;
-use crate::http::gate::{Asked, acting, judge};
-use crate::http::names::Names;
 use crate::http::params::{Pairs, Standard};
 use crate::http::table::{Found, Table};
 use crate::http::{jobs, routes};
+use tarpan_front::gate::{Asked, acting, judge};
+use tarpan_front::names::Names;
 
 fn fuzz(name: &'static str) -> Fuzz {
     Fuzz::new(env!("CARGO_MANIFEST_DIR"), name)

@@ -5,8 +5,8 @@ use axum::http::{Method, Request};
 
 use super::Api;
 use crate::http::caller::{Access, Capability};
-use crate::http::gate::acting;
 use crate::http::table::Route;
+use tarpan_front::gate::acting;
 
 async fn status(api: &Api, method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
     let mut request = Request::builder().method(method).uri(path);

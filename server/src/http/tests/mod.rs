@@ -31,7 +31,7 @@ use crate::{Options, Server};
 pub struct Api {
     pub server: Server,
     router: Router,
-    gate: Option<super::gate::Gate>,
+    gate: Option<tarpan_front::gate::Gate>,
 }
 
 pub struct Answer {
@@ -82,8 +82,8 @@ impl Api {
 
     /// The same API as a listener shows it.
     pub fn guarded(self) -> Api {
-        let names = super::names::Names::new(["box".to_owned()], &[]).expect("names");
-        Api { gate: Some(super::gate::Gate::new(names)), ..self }
+        let names = tarpan_front::names::Names::new(["box".to_owned()], &[]).expect("names");
+        Api { gate: Some(tarpan_front::gate::Gate::new(names)), ..self }
     }
 
     pub async fn raw(&self, request: Request<Body>) -> Response<Body> {

@@ -45,7 +45,16 @@ fn filter(level: &str) -> EnvFilter {
     let level = log_level(level).unwrap_or("info");
     let libraries = if matches!(level, "error" | "off") { level } else { "warn" };
     let raft = if matches!(level, "debug" | "trace") { "warn" } else { "off" };
-    let ours = ["tarpan", "tarpan_agent", "tarpan_server", "tarpan_control", "tarpan_config", "tarpan_rpc"];
+    let ours = [
+        "tarpan",
+        "tarpan_agent",
+        "tarpan_front",
+        "tarpan_launch",
+        "tarpan_server",
+        "tarpan_control",
+        "tarpan_config",
+        "tarpan_rpc",
+    ];
     // The raft library tells of every message that did not get through, twice a second; the leader says of each server how it is.
     let mut text = format!("{libraries},openraft={raft}");
     for name in ours {
@@ -90,7 +99,7 @@ impl Rotated {
     /// Renames the file to `name-<unix nanoseconds>.log`, opens a new one and removes the oldest.
     fn rotate(&self, current: &mut Current) -> io::Result<()> {
         let (stem, extension) = split_name(&self.path);
-        let stamp = crate::output::time::now().0;
+        let stamp = tarpan_agent::wall().0;
         std::fs::rename(&self.path, self.path.with_file_name(format!("{stem}-{stamp}{extension}")))?;
         *current = open(&self.path)?;
         if self.rotation.max_files > 0 {

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
+use futures::future::BoxFuture;
 use tarpan_agent::Agent;
 use tarpan_config::AgentConfig;
 use tarpan_config::sockaddr::Interfaces;
-use tarpan_server::Server;
-use tarpan_server::doors::Doors;
-use tarpan_server::http::names::Names;
-use tarpan_server::listen::{Front, Greeting, listen};
+use tarpan_front::doors::Doors;
+use tarpan_front::listen::{Front, Greeting, listen};
+use tarpan_front::names::Names;
 use tarpan_tls::Tls;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::{names, plan};
-use crate::command::{Fail, Outcome};
-use crate::commands::version;
+use super::Program;
+use super::plan::{self, Addresses, Connections};
+use crate::names;
 
 /// How long an ending agent may tidy up before it is ended all the same.
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,12 +29,36 @@ const GRACE: Duration = Duration::from_secs(5);
 const DESCRIPTORS_LOOK: Duration = Duration::from_secs(5);
 
 /// Reads the configuration again; `None`: it can't be used, which was said.
-pub type Reload = Arc<dyn Fn() -> Option<AgentConfig> + Send + Sync>;
+type Reload = Arc<dyn Fn() -> Option<AgentConfig> + Send + Sync>;
+
+/// How a program takes the server role.
+pub trait ServerRole: Send + Sync {
+    /// Errors are sentences.
+    fn start<'a>(
+        &'a self,
+        config: &'a AgentConfig,
+        addresses: &'a Addresses,
+        connections: Connections,
+        tls: &'a Arc<Tls>,
+    ) -> BoxFuture<'a, Result<Arc<dyn RunningServer>, String>>;
+}
+
+/// A server in this process.
+pub trait RunningServer: Send + Sync {
+    fn rpc_addr(&self) -> SocketAddr;
+    /// What it answers, with or without pages.
+    fn router(&self, pages: bool) -> Router;
+    /// Looks for the servers that its configuration names, until it has given up on them, which is a sentence.
+    fn join(&self) -> BoxFuture<'static, Result<(), String>>;
+    /// It goes for good.
+    fn leave(&self) -> BoxFuture<'_, ()>;
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
 
 /// Runs until a signal says otherwise. `reload` is called for each SIGHUP.
-pub async fn run(config: AgentConfig, reload: Reload) -> Outcome {
+pub(crate) async fn run(config: AgentConfig, program: Program, reload: Reload) -> Result<(), String> {
     let mut signals = Signals::new()?;
-    let mut running = start(config.clone()).await?;
+    let mut running = start(config.clone(), &program).await.map_err(|text| format!("Error starting agent: {text}"))?;
     running.listeners.spawn(watch_descriptors());
     println!("==> Agent started! Log data will stream in below:\n");
     let mut joining = running.join();
@@ -52,7 +76,7 @@ pub async fn run(config: AgentConfig, reload: Reload) -> Outcome {
             Some(failed) = joining.join_next() => {
                 if let Ok(Err(why)) = failed {
                     running.stop(false).await;
-                    return Err(Fail::new(format!("Error joining servers: {why}")));
+                    return Err(format!("Error joining servers: {why}"));
                 }
             }
         }
@@ -63,12 +87,12 @@ pub async fn run(config: AgentConfig, reload: Reload) -> Outcome {
         () = tokio::time::sleep(GRACE) => println!("==> The agent took too long to tidy up"),
         () = signals.end() => println!("==> Second signal: the agent ends at once"),
     }
-    Ok(0)
+    Ok(())
 }
 
 /// What one process runs.
 struct Running {
-    server: Option<Server>,
+    server: Option<Arc<dyn RunningServer>>,
     agent: Option<Agent>,
     tls: Arc<Tls>,
     listeners: JoinSet<()>,
@@ -80,8 +104,8 @@ impl Running {
     /// Looks for the servers that the configuration names.
     fn join(&self) -> JoinSet<Result<(), String>> {
         let mut joining = JoinSet::new();
-        if let Some(server) = self.server.clone() {
-            joining.spawn(async move { server.join_configured().await });
+        if let Some(server) = &self.server {
+            joining.spawn(server.join());
         }
         joining
     }
@@ -116,59 +140,55 @@ impl Running {
     }
 }
 
-async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
+async fn start(mut config: AgentConfig, program: &Program) -> Result<Running, String> {
     let machine = Interfaces::of_this_machine();
-    let failed = |text: String| Fail::new(format!("Error starting agent: {text}"));
-    let mut addresses = plan::addresses(&config, &machine).map_err(failed)?;
-    let tls = Tls::load(&plan::tls(&config), plan::tls_roles(&config)).map_err(|e| failed(e.to_string()))?;
+    let mut addresses = plan::addresses(&config, &machine)?;
+    let tls = Tls::load(&plan::tls(&config), plan::tls_roles(&config)).map_err(|e| e.to_string())?;
     tls.warnings().iter().for_each(|warning| println!("==> WARNING: {warning}"));
-    let connections = plan::Connections::of(open_files());
+    let connections = Connections::of(open_files());
     let mut sockets = Vec::new();
     for address in &mut addresses.http {
-        let socket = TcpListener::bind(*address).await.map_err(|e| failed(taken(*address, &e)))?;
-        *address = socket.local_addr().map_err(|e| failed(e.to_string()))?;
+        let socket = TcpListener::bind(*address).await.map_err(|e| taken(*address, &e))?;
+        *address = socket.local_addr().map_err(|e| e.to_string())?;
         sockets.push(socket);
     }
     if config.ports.http == 0 {
         // The port was the kernel's choice: tell others the one that it chose.
         config.ports.http = addresses.http.first().map_or(0, SocketAddr::port);
-        addresses.http_advertise = plan::addresses(&config, &machine).map_err(failed)?.http_advertise;
+        addresses.http_advertise = plan::addresses(&config, &machine)?.http_advertise;
     }
-    let server = match config.server.enabled {
-        true => Some(
-            Server::start(plan::server_options(&config, &addresses, connections, &tls).map_err(failed)?)
-                .await
-                .map_err(|e| failed(chain(&e)))?,
-        ),
-        false => None,
+    let server = match (config.server.enabled, &program.server) {
+        (true, Some(role)) => Some(role.start(&config, &addresses, connections, &tls).await?),
+        (true, None) => {
+            return Err("this program runs the client role alone, and \"server.enabled\" (as -server and -dev set it) asks for the \
+                server role: \"tarpan agent\" has both"
+                .to_owned());
+        }
+        (false, _) => None,
     };
     if let Some(server) = &server {
         if addresses.rpc.port() == 0 {
             config.ports.rpc = server.rpc_addr().port();
-            addresses.rpc_advertise = plan::addresses(&config, &machine).map_err(failed)?.rpc_advertise;
+            addresses.rpc_advertise = plan::addresses(&config, &machine)?.rpc_advertise;
         }
         addresses.rpc = server.rpc_addr();
     }
-    let names = names::of_agent(&config, &addresses, &machine).map_err(failed)?;
+    let names = names::of_agent(&config, &addresses, &machine)?;
     let doors = Doors::new(config.limits.http_max_conns_per_client, connections.http);
     let patience = plan::handshake(config.limits.https_handshake_timeout);
     let greeting = tls.http().then(|| Greeting { tls: tls.clone(), patience });
     let mut listeners = JoinSet::new();
     let mut sockets = Some(sockets);
     if let Some(server) = &server {
-        let router = match config.ui.enabled {
-            true => tarpan_server::router(server.clone()),
-            false => tarpan_server::http::router(server.clone()),
-        };
-        let app = front(router, names.clone(), &config)?;
+        let app = front(server.router(config.ui.enabled), names.clone(), &config)?;
         listen(&mut listeners, sockets.take().unwrap_or_default(), &app, &doors, greeting.as_ref());
     }
-    let (data_dir, scratch) = data_dir(&config).map_err(failed)?;
+    let (data_dir, scratch) = data_dir(&config)?;
     let agent = match config.client.enabled {
         true => {
-            let rpc = server.as_ref().map(Server::rpc_addr);
-            let options = plan::agent_options(&config, &addresses, &machine, rpc, data_dir, &tls).map_err(failed)?;
-            Some(Agent::start(options).await.map_err(|e| failed(chain(&e)))?)
+            let rpc = server.as_ref().map(|server| server.rpc_addr());
+            let options = plan::agent_options(&config, &addresses, &machine, rpc, data_dir, &tls)?;
+            Some(Agent::start(options).await.map_err(|e| chain(&e))?)
         }
         false => None,
     };
@@ -178,7 +198,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
     }
     let node_id = agent.as_ref().map(|a| a.node_id().to_string());
     println!("==> Agent configuration:\n");
-    println!("{}\n", plan::banner(&config, &addresses, node_id.as_deref(), &version::number()));
+    println!("{}\n", plan::banner(&config, &addresses, node_id.as_deref(), &program.version));
     Ok(Running { server, agent, tls, listeners, scratch })
 }
 
@@ -186,7 +206,7 @@ async fn start(mut config: AgentConfig) -> Result<Running, Fail> {
 async fn watch_descriptors() {
     let mut before = None;
     loop {
-        let trouble = tarpan_server::descriptors::trouble();
+        let trouble = tarpan_front::descriptors::trouble();
         match (&before, &trouble) {
             (None, Some(trouble)) => tracing::error!("{trouble}"),
             (Some(_), None) => tracing::warn!("there are enough file descriptors again"),
@@ -219,13 +239,12 @@ fn data_dir(config: &AgentConfig) -> Result<(PathBuf, Option<tempfile::TempDir>)
 }
 
 /// `router` as a listener shows it, with the headers of `http_api_response_headers`.
-fn front(router: Router, names: Names, config: &AgentConfig) -> Result<Arc<Front>, Fail> {
+fn front(router: Router, names: Names, config: &AgentConfig) -> Result<Arc<Front>, String> {
     let mut headers = Vec::new();
     for (name, value) in &config.http_api_response_headers {
-        let bad = |_| Fail::new(format!("\"http_api_response_headers\": {name:?} is not a header"));
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            Fail::new(format!("\"http_api_response_headers\": {name:?} has a value that no header may have"))
-        })?;
+        let bad = |_| format!("\"http_api_response_headers\": {name:?} is not a header");
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("\"http_api_response_headers\": {name:?} has a value that no header may have"))?;
         headers.push((HeaderName::from_bytes(name.as_bytes()).map_err(bad)?, value));
     }
     Ok(Arc::new(Front::new(router, names, headers)))
@@ -237,7 +256,7 @@ fn open_files() -> u64 {
 }
 
 /// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -260,8 +279,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Signals, Fail> {
-        let listen = |kind| signal(kind).map_err(|e| Fail::new(format!("Error starting agent: signals: {e}")));
+    fn new() -> Result<Signals, String> {
+        let listen = |kind| signal(kind).map_err(|e| format!("Error starting agent: signals: {e}"));
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

@@ -2,9 +2,9 @@
 
 use tarpan_config::AgentConfig;
 use tarpan_config::sockaddr::Interfaces;
-use tarpan_server::http::names::Names;
+use tarpan_front::names::Names;
 
-use super::plan::{self, Addresses};
+use crate::plan::{self, Addresses};
 
 /// The agent's and the machine's names, what is advertised and listened on, and what the configuration adds.
 ///

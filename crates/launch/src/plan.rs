@@ -1,4 +1,4 @@
-//! From a configuration to what the roles are started with: addresses resolved, directories chosen. No effects.
+//! From a configuration to addresses and what the client role is started with. No effects.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tarpan_config::AgentConfig;
-use tarpan_config::agent::{ServerConfig, TlsConfig, parse_ranges, parse_size};
+use tarpan_config::agent::{TlsConfig, parse_ranges, parse_size};
 use tarpan_config::sockaddr::Interfaces;
 use tarpan_model::duration::Dur;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
-use tarpan_server::Key;
 use tarpan_tls::{Roles, Settings, Tls};
 
 /// Where this agent listens and what it tells others.
@@ -138,104 +137,6 @@ pub fn handshake(configured: Dur) -> Duration {
 /// What the agent's certificate has to be good for.
 pub fn tls_roles(config: &AgentConfig) -> Roles {
     Roles { region: config.region.clone(), server: config.server.enabled }
-}
-
-/// What the server role is started with.
-pub fn server_options(
-    config: &AgentConfig,
-    addresses: &Addresses,
-    connections: Connections,
-    tls: &Arc<Tls>,
-) -> Result<tarpan_server::Options, String> {
-    // Named one by one: a key that nothing reads does not compile here.
-    let ServerConfig {
-        enabled: _,
-        bootstrap_expect,
-        raft_snapshot_threshold,
-        raft_trailing_logs,
-        encrypt,
-        server_join: _,
-        start_join: _,
-        retry_join: _,
-        retry_interval: _,
-        retry_max: _,
-        data_dir,
-        num_schedulers,
-        heartbeat_grace,
-        min_heartbeat_ttl,
-        failover_heartbeat_ttl,
-        max_heartbeats_per_second,
-        node_gc_threshold,
-        job_gc_threshold,
-        eval_gc_threshold,
-        batch_eval_gc_threshold,
-        deployment_gc_threshold,
-        event_buffer_size,
-        job_max_count,
-        job_max_source_size,
-    } = config.server.clone();
-    let default = tarpan_server::Options::default();
-    let data_dir = data_dir.or_else(|| config.data_dir.as_ref().map(|d| d.join("server")));
-    let key = encrypt.filter(|key| !key.is_empty()).map(|key| Key::parse(&key));
-    let key = key.transpose().map_err(|e| format!("\"server.encrypt\": {e}"))?;
-    Ok(tarpan_server::Options {
-        region: config.region.clone(),
-        datacenter: config.datacenter.clone(),
-        name: name(config),
-        data_dir: if config.dev { None } else { data_dir },
-        rpc_bind: addresses.rpc,
-        rpc_advertise: addresses.rpc_advertise.clone(),
-        gossip_bind: addresses.serf,
-        gossip_advertise: addresses.serf_advertise.clone(),
-        gossip_keys: key.into_iter().collect(),
-        joins: server_joins(config),
-        autopilot: autopilot(&config.autopilot),
-        http_advertise: addresses.http_advertise.clone(),
-        bootstrap_expect,
-        heartbeat_ttl: min_heartbeat_ttl.to_std(),
-        heartbeat_grace: heartbeat_grace.to_std(),
-        failover_heartbeat_ttl: failover_heartbeat_ttl.to_std(),
-        max_heartbeats_per_second,
-        num_schedulers: num_schedulers.unwrap_or(default.num_schedulers),
-        eval_gc_threshold: eval_gc_threshold.to_std(),
-        batch_eval_gc_threshold: batch_eval_gc_threshold.to_std(),
-        job_gc_threshold: job_gc_threshold.to_std(),
-        deployment_gc_threshold: deployment_gc_threshold.to_std(),
-        node_gc_threshold: node_gc_threshold.to_std(),
-        snapshot_threshold: raft_snapshot_threshold.unwrap_or(default.snapshot_threshold),
-        trailing_logs: raft_trailing_logs.unwrap_or(default.trailing_logs),
-        snapshot_bytes: default.snapshot_bytes,
-        event_buffer_size: event_buffer_size.unwrap_or(default.event_buffer_size),
-        rpc_max_conns_per_client: config.limits.rpc_max_conns_per_client,
-        rpc_max_conns: connections.rpc,
-        rpc_handshake_timeout: handshake(config.limits.rpc_handshake_timeout),
-        tls: tls.rpc().then(|| tls.clone()),
-        job_max_count,
-        job_max_source_size: parse_size(&job_max_source_size).unwrap_or(default.job_max_source_size),
-    })
-}
-
-fn autopilot(config: &tarpan_config::agent::AutopilotConfig) -> tarpan_server::AutopilotConfig {
-    tarpan_server::AutopilotConfig {
-        cleanup_dead_servers: config.cleanup_dead_servers,
-        last_contact_threshold: config.last_contact_threshold,
-        max_trailing_logs: config.max_trailing_logs,
-        min_quorum: config.min_quorum,
-        server_stabilization_time: config.server_stabilization_time,
-    }
-}
-
-/// Whom the server joins, each with a port.
-fn server_joins(config: &AgentConfig) -> tarpan_server::Joins {
-    let joins = config.server.joins();
-    let default = tarpan_server::Joins::default();
-    let ports = |names: &[String]| names.iter().map(|n| tarpan_server::join_address(n)).collect();
-    tarpan_server::Joins {
-        start: ports(&joins.start_join),
-        retry: ports(&joins.retry_join),
-        interval: joins.retry_interval.map_or(default.interval, Dur::to_std),
-        most: joins.retry_max.unwrap_or(default.most),
-    }
 }
 
 /// Servers as RPC addresses. The field joins at its gossip port 4648, which has no listener here: it means the

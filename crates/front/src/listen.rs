@@ -4,7 +4,7 @@
 //! A connection that does not finish a request's head in time is ended, and one that is idle for long. A body has to keep
 //! coming. Answers may take as long as they like: blocking queries, streams and terminals are long. Who is refused while a body
 //! still comes can read why: see `line`.
-//! Start at [`listen`]; the gate that a request passes before anything else is [`crate::http::gate`].
+//! Start at [`listen`]; the gate that a request passes before anything else is [`crate::gate`].
 
 mod bodies;
 mod clock;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::doors::{self, Doors, Full, Pass};
-use crate::http::gate::Gate;
-use crate::http::names::Names;
+use crate::gate::Gate;
+use crate::names::Names;
 use axum::Router;
 use axum::body::Body;
 use http::header::X_CONTENT_TYPE_OPTIONS;

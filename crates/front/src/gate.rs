@@ -12,14 +12,14 @@
 //! agent has let in and forwards, come in behind the gate.
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, ORIGIN, UPGRADE, USER_AGENT};
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, UPGRADE, USER_AGENT};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
-use super::caller::Token;
-use super::error::ApiError;
-use super::names::{Names, bare};
-use super::table::Table;
+use tarpan_api::routes::caller::Token;
+use tarpan_api::routes::{ROUTES, Table};
+
+use crate::names::{Names, bare};
 
 /// What the gate looks at.
 pub struct Asked<'a> {
@@ -171,7 +171,7 @@ fn perhaps_browser(headers: &HeaderMap) -> bool {
 
 /// The rows that act whatever the method: few, so that most paths are known by their first word not to be among them.
 pub fn acting() -> Table {
-    Table::new(super::routes().filter(|row| row.acts))
+    Table::new(ROUTES.iter().filter(|row| row.acts))
 }
 
 /// The gate of one listener.
@@ -191,7 +191,10 @@ impl Gate {
         let asked = Asked { method, uri, headers, acts: self.acting.acts(uri.path()) };
         let why = judge(&asked, &self.names).err()?;
         tracing::debug!(%method, path = uri.path(), %why, "not let in");
-        Some(ApiError::new(StatusCode::FORBIDDEN, why).into_response())
+        let mut response = Response::new(Body::from(why.to_string()));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        Some(response)
     }
 }
 
