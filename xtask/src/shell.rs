@@ -33,12 +33,12 @@ pub fn run_with(words: &[&str], env: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// `tarpan` and the program of the sample jobs; from `cargo tree -p tarpan-cli -p ptc`.
-const PROGRAM: Step<'static> = Step { what: "the program", minutes: 12, crates: Some(460) };
+/// `tarpan`, `tarpan-agent` and the program of the sample jobs; from `cargo tree -p tarpan-cli -p ptc`.
+const PROGRAM: Step<'static> = Step { what: "the programs", minutes: 12, crates: Some(463) };
 
 /// Builds the program for every day.
 pub fn program() -> Result<()> {
-    let words = ["build", "--locked", "-p", "tarpan-cli", "-p", "ptc"];
+    let words = ["build", "--locked", "-p", "tarpan-cli", "-p", "tarpan-light", "-p", "ptc"];
     build(&PROGRAM, xtask_start::command("cargo").args(words))
 }
 

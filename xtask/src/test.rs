@@ -28,6 +28,9 @@ const PURE: &[&str] = &[
 const OTHERS: &[&str] = &[
     "tarpan-rpc",
     "tarpan-config",
+    "tarpan-front",
+    "tarpan-launch",
+    "tarpan-light",
     "tarpan-tls",
     "tarpan-testkit",
     "tarpan-app",
