@@ -140,6 +140,11 @@ impl Blocked {
         std::mem::take(&mut self.duplicates)
     }
 
+    /// All that are kept.
+    pub fn ids(&self) -> impl Iterator<Item = EvalId> {
+        self.held.keys().copied()
+    }
+
     /// Number kept.
     pub fn len(&self) -> usize {
         self.held.len()

@@ -138,6 +138,11 @@ impl Broker {
         Broker { options, ..Broker::default() }
     }
 
+    /// All that are here, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = EvalId> {
+        self.evals.keys().copied()
+    }
+
     pub fn enabled(&self) -> bool {
         self.enabled
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tarpan_model::ids::NodeId;
+use tarpan_model::ids::{EvalId, NodeId};
 use tarpan_model::{EvalStatus, Evaluation, UnixNanos};
 use tarpan_state::{Change, Event, State};
 
@@ -24,11 +24,15 @@ impl Evals {
     pub fn restore(&mut self, state: &State, now: UnixNanos) {
         self.broker.set_enabled(true);
         self.blocked.set_enabled(true);
-        for eval in state.evals() {
-            match eval.terminal() {
-                true => self.gone(eval),
-                false => self.take_in(eval, now),
+        let known: Vec<EvalId> = self.broker.ids().chain(self.blocked.ids()).collect();
+        for id in known {
+            if state.eval(id).is_none_or(|eval| eval.terminal()) {
+                self.gone(id);
             }
+        }
+        // Not all there are: a busy leader does this again and again, and has little time for it.
+        for eval in state.open_evals() {
+            self.take_in(eval, now);
         }
     }
 
@@ -51,7 +55,7 @@ impl Evals {
     }
 
     fn finished(&mut self, eval: &Evaluation) {
-        self.gone(eval);
+        self.gone(eval.id);
         if eval.status == EvalStatus::Complete && eval.failed_tg_allocs.is_empty() {
             self.blocked.untrack(&eval.job_key());
         }
@@ -77,9 +81,9 @@ impl Evals {
                     Some(newest) if newest.modify_index == row.modify_index => self.take_in(newest, now),
                     // A later event tells the rest.
                     Some(_) => {}
-                    None => self.gone(row),
+                    None => self.gone(row.id),
                 },
-                Change::Evaluation { row, gone: true } => self.gone(row),
+                Change::Evaluation { row, gone: true } => self.gone(row.id),
                 Change::Node { row, gone: false } if row.is_schedulable() => {
                     room.insert(row.id, event.index);
                 }
@@ -93,9 +97,9 @@ impl Evals {
         self.make_room(&room, state, now);
     }
 
-    fn gone(&mut self, eval: &Evaluation) {
-        self.broker.remove(eval.id);
-        self.blocked.remove(eval.id);
+    fn gone(&mut self, id: EvalId) {
+        self.broker.remove(id);
+        self.blocked.remove(id);
     }
 
     /// One release a class, however many of its nodes have room now.

@@ -149,6 +149,11 @@ impl State {
         self.tables.evals.values()
     }
 
+    /// Those that are not finished: few among the many that were.
+    pub fn open_evals(&self) -> impl Iterator<Item = &Arc<Evaluation>> {
+        self.tables.evals_open.iter().filter_map(|(_, id)| self.tables.evals.get(id))
+    }
+
     /// Those whose ids lie in a range.
     pub fn evals_within(&self, ids: RangeInclusive<Uuid>) -> impl DoubleEndedIterator<Item = &Arc<Evaluation>> {
         within(&self.tables.evals, ids, EvalId)

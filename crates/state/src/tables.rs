@@ -65,6 +65,7 @@ declare! {
             found: [
                 evals_by_job: NamespacedId = |row| Some(row.job_key()),
                 evals_by_creation: u64 = |row| Some(row.create_index),
+                evals_open: bool = |row| (!row.terminal()).then_some(true),
             ],
             topic: [Evaluation {
                 Eval(EvalId) = |row| row.id,

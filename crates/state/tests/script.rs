@@ -305,6 +305,8 @@ proptest! {
             prop_assert_eq!(live.deployments as usize, state.deployments_by_job(&key).filter(|d| d.active()).count());
             prop_assert!(state.job_versions(&key).count() <= 7);
         }
+        let open: Vec<_> = state.evals().filter(|e| !e.terminal()).map(|e| e.id).collect();
+        prop_assert_eq!(state.open_evals().map(|e| e.id).collect::<Vec<_>>(), open);
         for service in state.services() {
             prop_assert!(state.alloc(service.alloc_id).is_some_and(|a| !a.terminal() || a.server_terminal()));
         }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{
     AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, RaftTypeConfig, StorageIOError,
@@ -37,8 +38,11 @@ impl Machine {
             room,
         };
         while let Some((path, content)) = machine.snapshots.newest()? {
-            match machine.restore(&content.meta, content.state()) {
-                Ok(()) => break,
+            match State::restore(&content.state()) {
+                Ok(state) => {
+                    machine.begin_with(&content.meta, state);
+                    break;
+                }
                 Err(error) if !content.checked => machine.snapshots.set_aside(&path, &error)?,
                 Err(error) => return Err(io::Error::other(format!("{}: {error}", path.display()))),
             }
@@ -54,12 +58,11 @@ impl Machine {
         &self.membership
     }
 
-    fn restore(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> Result<(), tarpan_state::RestoreError> {
-        self.state = State::restore(bytes)?;
+    fn begin_with(&mut self, meta: &SnapshotMeta, state: State) {
+        self.state = state;
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.published.replace(self.state.clone());
-        Ok(())
     }
 
     fn apply_entry(&mut self, entry: Entry) -> Replies {
@@ -103,7 +106,7 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         Builder {
-            state: self.state.clone(),
+            state: Some(self.state.clone()),
             last_applied: self.last_applied,
             membership: self.membership.clone(),
             snapshots: self.snapshots.clone(),
@@ -121,13 +124,16 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta,
         mut snapshot: Box<<Types as RaftTypeConfig>::SnapshotData>,
     ) -> Result<(), StorageError> {
-        let read = tokio::task::spawn_blocking(move || snapshots::read(&mut snapshot)).await;
-        let content = read.map_err(io::Error::other).flatten().map_err(|e| failed(ErrorVerb::Read, e))?;
+        let read = move || {
+            let state = snapshots::read(&mut snapshot)?.state();
+            let restored = State::restore(&state).map_err(io::Error::other)?;
+            Ok((state, restored))
+        };
+        let (bytes, state) = beside(read).await.map_err(|e| failed(ErrorVerb::Read, e))?;
         // Kept before it is used: a crash in between must not leave a log without what it goes on from.
-        save(&self.snapshots, &self.room, meta, content.state().into())
-            .await
-            .map_err(|e| failed(ErrorVerb::Write, e))?;
-        self.restore(meta, content.state()).map_err(|e| failed(ErrorVerb::Read, e))
+        save(&self.snapshots, &self.room, meta, bytes).await.map_err(|e| failed(ErrorVerb::Write, e))?;
+        self.begin_with(meta, state);
+        Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
@@ -137,14 +143,14 @@ impl RaftStateMachine<Types> for Machine {
             let Some((path, content)) = snapshots.newest()? else { return Ok(None) };
             Ok(Some(Snapshot { meta: content.meta, snapshot: Box::new(File::open(path)?) }))
         };
-        let newest = tokio::task::spawn_blocking(newest).await.map_err(io::Error::other).flatten();
-        newest.map_err(|e| failed(ErrorVerb::Read, e))
+        beside(newest).await.map_err(|e| failed(ErrorVerb::Read, e))
     }
 }
 
 /// Writes one snapshot while applying goes on: it has a state of its own.
 pub struct Builder {
-    state: State,
+    /// Until it is built.
+    state: Option<State>,
     last_applied: Option<LogId>,
     membership: Membership,
     snapshots: Snapshots,
@@ -153,7 +159,9 @@ pub struct Builder {
 
 impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
-        let state = self.state.clone();
+        // What only this copy holds goes with it: a million rows take a while to be freed.
+        let state = self.state.take().ok_or_else(|| io::Error::other("this builder has built its snapshot"));
+        let state = state.map_err(|e| failed(ErrorVerb::Write, e))?;
         let meta = SnapshotMeta {
             last_log_id: self.last_applied,
             last_membership: self.membership.clone(),
@@ -161,8 +169,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
                 .last_applied
                 .map_or_else(|| "0-0".to_owned(), |id| format!("{}-{}", id.leader_id.term, id.index)),
         };
-        let bytes = tokio::task::spawn_blocking(move || state.snapshot()).await.map_err(io::Error::other);
-        let bytes = bytes.map_err(|e| failed(ErrorVerb::Write, e))?;
+        let bytes = beside(move || Ok(state.snapshot())).await.map_err(|e| failed(ErrorVerb::Write, e))?;
         let file = save(&self.snapshots, &self.room, &meta, bytes.into()).await;
         let file = file.map_err(|e| failed(ErrorVerb::Write, e))?;
         Ok(Snapshot { meta, snapshot: Box::new(file) })
@@ -170,12 +177,11 @@ impl RaftSnapshotBuilder<Types> for Builder {
 }
 
 /// Saves a snapshot; while there is no room it is tried again. The log goes on meanwhile, in what is left.
-async fn save(snapshots: &Snapshots, room: &Room, meta: &SnapshotMeta, state: Arc<[u8]>) -> io::Result<File> {
+async fn save(snapshots: &Snapshots, room: &Room, meta: &SnapshotMeta, state: Bytes) -> io::Result<File> {
     let mut said = false;
     loop {
         let (snapshots, meta, state) = (snapshots.clone(), meta.clone(), state.clone());
-        let saved = tokio::task::spawn_blocking(move || snapshots.save(&meta, &state)).await;
-        match saved.map_err(io::Error::other).flatten() {
+        match beside(move || snapshots.save(&meta, &state)).await {
             Err(error) if room::is_missing(&error) && !room.ended() => {
                 if !std::mem::replace(&mut said, true) {
                     tracing::warn!(%error, "no room for a snapshot: it is tried again until there is");
@@ -185,6 +191,11 @@ async fn save(snapshots: &Snapshots, room: &Room, meta: &SnapshotMeta, state: Ar
             done => return done,
         }
     }
+}
+
+/// Whatever takes as long as the state is large has a thread of its own: a leader has to say ten times a second that it is there.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten()
 }
 
 fn failed(verb: ErrorVerb, error: impl std::error::Error + 'static) -> StorageError {

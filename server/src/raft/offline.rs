@@ -188,7 +188,7 @@ impl Kept {
             }
             let mut file = std::fs::File::open(&path).map_err(failed(&path))?;
             let why = match snapshots::read(&mut file) {
-                Ok(content) => match State::restore(content.state()) {
+                Ok(content) => match State::restore(&content.state()) {
                     Ok(state) => return Ok((state, content.meta.last_log_id)),
                     Err(error) => error.to_string(),
                 },

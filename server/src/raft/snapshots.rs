@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use openraft::Membership;
 
 use super::types::{Membership as StoredMembership, ServerId, ServerNode, SnapshotMeta};
@@ -43,13 +44,14 @@ pub struct Content {
     pub meta: SnapshotMeta,
     /// It has a checksum, which matches.
     pub checked: bool,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     state: Range<usize>,
 }
 
 impl Content {
-    pub fn state(&self) -> &[u8] {
-        &self.bytes[self.state.clone()]
+    /// As `State::snapshot` wrote it; shared, however large it is.
+    pub fn state(&self) -> Bytes {
+        self.bytes.slice(self.state.clone())
     }
 }
 
@@ -129,7 +131,7 @@ impl Snapshots {
             let last_membership = StoredMembership::new(at, membership.clone());
             let meta = SnapshotMeta { last_membership, ..content.meta.clone() };
             let unfinished = path.with_extension("unfinished");
-            self.write(&unfinished, &meta, content.state()).map_err(named(&unfinished))?;
+            self.write(&unfinished, &meta, &content.state()).map_err(named(&unfinished))?;
             std::fs::rename(&unfinished, &path).map_err(named(&path))?;
         }
         if self.durable {
@@ -248,7 +250,7 @@ pub fn read(file: &mut File) -> io::Result<Content> {
         }
     }
     let meta = tarpan_rpc::unpack(meta).map_err(|e| invalid(&tarpan_rpc::why(&e)))?;
-    Ok(Content { meta, checked: state_length.is_some(), bytes, state: meta_end..state_end })
+    Ok(Content { meta, checked: state_length.is_some(), bytes: bytes.into(), state: meta_end..state_end })
 }
 
 fn ends_with_sum(bytes: &[u8]) -> bool {
@@ -287,7 +289,7 @@ mod tests {
     fn newest(snapshots: &Snapshots) -> String {
         let (_, content) = snapshots.newest().expect("readable").expect("one is whole");
         let index = content.meta.last_log_id.expect("an id").index;
-        format!("{index}: {}", String::from_utf8_lossy(content.state()))
+        format!("{index}: {}", String::from_utf8_lossy(&content.state()))
     }
 
     #[test]
