@@ -40,6 +40,23 @@ pub enum Verdict {
     Answer(PlanResult),
 }
 
+/// What became of a plan, or of all its parts.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    pub result: PlanResult,
+    /// The evaluation's end was committed with it.
+    pub finished: bool,
+}
+
+impl Planned {
+    /// With what became of another part.
+    pub fn join(mut self, part: Planned) -> Planned {
+        self.result.join(part.result);
+        self.finished |= part.finished;
+        self
+    }
+}
+
 /// A plan that was handed to raft.
 #[derive(Debug)]
 struct Flight {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use tarpan_control::planner::{Planner, Verdict, Verified};
+use tarpan_control::planner::{Planned, Planner, Verdict, Verified};
 use tarpan_model::plan::PlanResult;
 use tarpan_model::{Evaluation, Plan};
 use tarpan_state::command::ApplyPlan;
 use tarpan_state::{Command, Reply};
 
 use crate::lead::LeadWrite;
-use crate::workers::Planned;
 use crate::world::{Broken, World};
 
 /// Plans verified in one turn.

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use tarpan_control::broker::Dequeued;
-use tarpan_control::planner;
-use tarpan_model::plan::PlanResult;
+use tarpan_control::planner::{self, Planned};
 use tarpan_model::{Dur, EvalStatus, Evaluation, JobType, Plan, UnixNanos};
 use tarpan_scheduler::{Cache, Inputs, Outcome, worker};
 use tarpan_state::{Command, State};
@@ -64,14 +63,6 @@ enum Done {
     /// A part, which state has from this index on; the rest is another turn's.
     Part(u64),
     Failed,
-}
-
-/// What became of a plan.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Planned {
-    pub result: PlanResult,
-    /// The evaluation's end was committed with it.
-    pub finished: bool,
 }
 
 impl Worker {
@@ -203,11 +194,7 @@ impl World {
         let now = self.clock(s);
         let Some(lead) = self.lead(s) else { return };
         let Some(work) = lead.workers[number].work.as_mut() else { return };
-        work.joined = work.joined.take().zip(planned).map(|(mut joined, planned)| {
-            joined.result.join(planned.result);
-            joined.finished |= planned.finished;
-            joined
-        });
+        work.joined = work.joined.take().zip(planned).map(|(joined, planned)| joined.join(planned));
         work.parts = work.parts.saturating_sub(1);
         if work.parts > 0 {
             return;

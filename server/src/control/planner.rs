@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use tarpan_control::planner::Verdict;
+use tarpan_control::planner::{Planned, Verdict};
 use tarpan_model::Evaluation;
 use tarpan_model::plan::PlanResult;
 use tarpan_state::{Command, Reply};
 
 use super::Control;
-use super::plans::Planned;
 use crate::chance::ids;
 use crate::clock::now;
 use crate::raft::{Encoded, Ticket};

@@ -3,18 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use tarpan_control::planner::Planner;
-use tarpan_model::plan::PlanResult;
+use tarpan_control::planner::{Planned, Planner};
 use tarpan_model::{Evaluation, Plan};
 use tokio::sync::{Notify, oneshot};
-
-/// What became of a plan.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Planned {
-    pub result: PlanResult,
-    /// The evaluation's end was committed with it.
-    pub finished: bool,
-}
 
 pub(super) struct Waiting {
     /// Written with the plan when all of it is accepted.
@@ -43,11 +34,7 @@ impl PlanQueue {
         let mut joined = Some(Planned::default());
         for answer in answers {
             let planned = answer.await.ok().flatten();
-            joined = joined.zip(planned).map(|(mut joined, planned)| {
-                joined.result.join(planned.result);
-                joined.finished |= planned.finished;
-                joined
-            });
+            joined = joined.zip(planned).map(|(joined, planned)| joined.join(planned));
         }
         joined
     }
