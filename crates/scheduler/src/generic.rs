@@ -1,6 +1,6 @@
 //! Service and batch jobs: reconciles, then finds a node for each placement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tarpan_model::ids::{AllocId, IdSource};
@@ -170,10 +170,12 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
         let preempts = if self.input.batch { config.preemption_batch } else { config.preemption_service };
         let (downgraded, place): (Vec<_>, Vec<_>) = place.into_iter().partition(|p| p.downgrade);
         self.place_downgraded(job, &downgraded, changes, active, ids);
+        let mut left: BTreeSet<AllocId> = BTreeSet::new();
         for wanted in destructive.iter().chain(&place) {
-            if self.most == 0 && !self.plan.all_at_once {
+            if self.most == 0 && !self.plan.all_at_once && !moves(wanted) {
                 self.more = true;
-                break;
+                left.extend(wanted.previous.map(|previous| previous.id));
+                continue;
             }
             let group = &job.groups[wanted.group];
             if self.failures.again(&group.name) {
@@ -201,6 +203,25 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
                 }
             }
         }
+        self.leave(&left, changes);
+    }
+
+    /// What went with its node and is left for another look stays until then: stopped, or said to be out of touch, before that, it
+    /// would be replaced as nobody's successor or not at all.
+    fn leave(&mut self, left: &BTreeSet<AllocId>, changes: &mut Changes<'a>) {
+        if left.is_empty() {
+            return;
+        }
+        let (state, nodes) = (self.state, self.nodes);
+        let away = |alloc: &Allocation| nodes.node(alloc.node_id).is_none_or(|node| node.status != NodeStatus::Ready);
+        let stays = |id: AllocId| left.contains(&id) && state.alloc(id).is_some_and(|alloc| away(alloc));
+        self.plan.stops.values_mut().for_each(|stops| stops.retain(|stop| !stays(stop.id)));
+        self.plan.stops.retain(|_, stops| !stops.is_empty());
+        let newly_unknown = |id: AllocId, row: &Allocation| {
+            let was = |alloc: &Arc<Allocation>| alloc.client_status == ClientStatus::Unknown;
+            row.client_status == ClientStatus::Unknown && !state.alloc(id).is_some_and(was)
+        };
+        changes.rewrites.retain(|id, row| !(left.contains(id) && newly_unknown(*id, row)));
     }
 
     /// While canaries are on trial, what is missing besides them runs the last version that was promoted.
@@ -386,4 +407,9 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
     fn preempted(&self) -> Vec<AllocId> {
         self.plan.preemptions.values().flatten().map(|p| p.id).collect()
     }
+}
+
+/// Its predecessor is stopped in any case, as its node is to be emptied or somebody asked for it: that is never much at a time.
+fn moves(wanted: &Place<'_>) -> bool {
+    !wanted.lost && !wanted.reschedule && wanted.stop_previous.is_none() && wanted.previous.is_some()
 }

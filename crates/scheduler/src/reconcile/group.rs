@@ -1,6 +1,6 @@
 //! One task group: what runs against what was asked for.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::deployment::DeploymentGroup;
@@ -8,7 +8,7 @@ use tarpan_model::ids::AllocId;
 use tarpan_model::plan::DesiredUpdates;
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, UnixNanos};
 
-use super::buckets::Bucket;
+use super::buckets::{Bucket, needs_reconnect};
 use super::followup::stopped_on_client;
 use super::names::Names;
 use super::reschedule::{self, Circumstances, When, last_failed};
@@ -25,6 +25,8 @@ struct Sets<'a> {
     reconnecting: Vec<AllocRef<'a>>,
     now: Vec<AllocRef<'a>>,
     later: Vec<(UnixNanos, AllocRef<'a>)>,
+    /// Out of touch, with another one in their place.
+    stood_in: HashSet<AllocId>,
 }
 
 impl<'a> Reconciler<'a, '_> {
@@ -38,7 +40,7 @@ impl<'a> Reconciler<'a, '_> {
         let (mut state, existing) = self.group_state(group);
         let mut set = self.drop_finished(&all, &mut desired);
         let mut canaries = self.settle_canaries(group, &state, &mut set, &mut desired);
-        let mut sets = self.sort(group, set, &mut desired);
+        let mut sets = self.sort(group, set, stood_in(&all), &mut desired);
 
         let stay = self.reconnect(group, std::mem::take(&mut sets.reconnecting), &all);
         desired.reconnect += stay.len() as u64;
@@ -220,8 +222,14 @@ impl<'a> Reconciler<'a, '_> {
         canaries
     }
 
-    fn sort(&mut self, group: &Group, set: Vec<AllocRef<'a>>, desired: &mut DesiredUpdates) -> Sets<'a> {
-        let mut sets = Sets::default();
+    fn sort(
+        &mut self,
+        group: &Group,
+        set: Vec<AllocRef<'a>>,
+        stood_in: HashSet<AllocId>,
+        desired: &mut DesiredUpdates,
+    ) -> Sets<'a> {
+        let mut sets = Sets { stood_in, ..Sets::default() };
         for alloc in set {
             match self.bucket(alloc) {
                 Bucket::Untainted => self.sort_failed(group, alloc, &mut sets, desired),
@@ -254,6 +262,8 @@ impl<'a> Reconciler<'a, '_> {
         match keep_or_consider(alloc, self.input.batch) {
             Look::Keep => return sets.untainted.push(alloc),
             Look::Drop => return desired.ignore += 1,
+            // An evaluation that replaced it looks at it once more where it had more to place than one look may.
+            Look::Consider if sets.stood_in.contains(&alloc.id) => return sets.untainted.push(alloc),
             Look::Consider => {}
         }
         match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, alloc, false)) {
@@ -288,6 +298,7 @@ impl<'a> Reconciler<'a, '_> {
         desired.disconnect += gone.len() as u64;
         for &alloc in &gone {
             match reschedule::when(alloc, group.reschedule.as_ref(), self.circumstances(group, alloc, true)) {
+                _ if sets.stood_in.contains(&alloc.id) => sets.untainted.push(alloc),
                 When::Now => sets.now.push(alloc),
                 When::Later(time) => {
                     sets.later.push((time, alloc));
@@ -406,6 +417,8 @@ impl<'a> Reconciler<'a, '_> {
                 || (alloc.job.job_modify_index == job_index && self.is_this_version(alloc));
             let update = if same { Update::Ignore } else { (self.decide)(alloc, group) };
             match update {
+                // The one in its place is updated; back in touch, it is of a version that nobody wants.
+                Update::Destructive if sets.stood_in.contains(&alloc.id) => desired.ignore += 1,
                 Update::Ignore => desired.ignore += 1,
                 Update::InPlace => {
                     in_place += 1;
@@ -442,7 +455,8 @@ impl<'a> Reconciler<'a, '_> {
     /// Replacements of failed ones, of lost ones, then what is missing.
     /// What failed is not replaced where enough others run: what it would bring would go with the next look, if one came.
     fn keep_within_room(&self, group: &Group, sets: &mut Sets<'a>) {
-        let mut room = (group.count as usize).saturating_sub(sets.untainted.len() + sets.migrate.len());
+        let there = sets.untainted.iter().filter(|a| !sets.stood_in.contains(&a.id)).count();
+        let mut room = (group.count as usize).saturating_sub(there + sets.migrate.len());
         sets.now.retain(|alloc| {
             if self.is_canary(alloc) {
                 return true;
@@ -621,6 +635,23 @@ fn fresh<'a>(group: &Group, index: u32) -> Place<'a> {
         downgrade: false,
         stop_previous: None,
     }
+}
+
+/// Those out of touch, or just back, that another one stands in for: what came after them is wanted still, and not over.
+fn stood_in(all: &[AllocRef<'_>]) -> HashSet<AllocId> {
+    let away = |a: &Allocation| a.client_status == ClientStatus::Unknown || needs_reconnect(a);
+    let away: Vec<AllocRef<'_>> = all.iter().filter(|a| a.next.is_some() && away(a)).copied().collect();
+    if away.is_empty() {
+        return HashSet::new();
+    }
+    let by_id: HashMap<AllocId, AllocRef<'_>> = all.iter().map(|a| (a.id, *a)).collect();
+    let over = |a: &Allocation| matches!(a.client_status, ClientStatus::Complete | ClientStatus::Lost);
+    let after = |a: AllocRef<'_>| a.next.and_then(|id| by_id.get(&id)).copied();
+    let has_one = |a: &AllocRef<'_>| {
+        let mut chain = std::iter::successors(after(a), |a| after(a)).take(all.len());
+        chain.any(|a| !a.server_terminal() && !over(a))
+    };
+    away.into_iter().filter(has_one).map(|a| a.id).collect()
 }
 
 fn group_done(state: &DeploymentGroup) -> bool {

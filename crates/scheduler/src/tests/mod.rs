@@ -1,5 +1,6 @@
 //! What a plan looks like in the situations that users know, as text.
 
+mod counts;
 mod deployments;
 mod failures;
 mod generated;
