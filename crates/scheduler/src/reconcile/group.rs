@@ -353,36 +353,46 @@ impl<'a> Reconciler<'a, '_> {
         desired: &mut DesiredUpdates,
     ) {
         let on_trial = |a: &Allocation| canarying && canaries.contains(&a.id);
-        let known = sets.untainted.iter().filter(|a| !on_trial(a) && a.client_status != ClientStatus::Unknown).count();
+        let counts = |a: &Allocation| !on_trial(a) && a.client_status != ClientStatus::Unknown;
+        let known = sets.untainted.iter().filter(|a| counts(a)).count();
         let mut surplus = (known + sets.migrate.len()).saturating_sub(group.count as usize);
-        if surplus == 0 {
+        let mut gone: HashSet<AllocId> = HashSet::new();
+        // Promoted canaries that run have the numbers of what they replace.
+        let runs = |a: &Allocation| !a.client_terminal() && a.client_status != ClientStatus::Unknown;
+        let promoted = |a: &AllocRef<'_>| !canarying && canaries.contains(&a.id) && runs(a);
+        let taken: BTreeSet<u32> = sets.untainted.iter().filter(|a| promoted(a)).filter_map(|a| a.index()).collect();
+        let displaced = |a: &Allocation| !canaries.contains(&a.id) && a.index().is_some_and(|i| taken.contains(&i));
+        if !taken.is_empty() {
+            let outdated = |a: &Allocation| displaced(a) && !self.is_this_version(a);
+            gone.extend(sets.untainted.iter().filter(|a| counts(a) && outdated(a)).take(surplus).map(|a| a.id));
+            surplus -= gone.len();
+            // What is out of touch is none of the surplus; updated, it would become some.
+            gone.extend(sets.untainted.iter().filter(|a| !counts(a) && outdated(a)).map(|a| a.id));
+        }
+        if surplus == 0 && gone.is_empty() {
             return;
         }
-        let mut gone: HashSet<AllocId> = HashSet::new();
-        if !canarying && !canaries.is_empty() {
-            let taken: BTreeSet<u32> =
-                sets.untainted.iter().filter(|a| canaries.contains(&a.id)).filter_map(|a| a.index()).collect();
-            let doubled = |a: &Allocation| !canaries.contains(&a.id) && a.index().is_some_and(|i| taken.contains(&i));
-            gone.extend(sets.untainted.iter().filter(|a| doubled(a)).take(surplus).map(|a| a.id));
-            surplus -= gone.len();
-        }
-        let mut by_index: Vec<AllocRef<'a>> = sets.migrate.clone();
-        by_index.sort_by_key(|a| std::cmp::Reverse(a.index()));
+        let stays = |a: &AllocRef<'_>| counts(a) && !gone.contains(&a.id);
+        let mut rest: Vec<AllocRef<'a>> = sets.untainted.iter().filter(|a| stays(a)).copied().collect();
+        let had: BTreeSet<u32> = rest.iter().filter(|a| !a.client_terminal()).filter_map(|a| a.index()).collect();
+        let had = |a: &Allocation| a.index().is_some_and(|i| had.contains(&i));
+        // Of those that would move, first whose number another one has that stays; then the highest numbers.
         let high = names.highest(surplus);
-        for alloc in by_index.iter().filter(|a| a.index().is_none_or(|i| high.contains(&i))).take(surplus) {
-            gone.insert(alloc.id);
-        }
-        surplus = surplus.saturating_sub(by_index.iter().filter(|a| gone.contains(&a.id)).count());
+        let mut moving: Vec<AllocRef<'a>> =
+            sets.migrate.iter().filter(|a| had(a) || a.index().is_none_or(|i| high.contains(&i))).copied().collect();
+        moving.sort_by_key(|a| (!had(a), std::cmp::Reverse(a.index())));
+        moving.truncate(surplus);
+        surplus -= moving.len();
         // The highest numbers first; where numbers are doubled, what failed or is older goes first.
-        let mut rest: Vec<AllocRef<'a>> = sets
-            .untainted
-            .iter()
-            .filter(|a| !on_trial(a) && !gone.contains(&a.id) && a.client_status != ClientStatus::Unknown)
-            .copied()
-            .collect();
         let doubled: HashSet<AllocId> = doubles(&rest);
-        rest.sort_by_key(|a| (!doubled.contains(&a.id), std::cmp::Reverse(a.index())));
-        gone.extend(rest.iter().take(surplus).map(|a| a.id));
+        rest.sort_by_key(|a| (!displaced(a), !doubled.contains(&a.id), std::cmp::Reverse(a.index())));
+        let left = rest.split_off(surplus.min(rest.len()));
+        // None that runs goes while one that failed is counted, unless its number is not wanted any more.
+        let mut failed = left.iter().filter(|a| !self.input.batch && a.client_terminal());
+        for alloc in moving.iter().chain(&rest).rev() {
+            let runs = !alloc.client_terminal() && alloc.index().is_some_and(|i| i < group.count);
+            gone.insert(if runs { failed.next().unwrap_or(alloc) } else { alloc }.id);
+        }
         for &alloc in sets.untainted.iter().chain(&sets.migrate).filter(|a| gone.contains(&a.id)) {
             if !alloc.terminal() {
                 desired.stop += 1;

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use insta::assert_snapshot;
 use tarpan_model::alloc::DesiredTransition;
 use tarpan_model::job::{DisconnectStrategy, Job};
 use tarpan_model::{Allocation, ClientStatus, Dur, Eligibility, EvalStatus, Evaluation, NodeId, NodeStatus, Trigger};
+use tarpan_state::Command;
+use tarpan_state::command::UpdateDeployment;
 use tarpan_testkit::{jobs, nodes};
 
 use crate::harness::Harness;
@@ -53,6 +56,32 @@ fn ineligible(cluster: &mut Harness, node: NodeId) {
     let mut node = (**cluster.state.node(node).expect("it is there")).clone();
     node.eligibility = Eligibility::Ineligible;
     cluster.add(node);
+}
+
+fn promote(cluster: &mut Harness, job: &Job) {
+    let id = cluster.state.latest_deployment(&job.key()).expect("a deployment").id;
+    let now = cluster.now;
+    cluster.apply(Command::UpdateDeployment(Box::new(UpdateDeployment {
+        id,
+        status: None,
+        promote: Some(Vec::new()),
+        healthy: Vec::new(),
+        unhealthy: Vec::new(),
+        revert_to: None,
+        eval: None,
+        now,
+    })));
+}
+
+/// The change with its canaries, which run and are promoted.
+fn promoted(cluster: &mut Harness, job: &Job) -> Job {
+    let next = changed(job);
+    cluster.run(&next);
+    for canary in of_version(cluster, &next, 1) {
+        cluster.report_with(&canary, ClientStatus::Running, Some(true));
+    }
+    promote(cluster, &next);
+    next
 }
 
 fn of_version(cluster: &Harness, job: &Job, version: u64) -> Vec<Arc<Allocation>> {
@@ -194,4 +223,125 @@ fn what_failed_beside_one_out_of_touch_that_was_replaced_is_replaced() {
     cluster.report_with(&fails, ClientStatus::Failed, None);
     cluster.next_plan(&job.key(), Trigger::AllocFailure);
     assert_eq!(numbers(&in_touch(&cluster, &job)), [0, 1]);
+}
+
+#[test]
+fn a_promoted_canary_takes_the_place_of_what_is_out_of_touch() {
+    let job = service(1, 1, 30);
+    let mut cluster = on_one_node(&job);
+    cluster.status(nodes::id(0), NodeStatus::Disconnected);
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    promoted(&mut cluster, &job);
+    assert_snapshot!(look(&mut cluster, &job), @r"
+    web.group[0] stop node-0 (alloc not needed due to job update)
+    deployment successful: Deployment completed successfully
+    ");
+}
+
+#[test]
+fn promoted_canaries_take_the_place_of_all_that_had_their_numbers() {
+    let job = service(2, 2, 0);
+    let mut cluster = Harness::new(2);
+    settled(&mut cluster, &job);
+    let away = cluster.live(&job.key())[0].clone();
+    cluster.add(nodes::ready(2));
+    cluster.status(away.node_id, NodeStatus::Disconnected);
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    promoted(&mut cluster, &job);
+    let plan = look(&mut cluster, &job);
+    assert!(!plan.contains("place") && plan.matches("stop").count() == 3, "{plan}");
+    assert_eq!(numbers(&cluster.live(&job.key())), [0, 1]);
+}
+
+/// A promoted canary of number 0, then the new ones of 0 and 1: one more than wanted.
+///
+/// What was out of touch is no surplus, so the old one of number 0 did not go, but was replaced.
+fn one_beside_a_promoted_canary() -> (Harness, Job, Vec<Arc<Allocation>>) {
+    let job = service(2, 1, 30);
+    let mut cluster = Harness::new(2);
+    settled(&mut cluster, &job);
+    let away = cluster.live(&job.key())[1].clone();
+    cluster.add(nodes::ready(2));
+    cluster.status(away.node_id, NodeStatus::Disconnected);
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    let next = promoted(&mut cluster, &job);
+    for _ in 0..2 {
+        look(&mut cluster, &job);
+        for alloc in of_version(&cluster, &next, 1) {
+            cluster.report_with(&alloc, ClientStatus::Running, Some(true));
+        }
+    }
+    let there = in_touch(&cluster, &job);
+    assert_eq!(numbers(&there), [0, 0, 1]);
+    (cluster, job, there)
+}
+
+#[test]
+fn a_promoted_canary_that_failed_displaces_none_that_runs() {
+    let (mut cluster, job, there) = one_beside_a_promoted_canary();
+    cluster.report_with(&there[0], ClientStatus::Failed, None);
+    let plan = look(&mut cluster, &job);
+    assert!(!plan.contains("stop"), "{plan}");
+    assert_eq!(numbers(&in_touch(&cluster, &job)), [0, 1]);
+}
+
+#[test]
+fn one_that_failed_goes_before_one_of_a_doubled_number() {
+    let (mut cluster, job, there) = one_beside_a_promoted_canary();
+    cluster.report_with(&there[2], ClientStatus::Failed, None);
+    let plan = look(&mut cluster, &job);
+    assert!(!plan.contains("stop"), "{plan}");
+    assert_eq!(numbers(&in_touch(&cluster, &job)), [0, 0]);
+}
+
+#[test]
+fn one_that_failed_goes_before_one_that_moves() {
+    let job = service(1, 1, 300);
+    let mut cluster = on_one_node(&job);
+    let old = cluster.live(&job.key())[0].clone();
+    promoted(&mut cluster, &job);
+    cluster.report_with(&old, ClientStatus::Failed, None);
+    look(&mut cluster, &job);
+    let canary = cluster.live(&job.key())[0].clone();
+    cluster.transition(canary.id, DesiredTransition { migrate: Some(true), ..DesiredTransition::default() });
+    let plan = cluster.next_plan(&job.key(), Trigger::NodeDrain);
+    assert!(plan.contains("alloc is being migrated") && !plan.contains("not needed"), "{plan}");
+    assert_eq!(numbers(&cluster.live(&job.key())), [0]);
+}
+
+#[test]
+fn what_moves_goes_before_what_stays_of_its_number() {
+    let mut job = service(2, 0, 0);
+    let mut cluster = on_one_node(&job);
+    let moves = cluster.live(&job.key());
+    ineligible(&mut cluster, nodes::id(0));
+    jobs::group_mut(&mut job).count = Some(3);
+    cluster.run(&job);
+    cluster.all_running(&job.key());
+    look(&mut cluster, &job);
+    cluster.status(nodes::id(0), NodeStatus::Disconnected);
+    cluster.next_plan(&job.key(), Trigger::NodeUpdate);
+    assert_eq!(numbers(&in_touch(&cluster, &job)), [0, 1, 2]);
+    for alloc in &moves {
+        cluster.transition(alloc.id, DesiredTransition { migrate: Some(true), ..DesiredTransition::default() });
+    }
+    cluster.status(nodes::id(0), NodeStatus::Ready);
+    assert_snapshot!(cluster.next_plan(&job.key(), Trigger::NodeDrain), @r"
+    web.group[0] stop node-0 (alloc not needed due to job update)
+    web.group[1] stop node-0 (alloc not needed due to job update)
+    ");
+    assert_eq!(numbers(&in_touch(&cluster, &job)), [0, 1, 2]);
+}
+
+#[test]
+fn fewer_are_wanted_and_those_of_numbers_beyond_go() {
+    let mut job = service(3, 0, 300);
+    let mut cluster = Harness::new(1);
+    settled(&mut cluster, &job);
+    let fails = cluster.live(&job.key())[0].clone();
+    cluster.report_with(&fails, ClientStatus::Failed, None);
+    cluster.next_plan(&job.key(), Trigger::AllocFailure);
+    jobs::group_mut(&mut job).count = Some(2);
+    let plan = cluster.run(&job);
+    assert!(plan.contains("web.group[2] stop node-0 (alloc not needed due to job update)"), "{plan}");
 }
