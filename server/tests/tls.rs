@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake::{FakeAgent, as_node, running, until};
+use tarpan_front::doors::Doors;
+use tarpan_front::listen::{Front, Greeting, listen};
+use tarpan_front::names::Names;
 use tarpan_rpc::agent::HttpRequest;
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::server::peers_client::PeersClient;
@@ -15,9 +18,6 @@ use tarpan_rpc::server::raft_client::RaftClient;
 use tarpan_rpc::server::{
     AppendRequest, Held, HttpCall, LeadRequest, NodeRef, RaftBytes, ReadIndexRequest, ToNode, TunnelBytes,
 };
-use tarpan_server::doors::Doors;
-use tarpan_server::http::names::Names;
-use tarpan_server::listen::{Front, Greeting, listen};
 use tarpan_server::{Joins, Options, Server};
 use tarpan_state::Command;
 use tarpan_state::command::RegisterJob;
