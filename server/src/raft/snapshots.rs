@@ -330,7 +330,7 @@ mod tests {
         let earlier = [&b"TARPAN\x01"[..], &length, &meta, b"as it was"].concat();
         std::fs::write(&path, earlier).expect("written");
         let (_, content) = snapshots.newest().expect("readable").expect("whole");
-        assert_eq!((content.state(), content.checked), (&b"as it was"[..], false));
+        assert_eq!((&*content.state(), content.checked), (&b"as it was"[..], false));
     }
 
     #[test]

@@ -220,7 +220,7 @@ fn check(dir: &Path, snapshots: &Snapshots) {
     assert_eq!(wal.facts().former, BTreeSet::from([1, 4]));
     let content = snapshots.newest().expect("readable").expect("one is there").1;
     let mut found = vec![content.meta.last_membership.membership().clone()];
-    assert_eq!((content.meta.last_membership.log_id(), content.state()), (&Some(log_id(1, 0)), &b"a state"[..]));
+    assert_eq!((content.meta.last_membership.log_id(), &*content.state()), (&Some(log_id(1, 0)), &b"a state"[..]));
     let mut index = 0;
     each(&wal, |bytes| {
         let entry: Entry = decode(&bytes, ErrorSubject::Logs).expect("an entry");
