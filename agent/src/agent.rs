@@ -146,6 +146,7 @@ impl Agent {
         let _ = context.session.set(session.clone());
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
+        tokio::spawn(crate::usage::History::run(allocs.clone(), stopped.clone()));
         tokio::spawn(crate::found::sweep(allocs.clone(), stopped));
         Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop }) })
     }

@@ -340,6 +340,10 @@ async fn a_job_runs_answers_and_stops() {
         assert!(begun.elapsed() < PATIENCE, "the log never came");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let allocs = agent.allocs();
+    // Two looks make a rate.
+    allocs.usage.measure(allocs, 1000.0).await;
+    allocs.usage.measure(allocs, 1000.0).await;
     for (path, status, part) in [
         (format!("/v1/client/fs/ls/{}?path=/", alloc.id), 200, "\"Name\":\"alloc\""),
         (format!("/v1/client/fs/stat/{}", alloc.id), 400, "must provide a file name"),
@@ -360,6 +364,9 @@ async fn a_job_runs_answers_and_stops() {
         (format!("/v1/client/fs/logs/{}?task=x&type=stdout", uuid::Uuid::nil()), 404, "Unknown allocation"),
         (format!("/v1/client/allocation/{}/stats", alloc.id), 200, "\"Tasks\":{\"web\""),
         ("/v1/client/stats".to_owned(), 200, "\"Memory\""),
+        (format!("/v1/client/allocation/{}/history?span=day", alloc.id), 200, "\"Tasks\":{\"web\":{\"CPU\":["),
+        (format!("/v1/client/allocation/{}/history?span=week", alloc.id), 400, "neither \"hour\" nor \"day\""),
+        ("/v1/client/history".to_owned(), 200, "\"Step\":10000000000,"),
     ] {
         let (got, body) = get(&agent, &path).await;
         assert!(got == status && body.contains(part), "{path}: {got} {body}");

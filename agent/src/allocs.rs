@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::runner::Runner;
 use crate::runner::setup::Hooks;
 use crate::store::Record;
+use crate::usage;
 
 /// Starts by allocation that no record knows.
 pub type Found = BTreeMap<AllocId, Vec<Trace>>;
@@ -29,6 +30,8 @@ pub struct Allocs {
     pub execs: Arc<Execs>,
     /// Where files of allocations are read for callers.
     pub files: Threads,
+    /// What tasks and the node used.
+    pub(crate) usage: usage::History,
 }
 
 impl Allocs {
@@ -41,6 +44,7 @@ impl Allocs {
             found: Mutex::new(found),
             execs: Arc::default(),
             files: Threads::default(),
+            usage: usage::History::default(),
         }
     }
 

@@ -47,6 +47,7 @@ pub mod supervisor;
 mod template;
 #[cfg(test)]
 pub(crate) mod test_support;
+mod usage;
 
 pub use agent::{Agent, StartError};
 pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};

@@ -10,17 +10,25 @@ use crate::lang::{fill, t};
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 100.0;
 
-/// The line through `values` and the area under it, as path data. `top` is the value at the upper edge.
+/// The line through `values` and the area under it, as path data; what is not a number is a gap. `top` is the value at the upper edge.
 pub fn paths(values: &[f64], top: f64) -> (String, String) {
     let step = WIDTH / (values.len().max(2) - 1) as f64;
-    let mut line = String::new();
-    for (i, value) in values.iter().enumerate() {
-        let y = HEIGHT - (value / top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * HEIGHT;
-        let letter = if i == 0 { 'M' } else { 'L' };
-        line += &format!("{letter}{} {}", decimal(i as f64 * step, 1), decimal(y, 1));
+    let (mut line, mut area) = (String::new(), String::new());
+    let mut first = 0;
+    for part in values.chunk_by(|a, b| a.is_nan() == b.is_nan()) {
+        if !part[0].is_nan() {
+            let x = |i: usize| decimal((first + i) as f64 * step, 1);
+            let mut piece = String::new();
+            for (i, value) in part.iter().enumerate() {
+                let y = HEIGHT - (value / top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * HEIGHT;
+                let letter = if i == 0 { 'M' } else { 'L' };
+                piece += &format!("{letter}{} {}", x(i), decimal(y, 1));
+            }
+            area += &format!("{piece}L{} 100L{} 100z", x(part.len() - 1), x(0));
+            line += &piece;
+        }
+        first += part.len();
     }
-    let end = values.len().saturating_sub(1) as f64 * step;
-    let area = if line.is_empty() { String::new() } else { format!("{line}L{} 100L0 100z", decimal(end, 1)) };
     (line, area)
 }
 
@@ -52,10 +60,10 @@ pub fn Chart(
     unit: &'static str,
     #[prop(into)] values: Signal<Vec<f64>>,
     #[prop(into)] limit: Signal<f64>,
-    span: i64,
+    #[prop(into)] span: Signal<i64>,
 ) -> impl IntoView {
     let texts = t();
-    let newest = move || values.with(|v| v.last().copied()).unwrap_or(0.0);
+    let newest = move || values.with(|v| v.iter().rev().find(|x| !x.is_nan()).copied()).unwrap_or(0.0);
     let top = Memo::new(move |_| {
         let highest = values.with(|v| v.iter().copied().fold(0.0, f64::max));
         round_up((highest * 1.1).max(limit.get() * 1.1))
@@ -64,7 +72,7 @@ pub fn Chart(
     let label = move || {
         values.with(|v| {
             let (low, high) = v.iter().fold((f64::MAX, 0.0), |(l, h): (f64, f64), x| (l.min(*x), h.max(*x)));
-            let low = if v.is_empty() { 0.0 } else { low };
+            let low = low.min(high);
             fill(texts.chart_says, &[title, &thousands(low as i64), &thousands(high as i64), unit])
         })
     };
@@ -97,7 +105,7 @@ pub fn Chart(
                     <span>{move || thousands((top.get() / 2.0) as i64)}</span>
                     <span>"0"</span>
                 </div>
-                <div class="x"><span>{format!("−{}", crate::format::rough(span))}</span><span>{texts.now}</span></div>
+                <div class="x"><span>{move || format!("−{}", crate::format::rough(span.get()))}</span><span>{texts.now}</span></div>
             </div>
         </div>
     }
@@ -111,7 +119,10 @@ mod tests {
     fn lines_and_areas() {
         let (line, area) = paths(&[0.0, 50.0, 200.0], 100.0);
         assert_eq!(line, "M0.0 100.0L300.0 50.0L600.0 0.0");
-        assert_eq!(area, "M0.0 100.0L300.0 50.0L600.0 0.0L600.0 100L0 100z");
+        assert_eq!(area, "M0.0 100.0L300.0 50.0L600.0 0.0L600.0 100L0.0 100z");
+        let gap = paths(&[f64::NAN, 1.0, f64::NAN, 1.0, 0.0], 1.0);
+        assert_eq!(gap.0, "M150.0 0.0M450.0 0.0L600.0 100.0", "what is not known is not drawn");
+        assert_eq!(gap.1, "M150.0 0.0L150.0 100L150.0 100zM450.0 0.0L600.0 100.0L600.0 100L450.0 100z");
         assert_eq!(paths(&[], 1.0), (String::new(), String::new()));
     }
 

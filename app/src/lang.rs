@@ -81,6 +81,9 @@ catalogue! {
     in_jobs: "In jobs", "作业之内";
     nothing_found: "Nothing found", "没有找到";
     live: "Live", "实时";
+    last_hour: "Hour", "一小时";
+    last_day: "Day", "一天";
+    period: "Period", "时段";
     not_live: "As of now", "当前";
     reconnecting: "Reconnecting", "正在重连";
     polling: "Every 2 s", "每 2 秒";

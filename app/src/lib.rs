@@ -22,6 +22,7 @@ pub mod live;
 pub mod overview;
 pub mod pages;
 pub mod parts;
+pub mod past;
 pub mod paths;
 pub mod place;
 pub mod prefs;

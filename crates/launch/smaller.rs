@@ -1,4 +1,4 @@
-//! How a release is linked: smaller, by what the linker and the C library at hand know.
+//! How a release of either program is linked: smaller, by what the linker and the C library at hand know. The build script of both.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ const SMALLER: [&str; 2] = [
 ];
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../launch/smaller.rs");
     let release = env::var("PROFILE").as_deref() == Ok("release");
     for flag in SMALLER.iter().filter(|flag| release && starts_with(flag)) {
         println!("cargo::rustc-link-arg-bins={flag}");

@@ -8,7 +8,9 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use bytes::Bytes;
 use serde::Deserialize;
-use tarpan_api::wire::{AllocResourceUsage, CheckQueryResult, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
+use tarpan_api::wire::{
+    AllocResourceUsage, CheckQueryResult, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage, UsageHistory,
+};
 use tarpan_model::AllocId;
 
 use super::body;
@@ -16,6 +18,7 @@ use super::error::Error;
 use crate::allocs::Allocs;
 use crate::driver::{Handle, TaskUsage};
 use crate::runner::{Refusal, Runner};
+use crate::usage::Span;
 
 /// Shortest span over which a CPU rate means something.
 const SPAN: Duration = Duration::from_millis(200);
@@ -65,6 +68,28 @@ pub async fn stats(
         tasks.insert(name, TaskResourceUsage { resource_usage: Some(usage), timestamp, pids: BTreeMap::new() });
     }
     Ok(Json(AllocResourceUsage { resource_usage: Some(sum), tasks, timestamp }))
+}
+
+/// `span`: `hour` (where nothing is said) or `day`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AskedHistory {
+    span: String,
+}
+
+/// Errors: another word.
+pub fn span(asked: &AskedHistory) -> Result<Span, Error> {
+    asked.span.parse().map_err(Error::bad)
+}
+
+/// What the allocation used over time.
+pub async fn history(
+    State(allocs): State<Arc<Allocs>>,
+    Path(alloc): Path<String>,
+    Query(asked): Query<AskedHistory>,
+) -> Result<Json<UsageHistory>, Error> {
+    let runner = find(&allocs, &alloc)?;
+    Ok(Json(allocs.usage.of_alloc(runner.id, span(&asked)?)))
 }
 
 type Sample = (Instant, TaskUsage);

@@ -2,39 +2,22 @@
 
 #![allow(clippy::disallowed_methods, reason = "files of the kernel below /proc")]
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use bytes::Bytes;
-use tarpan_api::wire::{
-    HostCPUStats, HostDiskStats, HostMemoryStats, HostStats, NodeMetaApplyRequest, NodeMetaResponse,
-};
+use tarpan_api::wire::{HostCPUStats, HostDiskStats, HostStats, NodeMetaApplyRequest, NodeMetaResponse, UsageHistory};
 
+use super::alloc::{self, AskedHistory};
 use super::body;
 use super::error::Error;
 use crate::allocs::Allocs;
+use crate::usage::host::{Ticks, memory, ticks};
 
 pub async fn gc(State(allocs): State<Arc<Allocs>>) {
     crate::gc::collect_all(allocs).await;
-}
-
-/// Ticks of `/proc/stat` by core: user, system, idle, total.
-#[derive(Clone, Debug, Default)]
-struct Ticks(BTreeMap<String, [f64; 4]>);
-
-fn ticks() -> Ticks {
-    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let name = fields.next().filter(|n| n.starts_with("cpu") && n.len() > 3)?.to_owned();
-        let n: Vec<f64> = fields.filter_map(|f| f.parse().ok()).collect();
-        let at = |i: usize| n.get(i).copied().unwrap_or(0.0);
-        Some((name, [at(0) + at(1), at(2) + at(5) + at(6), at(3) + at(4), n.iter().take(8).sum()]))
-    };
-    Ticks(text.lines().filter_map(line).collect())
 }
 
 static LAST: Mutex<Option<(Instant, Ticks)>> = Mutex::new(None);
@@ -70,17 +53,6 @@ async fn cpu(mhz: f64) -> Vec<HostCPUStats> {
     now.0.iter().map(one).collect()
 }
 
-fn memory() -> HostMemoryStats {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let of = |name: &str| {
-        let line =
-            text.lines().find_map(|l| l.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        line.unwrap_or(0) * 1024
-    };
-    let (total, available, free) = (of("MemTotal:"), of("MemAvailable:"), of("MemFree:"));
-    HostMemoryStats { total, available, free, used: total.saturating_sub(available) }
-}
-
 fn disk(path: &std::path::Path) -> Option<HostDiskStats> {
     let found = crate::fingerprint::disk(path)?;
     Some(HostDiskStats {
@@ -111,6 +83,14 @@ pub async fn stats(State(allocs): State<Arc<Allocs>>) -> Json<HostStats> {
         device_stats: None,
         timestamp: crate::clock::wall().0,
     })
+}
+
+/// What the node used over time.
+pub async fn history(
+    State(allocs): State<Arc<Allocs>>,
+    Query(asked): Query<AskedHistory>,
+) -> Result<Json<UsageHistory>, Error> {
+    Ok(Json(allocs.usage.of_node(alloc::span(&asked)?)))
 }
 
 fn meta(allocs: &Allocs) -> NodeMetaResponse {

@@ -54,6 +54,7 @@ fn handler(name: OnNode, by: MethodFilter) -> MethodRouter<Arc<Allocs>> {
         OnNode::Stream => on(by, files::stream),
         OnNode::Logs => on(by, logs::logs),
         OnNode::AllocStats => on(by, alloc::stats),
+        OnNode::AllocHistory => on(by, alloc::history),
         OnNode::Checks => on(by, alloc::checks),
         OnNode::Exec => on(by, exec::exec),
         OnNode::Restart => on(by, alloc::restart),
@@ -61,6 +62,7 @@ fn handler(name: OnNode, by: MethodFilter) -> MethodRouter<Arc<Allocs>> {
         OnNode::Signal => on(by, alloc::signal),
         OnNode::Gc => on(by, host::gc),
         OnNode::Stats => on(by, host::stats),
+        OnNode::History => on(by, host::history),
         OnNode::Metadata => on(by, host::metadata),
         OnNode::SetMetadata => on(by, host::set_metadata),
     }

@@ -7,7 +7,6 @@ use tarpan_api::{Query, calls};
 use super::logs::LogPanel;
 use super::tables::instance;
 use super::{actions, read_of};
-use crate::chart::Chart;
 use crate::digits::thousands;
 use crate::format::{At, Since, amount, short};
 use crate::lang::{fill, t};
@@ -17,6 +16,7 @@ use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::PER_PAGE;
 use crate::parts::title::Title;
 use crate::parts::{copy_button, crumbs, icon, meter, note, panel, pill, shape, status, tabs};
+use crate::past::{Live, UseCharts};
 use crate::shapes::{Alloc, Task};
 use crate::status::{Badge, Kind, alloc_badge, event_kind, task_badge};
 use crate::usage::{self, SAMPLES, Usage};
@@ -169,6 +169,8 @@ fn last_failure(alloc: &Alloc) -> String {
 }
 
 const SAMPLE_MS: i32 = 2_000;
+/// From this age on there is a past worth a chart.
+const RIPE_NS: i64 = 3 * 60 * 1_000_000_000;
 
 /// The use of the allocation, read every two seconds, while the page shows and something runs.
 fn usage(id: Memo<String>, ended: Memo<bool>) -> Signal<Usage> {
@@ -185,18 +187,18 @@ fn given(alloc: &Alloc) -> (f64, f64) {
 
 #[component]
 fn Use(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
-    let texts = t();
-    let cpu = Signal::derive(move || usage.with(|u| u.cpu.clone()));
-    let memory = Signal::derive(move || usage.with(|u| u.memory.clone()));
-    let limit = Memo::new(move |_| alloc.with(given));
-    let span = i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64;
-    let body = view! {
-        <div class="body halves">
-            <Chart title=texts.cpu unit="MHz" values=cpu limit=Signal::derive(move || limit.get().0) span=span/>
-            <Chart title=texts.memory unit="MiB" values=memory limit=Signal::derive(move || limit.get().1) span=span/>
-        </div>
+    let live = Live {
+        cpu: Signal::derive(move || usage.with(|u| u.cpu.clone())),
+        memory: Signal::derive(move || usage.with(|u| u.memory.clone())),
+        span: i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64,
     };
-    panel(texts.usage, (), view! { <span class="t12 t3">{texts.live}</span> }, body)
+    let limit = Signal::derive(move || alloc.with(given));
+    let ripe = Signal::derive(move || alloc.with(|a| crate::dom::now_ns() - a.create_time > RIPE_NS));
+    let past = move |span| {
+        let id = alloc.with_untracked(|a| a.id.clone());
+        vec![calls::allocation_history(&Query::new(), &id, span).part()]
+    };
+    view! { <UseCharts live=live limit=limit ripe=ripe class="body halves" calls=past/> }
 }
 
 #[component]

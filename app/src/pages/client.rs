@@ -18,7 +18,9 @@ use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::{NextPage, PER_PAGE};
 use crate::parts::title::Title;
 use crate::parts::{crumbs, fact, icon12, meter_two, panel, pill, shape, tabs};
+use crate::past::{Live, UseCharts};
 use crate::status::{Kind, node_badge};
+use crate::usage::SAMPLES;
 use crate::{paths, place};
 
 #[component]
@@ -151,6 +153,8 @@ fn Actions(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
     }
 }
 
+const SAMPLE_MS: i32 = 2_000;
+
 /// Newest use of the node, read every two seconds while the page shows.
 fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Option<HostStats>> {
     let newest = RwSignal::new(None);
@@ -166,7 +170,7 @@ fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Opt
                         return;
                     }
                 }
-                dom::sleep_ms(2_000).await;
+                dom::sleep_ms(SAMPLE_MS).await;
             }
         });
     });
@@ -217,10 +221,13 @@ fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
         }
     };
     let count = view! { <span class="t3">{move || on_it.usage.get().allocs}</span> };
+    let limit = Signal::derive(move || (has.get().0 as f64, has.get().1 as f64));
+    let past = move |span| vec![calls::node_history(&Query::new(), Some(&id.get_untracked()), span).part()];
     view! {
         <div class="pad two">
             <div class="stack stack-4">
                 {panel(texts.resources, view! { <span class="t12 t3">{texts.used_and_reserved}</span> }, (), view! { <div class="body thirds">{resources}</div> })}
+                <UseCharts live=samples(stats) limit=limit ripe=Signal::derive(|| true) class="body halves" calls=past/>
                 {panel(texts.allocations, count, (), view! {
                     {on_it.table()}
                     {move || on_it.allocs.with(Vec::is_empty).then(|| view! { <p class="body t2">{texts.no_allocations}</p> })}
@@ -233,6 +240,25 @@ fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
             </aside>
         </div>
     }
+}
+
+/// What the node used since the page was opened.
+fn samples(stats: RwSignal<Option<HostStats>>) -> Live {
+    let (cpu, memory) = (RwSignal::new(Vec::new()), RwSignal::new(Vec::new()));
+    let add = |list: RwSignal<Vec<f64>>, value: f64| {
+        list.update(|l| {
+            l.push(value);
+            l.drain(..l.len().saturating_sub(SAMPLES));
+        });
+    };
+    Effect::new(move |_| {
+        stats.with(|stats| {
+            let Some(stats) = stats else { return };
+            add(cpu, stats.cpu_ticks_consumed);
+            add(memory, stats.memory.as_ref().map_or(0.0, |m| m.used as f64 / 1_048_576.0));
+        });
+    });
+    Live { cpu: cpu.into(), memory: memory.into(), span: i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64 }
 }
 
 fn drivers(node: Signal<Node>) -> AnyView {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use tarpan_config::AgentConfig;
 use tarpan_config::agent::{LogRotation, log_level};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// Changes the level of the running log.
-pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+pub struct LogHandle(reload::Handle<Targets, Registry>);
 
 impl LogHandle {
     /// Takes the level of `config`; an unknown one changes nothing.
@@ -41,26 +42,17 @@ pub fn start(config: &AgentConfig) -> io::Result<LogHandle> {
 }
 
 /// Our own crates at the asked level; the libraries below them only when something is wrong.
-fn filter(level: &str) -> EnvFilter {
+///
+/// By target and level alone: filters with fields and spans bring an engine of regular expressions.
+fn filter(level: &str) -> Targets {
+    let named = |level: &str| level.parse::<LevelFilter>().unwrap_or(LevelFilter::INFO);
     let level = log_level(level).unwrap_or("info");
     let libraries = if matches!(level, "error" | "off") { level } else { "warn" };
-    let raft = if matches!(level, "debug" | "trace") { "warn" } else { "off" };
-    let ours = [
-        "tarpan",
-        "tarpan_agent",
-        "tarpan_front",
-        "tarpan_launch",
-        "tarpan_server",
-        "tarpan_control",
-        "tarpan_config",
-        "tarpan_rpc",
-    ];
     // The raft library tells of every message that did not get through, twice a second; the leader says of each server how it is.
-    let mut text = format!("{libraries},openraft={raft}");
-    for name in ours {
-        text.push_str(&format!(",{name}={level}"));
-    }
-    EnvFilter::new(text)
+    let raft = if matches!(level, "debug" | "trace") { "warn" } else { "off" };
+    // A target stands for all that begin with it.
+    let targets = [("openraft", raft), ("tarpan", level)];
+    Targets::new().with_default(named(libraries)).with_targets(targets.map(|(name, level)| (name, named(level))))
 }
 
 /// A log file that is set aside when it is too large or too old.
@@ -157,7 +149,20 @@ impl Write for &Rotated {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+
+    #[test]
+    fn our_crates_say_what_is_asked_and_libraries_what_is_wrong() {
+        let says = |level: &str, target: &str, of: Level| filter(level).would_enable(target, &of);
+        assert!(says("DEBUG", "tarpan_server::raft::links", Level::DEBUG), "every crate of ours");
+        assert!(says("debug", "tarpan", Level::DEBUG) && !says("debug", "tarpan_agent", Level::TRACE));
+        assert!(says("info", "hyper::proto", Level::WARN) && !says("trace", "hyper::proto", Level::INFO));
+        assert!(!says("error", "hyper::proto", Level::WARN) && !says("off", "tarpan", Level::ERROR));
+        assert!(!says("info", "openraft::core", Level::ERROR) && says("trace", "openraft::core", Level::WARN));
+        assert!(says("no level", "tarpan_config", Level::INFO), "what it is where nothing was said");
+    }
 
     #[test]
     fn files_rotate_by_size_and_the_oldest_go() {

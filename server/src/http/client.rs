@@ -18,6 +18,7 @@ bind! { OnNode {
     Stream => as_it_is,
     Logs => as_it_is,
     AllocStats => as_it_is,
+    AllocHistory => as_it_is,
     Checks => as_it_is,
     Exec => super::exec::exec,
     Restart => as_it_is,
@@ -25,6 +26,7 @@ bind! { OnNode {
     Signal => as_it_is,
     Gc => as_it_is,
     Stats => as_it_is,
+    History => as_it_is,
     Metadata => as_it_is,
     SetMetadata => as_it_is,
 }}

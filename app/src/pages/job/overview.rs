@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use tarpan_api::wire::{AllocListStub, Deployment, DeploymentState};
+use tarpan_api::{Query, calls};
 
 use super::{JobData, blocked_eval, children, needs_promotion};
-use crate::chart::Chart;
 use crate::digits::thousands;
 use crate::format::{Ago, mib, short, span};
 use crate::lang::{Texts, fill, t};
@@ -15,6 +15,7 @@ use crate::pages::tables::{AllocTable, Columns, instance, stub_badge};
 use crate::parts::dialog::AskButton;
 use crate::parts::pager::{self, Pager};
 use crate::parts::{Square, fact, note, panel, shape, squares};
+use crate::past::{Live, UseCharts};
 use crate::paths;
 use crate::shapes::{Group, Job, Task};
 use crate::status::{Badge, Kind, alloc_badge};
@@ -320,11 +321,12 @@ fn tasks_line(tasks: &[Task]) -> String {
 /// More allocations than this are not asked what they use.
 const MOST_SAMPLED: usize = 40;
 const SAMPLE_MS: i32 = 3_000;
+/// From this age on there is a past worth a chart.
+const RIPE_NS: i64 = 3 * 60 * 1_000_000_000;
 
 /// What the running allocations use together, of what they were given.
 #[component]
 fn Use(data: JobData) -> impl IntoView {
-    let texts = t();
     let running = Memo::new(move |_| {
         let of = |all: &Vec<AllocListStub>| {
             all.iter().filter(|a| a.client_status == "running").map(|a| ((), a.id.clone())).collect::<Vec<_>>()
@@ -351,18 +353,17 @@ fn Use(data: JobData) -> impl IntoView {
             tasks.fold((0, 0), |(c, m), (n, t)| (c + n * t.resources.cpu, m + n * t.resources.memory_mb))
         })
     });
-    let span = i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64;
-    move || {
-        few().then(|| {
-            let charts = view! {
-                <div class="body stack stack-3">
-                    <Chart title=texts.cpu unit="MHz" values=cpu limit=Signal::derive(move || given.get().0 as f64) span=span/>
-                    <Chart title=texts.memory unit="MiB" values=memory limit=Signal::derive(move || given.get().1 as f64) span=span/>
-                </div>
-            };
-            panel(texts.usage, (), view! { <span class="t12 t3">{texts.live}</span> }, charts)
-        })
-    }
+    let live = Live { cpu, memory, span: i64::from(SAMPLE_MS) / 1000 * SAMPLES as i64 };
+    let limit = Signal::derive(move || (given.get().0 as f64, given.get().1 as f64));
+    let ripe = Signal::derive(move || {
+        let began = data.allocs.with(|all| all.iter().map(|a| a.create_time).min());
+        began.is_some_and(|at| crate::dom::now_ns() - at > RIPE_NS)
+    });
+    let past = move |span| {
+        let ids = running.get_untracked();
+        ids.iter().map(|(_, id)| calls::allocation_history(&Query::new(), id, span).part()).collect::<Vec<_>>()
+    };
+    move || few().then(|| view! { <UseCharts live=live limit=limit ripe=ripe class="body stack stack-3" calls=past/> })
 }
 
 /// What a dispatched job was given: the text, or base64 of what is none.

@@ -10,7 +10,7 @@ use crate::transport::{ByteStream, Error};
 use crate::wire::{
     AllocFileInfo, AllocListStub, AllocResourceUsage, AllocStopResponse, Allocation, CheckQueryResult, Deployment,
     DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse, EvalDeleteRequest, EvalDeleteResponse,
-    Evaluation, NamespaceServices, ServiceRegistration,
+    Evaluation, NamespaceServices, ServiceRegistration, UsageHistory,
 };
 
 /// What of a task's output is wanted.
@@ -68,6 +68,11 @@ calls! {
 
     allocation_stats(query: &Query, id: &str) -> AllocResourceUsage {
         Call::get(query.at("/v1/client/allocation/{}/stats", id))
+    }
+
+    /// What the allocation used over time; `span`: `hour` or `day`.
+    allocation_history(query: &Query, id: &str, span: &str) -> UsageHistory {
+        Call::get(query.at("/v1/client/allocation/{}/history", id)).with("span", span)
     }
 
     /// How the checks of an allocation's services went last, by the check's id. `None`: it has none.

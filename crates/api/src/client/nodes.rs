@@ -7,7 +7,7 @@ use super::{Answer, Client, Query};
 use crate::transport::Error;
 use crate::wire::{
     Allocation, HostStats, JobListStub, Node, NodeDrainUpdateResponse, NodeEligibilityUpdateResponse, NodeListStub,
-    NodeMetaApplyRequest, NodeMetaResponse, NodePool, NodeUpdateDrainRequest,
+    NodeMetaApplyRequest, NodeMetaResponse, NodePool, NodeUpdateDrainRequest, UsageHistory,
 };
 
 calls! {
@@ -33,6 +33,11 @@ calls! {
     /// What the node uses right now; `None`: the node that answers.
     node_stats(query: &Query, id: Option<&str>) -> HostStats {
         of_node(Call::get(query.on("/v1/client/stats")), id)
+    }
+
+    /// What the node used over time; `id` as in [`node_stats`], `span`: `hour` or `day`.
+    node_history(query: &Query, id: Option<&str>, span: &str) -> UsageHistory {
+        of_node(Call::get(query.on("/v1/client/history")), id).with("span", span)
     }
 
     /// Metadata as it stands, what changed of it while the node runs, and what its configuration says; `id` as in [`node_stats`].

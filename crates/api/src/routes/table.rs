@@ -120,6 +120,8 @@ routes! {
         Stream: GET "/v1/client/fs/stream/:alloc", Namespace(&["read-fs"]), Node;
         Logs: GET "/v1/client/fs/logs/:alloc", Namespace(&["read-logs", "read-fs"]), Node;
         AllocStats: GET "/v1/client/allocation/:alloc/stats", READ, Node;
+        // Ours.
+        AllocHistory: GET "/v1/client/allocation/:alloc/history", READ, Node;
         Checks: GET "/v1/client/allocation/:alloc/checks", READ, Node;
         Exec: GET "/v1/client/allocation/:alloc/exec", Namespace(&["alloc-exec"]), Node, acts;
         Restart: ANY "/v1/client/allocation/:alloc/restart", Namespace(&["alloc-lifecycle"]), Node, acts;
@@ -127,6 +129,8 @@ routes! {
         Signal: PUT "/v1/client/allocation/:alloc/signal", Namespace(&["alloc-lifecycle"]), Node;
         Gc: ANY "/v1/client/gc", Node(Write), Node, acts;
         Stats: GET "/v1/client/stats", Node(Read), Node;
+        // Ours.
+        History: GET "/v1/client/history", Node(Read), Node;
         Metadata: GET "/v1/client/metadata", Node(Read), Node;
         SetMetadata: POST_ONLY "/v1/client/metadata", Node(Write), Node;
     }

@@ -163,3 +163,33 @@ pub struct HostDiskStats {
     #[serde(rename = "InodesUsedPercent", deserialize_with = "null_default")]
     pub inodes_used_percent: f64,
 }
+
+/// What an allocation or a node used over time, in evenly spaced slots: ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct UsageHistory {
+    /// Length of a slot, in nanoseconds.
+    #[serde(rename = "Step", deserialize_with = "null_default")]
+    pub step: i64,
+    /// When the newest slot ends, in Unix nanoseconds.
+    #[serde(rename = "Until", deserialize_with = "null_default")]
+    pub until: i64,
+    /// Of the node, or of all tasks together.
+    #[serde(rename = "Whole", deserialize_with = "null_default")]
+    pub whole: UsageSeries,
+    /// By task; a node has none.
+    #[serde(rename = "Tasks", deserialize_with = "null_default")]
+    pub tasks: BTreeMap<String, UsageSeries>,
+}
+
+/// Slots, the oldest first; `null` where nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct UsageSeries {
+    /// MHz, the mean of each slot.
+    #[serde(rename = "CPU", deserialize_with = "null_default")]
+    pub cpu: Vec<Option<f64>>,
+    /// Bytes, the most of each slot.
+    #[serde(rename = "Memory", deserialize_with = "null_default")]
+    pub memory: Vec<Option<u64>>,
+}

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod deployment;
 pub mod diff;
 pub mod eval;
+pub mod history;
 pub mod json;
 pub mod metric;
 pub mod sdk;

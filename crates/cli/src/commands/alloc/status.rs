@@ -8,6 +8,7 @@ use super::query_of;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup::{self, Allocs};
+use crate::output::history::{self, Span};
 use crate::output::{self, Format, Table, allocs, block, bytes, metric, sdk, short, time, title};
 
 const MIB: u64 = 1024 * 1024;
@@ -27,6 +28,9 @@ pub struct AllocStatus {
     /// Show what the tasks use in detail.
     #[arg(long)]
     pub stats: bool,
+    /// Show what the tasks used over time: hour or day.
+    #[arg(long, value_name = "span")]
+    pub history: Option<Span>,
     /// Open the page that shows the same in a browser, too.
     #[arg(long)]
     pub ui: bool,
@@ -85,6 +89,10 @@ impl AllocStatus {
             print!("{}", addresses(&alloc));
             for name in task_order(&alloc) {
                 print!("{}", self.task(&alloc, &name, usage.as_ref()));
+            }
+            if let Some(span) = self.history {
+                let past = client.allocation_history(&query, &alloc.id, span.word()).await;
+                println!("{}", history::text(&past.doing("Error querying what the allocation used")?.value));
             }
             if let (true, Some(metrics)) = (self.verbose, &alloc.metrics) {
                 let scores = metric::scores(metrics);

@@ -5,6 +5,7 @@ use tarpan_api::{Client, Query};
 use tarpan_model::duration::Dur;
 
 use crate::command::{Doing as _, Outcome};
+use crate::output::history::{self, Span};
 use crate::output::{self, Table, allocs, block, bytes, time, title};
 
 const MIB: u64 = 1024 * 1024;
@@ -17,6 +18,8 @@ pub struct Flags<'a> {
     pub short: bool,
     pub verbose: bool,
     pub stats: bool,
+    /// Show what it used over time.
+    pub history: Option<Span>,
     /// Open that page, too.
     pub ui: bool,
 }
@@ -51,6 +54,10 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
         if flags.stats {
             out.push_str(&details(stats));
         }
+    }
+    if let Some(span) = flags.history {
+        let past = client.node_history(&query, Some(&node.id), span.word()).await;
+        out.push_str(&history::text(&past.doing("Error querying what the node used")?.value));
     }
     out.push_str(&title("Allocations"));
     out.push_str(&allocations(&on_it, flags.verbose));

@@ -7,6 +7,7 @@ use super::one;
 use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup;
+use crate::output::history::Span;
 use crate::output::{self, Format, Table, sdk, short};
 
 #[derive(Debug, Default, clap::Args)]
@@ -30,6 +31,9 @@ pub struct NodeStatus {
     /// Show what the node uses in detail.
     #[arg(long)]
     pub stats: bool,
+    /// Show what the node used over time: hour or day.
+    #[arg(long, value_name = "span")]
+    pub history: Option<Span>,
     /// Only ids.
     #[arg(long)]
     pub quiet: bool,
@@ -126,8 +130,8 @@ impl NodeStatus {
             let one = calls::node(&Query::new(), id);
             return self.format.print_answer(client, one, "Error querying node info").await;
         }
-        let NodeStatus { short, verbose, stats, ui, .. } = *self;
-        one::show(one::Flags { address: &self.client.address(), short, verbose, stats, ui }, client, id).await
+        let NodeStatus { short, verbose, stats, history, ui, .. } = *self;
+        one::show(one::Flags { address: &self.client.address(), short, verbose, stats, history, ui }, client, id).await
     }
 }
 
