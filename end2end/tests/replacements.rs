@@ -84,9 +84,13 @@ impl Writers {
 
 /// The index of the newest entry that a server has applied.
 fn applied(server: &Agent) -> Result<u64> {
+    figure(server, "applied_index")
+}
+
+/// What a server says of its raft.
+fn figure(server: &Agent, name: &'static str) -> Result<u64> {
     let stats = server.ask(&calls::agent_self())?.stats;
-    let raft = stats.get("raft").context("raft")?;
-    raft.get("applied_index").context("applied_index")?.parse().context("applied_index")
+    stats.get("raft").and_then(|raft| raft.get(name)).context(name)?.parse().context(name)
 }
 
 fn wait_voters(cluster: &Cluster, seen_by: usize, voters: &[usize]) -> Result<()> {
@@ -161,14 +165,8 @@ fn who_was_away_or_lost_its_disk_catches_up_while_others_write() -> Result<()> {
 fn caught_up(what: &str, server: &Agent, other: &Agent) -> Result<()> {
     let begun = Instant::now();
     let there = applied(other)?;
-    eventually("it has caught up", PATIENCE, || Ok((applied(server)? >= there).then_some(()))).with_context(|| {
-        format!(
-            "{}\n{}\n{}",
-            server.log_tail(),
-            other.log_tail(),
-            std::fs::read_to_string("/tmp/w/none").unwrap_or_default()
-        )
-    })?;
+    eventually("it has caught up", PATIENCE, || Ok((applied(server)? >= there).then_some(())))
+        .with_context(|| format!("{}\n{}", server.log_tail(), other.log_tail()))?;
     let entries = begun.elapsed();
     let own = server.ask(&calls::agent_self())?.member;
     let id = own.tags.get("id").context("an id")?;
@@ -179,4 +177,32 @@ fn caught_up(what: &str, server: &Agent, other: &Agent) -> Result<()> {
     .with_context(|| server.log_tail())?;
     println!("{what}: has what there was after {entries:?}, votes after {:?}", begun.elapsed());
     Ok(())
+}
+
+/// How long all cores are kept busy.
+fn busy() -> Duration {
+    Duration::from_secs(if std::env::var_os("TARPAN_LONG").is_some() { 600 } else { 20 })
+}
+
+/// More callers than the machine has room for: everything is late, and nobody takes the leader for dead.
+#[test]
+fn under_full_load_the_leader_stays() -> Result<()> {
+    let lab = Lab::new()?;
+    let cluster = Cluster::start(&lab, 3)?;
+    wait_voters(&cluster, 0, &[0, 1, 2])?;
+    let terms = || cluster.servers.iter().map(|server| figure(server, "term")).collect::<Result<Vec<_>>>();
+    let (leader, before) = (cluster.leader(0)?, terms()?);
+    let writers = Writers::new(&cluster.servers.iter().collect::<Vec<_>>());
+    writers.during(64, || {
+        #[allow(clippy::disallowed_methods, reason = "a thread that has nothing else to do")]
+        std::thread::sleep(busy());
+        Ok(())
+    })?;
+    let written = writers.written.load(Ordering::Relaxed);
+    println!("{written} writes in {:?}, term {before:?} before and {:?} after", busy(), terms()?);
+    ensure!((leader, before) == (cluster.leader(0)?, terms()?), "another leader was elected while all were busy");
+    cluster
+        .servers
+        .iter()
+        .try_for_each(|server| eventually("every write", PATIENCE, || writers.check(server).map(Some)))
 }
