@@ -16,6 +16,7 @@ use crate::context::{Context, apply_meta};
 use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
 use crate::history::History;
 use crate::host::NodeHost;
+use crate::network::Networks;
 use crate::options::Options;
 use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
@@ -107,6 +108,9 @@ impl Agent {
         if !damage.is_empty() {
             node.attributes.insert(Arc::from(STATE_ATTRIBUTE), Arc::from(damage.join("; ")));
         }
+        let (bridge, dir) = (options.bridge.clone(), state_dir.clone());
+        let networks = Arc::new(crate::blocking(move || Networks::look(bridge, &dir)).await);
+        networks.describe(&mut node);
         let drivers = drivers(&options)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
@@ -117,6 +121,7 @@ impl Agent {
             store,
             drivers,
             neighbours: Default::default(),
+            networks,
             contacted: watch::Sender::new(false),
             session: tokio::sync::SetOnce::new(),
             alloc_root,
@@ -131,6 +136,8 @@ impl Agent {
             true => Default::default(),
             false => crate::found::look(&context.drivers, &context.place(), &mut records).await,
         };
+        let ids: Vec<_> = records.iter().map(|r| r.alloc.id).chain(found.keys().copied()).collect();
+        crate::found::clean_networks(&context, || ids.iter().copied().collect()).await;
         let history = History::open(&context.store);
         let allocs = Arc::new(Allocs::new(context.clone(), hooks, history, found));
         records.into_iter().for_each(|record| drop(allocs.restore(record)));
@@ -200,6 +207,10 @@ impl Agent {
             let _ = tokio::time::timeout(longest, all).await;
         }
         runners.iter().for_each(|r| r.leave());
+        let networks = context.networks.clone();
+        if let Err(error) = crate::blocking(move || networks.leave()).await {
+            tracing::warn!("removing the bridge that nothing is on any more: {error}");
+        }
         self.inner.stop.send_replace(true);
         // What a disk that hangs does not take now, the next agent finds out as after a crash.
         if tokio::time::timeout(LAST_FLUSH, context.store.flush()).await.is_err() {

@@ -30,6 +30,7 @@ use crate::test_support::{job, place, task};
 use crate::{Agent, Options};
 
 mod intake;
+mod networks;
 
 /// How long something that will come is waited for, on a machine that is busy with other things too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

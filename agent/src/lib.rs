@@ -35,6 +35,7 @@ mod host;
 mod http;
 mod identity;
 mod neighbours;
+mod network;
 pub mod options;
 mod proc_stat;
 mod relay;
@@ -49,7 +50,7 @@ mod template;
 pub(crate) mod test_support;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
+pub use options::{ArtifactLimits, BridgeOptions, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
 

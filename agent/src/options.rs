@@ -8,6 +8,7 @@ use std::time::Duration;
 use tarpan_model::go;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
+use tarpan_model::subnet::Subnet;
 use tarpan_tls::Tls;
 
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
@@ -36,6 +37,7 @@ pub struct Options {
     pub network_interface: Option<String>,
     /// `ipv4` or `ipv6`; empty: the interface's first.
     pub preferred_address_family: String,
+    pub bridge: BridgeOptions,
     /// Mbit/s; 0: found out.
     pub network_speed: i64,
     /// MHz; 0: found out.
@@ -120,6 +122,7 @@ impl Default for Options {
             reserved: NodeReserved::default(),
             network_interface: None,
             preferred_address_family: String::new(),
+            bridge: BridgeOptions::default(),
             network_speed: 0,
             cpu_total_compute: 0,
             memory_total_mb: 0,
@@ -167,6 +170,31 @@ impl Options {
     pub fn legacy_list(&self, keys: &[&str]) -> Option<Vec<String>> {
         let text = keys.iter().find_map(|key| self.options.get(*key))?;
         Some(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    }
+}
+
+/// The network that groups with `mode = "bridge"` have on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeOptions {
+    pub name: String,
+    pub subnet: Subnet,
+    /// `None`: no IPv6 there.
+    pub subnet_v6: Option<Subnet>,
+    /// A frame may leave by the port that it came in by: wanted where the kernel passes bridged frames through its tables.
+    pub hairpin: bool,
+    /// Ports of the default host network answer at every address of the node, not at that of the network alone.
+    pub wildcard: bool,
+}
+
+impl Default for BridgeOptions {
+    fn default() -> BridgeOptions {
+        BridgeOptions {
+            name: "nomad".to_owned(),
+            subnet: "172.26.64.0/20".parse().expect("a range of addresses"),
+            subnet_v6: None,
+            hairpin: false,
+            wildcard: true,
+        }
     }
 }
 

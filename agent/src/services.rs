@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::{Service, Task};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Node, name};
@@ -23,14 +24,15 @@ pub fn of_group(context: &Context, alloc: &Allocation) -> Vec<ServiceRegistratio
 /// The group's own variables: those of a task that has none of its own.
 pub fn group_env(context: &Context, alloc: &Allocation) -> TaskEnv {
     let node = context.node();
+    let network = alloc.network_status.as_deref();
     TaskEnv::new(&Source {
         node: &node,
         region: &context.options.region,
         alloc,
         task: &Task::default(),
         dirs: SeenDirs::default(),
-        alloc_ip: None,
-        alloc_interface: None,
+        alloc_ip: network.and_then(NetworkStatus::any),
+        alloc_interface: network.map(|n| n.interface_name.as_str()),
         cgroup_parent: &context.cgroup_parent,
         host_env: BTreeMap::new(),
     })
@@ -113,13 +115,19 @@ pub fn address(
     let custom = service.address.as_deref().map(|a| env.text(a)).filter(|a| !a.is_empty());
     match service.address_mode.as_deref().unwrap_or("auto") {
         "driver" => driver(),
-        "alloc" | "alloc_ipv6" => match alloc.network_status.as_ref().filter(|n| !n.address.is_empty()) {
-            Some(status) => {
-                let inside = mapping.map(|p| if p.to == 0 { p.value } else { p.to });
-                (status.address.clone(), inside.unwrap_or(number))
+        mode @ ("alloc" | "alloc_ipv6") => {
+            let own = |n: &NetworkStatus| match mode {
+                "alloc" => n.any().map(str::to_owned),
+                _ => Some(n.address_ipv6.clone()).filter(|ip| !ip.is_empty()),
+            };
+            match alloc.network_status.as_deref().and_then(own) {
+                Some(address) => {
+                    let inside = mapping.map(|p| if p.to == 0 { p.value } else { p.to });
+                    (address, inside.unwrap_or(number))
+                }
+                None => host(),
             }
-            None => host(),
-        },
+        }
         "host" => host(),
         _ => match custom {
             Some(custom) => (custom, mapping.map_or(number, |p| p.value)),

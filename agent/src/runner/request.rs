@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tarpan_model::Allocation;
+use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::Task;
 use tarpan_model::resources::TaskResources;
 
@@ -39,14 +40,15 @@ pub(super) fn environment(
 ) -> TaskEnv {
     let isolation = isolation(context, task);
     let node = context.node();
+    let network = alloc.network_status.as_deref();
     let mut env = TaskEnv::new(&Source {
         node: &node,
         region: &context.options.region,
         alloc,
         task,
         dirs: seen_dirs(isolation, &dir.task(task.name())),
-        alloc_ip: None,
-        alloc_interface: None,
+        alloc_ip: network.and_then(NetworkStatus::any),
+        alloc_interface: network.map(|n| n.interface_name.as_str()),
         cgroup_parent: &context.cgroup_parent,
         host_env: if isolation == Isolation::Image { BTreeMap::new() } else { host_env(context.env_denylist()) },
     });
@@ -84,7 +86,8 @@ pub(super) fn task_request(
         node_cpu_mhz: node.resources.cpu_mhz,
         ports: alloc.resources.ports.clone(),
         network_mode: alloc.resources.network_mode.to_string(),
-        netns: None,
+        netns: crate::network::wanted(alloc).then(|| context.networks.namespace(alloc.id)),
+        address: alloc.network_status.as_deref().and_then(NetworkStatus::any).unwrap_or_default().to_owned(),
         hostname: env.text(&alloc.resources.hostname),
         dns,
         dirs: dir.task(task.name()),
