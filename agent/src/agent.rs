@@ -108,9 +108,9 @@ impl Agent {
         if !damage.is_empty() {
             node.attributes.insert(Arc::from(STATE_ATTRIBUTE), Arc::from(damage.join("; ")));
         }
-        let (bridge, dir) = (options.bridge.clone(), state_dir.clone());
-        let networks = Arc::new(crate::blocking(move || Networks::look(bridge, &dir)).await);
-        networks.describe(&mut node);
+        let (bridge, cni, dir) = (options.bridge.clone(), options.cni.clone(), state_dir.clone());
+        let networks = Arc::new(crate::blocking(move || Networks::look(bridge, cni, &dir)).await);
+        let mut node = described(&networks, node).await.0;
         let drivers = drivers(&options)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
@@ -122,6 +122,7 @@ impl Agent {
             drivers,
             neighbours: Default::default(),
             networks,
+            resolvers: OnceLock::new(),
             contacted: watch::Sender::new(false),
             session: tokio::sync::SetOnce::new(),
             alloc_root,
@@ -140,6 +141,7 @@ impl Agent {
         crate::found::clean_networks(&context, || ids.iter().copied().collect()).await;
         let history = History::open(&context.store);
         let allocs = Arc::new(Allocs::new(context.clone(), hooks, history, found));
+        answer_names(&allocs, &stopped);
         records.into_iter().for_each(|record| drop(allocs.restore(record)));
         outbox.hold_back(allocs.history.seen().astray.into_keys());
         let config = session::Config {
@@ -219,6 +221,16 @@ impl Agent {
     }
 }
 
+/// Answers names of services where tasks of bridge networks can ask for them.
+fn answer_names(allocs: &Arc<Allocs>, stopped: &watch::Receiver<bool>) {
+    let context = &allocs.context;
+    let Some(port) = context.options.names else { return };
+    let at = crate::names::serve(allocs, &context.networks.gateways(), port, stopped);
+    // Libraries ask at this port and at no other.
+    let told = if port == 53 { at } else { Vec::new() };
+    let _ = context.resolvers.set(told);
+}
+
 fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
     fn plugin<T: serde::de::DeserializeOwned + Default>(
         options: &Options,
@@ -289,9 +301,19 @@ async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>
             _ = stopped.wait_for(|s| *s) => return,
             () = tokio::time::sleep(DRIVER_CHECK) => {}
         }
-        let mut node = (*context.node()).clone();
-        if look_at(&context.drivers, &mut node, DRIVER_CHECK).await {
+        let (mut node, changed) = described(&context.networks, (*context.node()).clone()).await;
+        if look_at(&context.drivers, &mut node, DRIVER_CHECK).await || changed {
             context.set_node(node);
         }
     }
+}
+
+/// The node with the networks that it has now; whether they are others than before.
+async fn described(networks: &Arc<Networks>, mut node: Node) -> (Node, bool) {
+    let networks = networks.clone();
+    let describe = move || {
+        let changed = networks.describe(&mut node);
+        (node, changed)
+    };
+    crate::blocking(describe).await
 }

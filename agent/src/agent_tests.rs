@@ -59,7 +59,7 @@ pub(crate) struct Fake {
     history: Arc<Mutex<Welcome>>,
     acknowledge: Arc<std::sync::atomic::AtomicBool>,
     serving: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
-    instances: watch::Sender<Vec<ServiceRegistration>>,
+    pub(crate) instances: watch::Sender<Vec<ServiceRegistration>>,
     address: String,
 }
 

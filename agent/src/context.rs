@@ -1,6 +1,7 @@
 //! What every runner of an agent shares.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
@@ -31,6 +32,8 @@ pub struct Context {
     pub node: RwLock<Arc<Node>>,
     pub(crate) neighbours: Neighbours,
     pub(crate) networks: Arc<Networks>,
+    /// Where tasks of bridge networks are told to ask for names; set right after the start.
+    pub(crate) resolvers: OnceLock<Vec<IpAddr>>,
     /// The servers have told once what this node should have.
     pub contacted: watch::Sender<bool>,
     pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,

@@ -34,6 +34,7 @@ mod history;
 mod host;
 mod http;
 mod identity;
+mod names;
 mod neighbours;
 mod network;
 pub mod options;
@@ -50,7 +51,7 @@ mod template;
 pub(crate) mod test_support;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, BridgeOptions, GcOptions, Options, TemplateOptions};
+pub use options::{ArtifactLimits, BridgeOptions, CniOptions, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
 

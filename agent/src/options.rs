@@ -38,6 +38,9 @@ pub struct Options {
     /// `ipv4` or `ipv6`; empty: the interface's first.
     pub preferred_address_family: String,
     pub bridge: BridgeOptions,
+    pub cni: CniOptions,
+    /// The port at which names of services are answered to tasks of bridge networks; `None`: they are not.
+    pub names: Option<u16>,
     /// Mbit/s; 0: found out.
     pub network_speed: i64,
     /// MHz; 0: found out.
@@ -123,6 +126,8 @@ impl Default for Options {
             network_interface: None,
             preferred_address_family: String::new(),
             bridge: BridgeOptions::default(),
+            cni: CniOptions::default(),
+            names: Some(53),
             network_speed: 0,
             cpu_total_compute: 0,
             memory_total_mb: 0,
@@ -194,6 +199,23 @@ impl Default for BridgeOptions {
             subnet_v6: None,
             hairpin: false,
             wildcard: true,
+        }
+    }
+}
+
+/// Where plugins and networks of CNI are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CniOptions {
+    /// Directories of plugins; the first that has one counts.
+    pub path: Vec<PathBuf>,
+    pub config_dir: PathBuf,
+}
+
+impl Default for CniOptions {
+    fn default() -> CniOptions {
+        CniOptions {
+            path: ["/opt/cni/bin", "/usr/libexec/cni"].map(PathBuf::from).to_vec(),
+            config_dir: PathBuf::from("/opt/cni/config"),
         }
     }
 }

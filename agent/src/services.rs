@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::{Service, Task};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Node, name};
+use tarpan_rpc::agent::WatchServiceRequest;
 
 use crate::context::Context;
 use crate::driver::DriverNetwork;
@@ -36,6 +38,33 @@ pub fn group_env(context: &Context, alloc: &Allocation) -> TaskEnv {
         cgroup_parent: &context.cgroup_parent,
         host_env: BTreeMap::new(),
     })
+}
+
+/// How long until the servers are asked again, where their answer broke off.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Tells every set of a service's instances that the servers give, over the session's connection, until it is dropped.
+pub async fn follow(
+    context: Arc<Context>,
+    namespace: String,
+    name: String,
+    mut tell: impl FnMut(Vec<ServiceRegistration>) + Send,
+) {
+    let session = context.session.wait().await.clone();
+    loop {
+        let mut client = session.client().await;
+        let request = WatchServiceRequest { namespace: namespace.clone(), name: name.clone() };
+        if let Ok(stream) = client.watch_service(request).await {
+            let mut stream = stream.into_inner();
+            while let Ok(Some(set)) = stream.message().await {
+                match tarpan_rpc::unpack::<Vec<ServiceRegistration>>(&set.services) {
+                    Ok(services) => tell(services),
+                    Err(error) => tracing::error!(service = name, "{}", crate::chain(&error)),
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 pub fn of_task(

@@ -7,7 +7,7 @@ use tarpan_model::resources::{AllocatedResources, PortMapping};
 use super::*;
 use crate::network::Networks;
 use crate::network::tests::alone;
-use crate::options::BridgeOptions;
+use crate::options::{BridgeOptions, CniOptions};
 
 /// Plays in a runtime of its own.
 fn play<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
@@ -126,11 +126,13 @@ fn what_is_nobodys_is_removed_at_the_start() {
         let state = state.canonicalize().expect("there");
         let wanted = crate::network::Wanted {
             id: tarpan_model::AllocId(uuid::Uuid::new_v4()),
+            mode: crate::network::Mode::Bridge,
+            args: String::new(),
             ports: bridged(job("web", "service", Vec::new())).resources.ports.clone(),
             before: None,
         };
         let left = crate::blocking(move || {
-            let networks = Networks::look(BridgeOptions::default(), &state);
+            let networks = Networks::look(BridgeOptions::default(), CniOptions::default(), &state);
             networks.make(&wanted).expect("made");
             networks
         });

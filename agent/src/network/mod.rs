@@ -1,4 +1,5 @@
-//! Bridge networks: a namespace of its own for each allocation that asks for one, joined to a bridge of the node.
+//! Networks of allocations: a namespace of its own for each that asks for one, joined to a bridge of the node, to what an
+//! operator configured for plugins ([`cni`]), or to nothing.
 //!
 //! [`Networks`] is what an agent has of it. What it makes is named after the allocation and says whose it is (the alias of its
 //! link, the comments of its rules), so that the machine itself tells what is there, which addresses are taken, and what is
@@ -6,6 +7,7 @@
 //!
 //! Calls block, and run on threads that may wait.
 
+mod cni;
 pub mod hosts;
 mod kernel;
 pub mod namespace;
@@ -17,7 +19,7 @@ mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -31,11 +33,13 @@ use tarpan_model::resources::{NodeNetwork, PortMapping};
 use tarpan_model::subnet::Subnet;
 use tarpan_model::{AllocId, Allocation, Node};
 
+use self::cni::Cni;
+pub use self::cni::args;
 use self::namespace::{Namespaces, apart};
 use self::netlink::{Link, Netlink};
 use self::rules::Rule;
 use self::tables::Tables;
-use crate::options::BridgeOptions;
+use crate::options::{BridgeOptions, CniOptions};
 
 /// The interface of an allocation, in its namespace.
 const INTERFACE: &str = "eth0";
@@ -48,23 +52,44 @@ const BUILT_IN: [&str; 5] = ["bridge", "firewall", "host-local", "loopback", "po
 /// The version of the plugins' interface whose behaviour it has.
 const BUILT_IN_VERSION: &str = "1.1.0";
 
-/// Whether an allocation has a network of its own.
-pub fn wanted(alloc: &Allocation) -> bool {
-    &*alloc.resources.network_mode == "bridge"
+/// What an allocation's namespace is joined to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Bridge,
+    None,
+    /// The name of a network of CNI.
+    Cni(String),
+}
+
+/// `None`: the allocation has no network of its own.
+pub fn mode(alloc: &Allocation) -> Option<Mode> {
+    match &*alloc.resources.network_mode {
+        "bridge" => Some(Mode::Bridge),
+        "none" => Some(Mode::None),
+        mode => mode.strip_prefix("cni/").map(|name| Mode::Cni(name.to_owned())),
+    }
 }
 
 /// What an allocation asks for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub id: AllocId,
+    pub mode: Mode,
+    /// What plugins are told beside their configuration: `CNI_ARGS`.
+    pub args: String,
     pub ports: Vec<PortMapping>,
     /// The addresses it had before, where it had some: it gets them again if nobody has them.
     pub before: Option<NetworkStatus>,
 }
 
-/// The bridge networks of one agent.
+/// The networks of one agent.
 pub struct Networks {
     bridge: BridgeOptions,
+    cni: Cni,
+    /// Versions of the plugins that are there, by name.
+    plugins: BTreeMap<String, String>,
+    /// Sentences on files of CNI that are no networks, as last told.
+    told: Mutex<Vec<String>>,
     /// In everything that is made: whose it is. Agents of one machine may share a bridge.
     owner: String,
     namespaces: Namespaces,
@@ -78,10 +103,13 @@ pub struct Networks {
 
 impl Networks {
     /// Tries what it needs, in a namespace that goes at once. Called in a runtime, on a thread that may wait.
-    pub fn look(bridge: BridgeOptions, state_dir: &Path) -> Networks {
+    pub fn look(bridge: BridgeOptions, cni: CniOptions, state_dir: &Path) -> Networks {
         let digest = Sha256::digest(state_dir.as_os_str().as_encoded_bytes());
-        let missing = rehearse(&bridge).err();
+        let (missing, cni) = (rehearse(&bridge).err(), Cni::new(cni));
         Networks {
+            plugins: cni.versions(),
+            cni,
+            told: Mutex::default(),
             owner: digest[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
             namespaces: Namespaces::new(state_dir),
             turn: Mutex::default(),
@@ -91,18 +119,46 @@ impl Networks {
         }
     }
 
-    /// Says what of it the node has.
-    pub fn describe(&self, node: &mut Node) {
+    /// Says what of it the node has now; whether that is something else than before.
+    pub fn describe(&self, node: &mut Node) -> bool {
+        let before = (node.attributes.clone(), node.resources.networks.clone());
         let mut set = |key: String, value: &str| drop(node.attributes.insert(Arc::from(key), Arc::from(value)));
         set("nomad.bridge.hairpin_mode".to_owned(), if self.bridge.hairpin { "true" } else { "false" });
-        if let Some(missing) = &self.missing {
-            return set(MISSING_ATTRIBUTE.to_owned(), missing);
-        }
-        for plugin in BUILT_IN {
+        for plugin in BUILT_IN.iter().filter(|_| self.missing.is_none()) {
             set(format!("plugins.cni.version.{plugin}"), BUILT_IN_VERSION);
         }
-        let (mode, device) = ("bridge".to_owned(), self.bridge.name.clone());
-        node.resources.networks.push(NodeNetwork { mode, device, ..NodeNetwork::default() });
+        for (plugin, version) in &self.plugins {
+            set(format!("plugins.cni.version.{plugin}"), version);
+        }
+        if let Some(missing) = &self.missing {
+            set(MISSING_ATTRIBUTE.to_owned(), missing);
+        }
+        let networks = &mut node.resources.networks;
+        networks.retain(|n| n.mode != "bridge" && !n.mode.starts_with("cni/"));
+        if self.missing.is_none() {
+            let (mode, device) = ("bridge".to_owned(), self.bridge.name.clone());
+            networks.push(NodeNetwork { mode, device, ..NodeNetwork::default() });
+        }
+        for name in self.configured().into_keys() {
+            networks.push(NodeNetwork { mode: format!("cni/{name}"), ..NodeNetwork::default() });
+        }
+        before != (node.attributes.clone(), node.resources.networks.clone())
+    }
+
+    /// Networks of CNI. What is wrong with the others is said once.
+    fn configured(&self) -> BTreeMap<String, cni::config::Network> {
+        let (networks, wrong) = self.cni.networks();
+        let mut told = self.told.lock().expect("no panic while held");
+        for sentence in wrong.iter().filter(|sentence| !told.contains(sentence)) {
+            tracing::warn!("{sentence}");
+        }
+        *told = wrong;
+        networks
+    }
+
+    /// The node's own addresses on the bridge, which tasks there reach; none where there are no bridge networks.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        self.subnets().filter(|_| self.missing.is_none()).map(|(_, subnet)| subnet.gateway()).collect()
     }
 
     /// Where the files are that lead to namespaces.
@@ -117,6 +173,43 @@ impl Networks {
 
     /// Makes the network of an allocation, or takes up what is there of it. The error is a sentence.
     pub fn make(&self, wanted: &Wanted) -> Result<NetworkStatus, String> {
+        match &wanted.mode {
+            Mode::Bridge => self.make_bridged(wanted),
+            Mode::None => self.alone(wanted.id).map(|()| NetworkStatus::default()),
+            Mode::Cni(name) => self.make_configured(wanted, name),
+        }
+    }
+
+    /// A namespace with its loopback.
+    fn alone(&self, id: AllocId) -> Result<(), String> {
+        let made = self.namespaces.make(id);
+        made.map_err(|e| format!("making a network namespace: {e}"))?;
+        let up = self.namespaces.within(id, || furnish(&[]).map_err(io::Error::other));
+        up.map_err(|e| format!("setting up the network namespace: {}", crate::chain(&e)))
+    }
+
+    /// What there is of it and is not whole is taken back and made once more.
+    fn make_configured(&self, wanted: &Wanted, name: &str) -> Result<NetworkStatus, String> {
+        self.alone(wanted.id)?;
+        let netns = self.namespaces.path(wanted.id);
+        if let Some(call) = cni::Call::read(&netns) {
+            match self.cni.check(&call) {
+                Ok(status) => return Ok(status),
+                Err(why) => tracing::warn!(alloc_id = %wanted.id, "the network is made anew: {why}"),
+            }
+            self.cni.delete(&call)?;
+        }
+        let network = self.configured().remove(name).ok_or_else(|| {
+            let why = self.told.lock().expect("no panic while held").join("; ");
+            let why = if why.is_empty() { why } else { format!(" ({why})") };
+            format!("there is no network {name:?} of CNI in client.cni_config_dir{why}")
+        })?;
+        let wishes = cni::wishes(&wanted.ports, self.bridge.wildcard);
+        let (id, args) = (wanted.id.to_string(), wanted.args.clone());
+        self.cni.add(cni::Call { network, id, netns, args, wishes, result: None })
+    }
+
+    fn make_bridged(&self, wanted: &Wanted) -> Result<NetworkStatus, String> {
         if let Some(missing) = &self.missing {
             return Err(format!("this node has no bridge networks: {missing}"));
         }
@@ -142,6 +235,10 @@ impl Networks {
 
     /// Removes everything of an allocation's network, however much of it there is. The error is a sentence.
     pub fn remove(&self, id: AllocId) -> Result<(), String> {
+        // What plugins hold they give back while the namespace is there; if they can't, it is tried again later.
+        if let Some(call) = cni::Call::read(&self.namespaces.path(id)) {
+            self.cni.delete(&call)?;
+        }
         let _turn = self.turn.lock().expect("no panic while held");
         let tag = rules::alloc_tag(&self.owner, id);
         let mut wrong = Vec::new();

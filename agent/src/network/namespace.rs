@@ -77,10 +77,11 @@ impl Namespaces {
         }
     }
 
-    /// Allocations that a file is there for.
+    /// Allocations that a file is there for, whatever follows their id in its name.
     pub fn all(&self) -> Vec<AllocId> {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        entries.filter_map(|e| uuid::Uuid::parse_str(e.file_name().to_str()?).ok()).map(AllocId).collect()
+        let id = |path: PathBuf| uuid::Uuid::parse_str(path.file_stem()?.to_str()?).ok();
+        entries.filter_map(|e| id(e.path())).map(AllocId).collect()
     }
 }
 

@@ -89,6 +89,10 @@ fn up(links: &[&str], addresses: &[&str]) {
     }
 }
 
+fn bridged(id: AllocId) -> Wanted {
+    Wanted { id, mode: Mode::Bridge, args: String::new(), ports: Vec::new(), before: None }
+}
+
 struct Node {
     networks: Networks,
     _dir: tempfile::TempDir,
@@ -97,14 +101,14 @@ struct Node {
 impl Node {
     fn new(bridge: BridgeOptions) -> Node {
         let dir = tempfile::tempdir().expect("a directory");
-        let networks = Networks::look(bridge, dir.path());
+        let networks = Networks::look(bridge, CniOptions::default(), dir.path());
         assert_eq!(networks.missing, None);
         Node { networks, _dir: dir }
     }
 
     fn make(&self, ports: &[PortMapping]) -> (AllocId, NetworkStatus) {
         let id = AllocId(uuid::Uuid::new_v4());
-        let wanted = Wanted { id, ports: ports.to_vec(), before: None };
+        let wanted = Wanted { ports: ports.to_vec(), ..bridged(id) };
         (id, self.networks.make(&wanted).expect("made"))
     }
 
@@ -149,7 +153,7 @@ fn ask(from: Option<&File>, to: &str, patience: Duration) -> Option<String> {
     from.map_or_else(call, |namespace| within(namespace, call)).ok()
 }
 
-fn run(line: &str) -> String {
+pub(crate) fn run(line: &str) -> String {
     let mut words = line.split(' ');
     let out = std::process::Command::new(words.next().expect("a program")).args(words).output().expect("runs");
     assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
@@ -253,9 +257,9 @@ fn what_is_there_is_taken_up_and_what_is_missing_is_made_again() {
     alone(|machines| {
         let other = Some(&machines.other);
         let dir = tempfile::tempdir().expect("a directory");
-        let agent = || Networks::look(BridgeOptions::default(), dir.path());
+        let agent = || Networks::look(BridgeOptions::default(), CniOptions::default(), dir.path());
         let id = AllocId(uuid::Uuid::new_v4());
-        let wanted = |before| Wanted { id, ports: vec![port(20_000, 80)], before };
+        let wanted = |before| Wanted { ports: vec![port(20_000, 80)], before, ..bridged(id) };
         let first = agent().make(&wanted(None)).expect("made");
         let listening = agent();
         serve(Some(&listening.namespaces.open(id).expect("there")), 80);
@@ -296,7 +300,7 @@ fn agents_of_one_machine_share_a_bridge_and_nothing_else() {
         let theirs: Vec<(AllocId, String)> = (0..2).map(|_| two.make(&[])).map(|(id, s)| (id, s.address)).collect();
         let all: BTreeSet<&String> = given.iter().chain(&theirs).map(|(_, address)| address).collect();
         assert_eq!(all.len(), 5, "{all:?}");
-        let wanted = Wanted { id: AllocId(uuid::Uuid::new_v4()), ports: Vec::new(), before: None };
+        let wanted = bridged(AllocId(uuid::Uuid::new_v4()));
         let full = one.networks.make(&wanted).expect_err("none is left");
         assert!(full.contains("10.77.0.0/29 is taken"), "{full}");
         one.networks.remove(wanted.id).expect("removed");
@@ -335,14 +339,17 @@ fn what_the_configuration_says_is_so() {
         assert!(ask(None, "127.0.0.1:20001", SOON).is_some());
         assert_eq!(ask(other, &format!("{NODE}:20001"), NEVER), None, "it is the loopback's");
         let six = PortMapping { host_ip: Arc::from(NODE_V6), ..port(20_002, 80) };
-        let wanted = Wanted { id: AllocId(uuid::Uuid::new_v4()), ports: vec![six], before: None };
+        let wanted = Wanted { ports: vec![six], ..bridged(AllocId(uuid::Uuid::new_v4())) };
         let refused = node.networks.make(&wanted).expect_err("there is no IPv6");
         assert!(refused.contains("client.bridge_network_subnet_ipv6"), "{refused}");
 
         let dir = tempfile::tempdir().expect("a directory");
-        let networks =
-            Networks::look(BridgeOptions { name: "line".to_owned(), ..BridgeOptions::default() }, dir.path());
-        let wanted = Wanted { id, ports: Vec::new(), before: None };
+        let networks = Networks::look(
+            BridgeOptions { name: "line".to_owned(), ..BridgeOptions::default() },
+            CniOptions::default(),
+            dir.path(),
+        );
+        let wanted = bridged(id);
         let refused = networks.make(&wanted).expect_err("it is a line");
         assert!(refused.contains("\"line\" is no bridge but veth"), "{refused}");
     });
@@ -371,7 +378,7 @@ fn a_node_says_what_it_has_and_what_it_lacks() {
             described.resources.networks.is_empty() && !described.attributes.contains_key("plugins.cni.version.bridge")
         );
         assert!(described.attributes[MISSING_ATTRIBUTE].contains("iptables"));
-        let wanted = Wanted { id: AllocId(uuid::Uuid::new_v4()), ports: Vec::new(), before: None };
+        let wanted = bridged(AllocId(uuid::Uuid::new_v4()));
         let refused = less.make(&wanted).expect_err("it has none");
         assert!(refused.contains("this node has no bridge networks: there is no program"), "{refused}");
     });
@@ -385,4 +392,85 @@ fn an_alias_says_whose_a_link_is() {
     for other in ["", "tarpan-bridge", "tarpan:0a:x 10.0.0.2", "eth0 of somebody"] {
         assert_eq!(Alias::read(other), None, "{other}");
     }
+}
+
+/// Where this machine has plugins of CNI; `None` skips a test with a sentence.
+fn plugins() -> Option<PathBuf> {
+    let dirs = ["/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"].map(PathBuf::from);
+    let found = dirs.into_iter().find(|dir| ["bridge", "host-local", "portmap"].iter().all(|p| dir.join(p).is_file()));
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "the plugins of CNI are missing");
+        eprintln!("skipped: this machine has no plugins of CNI (containernetworking-plugins)");
+    }
+    found
+}
+
+#[test]
+fn plugins_of_cni_are_run_asked_and_give_back() {
+    let Some(path) = plugins() else { return };
+    alone(|machines| {
+        let other = Some(&machines.other);
+        let dir = tempfile::tempdir().expect("a directory");
+        let (config, leases) = (dir.path().join("config"), dir.path().join("leases"));
+        std::fs::create_dir(&config).expect("made");
+        let list = serde_json::json!({"cniVersion": "0.4.0", "name": "lan", "plugins": [
+            {"type": "bridge", "bridge": "lan0", "isGateway": true, "ipMasq": true, "ipam":
+                {"type": "host-local", "dataDir": leases, "ranges": [[{"subnet": "10.79.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ]});
+        std::fs::write(config.join("10-lan.conflist"), list.to_string()).expect("written");
+        std::fs::write(config.join("20-broken.conf"), "{").expect("written");
+        std::fs::write(config.join("notes.txt"), "{").expect("written");
+        let agent = || {
+            let cni = CniOptions { path: vec![dir.path().join("none"), path.clone()], config_dir: config.clone() };
+            Networks::look(BridgeOptions::default(), cni, dir.path())
+        };
+        let networks = agent();
+        let mut node = tarpan_model::Node::new(tarpan_model::NodeId::NIL, "n", "dc1");
+        assert!(networks.describe(&mut node) && !networks.describe(&mut node));
+        let modes: Vec<&str> = node.resources.networks.iter().map(|n| &*n.mode).collect();
+        assert_eq!(modes, ["bridge", "cni/lan"]);
+        assert!(node.attributes.contains_key("plugins.cni.version.host-device"), "{:?}", node.attributes);
+        kernel::forward("lo", false).expect("packets are forwarded");
+
+        let id = AllocId(uuid::Uuid::new_v4());
+        let wanted = Wanted { mode: Mode::Cni("lan".to_owned()), ports: vec![port(20_000, 80)], ..bridged(id) };
+        let status = networks.make(&wanted).expect("made");
+        assert!(status.address.starts_with("10.79.0.") && status.interface_name == "eth0", "{status:?}");
+        serve(Some(&networks.namespaces.open(id).expect("there")), 80);
+        let asked = || ask(other, &format!("{NODE}:20000"), SOON).is_some();
+        assert!(asked());
+        assert_eq!(agent().make(&wanted).as_ref(), Ok(&status), "a later agent");
+        networks.namespaces.within(id, || Ok(run("ip link del eth0"))).expect("removed");
+        let again = agent().make(&wanted).expect("made anew");
+        assert!(again.address.starts_with("10.79.0.") && asked(), "{again:?}");
+        assert_eq!(agent().traces().expect("looked"), BTreeSet::from([id]));
+        assert!(leases.join("lan").join(&again.address).exists());
+        agent().remove(id).expect("removed");
+        assert!(!leases.join("lan").join(&again.address).exists(), "the address is given back");
+        assert_eq!(agent().traces().expect("looked"), BTreeSet::new());
+
+        let unknown = Wanted { mode: Mode::Cni("wan".to_owned()), ..bridged(id) };
+        let refused = networks.make(&unknown).expect_err("there is none");
+        assert!(refused.contains("no network \"wan\"") && refused.contains("20-broken.conf"), "{refused}");
+        let lacking = r#"{"cniVersion": "1.0.0", "name": "wan", "type": "made-up"}"#;
+        std::fs::write(config.join("30-wan.conf"), lacking).expect("written");
+        let refused = networks.make(&unknown).expect_err("there is no such plugin");
+        assert!(refused.contains("no plugin \"made-up\"") && refused.contains("client.cni_path"), "{refused}");
+        assert!(networks.describe(&mut node), "a file that was added is seen");
+    });
+}
+
+#[test]
+fn a_group_without_a_network_has_its_loopback() {
+    alone(|_| {
+        let node = Node::new(BridgeOptions::default());
+        let wanted = Wanted { mode: Mode::None, ..bridged(AllocId(uuid::Uuid::new_v4())) };
+        assert_eq!(node.networks.make(&wanted).as_ref(), Ok(&NetworkStatus::default()));
+        let namespace = node.file(wanted.id);
+        serve(Some(&namespace), 80);
+        assert_eq!(ask(Some(&namespace), "127.0.0.1:80", SOON).as_deref(), Some("127.0.0.1"));
+        assert_eq!(ask(Some(&namespace), &format!("{NODE}:80"), NEVER), None);
+        node.networks.remove(wanted.id).expect("removed");
+    });
 }

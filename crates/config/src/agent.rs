@@ -247,6 +247,21 @@ impl Default for AutopilotConfig {
     }
 }
 
+/// Names of services for tasks of bridge networks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct DnsConfig {
+    pub enabled: bool,
+    /// Tasks are told of it when it is 53: their libraries know no other.
+    pub port: u16,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        DnsConfig { enabled: true, port: 53 }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct ClientConfig {
@@ -267,6 +282,10 @@ pub struct ClientConfig {
     /// Empty: bridge networks have no IPv6.
     pub bridge_network_subnet_ipv6: String,
     pub bridge_network_hairpin_mode: bool,
+    /// Directories, with colons between.
+    pub cni_path: String,
+    pub cni_config_dir: PathBuf,
+    pub dns: DnsConfig,
     pub bind_wildcard_default_host_network: bool,
     pub network_speed: i64,
     pub cpu_total_compute: i64,
@@ -311,6 +330,9 @@ impl Default for ClientConfig {
             bridge_network_subnet: "172.26.64.0/20".to_owned(),
             bridge_network_subnet_ipv6: String::new(),
             bridge_network_hairpin_mode: false,
+            cni_path: "/opt/cni/bin:/usr/libexec/cni".to_owned(),
+            cni_config_dir: PathBuf::from("/opt/cni/config"),
+            dns: DnsConfig::default(),
             bind_wildcard_default_host_network: true,
             network_speed: 0,
             cpu_total_compute: 0,

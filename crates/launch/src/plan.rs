@@ -196,6 +196,11 @@ pub fn agent_options(
         network_interface: interface,
         preferred_address_family: client.preferred_address_family.clone(),
         bridge: bridge(client)?,
+        names: client.dns.enabled.then_some(client.dns.port),
+        cni: tarpan_agent::CniOptions {
+            path: std::env::split_paths(&client.cni_path).filter(|dir| !dir.as_os_str().is_empty()).collect(),
+            config_dir: client.cni_config_dir.clone(),
+        },
         network_speed: client.network_speed,
         cpu_total_compute: client.cpu_total_compute,
         memory_total_mb: client.memory_total_mb,

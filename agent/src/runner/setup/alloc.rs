@@ -17,6 +17,7 @@ use crate::ground::{self, Attr, Dir};
 use crate::neighbours::Neighbour;
 use crate::network;
 use crate::runner::inbox::{Inbox, Message};
+use crate::services;
 
 /// The hooks of an allocation, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
@@ -82,14 +83,17 @@ impl Hook<AllocScope> for Network {
     }
 
     fn wanted(&self, scope: &AllocScope) -> bool {
-        network::wanted(&scope.alloc)
+        network::mode(&scope.alloc).is_some()
     }
 
     fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
         Box::pin(async move {
             let made = match unable(scope) {
                 Some(text) => Err(text),
-                None => connect(scope).await,
+                None => match wanted(scope) {
+                    Ok(wanted) => connect(scope, wanted).await,
+                    Err(text) => Err(text),
+                },
             };
             let status =
                 made.map_err(|text| format!("failed to setup alloc: pre-run hook \"network\" failed: {text}"))?;
@@ -122,15 +126,35 @@ fn unable(scope: &AllocScope) -> Option<String> {
     Some(format!("task {} does not support {:?} networking mode", task.name(), &*scope.alloc.resources.network_mode))
 }
 
-async fn connect(scope: &AllocScope) -> Result<NetworkStatus, String> {
+fn wanted(scope: &AllocScope) -> Result<network::Wanted, String> {
+    let (alloc, context) = (&scope.alloc, &scope.context);
+    let env = services::group_env(context, alloc);
+    let block = alloc.group().and_then(|g| g.networks.as_deref()?.first()?.cni.clone()).unwrap_or_default();
+    let own = block.args.unwrap_or_default().iter().map(|(k, v)| (env.text(k), env.text(v))).collect();
+    let (id, job) = (alloc.id.to_string(), alloc.job_id.to_string());
+    let facts = [
+        ("NOMAD_REGION", &*context.options.region),
+        ("NOMAD_NAMESPACE", alloc.namespace.as_ref()),
+        ("NOMAD_JOB_ID", &job),
+        ("NOMAD_GROUP_NAME", &alloc.task_group),
+        ("NOMAD_ALLOC_ID", &id),
+    ];
+    Ok(network::Wanted {
+        id: alloc.id,
+        mode: network::mode(alloc).unwrap_or(network::Mode::None),
+        args: network::args(&facts, &own)?,
+        ports: alloc.resources.ports.clone(),
+        before: alloc.network_status.as_deref().cloned(),
+    })
+}
+
+async fn connect(scope: &AllocScope, wanted: network::Wanted) -> Result<NetworkStatus, String> {
     let mut tries = 1;
     loop {
-        let alloc = &scope.alloc;
-        let (before, ports) = (alloc.network_status.as_deref().cloned(), alloc.resources.ports.clone());
-        let (networks, wanted) = (scope.context.networks.clone(), network::Wanted { id: alloc.id, ports, before });
+        let (networks, wanted) = (scope.context.networks.clone(), wanted.clone());
         match scope.beside.run(move || networks.make(&wanted)).await {
             Err(text) if tries < TRIES => {
-                tracing::warn!(alloc_id = %alloc.id, "making the network of an allocation: {text}");
+                tracing::warn!(alloc_id = %scope.alloc.id, "making the network of an allocation: {text}");
             }
             made => return made,
         }
