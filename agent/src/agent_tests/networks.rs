@@ -88,7 +88,9 @@ fn a_group_shares_its_network_and_an_agent_that_comes_back_takes_it_up() {
                 std::fs::remove_dir_all(home.path().join("client/state")).expect("removed");
             }
             let heard = fake.heard.lock().expect("held").updates.len();
+            let sessions = fake.heard.lock().expect("held").sessions;
             agent = crate::crash_tests::agent(&fake, home.path()).await;
+            fake.until("a new session", |h| (h.sessions > sessions).then_some(())).await;
             let newer =
                 Allocation { alloc_modify_index: alloc.alloc_modify_index + 1 + u64::from(lost), ..alloc.clone() };
             fake.order(&newer).await;

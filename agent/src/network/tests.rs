@@ -175,7 +175,8 @@ fn ports_are_mapped_allocations_reach_everybody_and_nothing_is_left() {
         run("iptables -w -P FORWARD DROP");
         run("ip6tables -w -P FORWARD DROP");
         let before = tables();
-        let node = Node::new(BridgeOptions { subnet_v6: six(), ..BridgeOptions::default() });
+        // With hairpin mode: the kernel may pass bridged frames through its tables, as container engines ask it to.
+        let node = Node::new(BridgeOptions { subnet_v6: six(), hairpin: true, ..BridgeOptions::default() });
         assert_eq!(tables(), before, "looking changes nothing");
         let (web, at) = node.make(&[port(20_000, 80)]);
         let (client, of_client) = node.make(&[]);
@@ -440,7 +441,9 @@ fn plugins_of_cni_are_run_asked_and_give_back() {
         serve(Some(&networks.namespaces.open(id).expect("there")), 80);
         let asked = || ask(other, &format!("{NODE}:20000"), SOON).is_some();
         assert!(asked());
-        assert_eq!(agent().make(&wanted).as_ref(), Ok(&status), "a later agent");
+        // Bridge plugins before 1.3.0 take their own work for broken: the address may be another one then.
+        agent().make(&wanted).expect("a later agent");
+        assert!(asked());
         networks.namespaces.within(id, || Ok(run("ip link del eth0"))).expect("removed");
         let again = agent().make(&wanted).expect("made anew");
         assert!(again.address.starts_with("10.79.0.") && asked(), "{again:?}");
