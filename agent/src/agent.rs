@@ -16,6 +16,7 @@ use crate::context::{Context, apply_meta};
 use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
 use crate::history::History;
 use crate::host::NodeHost;
+use crate::network::Networks;
 use crate::options::Options;
 use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
@@ -107,6 +108,9 @@ impl Agent {
         if !damage.is_empty() {
             node.attributes.insert(Arc::from(STATE_ATTRIBUTE), Arc::from(damage.join("; ")));
         }
+        let (bridge, cni, dir) = (options.bridge.clone(), options.cni.clone(), state_dir.clone());
+        let networks = Arc::new(crate::blocking(move || Networks::look(bridge, cni, &dir)).await);
+        let mut node = described(&networks, node).await.0;
         let drivers = drivers(&options)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
@@ -117,6 +121,8 @@ impl Agent {
             store,
             drivers,
             neighbours: Default::default(),
+            networks,
+            resolvers: OnceLock::new(),
             contacted: watch::Sender::new(false),
             session: tokio::sync::SetOnce::new(),
             alloc_root,
@@ -131,8 +137,11 @@ impl Agent {
             true => Default::default(),
             false => crate::found::look(&context.drivers, &context.place(), &mut records).await,
         };
+        let ids: Vec<_> = records.iter().map(|r| r.alloc.id).chain(found.keys().copied()).collect();
+        crate::found::clean_networks(&context, || ids.iter().copied().collect()).await;
         let history = History::open(&context.store);
         let allocs = Arc::new(Allocs::new(context.clone(), hooks, history, found));
+        answer_names(&allocs, &stopped);
         records.into_iter().for_each(|record| drop(allocs.restore(record)));
         outbox.hold_back(allocs.history.seen().astray.into_keys());
         let config = session::Config {
@@ -201,12 +210,26 @@ impl Agent {
             let _ = tokio::time::timeout(longest, all).await;
         }
         runners.iter().for_each(|r| r.leave());
+        let networks = context.networks.clone();
+        if let Err(error) = crate::blocking(move || networks.leave()).await {
+            tracing::warn!("removing the bridge that nothing is on any more: {error}");
+        }
         self.inner.stop.send_replace(true);
         // What a disk that hangs does not take now, the next agent finds out as after a crash.
         if tokio::time::timeout(LAST_FLUSH, context.store.flush()).await.is_err() {
             tracing::warn!("the disk did not take this agent's state in time: the next agent looks at what runs");
         }
     }
+}
+
+/// Answers names of services where tasks of bridge networks can ask for them.
+fn answer_names(allocs: &Arc<Allocs>, stopped: &watch::Receiver<bool>) {
+    let context = &allocs.context;
+    let Some(port) = context.options.names else { return };
+    let at = crate::names::serve(allocs, &context.networks.gateways(), port, stopped);
+    // Libraries ask at this port and at no other.
+    let told = if port == 53 { at } else { Vec::new() };
+    let _ = context.resolvers.set(told);
 }
 
 fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
@@ -279,9 +302,19 @@ async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>
             _ = stopped.wait_for(|s| *s) => return,
             () = tokio::time::sleep(DRIVER_CHECK) => {}
         }
-        let mut node = (*context.node()).clone();
-        if look_at(&context.drivers, &mut node, DRIVER_CHECK).await {
+        let (mut node, changed) = described(&context.networks, (*context.node()).clone()).await;
+        if look_at(&context.drivers, &mut node, DRIVER_CHECK).await || changed {
             context.set_node(node);
         }
     }
+}
+
+/// The node with the networks that it has now; whether they are others than before.
+async fn described(networks: &Arc<Networks>, mut node: Node) -> (Node, bool) {
+    let networks = networks.clone();
+    let describe = move || {
+        let changed = networks.describe(&mut node);
+        (node, changed)
+    };
+    crate::blocking(describe).await
 }

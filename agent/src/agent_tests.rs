@@ -30,6 +30,7 @@ use crate::test_support::{job, place, task};
 use crate::{Agent, Options};
 
 mod intake;
+mod networks;
 
 /// How long something that will come is waited for, on a machine that is busy with other things too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ pub(crate) struct Fake {
     history: Arc<Mutex<Welcome>>,
     acknowledge: Arc<std::sync::atomic::AtomicBool>,
     serving: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
-    instances: watch::Sender<Vec<ServiceRegistration>>,
+    pub(crate) instances: watch::Sender<Vec<ServiceRegistration>>,
     address: String,
 }
 

@@ -1,6 +1,7 @@
 //! What every runner of an agent shares.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
@@ -10,6 +11,7 @@ use tokio::sync::{SetOnce, watch};
 use crate::alloc_dir::AllocDir;
 use crate::driver::{Driver, Place};
 use crate::neighbours::Neighbours;
+use crate::network::Networks;
 use crate::options::Options;
 use crate::session::{Outbox, Session};
 use crate::store::Store;
@@ -29,6 +31,9 @@ pub struct Context {
     pub http: OnceLock<reqwest::Client>,
     pub node: RwLock<Arc<Node>>,
     pub(crate) neighbours: Neighbours,
+    pub(crate) networks: Arc<Networks>,
+    /// Where tasks of bridge networks are told to ask for names; set right after the start.
+    pub(crate) resolvers: OnceLock<Vec<IpAddr>>,
     /// The servers have told once what this node should have.
     pub contacted: watch::Sender<bool>,
     pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,
@@ -91,6 +96,16 @@ impl Context {
         if let Ok(Err(error)) = removed.await {
             tracing::warn!(alloc_id = %id, "removing the directory of an allocation: {error}");
         }
+    }
+
+    /// Removes the network of an allocation of which nothing runs any more. The error is a sentence.
+    pub(crate) async fn remove_network(&self, id: AllocId) -> Result<(), String> {
+        let netns = self.networks.namespace(id);
+        for driver in self.drivers.values() {
+            driver.leave(id, &netns).await;
+        }
+        let networks = self.networks.clone();
+        crate::blocking(move || networks.remove(id)).await
     }
 
     pub fn env_denylist(&self) -> &str {

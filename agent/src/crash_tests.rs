@@ -107,7 +107,7 @@ fn gone(process: &Process) -> bool {
     !process.alive()
 }
 
-async fn agent(fake: &Fake, dir: &Path) -> Agent {
+pub(crate) async fn agent(fake: &Fake, dir: &Path) -> Agent {
     let begun = Instant::now();
     loop {
         match Agent::start(options(fake, dir)).await {

@@ -6,7 +6,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the agent's own directory of runs")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ struct Sorted {
 fn sort(traces: Vec<Trace>, records: &mut [Record]) -> Sorted {
     let mut sorted = Sorted::default();
     let mut strangers = Vec::new();
-    let mut present = std::collections::BTreeSet::new();
+    let mut present = BTreeSet::new();
     for trace in traces {
         let id = trace.mark.alloc_id;
         let Some(record) = records.iter().find(|r| r.alloc.id == id) else {
@@ -147,7 +148,32 @@ pub async fn forget(allocs: &Allocs, id: AllocId) {
             remove(driver, &trace.mark).await;
         }
     }
+    if let Err(error) = context.remove_network(id).await {
+        tracing::warn!(alloc_id = %id, "removing the network of an allocation: {error}");
+    }
     context.remove_files(id).await;
+}
+
+/// Removes networks of allocations that are nobody's: an agent may have died over the removal, or lost what it knew. What is
+/// `known` is asked after the look, so that nothing is taken for nobody's that was only made meanwhile.
+pub async fn clean_networks(context: &Context, known: impl FnOnce() -> BTreeSet<AllocId>) {
+    let networks = context.networks.clone();
+    let mut ids = match crate::blocking(move || networks.traces()).await {
+        Ok(ids) => ids,
+        Err(error) => return tracing::warn!("looking for networks that are nobody's: {error}"),
+    };
+    for driver in context.drivers.values() {
+        let joined = tokio::time::timeout(PATIENCE, driver.joined(context.networks.dir())).await.unwrap_or_default();
+        let id = |path: PathBuf| uuid::Uuid::parse_str(path.file_name()?.to_str()?).ok().map(AllocId);
+        ids.extend(joined.into_iter().filter_map(id));
+    }
+    let known = known();
+    for id in ids.into_iter().filter(|id| !known.contains(id)) {
+        tracing::warn!(alloc_id = %id, "a network that was left of an allocation which is not here any more is removed");
+        if let Err(error) = context.remove_network(id).await {
+            tracing::warn!(alloc_id = %id, "removing a network: {error}");
+        }
+    }
 }
 
 /// Now and then removes what has ended and was left behind: an agent or an engine may have died over the removal.
@@ -175,12 +201,12 @@ pub(crate) async fn sweep_once(allocs: &Allocs) {
             remove(driver, &mark).await;
         }
     }
+    let known = || allocs.all().iter().map(|r| r.id).chain(allocs.found()).collect();
+    clean_networks(context, known).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use tarpan_model::TaskState;
 
     use super::*;

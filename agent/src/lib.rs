@@ -34,7 +34,9 @@ mod history;
 mod host;
 mod http;
 mod identity;
+mod names;
 mod neighbours;
+mod network;
 pub mod options;
 mod proc_stat;
 mod relay;
@@ -50,7 +52,7 @@ pub(crate) mod test_support;
 mod usage;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
+pub use options::{ArtifactLimits, BridgeOptions, CniOptions, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
 

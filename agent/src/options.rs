@@ -8,6 +8,7 @@ use std::time::Duration;
 use tarpan_model::go;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
+use tarpan_model::subnet::Subnet;
 use tarpan_tls::Tls;
 
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
@@ -36,6 +37,10 @@ pub struct Options {
     pub network_interface: Option<String>,
     /// `ipv4` or `ipv6`; empty: the interface's first.
     pub preferred_address_family: String,
+    pub bridge: BridgeOptions,
+    pub cni: CniOptions,
+    /// The port at which names of services are answered to tasks of bridge networks; `None`: they are not.
+    pub names: Option<u16>,
     /// Mbit/s; 0: found out.
     pub network_speed: i64,
     /// MHz; 0: found out.
@@ -120,6 +125,9 @@ impl Default for Options {
             reserved: NodeReserved::default(),
             network_interface: None,
             preferred_address_family: String::new(),
+            bridge: BridgeOptions::default(),
+            cni: CniOptions::default(),
+            names: Some(53),
             network_speed: 0,
             cpu_total_compute: 0,
             memory_total_mb: 0,
@@ -167,6 +175,48 @@ impl Options {
     pub fn legacy_list(&self, keys: &[&str]) -> Option<Vec<String>> {
         let text = keys.iter().find_map(|key| self.options.get(*key))?;
         Some(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    }
+}
+
+/// The network that groups with `mode = "bridge"` have on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeOptions {
+    pub name: String,
+    pub subnet: Subnet,
+    /// `None`: no IPv6 there.
+    pub subnet_v6: Option<Subnet>,
+    /// A frame may leave by the port that it came in by: wanted where the kernel passes bridged frames through its tables.
+    pub hairpin: bool,
+    /// Ports of the default host network answer at every address of the node, not at that of the network alone.
+    pub wildcard: bool,
+}
+
+impl Default for BridgeOptions {
+    fn default() -> BridgeOptions {
+        BridgeOptions {
+            name: "nomad".to_owned(),
+            subnet: "172.26.64.0/20".parse().expect("a range of addresses"),
+            subnet_v6: None,
+            hairpin: false,
+            wildcard: true,
+        }
+    }
+}
+
+/// Where plugins and networks of CNI are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CniOptions {
+    /// Directories of plugins; the first that has one counts.
+    pub path: Vec<PathBuf>,
+    pub config_dir: PathBuf,
+}
+
+impl Default for CniOptions {
+    fn default() -> CniOptions {
+        CniOptions {
+            path: ["/opt/cni/bin", "/usr/libexec/cni"].map(PathBuf::from).to_vec(),
+            config_dir: PathBuf::from("/opt/cni/config"),
+        }
     }
 }
 

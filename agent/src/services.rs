@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::{Service, Task};
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, Node, name};
+use tarpan_rpc::agent::WatchServiceRequest;
 
 use crate::context::Context;
 use crate::driver::DriverNetwork;
@@ -23,17 +26,45 @@ pub fn of_group(context: &Context, alloc: &Allocation) -> Vec<ServiceRegistratio
 /// The group's own variables: those of a task that has none of its own.
 pub fn group_env(context: &Context, alloc: &Allocation) -> TaskEnv {
     let node = context.node();
+    let network = alloc.network_status.as_deref();
     TaskEnv::new(&Source {
         node: &node,
         region: &context.options.region,
         alloc,
         task: &Task::default(),
         dirs: SeenDirs::default(),
-        alloc_ip: None,
-        alloc_interface: None,
+        alloc_ip: network.and_then(NetworkStatus::any),
+        alloc_interface: network.map(|n| n.interface_name.as_str()),
         cgroup_parent: &context.cgroup_parent,
         host_env: BTreeMap::new(),
     })
+}
+
+/// How long until the servers are asked again, where their answer broke off.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Tells every set of a service's instances that the servers give, over the session's connection, until it is dropped.
+pub async fn follow(
+    context: Arc<Context>,
+    namespace: String,
+    name: String,
+    mut tell: impl FnMut(Vec<ServiceRegistration>) + Send,
+) {
+    let session = context.session.wait().await.clone();
+    loop {
+        let mut client = session.client().await;
+        let request = WatchServiceRequest { namespace: namespace.clone(), name: name.clone() };
+        if let Ok(stream) = client.watch_service(request).await {
+            let mut stream = stream.into_inner();
+            while let Ok(Some(set)) = stream.message().await {
+                match tarpan_rpc::unpack::<Vec<ServiceRegistration>>(&set.services) {
+                    Ok(services) => tell(services),
+                    Err(error) => tracing::error!(service = name, "{}", crate::chain(&error)),
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 pub fn of_task(
@@ -113,13 +144,19 @@ pub fn address(
     let custom = service.address.as_deref().map(|a| env.text(a)).filter(|a| !a.is_empty());
     match service.address_mode.as_deref().unwrap_or("auto") {
         "driver" => driver(),
-        "alloc" | "alloc_ipv6" => match alloc.network_status.as_ref().filter(|n| !n.address.is_empty()) {
-            Some(status) => {
-                let inside = mapping.map(|p| if p.to == 0 { p.value } else { p.to });
-                (status.address.clone(), inside.unwrap_or(number))
+        mode @ ("alloc" | "alloc_ipv6") => {
+            let own = |n: &NetworkStatus| match mode {
+                "alloc" => n.any().map(str::to_owned),
+                _ => Some(n.address_ipv6.clone()).filter(|ip| !ip.is_empty()),
+            };
+            match alloc.network_status.as_deref().and_then(own) {
+                Some(address) => {
+                    let inside = mapping.map(|p| if p.to == 0 { p.value } else { p.to });
+                    (address, inside.unwrap_or(number))
+                }
+                None => host(),
             }
-            None => host(),
-        },
+        }
         "host" => host(),
         _ => match custom {
             Some(custom) => (custom, mapping.map_or(number, |p| p.value)),

@@ -18,7 +18,6 @@ use rand::RngExt;
 use tarpan_model::TaskEvent;
 use tarpan_model::job::Template;
 use tarpan_model::service::ServiceRegistration;
-use tarpan_rpc::agent::WatchServiceRequest;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -27,6 +26,7 @@ use crate::context::Context;
 use crate::env::TaskEnv;
 use crate::ground::{Dir, Found};
 use crate::runner::event;
+use crate::services;
 
 /// Missing dependencies are told when the set has not changed for so long.
 const TELL_MISSING: Duration = Duration::from_secs(3);
@@ -382,30 +382,18 @@ fn missing_text(missing: &BTreeSet<String>) -> String {
     }
 }
 
-/// Keeps the instances of one service up to date over the session's connection.
+/// Keeps the instances of one service up to date.
 async fn follow_service(context: Arc<Context>, data: Arc<Data>, namespace: String, name: String) {
-    let session = context.session.wait().await.clone();
-    loop {
-        let mut client = session.client().await;
-        let request = WatchServiceRequest { namespace: namespace.clone(), name: name.clone() };
-        if let Ok(stream) = client.watch_service(request).await {
-            let mut stream = stream.into_inner();
-            while let Ok(Some(set)) = stream.message().await {
-                match tarpan_rpc::unpack::<Vec<ServiceRegistration>>(&set.services) {
-                    Ok(services) => {
-                        let mut all = data.services.lock().expect("no panic while held");
-                        let slot = all.entry(name.clone()).or_default();
-                        if slot.as_ref() != Some(&services) {
-                            *slot = Some(services);
-                            data.changed.notify_one();
-                        }
-                    }
-                    Err(error) => tracing::error!(service = name, "{}", crate::chain(&error)),
-                }
-            }
+    let of = name.clone();
+    let tell = move |services: Vec<ServiceRegistration>| {
+        let mut all = data.services.lock().expect("no panic while held");
+        let slot = all.entry(of.clone()).or_default();
+        if slot.as_ref() != Some(&services) {
+            *slot = Some(services);
+            data.changed.notify_one();
         }
-        tokio::time::sleep(RETRY).await;
-    }
+    };
+    services::follow(context, namespace, name, tell).await;
 }
 
 /// Asks a server for a page again and again; blocking queries make the servers wait for news.

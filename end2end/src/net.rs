@@ -6,12 +6,12 @@
 
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -114,6 +114,11 @@ impl Room {
         run(&format!("{} {line}", self.within().join(" ")))
     }
 
+    /// Does something there, on a thread of its own.
+    pub fn enter<T: Send>(&self, call: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        enter(&self.namespace, call)
+    }
+
     /// Where an agent can be started.
     pub fn place(&self) -> Place {
         Place { within: self.within(), env: vec![(MARK.to_owned(), self.mark.clone())] }
@@ -128,6 +133,15 @@ impl Room {
     pub fn hears_all(&self) -> Result<()> {
         self.run("iptables -w -F INPUT")
     }
+}
+
+/// Does something in a namespace, on a thread of its own.
+pub fn enter<T: Send>(namespace: &File, call: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let entered = move || {
+        setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).context("entering a namespace")?;
+        call()
+    };
+    std::thread::scope(|scope| scope.spawn(entered).join().expect("no panic"))
 }
 
 /// Ends what journeys left that died before they could, and removes their folders.

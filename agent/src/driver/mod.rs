@@ -11,7 +11,7 @@ pub mod raw_exec;
 mod session;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ pub struct TaskRequest {
     pub network_mode: String,
     /// The network namespace of the group, where it has one.
     pub netns: Option<PathBuf>,
-    /// Address of the allocation in its own network, where it has one.
+    /// Address of the allocation in its own network; empty where it has none.
+    pub address: String,
     pub hostname: String,
     pub dns: Option<Dns>,
     pub dirs: TaskDirs,
@@ -218,6 +219,20 @@ pub trait Driver: Send + Sync {
     fn survey<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Trace>, DriverError>> {
         let _ = place;
         Box::pin(async { Ok(Vec::new()) })
+    }
+    /// Whether its tasks can be in the network namespace of their allocation.
+    fn joins_networks(&self) -> bool {
+        true
+    }
+    /// Namespaces in this directory, by their files, for which the driver has made something beside its tasks.
+    fn joined<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Vec<PathBuf>> {
+        let _ = dir;
+        Box::pin(async { Vec::new() })
+    }
+    /// A namespace goes: what was made for it goes before.
+    fn leave<'a>(&'a self, id: AllocId, netns: &'a Path) -> BoxFuture<'a, ()> {
+        let _ = (id, netns);
+        Box::pin(async {})
     }
     /// Removes what a start that was given up may have left.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {

@@ -10,10 +10,11 @@ use std::process::Stdio;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::{DriverError, ExecInput, ExecOutput, ExecRequest, Execution};
+use crate::network::namespace;
 
 /// Pieces on their way in either direction.
 const QUEUE: usize = 16;
@@ -44,9 +45,10 @@ pub(super) fn begin(pid: u32, cgroups: &[PathBuf], request: ExecRequest) -> Resu
     crate::descriptors::give_back(command.as_std_mut());
     let (output, receiver) = mpsc::channel(QUEUE);
     let (input, inputs) = mpsc::channel(QUEUE);
+    let netns = namespace::other_than_own(pid).map_err(|e| failed("reading the task's surroundings", e))?;
     let begun = match request.tty {
-        true => with_terminal(command, output, inputs),
-        false => with_pipes(command, output, inputs),
+        true => with_terminal(command, netns, output, inputs),
+        false => with_pipes(command, netns, output, inputs),
     };
     let child = begun.map_err(|e| failed("running the command", e))?;
     for dir in cgroups {
@@ -81,8 +83,19 @@ fn like(command: &mut Command, pid: u32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// In the task's network: a thread that is in it has the command as its child, whatever user that becomes.
+fn spawn(command: &mut Command, netns: Option<File>) -> std::io::Result<Child> {
+    let Some(netns) = netns else { return command.spawn() };
+    let runtime = tokio::runtime::Handle::current();
+    namespace::within(&netns, || {
+        let _runtime = runtime.enter();
+        command.spawn()
+    })
+}
+
 fn with_pipes(
     mut command: Command,
+    netns: Option<File>,
     output: mpsc::Sender<ExecOutput>,
     inputs: mpsc::Receiver<ExecInput>,
 ) -> std::io::Result<u32> {
@@ -94,7 +107,8 @@ fn with_pipes(
             Ok(())
         });
     }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(&mut command, netns)?;
     let stdout = child.stdout.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stdout)));
     let stderr = child.stderr.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stderr)));
     let stdin = child.stdin.take();
@@ -117,6 +131,7 @@ fn with_pipes(
 /// The command gets a terminal of its own; everything it says comes as stdout.
 fn with_terminal(
     mut command: Command,
+    netns: Option<File>,
     output: mpsc::Sender<ExecOutput>,
     inputs: mpsc::Receiver<ExecInput>,
 ) -> std::io::Result<u32> {
@@ -134,7 +149,7 @@ fn with_terminal(
             Ok(())
         });
     }
-    let mut child = command.spawn()?;
+    let mut child = spawn(&mut command, netns)?;
     drop(command);
     drop(pty.slave);
     let master = File::from(pty.master);
@@ -156,7 +171,7 @@ fn with_terminal(
 }
 
 /// Waits for the command; when nobody listens any more, it and everything in its session ends.
-async fn end(child: &mut tokio::process::Child, output: &mpsc::Sender<ExecOutput>) -> i32 {
+async fn end(child: &mut Child, output: &mpsc::Sender<ExecOutput>) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     let status = tokio::select! {
         status = child.wait() => status,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, ClientStatus, Dur, UnixNanos};
 use tokio::sync::watch;
@@ -175,6 +176,7 @@ impl Actor {
             }
             Message::RegisterGroup if !self.core.ending() => self.register_group(),
             Message::WithdrawGroup => self.withdraw_group(),
+            Message::Network(status) => self.networked(status),
             Message::Made => self.context.store.write(&self.record()),
             Message::SetUp(index, running) if self.wants_set_up(index, running) => self.set_up_task(index, running),
             Message::Prepared(index) => {
@@ -293,8 +295,22 @@ impl Actor {
         }
     }
 
-    /// A newer row of this allocation.
-    async fn adopt(&mut self, alloc: Allocation) {
+    /// The network is this node's to tell: it goes with the next report.
+    fn networked(&mut self, status: NetworkStatus) {
+        if self.alloc.network_status.as_deref() == Some(&status) {
+            return;
+        }
+        self.alloc = Arc::new(Allocation { network_status: Some(Arc::new(status)), ..(*self.alloc).clone() });
+        *self.shared.alloc.write().expect("no panic while held") = self.alloc.clone();
+        self.last = None;
+        self.context.store.write(&self.record());
+    }
+
+    /// A newer row of this allocation. It may not know yet what this node said of the network.
+    async fn adopt(&mut self, mut alloc: Allocation) {
+        if self.alloc.network_status.is_some() {
+            alloc.network_status = self.alloc.network_status.clone();
+        }
         let old = std::mem::replace(&mut self.alloc, Arc::new(alloc));
         *self.shared.alloc.write().expect("no panic while held") = self.alloc.clone();
         if self.core.finished() {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::{Allocation, TaskEvent};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -26,6 +27,8 @@ pub(super) enum Message {
     Task(usize, task::Input),
     RegisterGroup,
     WithdrawGroup,
+    /// The allocation has a network of its own.
+    Network(NetworkStatus),
     /// A hook has made something that must not be made twice.
     Made,
     /// Nothing of an earlier set-up is under way any more: the task may be set up anew. `true`: it runs.

@@ -28,7 +28,7 @@ impl Actor {
             task_states: Arc::new(report.tasks.clone()),
             healthy: report.healthy,
             health_of: report.healthy.map(|_| self.alloc.deployment_id.unwrap_or_default()),
-            network_status: None,
+            network_status: self.alloc.network_status.clone(),
             modify_time: now + crate::clock::offset(),
         };
         self.context.outbox.report(update, urgent);

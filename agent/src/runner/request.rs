@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tarpan_model::Allocation;
+use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::Task;
 use tarpan_model::resources::TaskResources;
 
@@ -11,6 +12,7 @@ use crate::alloc_dir::{AllocDir, TaskDirs};
 use crate::context::Context;
 use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskRequest};
 use crate::env::{SeenDirs, Source, TaskEnv, host_env};
+use crate::network;
 
 /// The driver of a task, as far as it decides what the task sees.
 pub(super) fn isolation(context: &Context, task: &Task) -> Isolation {
@@ -39,14 +41,15 @@ pub(super) fn environment(
 ) -> TaskEnv {
     let isolation = isolation(context, task);
     let node = context.node();
+    let network = alloc.network_status.as_deref();
     let mut env = TaskEnv::new(&Source {
         node: &node,
         region: &context.options.region,
         alloc,
         task,
         dirs: seen_dirs(isolation, &dir.task(task.name())),
-        alloc_ip: None,
-        alloc_interface: None,
+        alloc_ip: network.and_then(NetworkStatus::any),
+        alloc_interface: network.map(|n| n.interface_name.as_str()),
         cgroup_parent: &context.cgroup_parent,
         host_env: if isolation == Isolation::Image { BTreeMap::new() } else { host_env(context.env_denylist()) },
     });
@@ -68,12 +71,6 @@ pub(super) fn task_request(
     let suffix = format!("{:08x}", rand::random::<u32>());
     let config = task.config.as_ref().map(|c| c.0.iter().map(|(k, v)| (k.clone(), env.value(v))).collect());
     let resources = alloc.resources.tasks.get(task.name()).cloned().unwrap_or_else(TaskResources::default);
-    let group = alloc.group();
-    let dns = group.and_then(|g| g.networks.as_deref()?.first()?.dns.clone()).map(|d| Dns {
-        servers: env.texts(d.servers.as_deref().unwrap_or_default()),
-        searches: env.texts(d.searches.as_deref().unwrap_or_default()),
-        options: env.texts(d.options.as_deref().unwrap_or_default()),
-    });
     Ok(TaskRequest {
         alloc_id: alloc.id,
         task: task.name().to_owned(),
@@ -84,9 +81,10 @@ pub(super) fn task_request(
         node_cpu_mhz: node.resources.cpu_mhz,
         ports: alloc.resources.ports.clone(),
         network_mode: alloc.resources.network_mode.to_string(),
-        netns: None,
+        netns: network::mode(alloc).map(|_| context.networks.namespace(alloc.id)),
+        address: alloc.network_status.as_deref().and_then(NetworkStatus::any).unwrap_or_default().to_owned(),
         hostname: env.text(&alloc.resources.hostname),
-        dns,
+        dns: dns(context, alloc, &env),
         dirs: dir.task(task.name()),
         mounts: mounts(alloc, task, driver, &node, &env)?,
         logs: logs(task, dir),
@@ -96,6 +94,24 @@ pub(super) fn task_request(
         kill_signal: task.kill_signal.clone().unwrap_or_default(),
         env: env.vars,
     })
+}
+
+/// What the group says of resolvers; in a bridge network the node's own where it names none.
+fn dns(context: &Context, alloc: &Allocation, env: &TaskEnv) -> Option<Dns> {
+    let said = alloc.group().and_then(|g| g.networks.as_deref()?.first()?.dns.clone());
+    let mut dns = said.map(|d| Dns {
+        servers: env.texts(d.servers.as_deref().unwrap_or_default()),
+        searches: env.texts(d.searches.as_deref().unwrap_or_default()),
+        options: env.texts(d.options.as_deref().unwrap_or_default()),
+    });
+    let resolvers = context.resolvers.get().filter(|at| !at.is_empty());
+    if let Some(at) = resolvers.filter(|_| network::mode(alloc) == Some(network::Mode::Bridge)) {
+        let dns = dns.get_or_insert_default();
+        if dns.servers.is_empty() {
+            dns.servers = at.iter().map(|ip| ip.to_string()).collect();
+        }
+    }
+    dns
 }
 
 pub(super) fn logs(task: &Task, dir: &AllocDir) -> Option<LogTarget> {

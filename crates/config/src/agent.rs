@@ -247,6 +247,21 @@ impl Default for AutopilotConfig {
     }
 }
 
+/// Names of services for tasks of bridge networks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct DnsConfig {
+    pub enabled: bool,
+    /// Tasks are told of it when it is 53: their libraries know no other.
+    pub port: u16,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        DnsConfig { enabled: true, port: 53 }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct ClientConfig {
@@ -262,6 +277,16 @@ pub struct ClientConfig {
     /// May be a template.
     pub network_interface: Option<String>,
     pub preferred_address_family: String,
+    pub bridge_network_name: String,
+    pub bridge_network_subnet: String,
+    /// Empty: bridge networks have no IPv6.
+    pub bridge_network_subnet_ipv6: String,
+    pub bridge_network_hairpin_mode: bool,
+    /// Directories, with colons between.
+    pub cni_path: String,
+    pub cni_config_dir: PathBuf,
+    pub dns: DnsConfig,
+    pub bind_wildcard_default_host_network: bool,
     pub network_speed: i64,
     pub cpu_total_compute: i64,
     pub memory_total_mb: i64,
@@ -301,6 +326,14 @@ impl Default for ClientConfig {
             meta: BTreeMap::new(),
             network_interface: None,
             preferred_address_family: String::new(),
+            bridge_network_name: "nomad".to_owned(),
+            bridge_network_subnet: "172.26.64.0/20".to_owned(),
+            bridge_network_subnet_ipv6: String::new(),
+            bridge_network_hairpin_mode: false,
+            cni_path: "/opt/cni/bin:/usr/libexec/cni".to_owned(),
+            cni_config_dir: PathBuf::from("/opt/cni/config"),
+            dns: DnsConfig::default(),
+            bind_wildcard_default_host_network: true,
             network_speed: 0,
             cpu_total_compute: 0,
             memory_total_mb: 0,

@@ -212,10 +212,34 @@ pub fn problems(config: &AgentConfig) -> Vec<String> {
             Some(dir) => say(!dir.is_absolute(), "\"data_dir\" must be an absolute path."),
         }
     }
+    out.extend(bridge_faults(client));
     for (name, volume) in &client.host_volume {
         if volume.path.is_empty() {
             out.push(format!("\"client.host_volume.{name}\" needs a \"path\"."));
         }
+    }
+    out
+}
+
+/// What is wrong with the bridge network's keys.
+fn bridge_faults(client: &crate::agent::ClientConfig) -> Vec<String> {
+    let mut out = Vec::new();
+    // As the kernel has it for names of interfaces.
+    let name = client.bridge_network_name.as_str();
+    if name.is_empty() || name.len() > 15 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        out.push(format!(
+            "\"client.bridge_network_name\" needs a name of at most 15 letters, digits, '.', '_' and '-', not {name:?}."
+        ));
+    }
+    let v6 = Some(client.bridge_network_subnet_ipv6.as_str()).filter(|text| !text.is_empty());
+    let subnets = [("", Some(client.bridge_network_subnet.as_str()), true), ("_ipv6", v6, false)];
+    for (suffix, text, is_ipv4) in subnets.into_iter().filter_map(|(s, text, v4)| Some((s, text?, v4))) {
+        let wrong = match text.parse::<tarpan_model::subnet::Subnet>() {
+            Ok(subnet) if subnet.is_ipv4() == is_ipv4 => continue,
+            Ok(_) => format!("{text:?} is of the other family"),
+            Err(error) => error.to_string(),
+        };
+        out.push(format!("\"client.bridge_network_subnet{suffix}\": {wrong}."));
     }
     out
 }

@@ -204,27 +204,22 @@ static PREEMPTION: Block = Block(&[(
 )]);
 
 static CLIENT: Block = Block(&[
-    (Bool, Read, "enabled disable_remote_exec default_ineligible"),
-    (Bool, OFF, "gc_volumes_on_node_gc bridge_network_hairpin_mode"),
-    (Bool, given(&["true"]), "no_host_uuid nomad_service_discovery"),
-    (Bool, MOOT, "cpu_disable_dmidecode"),
     (
         Bool,
-        Guard { off: &["true"], would: "keep ports of tasks off the interfaces that are not the node's" },
-        "bind_wildcard_default_host_network",
+        Read,
+        "enabled disable_remote_exec default_ineligible bridge_network_hairpin_mode \
+         bind_wildcard_default_host_network",
     ),
+    (Bool, OFF, "gc_volumes_on_node_gc"),
+    (Bool, given(&["true"]), "no_host_uuid nomad_service_discovery"),
+    (Bool, MOOT, "cpu_disable_dmidecode"),
     (
         Str,
         Read,
         "state_dir alloc_dir node_class node_pool network_interface preferred_address_family reservable_cores \
-         cgroup_parent",
+         cgroup_parent bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 cni_path cni_config_dir",
     ),
-    (
-        Str,
-        IDLE,
-        "alloc_mounts_dir host_volumes_dir host_volume_plugin_dir common_plugin_dir cni_path cni_config_dir \
-         bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 log_file",
-    ),
+    (Str, IDLE, "alloc_mounts_dir host_volumes_dir host_volume_plugin_dir common_plugin_dir log_file"),
     (
         Int,
         Read,
@@ -241,6 +236,7 @@ static CLIENT: Block = Block(&[
     (B(&RESERVED), Read, "reserved"),
     (B(&TEMPLATE), Read, "template"),
     (B(&CLIENT_JOIN), Read, "server_join"),
+    (B(&DNS), Read, "dns"),
     (B(&ARTIFACT), Read, "artifact"),
     (B(&DRAIN), IDLE, "drain_on_shutdown"),
     (B(&USERS), IDLE, "users"),
@@ -261,6 +257,8 @@ static OPTIONS: Block = Block(&[
     (Str, MOOT, "test.tighten_network_timeouts"),
 ]);
 
+/// Ours: where a node answers names of services.
+static DNS: Block = Block(&[(Bool, Read, "enabled"), (Int, Read, "port")]);
 static RESERVED: Block = Block(&[(Int, Read, "cpu memory disk"), (Str, Read, "reserved_ports cores")]);
 static HOST_VOLUME: Block = Block(&[(Str, Read, "path"), (Bool, Read, "read_only")]);
 static HOST_NETWORK: Block = Block(&[(Str, Read, "cidr interface reserved_ports")]);

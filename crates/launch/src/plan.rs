@@ -195,6 +195,12 @@ pub fn agent_options(
         },
         network_interface: interface,
         preferred_address_family: client.preferred_address_family.clone(),
+        bridge: bridge(client)?,
+        names: client.dns.enabled.then_some(client.dns.port),
+        cni: tarpan_agent::CniOptions {
+            path: std::env::split_paths(&client.cni_path).filter(|dir| !dir.as_os_str().is_empty()).collect(),
+            config_dir: client.cni_config_dir.clone(),
+        },
         network_speed: client.network_speed,
         cpu_total_compute: client.cpu_total_compute,
         memory_total_mb: client.memory_total_mb,
@@ -234,6 +240,18 @@ pub fn agent_options(
         ..default
     };
     Ok(options)
+}
+
+fn bridge(client: &tarpan_config::agent::ClientConfig) -> Result<tarpan_agent::BridgeOptions, String> {
+    let subnet = |text: &str| text.parse().map_err(|e: tarpan_model::subnet::SubnetError| e.to_string());
+    let v6 = Some(client.bridge_network_subnet_ipv6.as_str()).filter(|text| !text.is_empty());
+    Ok(tarpan_agent::BridgeOptions {
+        name: client.bridge_network_name.clone(),
+        subnet: subnet(&client.bridge_network_subnet)?,
+        subnet_v6: v6.map(subnet).transpose()?,
+        hairpin: client.bridge_network_hairpin_mode,
+        wildcard: client.bind_wildcard_default_host_network,
+    })
 }
 
 fn host_network(n: &tarpan_config::agent::HostNetwork) -> HostNetwork {

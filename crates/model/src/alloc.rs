@@ -206,6 +206,13 @@ pub struct NetworkStatus {
     pub address_ipv6: String,
 }
 
+impl NetworkStatus {
+    /// The allocation's address: IPv4 where it has one.
+    pub fn any(&self) -> Option<&str> {
+        [&*self.address, &*self.address_ipv6].into_iter().find(|ip| !ip.is_empty())
+    }
+}
+
 text_enum!(
     /// Where a task is in its life.
     TaskStateKind {

@@ -28,6 +28,7 @@ pub mod schema;
 pub mod service;
 pub mod sorted;
 pub mod steady;
+pub mod subnet;
 pub mod time;
 pub mod wire;
 

@@ -14,8 +14,9 @@ use tarpan_model::glob;
 use super::config::{MountBlock, PluginConfig, TaskConfig};
 use super::{ALLOC_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
-use crate::driver::{DriverError, TaskRequest};
+use crate::driver::{Dns, DriverError, TaskRequest};
 use crate::ground::{self, Attr};
+use crate::network::hosts;
 
 pub fn name(request: &TaskRequest) -> String {
     format!("{}-{}", request.task, request.alloc_id)
@@ -44,6 +45,7 @@ pub fn body(
     let ports = ports(config, request)?;
     let published = !matches!(network.as_str(), "host" | "none") && !network.starts_with("container:");
     let (exposed, bindings) = if published { ports } else { Default::default() };
+    let joined = joins(config, request);
     let host = host_config(plugin, config, request, &network, bindings)?;
     Ok(ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -52,10 +54,12 @@ pub fn body(
         env: some(request.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
         user: Some(request.user.clone()).filter(|u| !u.is_empty()),
         working_dir: config.work_dir.clone(),
+        // Who joins another container's network has that one's name.
         hostname: config
             .hostname
             .clone()
-            .or_else(|| Some(request.hostname.clone()).filter(|h| !h.is_empty() && network != "host")),
+            .or_else(|| Some(request.hostname.clone()).filter(|h| !h.is_empty() && network != "host"))
+            .filter(|_| !joined),
         tty: config.tty,
         open_stdin: config.interactive,
         exposed_ports: some(exposed),
@@ -71,10 +75,16 @@ pub fn body(
 /// The task's own wish, else the group's, else the engine's default.
 fn network_mode(config: &TaskConfig, request: &TaskRequest) -> String {
     let own = config.network_mode.clone().filter(|m| !m.is_empty());
-    own.unwrap_or_else(|| match request.network_mode.as_str() {
-        "none" => "none".to_owned(),
-        _ => "default".to_owned(),
+    own.unwrap_or_else(|| match (&request.netns, request.network_mode.as_str()) {
+        (Some(_), _) => format!("container:{}", super::pause::name(request.alloc_id)),
+        (None, "none") => "none".to_owned(),
+        (None, _) => "default".to_owned(),
     })
+}
+
+/// Whether the container is in the network namespace of its allocation: it is where the task has no wish of its own.
+pub fn joins(config: &TaskConfig, request: &TaskRequest) -> bool {
+    request.netns.is_some() && config.network_mode.as_deref().unwrap_or_default().is_empty()
 }
 
 fn networking(config: &TaskConfig, network: &str) -> Option<NetworkingConfig> {
@@ -159,9 +169,13 @@ fn host_config(
     };
     let hard_cpu = (config.cpu_hard_limit == Some(true)).then(|| cpu_quota(config, request));
     let cores = request.resources.cores.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-    let dns = request.dns.clone().unwrap_or_default();
-    let either = |own: &Vec<String>, group: Vec<String>| some(if own.is_empty() { group } else { own.clone() });
-    let (binds, mounts) = mounts(plugin, config, request)?;
+    // Who joins another container's network is refused these by the engine: they are in files of its own.
+    let joined = joins(config, request);
+    let dns = Some(dns(config, request)).filter(|_| !joined).unwrap_or_default();
+    let (binds, mut mounts) = mounts(plugin, config, request)?;
+    if joined {
+        mounts.extend(names(config, request)?);
+    }
     Ok(HostConfig {
         binds: some(binds),
         mounts: some(mounts),
@@ -182,10 +196,10 @@ fn host_config(
             _ => None,
         },
         devices: some(config.devices.iter().map(device).collect()),
-        dns: either(&config.dns_servers, dns.servers),
-        dns_options: either(&config.dns_options, dns.options),
-        dns_search: either(&config.dns_search_domains, dns.searches),
-        extra_hosts: some(config.extra_hosts.clone()),
+        dns: some(dns.servers),
+        dns_options: some(dns.options),
+        dns_search: some(dns.searches),
+        extra_hosts: some(config.extra_hosts.clone()).filter(|_| !joined),
         group_add: some(config.group_add.clone()),
         init: config.init,
         ipc_mode: config.ipc_mode.clone(),
@@ -206,6 +220,40 @@ fn host_config(
         volume_driver: config.volume_driver.clone(),
         ..HostConfig::default()
     })
+}
+
+/// The task's own wishes, each before the group's.
+fn dns(config: &TaskConfig, request: &TaskRequest) -> Dns {
+    let group = request.dns.clone().unwrap_or_default();
+    let either = |own: &Vec<String>, group: Vec<String>| if own.is_empty() { group } else { own.clone() };
+    Dns {
+        servers: either(&config.dns_servers, group.servers),
+        searches: either(&config.dns_search_domains, group.searches),
+        options: either(&config.dns_options, group.options),
+    }
+}
+
+/// `/etc/hosts` of a container in its allocation's network, and `/etc/resolv.conf` where somebody says how it looks. They lie in
+/// the directory of this start, which no task sees but for these files; nobody here reads them again.
+#[allow(clippy::disallowed_methods, reason = "the run's own directory")]
+fn names(config: &TaskConfig, request: &TaskRequest) -> Result<Vec<Mount>, DriverError> {
+    let own = config.hostname.as_deref().filter(|h| !h.is_empty()).unwrap_or(&request.hostname);
+    let hosts = hosts::hosts(&request.address, own, &config.extra_hosts);
+    let resolv = hosts::resolv_conf(&dns(config, request));
+    let files = [("/etc/hosts", "hosts", Some(hosts)), ("/etc/resolv.conf", "resolv.conf", resolv)];
+    let mut mounts = Vec::new();
+    for (target, name, text) in files.into_iter().filter_map(|(target, name, text)| Some((target, name, text?))) {
+        let path = request.run_dir.join(name);
+        let written = std::fs::create_dir_all(&request.run_dir).and_then(|()| std::fs::write(&path, text));
+        written.map_err(|e| DriverError::start(format!("writing {}: {e}", path.display()), true))?;
+        mounts.push(Mount {
+            typ: Some(MountType::BIND),
+            source: Some(path.to_string_lossy().into_owned()),
+            target: Some(target.to_owned()),
+            ..Mount::default()
+        });
+    }
+    Ok(mounts)
 }
 
 /// Period and quota, in microseconds, that hold a task to its MHz.

@@ -12,7 +12,9 @@ mod found;
 mod handle;
 mod image;
 mod logs;
+mod pause;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +23,8 @@ use bollard::errors::Error as ApiError;
 use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, RemoveContainerOptions};
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tarpan_model::SortedMap;
 use tarpan_model::node::DriverInfo;
+use tarpan_model::{AllocId, SortedMap};
 use tokio::sync::Mutex;
 
 use super::{Driver, DriverError, Handle, Isolation, Mark, Notices, Place, TaskRequest, Trace};
@@ -44,11 +46,19 @@ pub struct DockerDriver {
     /// It has answered once: from then on its absence is an illness.
     seen: std::sync::atomic::AtomicBool,
     patience: Duration,
+    /// Held by who makes or removes what containers join: tasks of a group start at the same time.
+    joining: Mutex<()>,
 }
 
 impl DockerDriver {
     pub fn new(plugin: PluginConfig) -> DockerDriver {
-        DockerDriver { plugin, engine: Mutex::default(), seen: false.into(), patience: PATIENCE }
+        DockerDriver {
+            plugin,
+            engine: Mutex::default(),
+            seen: false.into(),
+            patience: PATIENCE,
+            joining: Mutex::default(),
+        }
     }
 
     /// The engine, connected where it was not; the API version is negotiated.
@@ -60,7 +70,7 @@ impl DockerDriver {
         }
         let host = self.plugin.endpoint();
         if let Some(path) = host.strip_prefix("unix://")
-            && !std::path::Path::new(path).exists()
+            && !Path::new(path).exists()
         {
             return Err(DriverError::start(format!("the Docker daemon is not running: {path} is missing"), true));
         }
@@ -107,6 +117,10 @@ impl DockerDriver {
         let engine = self.engine().await?;
         let image = image::ensure(&engine, &self.plugin, &config, &request, &notices).await?;
         let body = create::body(&self.plugin, &config, &request, &image)?;
+        if let Some(netns) = request.netns.as_deref().filter(|_| create::joins(&config, &request)) {
+            let _joining = self.joining.lock().await;
+            pause::ensure(&engine, request.alloc_id, netns, &request.hostname).await?;
+        }
         let name = create::name(&request);
         let id = self.create(&engine, &name, body, &request).await?;
         crate::crash::point("container-created");
@@ -249,6 +263,26 @@ impl Driver for DockerDriver {
 
     fn survey<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Trace>, DriverError>> {
         Box::pin(self.containers_of(place))
+    }
+
+    fn joined<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, Vec<PathBuf>> {
+        Box::pin(async {
+            let Ok(engine) = self.engine().await else { return Vec::new() };
+            pause::all(&engine, dir).await.unwrap_or_else(|error| {
+                tracing::debug!("looking for networks of containers: {}", text(&error));
+                Vec::new()
+            })
+        })
+    }
+
+    fn leave<'a>(&'a self, id: AllocId, netns: &'a Path) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let _joining = self.joining.lock().await;
+            // Without an engine there is nothing of it now, and what comes back with it is found later.
+            if let Ok(engine) = self.engine().await {
+                pause::leave(&engine, id, netns).await;
+            }
+        })
     }
 
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {

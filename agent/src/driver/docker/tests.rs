@@ -67,6 +67,7 @@ impl Place {
             ports: Vec::new(),
             network_mode: String::new(),
             netns: None,
+            address: String::new(),
             hostname: String::new(),
             dns: None,
             dirs,
@@ -392,4 +393,47 @@ async fn a_flood_is_followed_to_its_last_line() {
     // The engine writes ten bytes for one of a short line: where it rotates faster than it is read, lines between are gone. What is kept
     // stays in order, and the end is there.
     assert!(lines.is_sorted_by(|one, next| one < next), "a line came twice or out of order");
+}
+
+#[tokio::test]
+async fn containers_join_the_network_namespace_of_their_allocation() {
+    use std::os::unix::fs::MetadataExt;
+    if !engine_there() {
+        return;
+    }
+    let mut place = Place::new(sh("ls -l /proc/self/ns/net; cat /etc/hosts; cat /etc/resolv.conf"));
+    let namespaces = crate::network::namespace::Namespaces::new(place.alloc.root.parent().expect("a directory"));
+    let id = place.request.alloc_id;
+    if let Err(error) = namespaces.make(id) {
+        assert!(std::env::var("CI").is_err(), "{error}");
+        return eprintln!("skipped: this process may not make namespaces: {error}");
+    }
+    let netns = namespaces.path(id);
+    place.request.netns = Some(netns.clone());
+    place.request.network_mode = "bridge".to_owned();
+    place.request.hostname = "web-1".to_owned();
+    place.request.address = "172.26.64.9".to_owned();
+    place.request.dns = Some(crate::driver::Dns { servers: vec!["10.9.9.9".to_owned()], ..Default::default() });
+    let inode = format!("net:[{}]", netns.metadata().expect("there").ino());
+    for how in ["a new one", "the one that is there", "one that somebody removed meanwhile"] {
+        if how.contains("removed") {
+            let removed = Command::new("docker").args(["rm", "-f", &pause::name(id)]).output().expect("runs");
+            assert!(removed.status.success());
+        }
+        assert!(place.run().await.success(), "{how}: {}", place.log("stderr"));
+        for part in [&*inode, "172.26.64.9\tweb-1", "nameserver 10.9.9.9"] {
+            assert!(place.log("stdout").contains(part), "{how}: {part} in {}", place.log("stdout"));
+        }
+        std::fs::remove_file(place.alloc.logs().join("web.stdout.0")).expect("removed");
+    }
+    // A task that has a wish of its own is not in it.
+    place.request.config.insert("network_mode".to_owned(), json!("none"));
+    assert!(place.run().await.success());
+    assert!(!place.log("stdout").contains(&inode), "{}", place.log("stdout"));
+    let joined = || place.driver.joined(namespaces.dir());
+    assert_eq!(joined().await, std::slice::from_ref(&netns));
+    place.driver.leave(id, &netns).await;
+    assert_eq!(joined().await, Vec::<PathBuf>::new());
+    namespaces.remove(id).expect("removed");
+    assert!(!netns.exists());
 }

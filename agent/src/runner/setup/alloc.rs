@@ -1,10 +1,13 @@
-//! What an allocation needs before its first task: its directory, the names under which its group answers, and what it takes
-//! over from the allocation before it.
+//! What an allocation needs before its first task: its directory, its network, the names under which its group answers, and
+//! what it takes over from the allocation before it.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tarpan_model::alloc::NetworkStatus;
+use tarpan_model::job::Task;
 use tarpan_model::{AllocId, Allocation, name};
 
 use super::{Beside, Hook, Making, Notes, Scope, Until};
@@ -12,11 +15,13 @@ use crate::alloc_dir::AllocDir;
 use crate::context::Context;
 use crate::ground::{self, Attr, Dir};
 use crate::neighbours::Neighbour;
+use crate::network;
 use crate::runner::inbox::{Inbox, Message};
+use crate::services;
 
 /// The hooks of an allocation, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
-    vec![Box::new(Directory), Box::new(Services), Box::new(Previous)]
+    vec![Box::new(Directory), Box::new(Network), Box::new(Services), Box::new(Previous)]
 }
 
 /// What they work on.
@@ -61,6 +66,100 @@ impl Hook<AllocScope> for Directory {
 
     fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
         Box::pin(scope.context.remove_files(scope.alloc.id))
+    }
+}
+
+/// The network namespace that the group's tasks share. What makes it has it named after the allocation; the addresses that it
+/// had are in the row, and given again where that is possible.
+struct Network;
+
+/// A bridge or a program may be busy, or be changed by others, just now.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Hook<AllocScope> for Network {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn wanted(&self, scope: &AllocScope) -> bool {
+        network::mode(&scope.alloc).is_some()
+    }
+
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
+        Box::pin(async move {
+            let made = match unable(scope) {
+                Some(text) => Err(text),
+                None => match wanted(scope) {
+                    Ok(wanted) => connect(scope, wanted).await,
+                    Err(text) => Err(text),
+                },
+            };
+            let status =
+                made.map_err(|text| format!("failed to setup alloc: pre-run hook \"network\" failed: {text}"))?;
+            crate::crash::point("network-made");
+            scope.inbox.tell(Message::Network(status)).await;
+            Ok(())
+        })
+    }
+
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for again in 1..=TRIES {
+                match scope.context.remove_network(scope.alloc.id).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(alloc_id = %scope.alloc.id, "removing the network of an allocation: {error}");
+                    }
+                }
+                tokio::time::sleep(PAUSE * again).await;
+            }
+        })
+    }
+}
+
+/// A task whose driver can't have it in the group's network.
+fn unable(scope: &AllocScope) -> Option<String> {
+    let group = scope.alloc.group()?;
+    let unable = |task: &&Task| scope.context.drivers.get(task.driver()).is_some_and(|d| !d.joins_networks());
+    let task = group.tasks().iter().find(unable)?;
+    Some(format!("task {} does not support {:?} networking mode", task.name(), &*scope.alloc.resources.network_mode))
+}
+
+fn wanted(scope: &AllocScope) -> Result<network::Wanted, String> {
+    let (alloc, context) = (&scope.alloc, &scope.context);
+    let env = services::group_env(context, alloc);
+    let block = alloc.group().and_then(|g| g.networks.as_deref()?.first()?.cni.clone()).unwrap_or_default();
+    let own = block.args.unwrap_or_default().iter().map(|(k, v)| (env.text(k), env.text(v))).collect();
+    let (id, job) = (alloc.id.to_string(), alloc.job_id.to_string());
+    let facts = [
+        ("NOMAD_REGION", &*context.options.region),
+        ("NOMAD_NAMESPACE", alloc.namespace.as_ref()),
+        ("NOMAD_JOB_ID", &job),
+        ("NOMAD_GROUP_NAME", &alloc.task_group),
+        ("NOMAD_ALLOC_ID", &id),
+    ];
+    Ok(network::Wanted {
+        id: alloc.id,
+        mode: network::mode(alloc).unwrap_or(network::Mode::None),
+        args: network::args(&facts, &own)?,
+        ports: alloc.resources.ports.clone(),
+        before: alloc.network_status.as_deref().cloned(),
+    })
+}
+
+async fn connect(scope: &AllocScope, wanted: network::Wanted) -> Result<NetworkStatus, String> {
+    let mut tries = 1;
+    loop {
+        let (networks, wanted) = (scope.context.networks.clone(), wanted.clone());
+        match scope.beside.run(move || networks.make(&wanted)).await {
+            Err(text) if tries < TRIES => {
+                tracing::warn!(alloc_id = %scope.alloc.id, "making the network of an allocation: {text}");
+            }
+            made => return made,
+        }
+        tokio::time::sleep(PAUSE * tries).await;
+        tries += 1;
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use tarpan_model::Allocation;
 use tarpan_model::alloc::{AllocDeploymentStatus, DesiredTransition, NetworkStatus, RescheduleTracker};
 use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, NodeId};
-use tarpan_model::job::StoredJob;
+use tarpan_model::job::{DNSConfig, StoredJob};
 
 use super::resources::{Given, Legacy, LegacyTasks};
 use super::{Metric, OrEmpty, null_if_empty, task_states};
@@ -221,7 +221,7 @@ impl Serialize for AllocFull<'_> {
             deployment_id: OrEmpty(row.deployment_id),
             deployment_status: row.deployment_status.as_ref().map(Health),
             reschedule_tracker: row.reschedule.as_deref().map(Tracker),
-            network_status: network_status(row).map(Net),
+            network_status: network_status(row).map(|status| Net(status, dns(row))),
             followup_eval: OrEmpty(row.followup_eval),
             preempted_allocations: &row.preempted,
             preempted_by_allocation: OrEmpty(row.preempted_by),
@@ -291,7 +291,8 @@ impl Serialize for Tracker<'_> {
     }
 }
 
-struct Net<'a>(&'a NetworkStatus);
+/// What a node said of a network, and what the job says of its resolvers.
+struct Net<'a>(&'a NetworkStatus, Option<&'a DNSConfig>);
 
 impl Serialize for Net<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -303,11 +304,15 @@ impl Serialize for Net<'_> {
             #[serde(rename = "AddressIPv6")]
             address_ipv6: &'a str,
             #[serde(rename = "DNS")]
-            dns: Option<()>,
+            dns: Option<&'a DNSConfig>,
         }
         let (interface_name, address) = (&*self.0.interface_name, &*self.0.address);
-        Fields { interface_name, address, address_ipv6: &self.0.address_ipv6, dns: None }.serialize(s)
+        Fields { interface_name, address, address_ipv6: &self.0.address_ipv6, dns: self.1 }.serialize(s)
     }
+}
+
+fn dns(row: &Allocation) -> Option<&DNSConfig> {
+    row.group()?.networks.as_deref()?.first()?.dns.as_ref()
 }
 
 /// What the node said of the allocation's network; of one that it reported on without a network of its own, that it is none.

@@ -1,0 +1,91 @@
+//! Runs a program of the node, bounded in time and in what it may say.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+/// What a program said.
+pub struct Said {
+    pub status: ExitStatus,
+    pub out: String,
+    pub err: String,
+}
+
+/// How long a program may take, and how many bytes it may say.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    pub patience: Duration,
+    pub most: u64,
+}
+
+/// Runs a program to its end, in the namespace of the calling thread, which may wait and has a runtime. `env`: all that it has;
+/// `None`: what the agent has. The error is a sentence; that it failed is none.
+pub fn run(
+    path: &Path,
+    args: &[&str],
+    env: Option<&[(String, String)]>,
+    input: String,
+    bounds: Bounds,
+) -> Result<Said, String> {
+    let mut command = Command::new(path);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    if let Some(env) = env {
+        command.env_clear().envs(env.iter().map(|(k, v)| (k, v)));
+    }
+    let called = async {
+        let mut child = command.spawn()?;
+        let (mut stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feed = async {
+            // One that ends without reading says why by itself.
+            if let Some(mut stdin) = stdin.take() {
+                let _ = stdin.write_all(input.as_bytes()).await;
+            }
+        };
+        let ((), out, err) = tokio::join!(feed, text(out, bounds.most), text(err, bounds.most));
+        Ok::<_, std::io::Error>(Said { status: child.wait().await?, out: out?, err: err? })
+    };
+    let bounded = async { tokio::time::timeout(bounds.patience, called).await };
+    match tokio::runtime::Handle::current().block_on(bounded) {
+        Ok(said) => said.map_err(|error| format!("running {}: {error}", path.display())),
+        Err(_) => Err(format!("{} does not come to an end", path.display())),
+    }
+}
+
+async fn text(from: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Result<String> {
+    let Some(from) = from else { return Ok(String::new()) };
+    let mut bytes = Vec::new();
+    from.take(most + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other("it says more than can be read"));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The wait happens on a thread that may wait.
+    async fn sh(script: &'static str, patience: Duration, most: u64) -> Result<Said, String> {
+        let call = move || {
+            let bounds = Bounds { patience, most };
+            run(Path::new("/bin/sh"), &["-c", script], Some(&[]), "a line\n".to_owned(), bounds)
+        };
+        crate::blocking(call).await
+    }
+
+    #[tokio::test]
+    async fn a_program_is_bounded_in_time_and_in_what_it_says() {
+        let long = Duration::from_secs(60);
+        let said = sh("cat; echo wrong >&2; exit 3", long, 100).await.expect("runs");
+        assert_eq!((said.status.code(), &*said.out, &*said.err), (Some(3), "a line\n", "wrong\n"));
+        let endless = sh("exec sleep 600", Duration::from_millis(50), 100).await.err();
+        assert_eq!(endless.as_deref(), Some("/bin/sh does not come to an end"));
+        let talks = sh("while :; do echo more; done", long, 100).await.err();
+        assert!(talks.is_some_and(|t| t.contains("more than can be read")));
+        assert_eq!(sh("env | grep -c HOME", long, 100).await.expect("runs").out, "0\n", "the agent's is not handed on");
+    }
+}
