@@ -105,4 +105,4 @@ impl Driver for Exec {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,9 +5,12 @@
 
 pub mod docker;
 pub mod exec;
+pub mod java;
 pub mod mark;
 pub mod mock;
+mod probe;
 mod process_exec;
+pub mod qemu;
 pub mod raw_exec;
 mod session;
 mod supervised;

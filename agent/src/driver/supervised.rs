@@ -1,5 +1,6 @@
 //! Tasks under a supervisor of ours, whichever driver they belong to: started, found again, signalled, removed.
 
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,17 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tarpan_model::AllocId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::mark::remove_run_dir;
 use super::{DriverError, ExecRequest, Execution, Exit, Handle, Mark, Place, TaskRequest, TaskUsage, Trace};
 use crate::cgroup::{Cgroup, Limits};
+use crate::ground::Dir;
 use crate::proc_stat::Stat;
 use crate::supervisor::{Logs, Process, Spec, User};
+
+/// How long a monitor has to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What every driver asks of a supervisor for this request.
 pub(super) fn spec(driver: &str, request: &TaskRequest) -> Spec {
@@ -35,20 +41,31 @@ pub(super) fn spec(driver: &str, request: &TaskRequest) -> Spec {
 
 /// The control groups of a task, with its limits. `None` where there are no groups.
 pub(super) fn cgroup(request: &TaskRequest) -> Option<Cgroup> {
-    let name = cgroup_name(request.alloc_id, &request.task);
-    Cgroup::create(&request.cgroup_parent, &name, &Limits::of(&request.resources))
+    cgroup_with(request, &Limits::of(&request.resources))
+}
+
+pub(super) fn cgroup_with(request: &TaskRequest, limits: &Limits) -> Option<Cgroup> {
+    Cgroup::create(&request.cgroup_parent, &cgroup_name(request.alloc_id, &request.task), limits)
 }
 
 fn cgroup_name(alloc: AllocId, task: &str) -> String {
     format!("{alloc}.{task}")
 }
 
+pub(super) async fn launch(spec: Spec, cgroup: Option<Cgroup>) -> Result<Arc<dyn Handle>, DriverError> {
+    launch_with(spec, cgroup, None).await
+}
+
 /// Starts it; what was made for it goes again when that fails.
-pub(super) async fn launch(mut spec: Spec, cgroup: Option<Cgroup>) -> Result<Arc<dyn Handle>, DriverError> {
+pub(super) async fn launch_with(
+    mut spec: Spec,
+    cgroup: Option<Cgroup>,
+    monitor: Option<Monitor>,
+) -> Result<Arc<dyn Handle>, DriverError> {
     spec.cgroups = cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
     let run_dir = spec.run_dir.clone();
     match Process::spawn(&spec).await {
-        Ok(process) => Ok(Arc::new(Supervised { process, saved: Saved { run_dir, cgroup } })),
+        Ok(process) => Ok(Arc::new(Supervised { process, saved: Saved { run_dir, cgroup, monitor } })),
         Err(error) => {
             if let Some(cgroup) = cgroup {
                 cgroup.remove().await;
@@ -83,7 +100,8 @@ pub(super) async fn find(mark: &Mark) -> Result<Option<Arc<dyn Handle>>, DriverE
     let found = Process::find(&mark.run_dir).await.map_err(|e| DriverError::Other(crate::chain(&e)))?;
     let Some(process) = found else { return Ok(None) };
     let cgroup = Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task));
-    let saved = Saved { run_dir: mark.run_dir.clone(), cgroup };
+    let monitor = mark.logs.as_ref().map(|logs| Monitor { alloc: logs.alloc.clone(), task: mark.task.clone() });
+    let saved = Saved { run_dir: mark.run_dir.clone(), cgroup, monitor };
     Ok(Some(Arc::new(Supervised { process, saved })))
 }
 
@@ -111,6 +129,41 @@ pub(super) async fn clean_up(run_dir: &Path) {
 struct Saved {
     run_dir: PathBuf,
     cgroup: Option<Cgroup>,
+    #[serde(default)]
+    monitor: Option<Monitor>,
+}
+
+/// Where a virtual machine is told to shut down: a socket in the task's directory, if it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Monitor {
+    /// The allocation's directory.
+    pub alloc: PathBuf,
+    pub task: String,
+}
+
+impl Monitor {
+    /// Its name in the task's directory.
+    pub const SOCKET: &str = "qemu-monitor.sock";
+
+    /// Presses the guest's power button; whether there was one to press.
+    async fn power_down(&self) -> bool {
+        let path = Path::new(&self.task).join(Monitor::SOCKET);
+        let Ok(found) = Dir::trusted(&self.alloc).and_then(|alloc| alloc.find_plain(&path)) else { return false };
+        // By the handle: so it is this very socket, whatever has its name by now, and however long its path is.
+        let press = async {
+            let mut socket = tokio::net::UnixStream::connect(format!("/proc/self/fd/{}", found.as_raw_fd())).await?;
+            socket.write_all(b"system_powerdown\n").await?;
+            // It is read before the connection may go: the answer is another prompt.
+            let mut said = Vec::new();
+            while said.windows(6).filter(|part| part == b"(qemu)").count() < 2 {
+                if socket.read_buf(&mut said).await? == 0 || said.len() > (16 << 10) {
+                    break;
+                }
+            }
+            std::io::Result::Ok(())
+        };
+        matches!(tokio::time::timeout(ANSWER, press).await, Ok(Ok(())))
+    }
 }
 
 /// A task under a supervisor of ours.
@@ -131,8 +184,14 @@ impl Handle for Supervised {
     fn stop<'a>(&'a self, signal: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), DriverError>> {
         Box::pin(async move {
             let number = super::signal_number(if signal.is_empty() { "SIGINT" } else { signal })?;
-            let sent = self.process.signal(number);
-            sent.map_err(|e| DriverError::Other(format!("sending {signal} to the task: {e}")))?;
+            let pressed = match &self.saved.monitor {
+                Some(monitor) => monitor.power_down().await,
+                None => false,
+            };
+            if !pressed {
+                let sent = self.process.signal(number);
+                sent.map_err(|e| DriverError::Other(format!("sending {signal} to the task: {e}")))?;
+            }
             if tokio::time::timeout(grace, self.process.wait()).await.is_err() {
                 self.process.kill_group();
                 if let Some(cgroup) = &self.saved.cgroup {

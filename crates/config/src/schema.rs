@@ -85,6 +85,8 @@ pub fn plugin_config(name: &str) -> Option<&'static Block> {
         "docker" => Some(&DOCKER),
         "raw_exec" => Some(&RAW_EXEC),
         "exec" => Some(&EXEC),
+        "java" => Some(&JAVA),
+        "qemu" => Some(&QEMU),
         _ => None,
     }
 }
@@ -389,6 +391,8 @@ static EXEC: Block = Block(&[
     (List, Read, "allow_caps"),
     (Str, Read, "default_pid_mode default_ipc_mode denied_host_uids denied_host_gids"),
 ]);
+static JAVA: Block = Block(&[(List, Read, "allow_caps"), (Str, Read, "default_pid_mode default_ipc_mode")]);
+static QEMU: Block = Block(&[(List, Read, "image_paths args_allowlist emulators_allowlist")]);
 static EVENTLOG: Block = Block(&[(Bool, IDLE, "enabled"), (Str, IDLE, "level")]);
 static REPORTING: Block = Block(&[
     (Free, IDLE, "license"),

@@ -29,14 +29,14 @@ fn there() -> bool {
     }
 }
 
-pub(super) struct Place {
+pub(in crate::driver) struct Place {
     dir: tempfile::TempDir,
-    pub(super) request: TaskRequest,
+    pub(in crate::driver) request: TaskRequest,
     driver: Exec,
 }
 
 impl Place {
-    fn new(config: Value) -> Place {
+    pub(in crate::driver) fn new(config: Value) -> Place {
         let dir = tempfile::tempdir().expect("a directory");
         let alloc_id = AllocId(uuid::Uuid::new_v4());
         let alloc = AllocDir::new(&dir.path().canonicalize().expect("there"), alloc_id);
@@ -88,7 +88,7 @@ impl Place {
         started.map_err(|e| e.to_string())
     }
 
-    fn log(&self, kind: &str) -> String {
+    pub(in crate::driver) fn log(&self, kind: &str) -> String {
         let path = self.request.dirs.shared.join(format!("logs/web.{kind}.0"));
         std::fs::read_to_string(path).unwrap_or_default()
     }
@@ -286,36 +286,41 @@ impl Place {
     }
 }
 
-/// All that was written down is gone: the supervisor says where it belongs. A task that says so as well is not believed.
+/// All that was written down is gone: the supervisor says where it belongs. A task that says so as well is not believed, root or
+/// not, with process ids of its own or the node's.
 #[tokio::test]
 async fn only_a_supervisor_is_believed_to_be_one() {
     if !there() {
         return;
     }
-    let place = Place::script("").root();
-    let tasks = place.dir.path().join("tasks");
-    let fake = tasks.join(uuid::Uuid::new_v4().to_string()).join("web-00000000");
-    let escape = tasks.join("../made-by-a-task");
-    let script = format!(
-        "(exec -a x sh -c 'sleep 600' __task-supervisor {0}) & sh -c 'sleep 600; :' __task-supervisor {0} & \
-         sh -c 'sleep 600; :' __task-supervisor {1} & echo ready; wait",
-        fake.display(),
-        escape.display()
-    );
-    let place =
-        Place { request: TaskRequest { config: Place::script(&script).request.config, ..place.request }, ..place };
-    let handle = place.start().await.expect("starts");
-    place.says("ready").await;
-    let pids = place.pids();
-    std::fs::remove_dir_all(&place.request.run_dir).expect("removed");
-    let runs = crate::supervisor::runs(&tasks);
-    assert_eq!(runs.iter().map(|r| (&*r.driver, &r.dir)).collect::<Vec<_>>(), [(NAME, &place.request.run_dir)]);
-    assert_eq!(place.pids(), pids, "written again");
-    assert!(!place.dir.path().join("made-by-a-task").exists());
-    // What it may do is not known any more: a command is refused, and does not run outside of its walls.
-    let refused = handle.exec(request(&["/bin/true"], false)).await.err().expect("refused");
-    assert!(refused.to_string().contains("not known any more"), "{refused}");
-    handle.destroy().await;
+    for mode in ["private", "host"] {
+        let mut place = Place::script("").root();
+        let tasks = place.dir.path().join("tasks");
+        let fake = tasks.join(uuid::Uuid::new_v4().to_string()).join("web-00000000");
+        let escape = tasks.join("../made-by-a-task");
+        // As a supervisor's command line is: a program, the word, a directory.
+        let script = format!(
+            "echo 'sleep 600; :' > __task-supervisor; sh __task-supervisor {} & sh __task-supervisor {} & echo ready; wait",
+            fake.display(),
+            escape.display()
+        );
+        let config = json!({"command": "/bin/sh", "args": ["-c", script], "work_dir": "/local", "pid_mode": mode});
+        place.request.config = serde_json::from_value(config).expect("an object");
+        let handle = place.start().await.expect("starts");
+        place.says("ready").await;
+        let group = place.groups().expect("there");
+        wait("all of them to run", || group.pids().len() >= 6).await;
+        let pids = place.pids();
+        std::fs::remove_dir_all(&place.request.run_dir).expect("removed");
+        let runs = crate::supervisor::runs(&tasks);
+        assert_eq!(runs.iter().map(|r| (&*r.driver, &r.dir)).collect::<Vec<_>>(), [(NAME, &place.request.run_dir)]);
+        assert_eq!(place.pids(), pids, "written again");
+        assert!(!place.dir.path().join("made-by-a-task").exists());
+        // What it may do is not known any more: a command is refused, and does not run outside of its walls.
+        let refused = handle.exec(request(&["/bin/true"], false)).await.err().expect("refused");
+        assert!(refused.to_string().contains("not known any more"), "{refused}");
+        handle.destroy().await;
+    }
 }
 
 #[tokio::test]
