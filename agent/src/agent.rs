@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
-use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
+use crate::driver::{Driver, docker, exec::Exec, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec};
 use crate::history::History;
 use crate::host::NodeHost;
 use crate::network::Networks;
@@ -254,7 +254,14 @@ fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, Start
     if options.dev && !options.drivers.contains_key("docker") {
         docker.volumes.enabled = true;
     }
-    let mut all: Vec<Arc<dyn Driver>> = vec![Arc::new(raw_exec), Arc::new(docker::DockerDriver::new(docker))];
+    let chroot = crate::driver::chroot(&options.chroot_env);
+    let mut all: Vec<Arc<dyn Driver>> = vec![
+        Arc::new(raw_exec),
+        Arc::new(Exec::new(plugin(options, "exec")?, chroot.clone())),
+        Arc::new(Java::new(plugin(options, "java")?, chroot)),
+        Arc::new(Qemu::new(plugin(options, "qemu")?)),
+        Arc::new(docker::DockerDriver::new(docker)),
+    ];
     if options.mock_driver {
         all.push(Arc::new(Mock));
     }

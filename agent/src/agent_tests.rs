@@ -31,6 +31,7 @@ use crate::{Agent, Options};
 
 mod intake;
 mod networks;
+mod walls;
 
 /// How long something that will come is waited for, on a machine that is busy with other things too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -262,6 +263,12 @@ impl Drop for Home {
                 // SAFETY: the group's id is the pid of the task, which was seen alive just now.
                 unsafe { libc::kill(-(pids.task as i32), libc::SIGKILL) };
             }
+        }
+        // Secrets of tasks that nobody ended: the directory could not go.
+        if let Ok(dir) =
+            self.path().canonicalize().map_err(drop).and_then(|p| crate::ground::Dir::trusted(&p).map_err(drop))
+        {
+            dir.unmount_below();
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::ground::{self, Attr, Dir};
 /// Where the rotated logs are, below an allocation's directory.
 pub const LOGS: &str = "alloc/logs";
 
+/// Of a task's secrets, where its resources say nothing. Source: `reference/semantics.md` 17.7.
+pub const DEFAULT_SECRETS_MB: i64 = 1;
+
 /// Why a directory could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum DirError {
@@ -38,6 +41,23 @@ pub enum Reader {
     /// A container. Which user its image runs as, and what that user is called outside, only the engine knows: the door
     /// is then the directory around, which nobody but the agent and the engine passes.
     Container,
+}
+
+impl Reader {
+    fn around(self) -> Attr {
+        match self {
+            Reader::Agent | Reader::User { .. } => Attr::mode(0o777),
+            Reader::Container => Attr::mode(0o700),
+        }
+    }
+
+    fn secrets(self) -> Attr {
+        match self {
+            Reader::Agent => Attr::mode(0o700),
+            Reader::User { uid, gid } => Attr::mode(0o700).owned(uid, gid),
+            Reader::Container => Attr::mode(0o777),
+        }
+    }
 }
 
 /// A task's directories on the node.
@@ -125,11 +145,7 @@ impl AllocDir {
             let text = format!("the task name {} {wrong}", name::quoted(task));
             return Err(DirError::Name(text));
         }
-        let (around, secrets) = match reader {
-            Reader::Agent => (Attr::mode(0o777), Attr::mode(0o700)),
-            Reader::User { uid, gid } => (Attr::mode(0o777), Attr::mode(0o700).owned(uid, gid)),
-            Reader::Container => (Attr::mode(0o700), Attr::mode(0o777)),
-        };
+        let (around, secrets) = (reader.around(), reader.secrets());
         let root = Dir::trusted(&self.root).map_err(self.failed(""))?;
         let own = root.renew_dir(Path::new(task), around).map_err(self.failed(task))?;
         for (name, attr) in
@@ -138,6 +154,23 @@ impl AllocDir {
             own.renew_dir(Path::new(name), attr).map_err(self.failed(&format!("{task}/{name}")))?;
         }
         Ok(dirs)
+    }
+
+    /// Has the task's secrets held in memory, at most `mb` of them, for `reader`. Doing it again changes nothing.
+    pub fn mount_secrets(&self, task: &str, reader: Reader, mb: u64) -> Result<(), DirError> {
+        let shown = format!("{task}/secrets");
+        let own = Dir::trusted(&self.root).and_then(|root| root.dir(Path::new(task))).map_err(self.failed(&shown))?;
+        own.mount_memory(Path::new("secrets"), mb << 20).map_err(self.failed(&shown))?;
+        own.renew_dir(Path::new("secrets"), reader.secrets()).map(drop).map_err(self.failed(&shown))
+    }
+
+    /// Takes them away. What is not there is gone already.
+    pub fn unmount_secrets(&self, task: &str) -> Result<(), ground::Error> {
+        match Dir::trusted(&self.root).and_then(|root| root.dir(Path::new(task))) {
+            Ok(own) => own.unmount(Path::new("secrets")),
+            Err(error) if error.not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends mounts below it and removes everything.
@@ -258,6 +291,45 @@ mod tests {
         std::fs::write(host.path().join("kept"), "x").expect("written");
         dir.destroy().expect("removed");
         assert!(!dir.root.exists() && host.path().join("kept").exists());
+    }
+
+    /// Needs root and a kernel that lets it mount.
+    #[test]
+    fn secrets_are_held_in_memory_and_bounded() {
+        use std::os::unix::fs::MetadataExt;
+        if !nix::unistd::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "only root mounts");
+            eprintln!("skipped: only root mounts");
+            return;
+        }
+        let base = tempfile::tempdir().expect("a directory");
+        let dir = AllocDir::new(&base.path().canonicalize().expect("there"), AllocId(uuid::Uuid::from_u128(7)));
+        dir.create().expect("made");
+        let reader = Reader::User { uid: 4711, gid: 12 };
+        let task = dir.create_task_for("web", reader).expect("made");
+        let mounts = || {
+            let text = std::fs::read_to_string("/proc/self/mounts").expect("readable");
+            let of = |line: &&str| line.contains(&*task.secrets.to_string_lossy());
+            text.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
+        };
+        dir.mount_secrets("web", reader, 1).expect("mounted");
+        std::fs::write(task.secrets.join("token"), "t").expect("written");
+        // The next start of the task, and an agent that comes back.
+        dir.create_task_for("web", reader).expect("again");
+        dir.mount_secrets("web", reader, 1).expect("again");
+        assert_eq!(std::fs::read_to_string(task.secrets.join("token")).expect("kept"), "t");
+        let meta = task.secrets.metadata().expect("there");
+        assert_eq!((meta.uid(), meta.gid(), mode(&task.secrets)), (4711, 12, 0o700));
+        let [mount] = &mounts()[..] else { panic!("{:?}", mounts()) };
+        assert!(mount.starts_with("tmpfs ") && mount.contains("nosuid,nodev,noexec"), "{mount}");
+        assert!(std::fs::write(task.secrets.join("large"), vec![0; 2 << 20]).is_err(), "it is bounded");
+        dir.unmount_secrets("web").expect("unmounted");
+        dir.unmount_secrets("web").expect("nothing is there");
+        assert!(mounts().is_empty() && !task.secrets.join("token").exists());
+        dir.unmount_secrets("nobody").expect("nor such a task");
+        dir.mount_secrets("web", reader, 1).expect("mounted");
+        dir.destroy().expect("removed");
+        assert!(mounts().is_empty() && !dir.root.exists());
     }
 
     /// Needs root and a kernel that lets it mount.

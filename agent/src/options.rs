@@ -63,6 +63,9 @@ pub struct Options {
     pub disable_remote_exec: bool,
     /// Empty: `nomad.slice` (cgroup v2), `/nomad` (v1).
     pub cgroup_parent: String,
+    /// What of the node's directories tasks with a root of their own see: the node's path, and where they see it. Empty: the
+    /// field's list.
+    pub chroot_env: BTreeMap<String, String>,
     pub gc: GcOptions,
     pub template: TemplateOptions,
     pub artifact: ArtifactLimits,
@@ -141,6 +144,7 @@ impl Default for Options {
             default_ineligible: false,
             disable_remote_exec: false,
             cgroup_parent: String::new(),
+            chroot_env: BTreeMap::new(),
             gc: GcOptions::default(),
             template: TemplateOptions::default(),
             artifact: ArtifactLimits::default(),
@@ -169,6 +173,21 @@ impl Options {
     /// A boolean of the legacy `options` map; `None` where it is not set or not a boolean.
     pub fn legacy_flag(&self, key: &str) -> Option<bool> {
         go::boolean(self.options.get(key)?)
+    }
+
+    /// Whether a task of this driver may not run as this user: `user.denylist` of the legacy options, for the drivers of
+    /// `user.checked_drivers`. Another name or number of a user on the list is that user.
+    ///
+    /// Source of the defaults: `reference/agent-config.md`, client.options.
+    pub fn denies_user(&self, driver: &str, user: &str) -> bool {
+        let fixed = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let checked = self.legacy_list(&["user.checked_drivers"]).unwrap_or_else(|| fixed(&["exec", "qemu", "java"]));
+        let denied = self.legacy_list(&["user.denylist", "user.blacklist"]);
+        let denied = denied.unwrap_or_else(|| fixed(&["root", "Administrator"]));
+        let id = |name: &str| crate::driver::raw_exec::user(name).ok().flatten().map(|user| user.uid);
+        let plain = user.split(':').next().unwrap_or_default();
+        let is = |other: &String| plain == other || (id(user).is_some() && id(user) == id(other));
+        !plain.is_empty() && checked.iter().any(|name| name == driver) && denied.iter().any(is)
     }
 
     /// A comma list of the legacy `options` map.

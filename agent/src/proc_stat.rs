@@ -15,7 +15,8 @@ impl Stat {
         Stat::parse(&std::fs::read(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Stat> {
+    /// From what stands in the file.
+    pub fn parse(bytes: &[u8]) -> Option<Stat> {
         let name_end = bytes.iter().rposition(|b| *b == b')')?;
         Some(Stat(String::from_utf8_lossy(&bytes[name_end + 1..]).into_owned()))
     }

@@ -48,7 +48,25 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         kill_all_of(self.path());
+        unmount_all_of(self.path());
     }
+}
+
+/// Takes away what is mounted below `folder`: secrets of tasks that nobody ended.
+fn unmount_all_of(folder: &Path) {
+    for point in mounts_below(folder) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(point).status();
+    }
+}
+
+/// Mount points below `folder`, the deepest first.
+pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
+    let mut points: Vec<PathBuf> = points.filter(|point| point.starts_with(&folder)).collect();
+    points.sort_by_key(|point| std::cmp::Reverse(point.components().count()));
+    points
 }
 
 /// Ends what runs on `folder`; not this process.

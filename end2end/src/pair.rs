@@ -7,6 +7,12 @@ use crate::lab::{Lab, free_ports};
 
 /// Both on data directories of the lab: `server` and `client`.
 pub fn server_and_client(lab: &Lab) -> Result<(Agent, Agent)> {
+    server_and_client_with(lab, "", "")
+}
+
+/// The same with more in the client's configuration: `client` in the block of that name, `more` beside it.
+pub fn server_and_client_with(lab: &Lab, client: &str, more: &str) -> Result<(Agent, Agent)> {
+    let (inside, beside) = (client, more);
     let p = free_ports(6)?;
     let dir = lab.path().display();
     let server = format!(
@@ -14,7 +20,7 @@ pub fn server_and_client(lab: &Lab) -> Result<(Agent, Agent)> {
         p[0], p[1], p[2]
     );
     let client = format!(
-        "name = \"client-1\"\ndata_dir = \"{dir}/client\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nclient {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n",
+        "name = \"client-1\"\ndata_dir = \"{dir}/client\"\nbind_addr = \"127.0.0.1\"\nports {{\n  http = {}\n  rpc = {}\n  serf = {}\n}}\nclient {{\n  enabled = true\n  servers = [\"127.0.0.1:{}\"]\n{inside}}}\nplugin \"raw_exec\" {{\n  config {{\n    enabled = true\n  }}\n}}\n{beside}",
         p[3], p[4], p[5], p[1]
     );
     let server = lab.file("server.hcl", &server)?.display().to_string();

@@ -4,11 +4,17 @@
 //! agent, and [`Driver::recover`] finds the same task again after the agent was restarted.
 
 pub mod docker;
+pub mod exec;
+pub mod java;
 pub mod mark;
 pub mod mock;
+mod probe;
 mod process_exec;
+pub mod qemu;
 pub mod raw_exec;
 mod session;
+mod supervised;
+mod walled;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +29,7 @@ use tarpan_model::resources::{PortMapping, TaskResources};
 use tarpan_model::{AllocId, SortedMap};
 
 pub use self::mark::{Mark, Place, Trace};
+pub(crate) use self::walled::chroot;
 use crate::alloc_dir::TaskDirs;
 pub use crate::supervisor::Exit;
 
@@ -202,7 +209,10 @@ pub trait Driver: Send + Sync {
     fn default_signal(&self) -> &'static str {
         "SIGINT"
     }
-    /// Whether the driver writes the rotated log files of its tasks outside of the agent's process.
+    /// Who runs a task whose job names no user; empty: whoever runs the agent, or what the image says.
+    fn default_user(&self) -> &'static str {
+        ""
+    }
     fn supports_mounts(&self) -> bool {
         self.isolation() != Isolation::None
     }

@@ -4,20 +4,25 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::{DriverError, ExecInput, ExecOutput, ExecRequest, Execution};
 use crate::network::namespace;
+use crate::supervisor::{ERRAND, Errand, Word};
 
 /// Pieces on their way in either direction.
 const QUEUE: usize = 16;
+/// How long a helper has to begin the command.
+const BEGINNING: Duration = Duration::from_secs(20);
 
 struct ProcessExec {
     output: mpsc::Receiver<ExecOutput>,
@@ -46,14 +51,63 @@ pub(super) fn begin(pid: u32, cgroups: &[PathBuf], request: ExecRequest) -> Resu
     let (output, receiver) = mpsc::channel(QUEUE);
     let (input, inputs) = mpsc::channel(QUEUE);
     let netns = namespace::other_than_own(pid).map_err(|e| failed("reading the task's surroundings", e))?;
-    let begun = match request.tty {
-        true => with_terminal(command, netns, output, inputs),
-        false => with_pipes(command, netns, output, inputs),
-    };
-    let child = begun.map_err(|e| failed("running the command", e))?;
+    let begun = plugged(command, request.tty, true, netns);
+    let (begun, stdio) = begun.map_err(|e| failed("running the command", e))?;
+    let child = begun.id().unwrap_or_default();
     for dir in cgroups {
         let _ = std::fs::write(dir.join("cgroup.procs"), child.to_string());
     }
+    attend(Running { child: begun, session: child.cast_signed(), socket: None }, stdio, output, inputs);
+    Ok(Box::new(ProcessExec { output: receiver, input }))
+}
+
+/// Starts the command behind the walls of the task whose run this is, by a helper that goes there.
+pub(super) async fn begin_behind_walls(
+    run_dir: &Path,
+    cgroups: &[PathBuf],
+    request: ExecRequest,
+) -> Result<Box<dyn Execution>, DriverError> {
+    let failed = |e: std::io::Error| DriverError::Other(format!("running the command: {e}"));
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    ours.set_nonblocking(true).map_err(failed)?;
+    let mut socket = tokio::net::UnixStream::from_std(ours).map_err(failed)?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(ERRAND).env_clear().kill_on_drop(true);
+    let fd = theirs.as_raw_fd();
+    // SAFETY: one system call of a forked child; the copy stays open in the helper.
+    unsafe {
+        command.pre_exec(move || match libc::dup2(fd, Errand::SOCKET) {
+            -1 => Err(std::io::Error::last_os_error()),
+            // A number that was right by chance still closes at exec.
+            same if same == fd => match libc::fcntl(fd, libc::F_SETFD, 0) {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        });
+    }
+    let (child, stdio) = plugged(command, request.tty, false, None).map_err(failed)?;
+    drop(theirs);
+    let errand = Errand {
+        run_dir: run_dir.to_owned(),
+        command: request.command,
+        tty: request.tty,
+        cgroups: cgroups.to_vec(),
+        descriptors: crate::descriptors::original(),
+    };
+    let mut line = serde_json::to_vec(&errand).expect("an errand serialises");
+    line.push(b'\n');
+    socket.write_all(&line).await.map_err(failed)?;
+    let mut said = String::new();
+    let heard = tokio::time::timeout(BEGINNING, BufReader::new(&mut socket).read_line(&mut said)).await;
+    let session = match heard.map(|_| serde_json::from_str(&said)) {
+        Ok(Ok(Word::Running(pids))) => pids.task.cast_signed(),
+        Ok(Ok(Word::Failed(text))) => return Err(DriverError::Other(text)),
+        _ => return Err(DriverError::Other("the command did not begin".to_owned())),
+    };
+    let (output, receiver) = mpsc::channel(QUEUE);
+    let (input, inputs) = mpsc::channel(QUEUE);
+    attend(Running { child, session, socket: Some(socket) }, stdio, output, inputs);
     Ok(Box::new(ProcessExec { output: receiver, input }))
 }
 
@@ -93,95 +147,121 @@ fn spawn(command: &mut Command, netns: Option<File>) -> std::io::Result<Child> {
     })
 }
 
-fn with_pipes(
-    mut command: Command,
-    netns: Option<File>,
-    output: mpsc::Sender<ExecOutput>,
-    inputs: mpsc::Receiver<ExecInput>,
-) -> std::io::Result<u32> {
-    // SAFETY: only async-signal-safe calls: a session of its own, so that everything of the command can be ended.
-    unsafe {
-        command.pre_exec(|| {
-            crate::supervisor::signals_as_usual();
-            nix::unistd::setsid()?;
-            Ok(())
-        });
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = spawn(&mut command, netns)?;
-    let stdout = child.stdout.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stdout)));
-    let stderr = child.stderr.take().map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stderr)));
-    let stdin = child.stdin.take();
-    let feeding = tokio::spawn(feed(stdin, inputs, |_, _| {}));
-    let pid = child.id().unwrap_or_default();
-    tokio::spawn(async move {
-        let code = end(&mut child, &output).await;
-        // What the command left behind may go on writing: as long as somebody reads, that is fine.
-        let rest = futures::future::join_all([stdout, stderr].into_iter().flatten());
-        tokio::select! {
-            _ = rest => {}
-            () = output.closed() => super::session::end(pid.cast_signed()).await,
-        }
-        feeding.abort();
-        let _ = output.send(ExecOutput::Exited(code)).await;
-    });
-    Ok(pid)
+/// What a command is plugged into.
+enum Stdio3 {
+    Pipes(Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>),
+    /// Its terminal; everything it says comes as stdout.
+    Terminal(File),
 }
 
-/// The command gets a terminal of its own; everything it says comes as stdout.
-fn with_terminal(
+/// Starts the command in a session of its own, so that everything of it can be ended. `takes`: the terminal becomes that
+/// session's; a helper leaves it to the command.
+fn plugged(
     mut command: Command,
+    tty: bool,
+    takes: bool,
     netns: Option<File>,
-    output: mpsc::Sender<ExecOutput>,
-    inputs: mpsc::Receiver<ExecInput>,
-) -> std::io::Result<u32> {
-    let pty = nix::pty::openpty(None, None)?;
-    let slave = |fd: &OwnedFd| fd.as_fd().try_clone_to_owned().map(Stdio::from);
-    command.stdin(slave(&pty.slave)?).stdout(slave(&pty.slave)?).stderr(slave(&pty.slave)?);
+) -> std::io::Result<(Child, Stdio3)> {
+    let pty = if tty { Some(nix::pty::openpty(None, None)?) } else { None };
+    match &pty {
+        Some(pty) => {
+            let slave = |fd: &OwnedFd| fd.as_fd().try_clone_to_owned().map(Stdio::from);
+            command.stdin(slave(&pty.slave)?).stdout(slave(&pty.slave)?).stderr(slave(&pty.slave)?)
+        }
+        None => command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()),
+    };
     // SAFETY: only async-signal-safe calls: a new session, and its terminal.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             crate::supervisor::signals_as_usual();
             nix::unistd::setsid()?;
-            if libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
-                return Err(std::io::Error::last_os_error());
+            match tty && takes && libc::ioctl(0, libc::TIOCSCTTY, 0) != 0 {
+                true => Err(std::io::Error::last_os_error()),
+                false => Ok(()),
             }
-            Ok(())
         });
     }
     let mut child = spawn(&mut command, netns)?;
-    drop(command);
-    drop(pty.slave);
-    let master = File::from(pty.master);
-    let (reader, writer, size) = (master.try_clone()?, master.try_clone()?, master);
-    let copying = tokio::spawn(copy(tokio::fs::File::from_std(reader), output.clone(), ExecOutput::Stdout));
-    let feeding = tokio::spawn(feed(Some(tokio::fs::File::from_std(writer)), inputs, move |height, width| {
-        let window = libc::winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: sets the size of our own terminal.
-        unsafe { libc::ioctl(size.as_raw_fd(), libc::TIOCSWINSZ, &window) };
-    }));
-    let pid = child.id().unwrap_or_default();
-    tokio::spawn(async move {
-        let code = end(&mut child, &output).await;
-        feeding.abort();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), copying).await;
-        let _ = output.send(ExecOutput::Exited(code)).await;
-    });
-    Ok(pid)
+    let stdio = match pty {
+        Some(pty) => Stdio3::Terminal(File::from(pty.master)),
+        None => Stdio3::Pipes(child.stdin.take(), child.stdout.take(), child.stderr.take()),
+    };
+    Ok((child, stdio))
+}
+
+/// A command that runs.
+struct Running {
+    child: Child,
+    /// Its session, as the node counts.
+    session: i32,
+    /// Of the helper that waits for it, which ends it when this is closed.
+    socket: Option<tokio::net::UnixStream>,
+}
+
+/// Carries what it says and hears, and ends it when nobody listens any more.
+fn attend(running: Running, stdio: Stdio3, output: mpsc::Sender<ExecOutput>, inputs: mpsc::Receiver<ExecInput>) {
+    match stdio {
+        Stdio3::Pipes(stdin, stdout, stderr) => {
+            let stdout = stdout.map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stdout)));
+            let stderr = stderr.map(|s| tokio::spawn(copy(s, output.clone(), ExecOutput::Stderr)));
+            let feeding = tokio::spawn(feed(stdin, inputs, |_, _| {}));
+            let copying = [stdout, stderr].into_iter().flatten().collect();
+            tokio::spawn(see_off(running, copying, feeding, output));
+        }
+        Stdio3::Terminal(master) => {
+            let (Ok(reader), Ok(writer)) = (master.try_clone(), master.try_clone()) else { return };
+            let copying = tokio::spawn(copy(tokio::fs::File::from_std(reader), output.clone(), ExecOutput::Stdout));
+            let feeding = tokio::spawn(feed(Some(tokio::fs::File::from_std(writer)), inputs, move |height, width| {
+                let window = libc::winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+                // SAFETY: sets the size of our own terminal.
+                unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &window) };
+            }));
+            tokio::spawn(see_off_terminal(running, copying, feeding, output));
+        }
+    }
+}
+
+async fn see_off(
+    mut running: Running,
+    copying: Vec<JoinHandle<()>>,
+    feeding: JoinHandle<()>,
+    output: mpsc::Sender<ExecOutput>,
+) {
+    let code = end(&mut running, &output).await;
+    // What the command left behind may go on writing: as long as somebody reads, that is fine.
+    let rest = futures::future::join_all(copying);
+    tokio::select! {
+        _ = rest => {}
+        () = output.closed() => super::session::end(running.session).await,
+    }
+    feeding.abort();
+    let _ = output.send(ExecOutput::Exited(code)).await;
+}
+
+async fn see_off_terminal(
+    mut running: Running,
+    copying: JoinHandle<()>,
+    feeding: JoinHandle<()>,
+    output: mpsc::Sender<ExecOutput>,
+) {
+    let code = end(&mut running, &output).await;
+    feeding.abort();
+    let _ = tokio::time::timeout(Duration::from_secs(1), copying).await;
+    let _ = output.send(ExecOutput::Exited(code)).await;
 }
 
 /// Waits for the command; when nobody listens any more, it and everything in its session ends.
-async fn end(child: &mut Child, output: &mpsc::Sender<ExecOutput>) -> i32 {
+async fn end(running: &mut Running, output: &mpsc::Sender<ExecOutput>) -> i32 {
     use std::os::unix::process::ExitStatusExt;
+    let child = &mut running.child;
     let status = tokio::select! {
         status = child.wait() => status,
         () = output.closed() => {
-            if let Some(pid) = child.id() {
-                super::session::end(pid.cast_signed()).await;
-            }
+            super::session::end(running.session).await;
             child.wait().await
         }
     };
+    drop(running.socket.take());
     status.map_or(-1, |s| s.code().or(s.signal().map(|n| 128 + n)).unwrap_or(-1))
 }
 
@@ -256,8 +336,8 @@ mod tests {
             drop(execution);
             let begun = std::time::Instant::now();
             while !super::super::session::members(sid).is_empty() {
-                assert!(begun.elapsed() < std::time::Duration::from_secs(20), "something is left");
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                assert!(begun.elapsed() < Duration::from_secs(20), "something is left");
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }

@@ -2,24 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use tarpan_model::glob;
 use tarpan_model::node::DriverInfo;
 
-use super::mark::remove_run_dir;
-use super::{
-    Driver, DriverError, ExecRequest, Execution, Exit, Handle, Isolation, Mark, Notices, Place, TaskRequest, TaskUsage,
-    Trace, lenient,
-};
+use super::{Driver, DriverError, Handle, Isolation, Mark, Notices, Place, TaskRequest, Trace, lenient, supervised};
 use crate::alloc_dir::TaskDirs;
-use crate::cgroup::{Cgroup, Limits};
+use crate::cgroup::Cgroup;
 use crate::ground;
-use crate::proc_stat::Stat;
-use crate::supervisor::{Logs, Process, Spec, User};
+use crate::supervisor::{Spec, User};
+
+const NAME: &str = "raw_exec";
 
 /// `plugin "raw_exec"` of the agent's configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -71,57 +67,28 @@ impl RawExec {
         let (dirs, name) = (request.dirs.clone(), request.user.clone());
         let found = crate::blocking(move || Ok((find_command(&command, &dirs)?, user(&name)?)));
         let (path, user) = found.await?;
-        self.check_user(user.as_ref())?;
+        supervised::check_ids(user.as_ref(), &self.plugin.denied_host_uids, &self.plugin.denied_host_gids)?;
         let cgroup = match overridden(&config) {
             Some(dirs) => Some(Cgroup { dirs }),
-            None => {
-                let name = cgroup_name(request.alloc_id, &request.task);
-                Cgroup::create(&request.cgroup_parent, &name, &Limits::of(&request.resources))
-            }
+            None => supervised::cgroup(&request),
         };
         let denied: Vec<&String> = self.plugin.denied_envvars.iter().chain(&config.denied_envvars).collect();
-        let env =
-            request.env.into_iter().filter(|(k, _)| !denied.iter().any(|pattern| glob::matches(pattern, k))).collect();
+        let env = request
+            .env
+            .clone()
+            .into_iter()
+            .filter(|(k, _)| !denied.iter().any(|pattern| glob::matches(pattern, k)))
+            .collect();
         let spec = Spec {
-            run_dir: request.run_dir.clone(),
             command: path,
             args: config.args,
             env,
             work_dir: work_dir(config.work_dir.as_deref(), &request.dirs.task)?,
             user,
-            logs: request.logs.map(|l| Logs {
-                alloc: l.alloc,
-                task: request.task.clone(),
-                max_files: l.max_files,
-                max_bytes: l.max_bytes,
-            }),
-            cgroups: cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default(),
             oom_score_adj: config.oom_score_adj.unwrap_or(0) as i32,
-            netns: request.netns.clone(),
-            descriptors: crate::descriptors::original(),
+            ..supervised::spec(NAME, &request)
         };
-        match Process::spawn(&spec).await {
-            Ok(process) => Ok(Arc::new(RawExecTask { process, saved: Saved { run_dir: request.run_dir, cgroup } })),
-            Err(error) => {
-                if let Some(cgroup) = cgroup {
-                    cgroup.remove().await;
-                }
-                remove_run_dir(&request.run_dir).await;
-                Err(DriverError::start(crate::chain(&error), false))
-            }
-        }
-    }
-
-    fn check_user(&self, user: Option<&User>) -> Result<(), DriverError> {
-        let Some(user) = user else { return Ok(()) };
-        let denied = |ranges: &str, id: u32| crate::ranges(ranges).iter().any(|r| r.contains(&u64::from(id)));
-        if denied(&self.plugin.denied_host_uids, user.uid) {
-            return Err(DriverError::Config(format!("running as uid {} is not allowed on this node", user.uid)));
-        }
-        if denied(&self.plugin.denied_host_gids, user.gid) {
-            return Err(DriverError::Config(format!("running as gid {} is not allowed on this node", user.gid)));
-        }
-        Ok(())
+        supervised::launch(spec, cgroup).await
     }
 }
 
@@ -138,7 +105,7 @@ fn overridden(config: &Config) -> Option<Vec<PathBuf>> {
 
 impl Driver for RawExec {
     fn name(&self) -> &'static str {
-        "raw_exec"
+        NAME
     }
 
     fn isolation(&self) -> Isolation {
@@ -148,7 +115,7 @@ impl Driver for RawExec {
     fn fingerprint(&self) -> BoxFuture<'_, DriverInfo> {
         Box::pin(async {
             match self.enabled {
-                true => super::healthy("raw_exec", &[]),
+                true => super::healthy(NAME, &[]),
                 false => super::undetected("disabled"),
             }
         })
@@ -159,154 +126,20 @@ impl Driver for RawExec {
     }
 
     fn recover<'a>(&'a self, saved: &'a Value) -> BoxFuture<'a, Result<Arc<dyn Handle>, DriverError>> {
-        Box::pin(async {
-            let saved: Saved = serde_json::from_value(saved.clone())
-                .map_err(|e| DriverError::Other(format!("what was kept of the task is not readable: {e}")))?;
-            let process = Process::attach(&saved.run_dir).map_err(|e| DriverError::Other(crate::chain(&e)))?;
-            Ok(Arc::new(RawExecTask { process, saved }) as Arc<dyn Handle>)
-        })
+        Box::pin(std::future::ready(supervised::recover(saved)))
     }
 
     fn find<'a>(&'a self, mark: &'a Mark) -> BoxFuture<'a, Result<Option<Arc<dyn Handle>>, DriverError>> {
-        Box::pin(async {
-            let found = Process::find(&mark.run_dir).await.map_err(|e| DriverError::Other(crate::chain(&e)))?;
-            let Some(process) = found else { return Ok(None) };
-            let cgroup = Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task));
-            let saved = Saved { run_dir: mark.run_dir.clone(), cgroup };
-            Ok(Some(Arc::new(RawExecTask { process, saved }) as Arc<dyn Handle>))
-        })
+        Box::pin(supervised::find(mark))
     }
 
     fn survey<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Vec<Trace>, DriverError>> {
-        Box::pin(async {
-            let tasks = place.tasks.clone();
-            let runs = tokio::task::spawn_blocking(move || crate::supervisor::runs(&tasks)).await;
-            let runs = runs.map_err(|e| DriverError::Other(format!("looking at the machine's processes: {e}")))?;
-            // Other drivers have directories of runs as well: ours are those that a supervisor wrote to.
-            let ours = runs.iter().filter(|dir| crate::supervisor::is_run(dir));
-            let trace = |dir: &PathBuf| {
-                let running = crate::supervisor::is_running(dir);
-                Some(Trace { mark: place.mark("raw_exec", dir)?, running })
-            };
-            Ok(ours.filter_map(trace).collect())
-        })
+        Box::pin(supervised::survey(NAME, place))
     }
 
-    /// A start that was given up: the supervisor may have got to its task meanwhile, or be about to.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {
-        Box::pin(async {
-            if let Ok(Some(process)) = Process::find(&request.run_dir).await {
-                process.kill_group();
-            }
-        })
+        Box::pin(supervised::clean_up(&request.run_dir))
     }
-}
-
-fn cgroup_name(alloc: tarpan_model::AllocId, task: &str) -> String {
-    format!("{alloc}.{task}")
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Saved {
-    run_dir: PathBuf,
-    cgroup: Option<Cgroup>,
-}
-
-/// A task under a supervisor of ours.
-pub(super) struct RawExecTask {
-    process: Process,
-    saved: Saved,
-}
-
-impl Handle for RawExecTask {
-    fn save(&self) -> Value {
-        serde_json::to_value(&self.saved).expect("paths serialise")
-    }
-
-    fn wait(&self) -> BoxFuture<'_, Exit> {
-        Box::pin(self.process.wait())
-    }
-
-    fn stop<'a>(&'a self, signal: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), DriverError>> {
-        Box::pin(async move {
-            let number = super::signal_number(if signal.is_empty() { "SIGINT" } else { signal })?;
-            let sent = self.process.signal(number);
-            sent.map_err(|e| DriverError::Other(format!("sending {signal} to the task: {e}")))?;
-            if tokio::time::timeout(grace, self.process.wait()).await.is_err() {
-                self.process.kill_group();
-                if let Some(cgroup) = &self.saved.cgroup {
-                    cgroup.kill().await;
-                }
-                let _ = tokio::time::timeout(Duration::from_secs(15), self.process.wait()).await;
-            }
-            Ok(())
-        })
-    }
-
-    fn signal<'a>(&'a self, signal: &'a str) -> BoxFuture<'a, Result<(), DriverError>> {
-        Box::pin(async move {
-            // A name that nobody knows asks the task to end: so the field's driver takes it.
-            let number = super::signal_number(signal).unwrap_or_else(|why| {
-                tracing::warn!(%why, "SIGINT is sent instead");
-                nix::sys::signal::Signal::SIGINT as i32
-            });
-            self.process.signal(number).map_err(|e| DriverError::Other(format!("sending {signal} to the task: {e}")))
-        })
-    }
-
-    fn destroy(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            self.process.kill_group();
-            if let Some(cgroup) = &self.saved.cgroup {
-                cgroup.remove().await;
-            }
-            // Else it would write the exit into a directory that was just removed.
-            let _ = tokio::time::timeout(Duration::from_secs(5), self.process.supervisor_gone()).await;
-            remove_run_dir(&self.saved.run_dir).await;
-        })
-    }
-
-    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
-        let pid = self.process.pid();
-        let cgroups = self.saved.cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
-        Box::pin(async move { super::process_exec::begin(pid, &cgroups, request) })
-    }
-
-    fn usage(&self) -> BoxFuture<'_, Option<TaskUsage>> {
-        Box::pin(async {
-            match self.saved.cgroup.as_ref().and_then(Cgroup::usage) {
-                Some(u) => Some(TaskUsage {
-                    cpu_ns: u.cpu_ns,
-                    user_ns: u.user_ns,
-                    system_ns: u.system_ns,
-                    throttled_periods: u.throttled_periods,
-                    throttled_ns: u.throttled_ns,
-                    memory: u.memory,
-                    memory_max: u.memory_max,
-                    rss: u.rss,
-                    cache: u.cache,
-                    swap: u.swap,
-                }),
-                None => process_usage(self.process.pid()),
-            }
-        })
-    }
-}
-
-/// Figures of the main process alone, where there is no control group.
-fn process_usage(pid: u32) -> Option<TaskUsage> {
-    let stat = Stat::of(pid)?;
-    // Ticks are hundredths of a second on every Linux of today.
-    let (user, system) = (stat.number::<u64>(14)? * 10_000_000, stat.number::<u64>(15)? * 10_000_000);
-    let rss = stat.number::<u64>(24)? * 4096;
-    Some(TaskUsage {
-        cpu_ns: user + system,
-        user_ns: user,
-        system_ns: system,
-        rss,
-        memory: rss,
-        ..TaskUsage::default()
-    })
 }
 
 /// Where the command is: `local/`, then the task's directory, then as an absolute path, then the node's `PATH`.
@@ -337,7 +170,7 @@ pub(super) fn find_command(command: &str, dirs: &TaskDirs) -> Result<PathBuf, Dr
 
 /// A program in the task's own directories. It is named as the job names it, also where that is a link: programs look at
 /// the name they are called by. What a link leads to outside is run as the task, like anything else, but not touched.
-fn own_command(command: &str, dirs: &TaskDirs) -> Option<PathBuf> {
+pub(super) fn own_command(command: &str, dirs: &TaskDirs) -> Option<PathBuf> {
     let alloc = dirs.open().ok()?;
     let inside = |path: PathBuf| {
         match alloc.find(path.strip_prefix(&dirs.alloc).ok()?) {

@@ -9,9 +9,10 @@
 //! from the top again. Writing never follows links.
 //!
 //! Start at [`Dir::trusted`] and [`Dir::find`]; the way below a directory is in [`walk`], writing in [`write`], removing
-//! whole trees in [`remove`]. All of it blocks: [`Threads`] is where the async side lets it run.
+//! whole trees in [`remove`], mounts in [`mounts`]. All of it blocks: [`Threads`] is where the async side lets it run.
 
 mod meta;
+mod mounts;
 mod remove;
 mod threads;
 mod walk;

@@ -1,7 +1,6 @@
 //! Removing whole trees that a task made, as deep and as wide as it liked.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -35,55 +34,6 @@ impl Dir {
         }
         Ok(())
     }
-}
-
-impl Dir {
-    /// Takes away mounts that a crash may have left below here, deepest first: removing a tree must never reach into them.
-    #[allow(clippy::disallowed_methods, reason = "by the name of a handle of our own")]
-    pub fn unmount_below(&self) {
-        let mut points = mount_points();
-        points.retain(|p| p != self.path() && p.starts_with(self.path()));
-        points.sort_by_key(|p| std::cmp::Reverse(p.components().count()));
-        for point in points {
-            let Ok(inside) = point.strip_prefix(self.path()) else { continue };
-            // By the handle: on the way to the mount a link may have appeared.
-            if let Ok(found) = self.find_plain(inside) {
-                let own = format!("/proc/self/fd/{}", found.as_raw_fd());
-                let _ = nix::mount::umount2(own.as_str(), nix::mount::MntFlags::MNT_DETACH);
-            }
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a file of the kernel, which no task writes")]
-fn mount_points() -> Vec<PathBuf> {
-    points_in(&std::fs::read("/proc/self/mounts").unwrap_or_default())
-}
-
-/// As bytes: a name that is no text must not hide the others.
-fn points_in(mounts: &[u8]) -> Vec<PathBuf> {
-    let point = |line: &[u8]| line.split(|b| *b == b' ').nth(1).map(unescaped);
-    mounts.split(|b| *b == b'\n').filter_map(point).collect()
-}
-
-/// A path as the kernel lists mounts: blanks and the like are written as `\040`.
-fn unescaped(text: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
-        match (first, octal) {
-            (b'\\', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 struct Removal<'a> {
@@ -168,16 +118,4 @@ fn some_names(dir: &Dir) -> Result<Vec<OsString>, Error> {
         }
     }
     Ok(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_whose_name_is_no_text_hides_no_other() {
-        let mounts = b"dev / ext4 rw 0 0\ntmp /a/\xff\xfe tmpfs rw 0 0\ntmp /a/b\\040c tmpfs rw 0 0\nbroken\n";
-        let expected = [&b"/"[..], b"/a/\xff\xfe", b"/a/b c"].map(|p| PathBuf::from(OsString::from_vec(p.to_vec())));
-        assert_eq!(points_in(mounts), expected);
-    }
 }

@@ -7,13 +7,15 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::claim::{self, Claim};
-use super::{Exit, Greeting, Logs, Pids, Rotator, Spec, exit_file, pid_file, start_time, write_whole};
+use super::surroundings::Surroundings;
+use super::walls::{self, Walled};
+use super::{Exit, Greeting, Logs, Pids, Rotator, Spec, driver_file, exit_file, pid_file, start_time, write_whole};
 use crate::ground::Dir;
 
 /// How long output is still read after the task and its group are dead: descendants that escaped may hold the pipes.
@@ -32,6 +34,7 @@ pub(super) fn run() -> ! {
     };
     drop(text);
     let me = Claim::Supervisor { pid: std::process::id(), start: start_time(std::process::id()).unwrap_or(0) };
+    let _ = write_whole(&driver_file(&spec.run_dir), spec.driver.as_bytes());
     match claim::take(&spec.run_dir, me) {
         Ok(true) => {}
         Ok(false) => fail("the start was given up meanwhile"),
@@ -46,13 +49,7 @@ pub(super) fn run() -> ! {
             fail(&message)
         }
     };
-    let pids = Pids {
-        supervisor: std::process::id(),
-        supervisor_start: start_time(std::process::id()).unwrap_or(0),
-        task: child.id(),
-        task_start: start_time(child.id()).unwrap_or(0),
-    };
-    greet(&Greeting::Running(pids));
+    greet(&Greeting::Running(child.pids()));
     let exit = watch(&spec, &mut child, pipes);
     // The directory may have been taken away meanwhile; how the task ended is still wanted.
     let _ = std::fs::create_dir_all(&spec.run_dir);
@@ -95,34 +92,72 @@ struct Pipe {
     to: Rotator,
 }
 
-fn start(spec: &Spec) -> Result<(Child, Vec<Pipe>), String> {
-    let mut command = Command::new(&spec.command);
-    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.work_dir).stdin(Stdio::null());
-    let mut pipes = Vec::new();
-    match &spec.logs {
-        Some(logs) => {
-            for (kind, is_out) in [("stdout", true), ("stderr", false)] {
-                let (from, to) = pipe().map_err(|e| format!("opening a pipe for the task's output: {e}"))?;
-                let stdio = Stdio::from(to);
-                if is_out {
-                    command.stdout(stdio)
-                } else {
-                    command.stderr(stdio)
-                };
-                pipes.push(Pipe { from: Some(from), to: rotator(logs, kind)? });
-            }
-        }
-        None => {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
+/// What was started, to be waited for: the task itself, or the init behind its walls, which ends with it.
+enum Started {
+    Plain(Child),
+    Walled(Walled),
+}
+
+impl Started {
+    fn id(&self) -> u32 {
+        match self {
+            Started::Plain(child) => child.id(),
+            Started::Walled(walled) => walled.init(),
         }
     }
+
+    /// The pids of the run, with the task's own.
+    fn pids(&self) -> Pids {
+        match self {
+            Started::Plain(child) => {
+                Pids { task: child.id(), task_start: start_time(child.id()).unwrap_or(0), ..own_pids() }
+            }
+            Started::Walled(walled) => walled.pids(),
+        }
+    }
+
+    fn ended(&mut self) -> bool {
+        match self {
+            Started::Plain(child) => matches!(child.try_wait(), Ok(Some(_)) | Err(_)),
+            Started::Walled(walled) => walled.ended(),
+        }
+    }
+
+    fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        match self {
+            Started::Plain(child) => child.wait(),
+            Started::Walled(walled) => walled.wait(),
+        }
+    }
+}
+
+fn start(spec: &Spec) -> Result<(Started, Vec<Pipe>), String> {
+    let (mut pipes, mut outputs) = (Vec::new(), Vec::new());
+    for kind in ["stdout", "stderr"] {
+        let Some(logs) = &spec.logs else { break };
+        let (from, to) = pipe().map_err(|e| format!("opening a pipe for the task's output: {e}"))?;
+        pipes.push(Pipe { from: Some(from), to: rotator(logs, kind)? });
+        outputs.push(to);
+    }
+    let outputs: Option<[OwnedFd; 2]> = outputs.try_into().ok();
+    let started = match &spec.walls {
+        Some(walls) => Started::Walled(walls::start(spec, walls, own_pids(), outputs)?),
+        None => Started::Plain(plain(spec, outputs)?),
+    };
+    Ok((started, pipes))
+}
+
+fn plain(spec: &Spec, outputs: Option<[OwnedFd; 2]>) -> Result<Child, String> {
+    let mut command = Command::new(&spec.command);
+    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.work_dir).stdin(Stdio::null());
+    match outputs {
+        Some([out, err]) => command.stdout(Stdio::from(out)).stderr(Stdio::from(err)),
+        None => command.stdout(Stdio::null()).stderr(Stdio::null()),
+    };
     let setup = Setup::new(spec);
     // SAFETY: we have one thread, so the forked child may do anything before exec.
     unsafe { command.pre_exec(move || setup.apply()) };
-    match command.spawn() {
-        Ok(child) => Ok((child, pipes)),
-        Err(error) => Err(start_error(spec, &error)),
-    }
+    command.spawn().map_err(|error| start_error(spec, &error))
 }
 
 fn start_error(spec: &Spec, error: &std::io::Error) -> String {
@@ -133,11 +168,7 @@ fn start_error(spec: &Spec, error: &std::io::Error) -> String {
             spec.work_dir.display()
         );
     }
-    match error.kind() {
-        std::io::ErrorKind::NotFound => format!("failed to start command {command}: no such file or directory"),
-        std::io::ErrorKind::PermissionDenied => format!("failed to start command {command}: permission denied"),
-        _ => format!("failed to start command {command}: {error}"),
-    }
+    super::not_started(&command.to_string(), error)
 }
 
 fn rotator(logs: &Logs, kind: &str) -> Result<Rotator, String> {
@@ -164,29 +195,17 @@ fn pipe() -> std::io::Result<(File, OwnedFd)> {
 struct Setup {
     run_dir: PathBuf,
     supervisor: Pids,
-    cgroups: Vec<PathBuf>,
+    surroundings: Surroundings,
     user: Option<super::User>,
-    oom_score_adj: i32,
-    netns: Option<PathBuf>,
-    descriptors: Option<u64>,
 }
 
 impl Setup {
     fn new(spec: &Spec) -> Setup {
-        let pid = std::process::id();
         Setup {
             run_dir: spec.run_dir.clone(),
-            supervisor: Pids {
-                supervisor: pid,
-                supervisor_start: start_time(pid).unwrap_or(0),
-                task: 0,
-                task_start: 0,
-            },
-            cgroups: spec.cgroups.clone(),
+            supervisor: own_pids(),
+            surroundings: Surroundings::of(spec),
             user: spec.user.clone(),
-            oom_score_adj: spec.oom_score_adj,
-            netns: spec.netns.clone(),
-            descriptors: spec.descriptors,
         }
     }
 
@@ -195,19 +214,7 @@ impl Setup {
         super::signals_as_usual();
         nix::sys::signal::SigSet::empty().thread_set_mask()?;
         self.die_with_supervisor(true)?;
-        for dir in &self.cgroups {
-            std::fs::write(dir.join("cgroup.procs"), "0")?;
-        }
-        if let Some(path) = &self.netns {
-            let file = File::open(path)?;
-            nix::sched::setns(file.as_fd(), nix::sched::CloneFlags::CLONE_NEWNET)?;
-        }
-        if let Some(soft) = self.descriptors {
-            crate::descriptors::set_soft(soft)?;
-        }
-        if self.oom_score_adj != 0 {
-            std::fs::write("/proc/self/oom_score_adj", self.oom_score_adj.to_string())?;
-        }
+        self.surroundings.enter()?;
         // A session of its own: signals to the group reach the task's children and nobody else.
         nix::unistd::setsid()?;
         self.write_pids()?;
@@ -220,6 +227,12 @@ impl Setup {
         }
         Ok(())
     }
+}
+
+/// Ours, where the task is not known yet.
+fn own_pids() -> Pids {
+    let pid = std::process::id();
+    Pids { supervisor: pid, supervisor_start: start_time(pid).unwrap_or(0), task: 0, task_start: 0 }
 }
 
 impl Setup {
@@ -245,7 +258,7 @@ impl Setup {
 }
 
 /// Pumps output until the task ends; then ends what is left of its group, reads the rest, and says how it ended.
-fn watch(spec: &Spec, child: &mut Child, mut pipes: Vec<Pipe>) -> Exit {
+fn watch(spec: &Spec, child: &mut Started, mut pipes: Vec<Pipe>) -> Exit {
     let Ok(pidfd) = super::pidfd(child.id()) else {
         return wait_without_pidfd(spec, child, &mut pipes);
     };
@@ -268,9 +281,9 @@ fn watch(spec: &Spec, child: &mut Child, mut pipes: Vec<Pipe>) -> Exit {
 }
 
 /// Kernels before 5.3: look four times a second whether the task ended.
-fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut [Pipe]) -> Exit {
+fn wait_without_pidfd(spec: &Spec, child: &mut Started, pipes: &mut [Pipe]) -> Exit {
     let mut buffer = [0u8; 16 * 1024];
-    while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+    while !child.ended() {
         {
             let mut fds: Vec<PollFd<'_>> = pipes
                 .iter()
@@ -284,11 +297,14 @@ fn wait_without_pidfd(spec: &Spec, child: &mut Child, pipes: &mut [Pipe]) -> Exi
     finish(spec, child, pipes, &mut buffer)
 }
 
-fn finish(spec: &Spec, child: &mut Child, pipes: &mut [Pipe], buffer: &mut [u8]) -> Exit {
+fn finish(spec: &Spec, child: &mut Started, pipes: &mut [Pipe], buffer: &mut [u8]) -> Exit {
     let status = child.wait();
     // What the task left behind in its group ends with it.
     // SAFETY: the group is the task's own session; its leader was reaped just now, so at worst nobody is in it.
-    unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
+    unsafe { libc::kill(-(child.pids().task as i32), libc::SIGKILL) };
+    if spec.walls.is_some() {
+        end_groups(spec);
+    }
     let until = Instant::now() + DRAIN;
     while pipes.iter().any(|p| p.from.is_some()) && Instant::now() < until {
         {
@@ -314,6 +330,17 @@ fn finish(spec: &Spec, child: &mut Child, pipes: &mut [Pipe], buffer: &mut [u8])
             error: None,
         },
         Err(error) => Exit { code: -1, signal: 0, oom_killed, error: Some(format!("waiting for the task: {error}")) },
+    }
+}
+
+/// Ends what is left in the task's control groups: with the node's processes around it, it has no init that takes all along.
+fn end_groups(spec: &Spec) {
+    for dir in &spec.cgroups {
+        let pids = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        for pid in pids.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0) {
+            // SAFETY: read from the task's own group a moment ago.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
     }
 }
 

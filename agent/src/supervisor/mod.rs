@@ -2,14 +2,18 @@
 //!
 //! It is this same binary with a hidden argument, branched off before arguments are parsed and before any thread exists.
 //! It owns the task's stdout and stderr and writes the rotated log files, so the agent's death blocks nobody. `pid.json` is
-//! there before the task's program runs, and `exit.json` when it ended. The agent's side of it is [`Process`]. Its second
-//! argument is the directory of the run: by it a later agent finds it even when that directory is gone.
+//! there before the task's program runs, and `exit.json` when it ended. The agent's side of it is [`Process`]. Its further
+//! arguments are the directory of the run and the driver: by them a later agent finds it even when that directory is gone.
+//!
+//! A task that has [`Walls`] runs in namespaces and a root of its own: [`walls`].
 
 mod child;
 mod claim;
 mod process;
 mod rotate;
+mod surroundings;
 mod survey;
+mod walls;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,22 +25,31 @@ use crate::proc_stat::Stat;
 pub use process::{AttachError, Process, SpawnError};
 pub use rotate::{Rotator, file_name as log_file_name, indexes as log_indexes};
 pub(crate) use survey::runs;
+pub use walls::{Bind, Propagation, Rights, Walls};
+pub(crate) use walls::{Errand, Word, is_walled};
 
 /// The hidden first argument.
 pub(crate) const ARGUMENT: &str = "__task-supervisor";
+/// That of the helper which takes a further command behind a task's walls.
+pub(crate) const ERRAND: &str = "__task-errand";
 
-/// Becomes the task supervisor when the process was started as one, and then never returns.
+/// Becomes the task supervisor, or its helper, when the process was started as one, and then never returns.
 ///
 /// Call it first in `main`: before arguments are parsed and before any thread exists.
 pub fn run_if_supervisor() {
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == ARGUMENT) {
-        child::run();
+    match std::env::args_os().nth(1) {
+        Some(arg) if arg == ARGUMENT => child::run(),
+        Some(arg) if arg == ERRAND => walls::run_errand(),
+        _ => {}
     }
 }
 
 /// What a supervisor is asked to run; it arrives as JSON on its stdin.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Spec {
+    /// The driver's name.
+    #[serde(default)]
+    pub driver: String,
     /// Directory of this run, outside of what the task sees: `pid.json` and `exit.json` appear in it.
     pub run_dir: PathBuf,
     pub command: PathBuf,
@@ -55,9 +68,12 @@ pub struct Spec {
     /// Soft limit of the task's file descriptors; `None`: as the agent's.
     #[serde(default)]
     pub descriptors: Option<u64>,
+    /// What keeps the task from the node; `None`: nothing. With it, `command` and `work_dir` are paths as the task sees them.
+    #[serde(default)]
+    pub walls: Option<Walls>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     pub uid: u32,
     pub gid: u32,
@@ -117,6 +133,11 @@ fn exit_file(run_dir: &Path) -> PathBuf {
     run_dir.join("exit.json")
 }
 
+/// Name of the driver, where the run's directory says it.
+fn driver_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("driver")
+}
+
 /// Whether a supervisor was ever asked to run something in this directory.
 #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
 pub(crate) fn is_run(run_dir: &Path) -> bool {
@@ -133,6 +154,15 @@ pub(crate) fn is_running(run_dir: &Path) -> bool {
         _ => false,
     };
     starting || pids.is_some_and(|p| lives(p.task, p.task_start) || lives(p.supervisor, p.supervisor_start))
+}
+
+/// Why a command was not started, as a sentence.
+fn not_started(command: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("failed to start command {command}: no such file or directory"),
+        std::io::ErrorKind::PermissionDenied => format!("failed to start command {command}: permission denied"),
+        _ => format!("failed to start command {command}: {error}"),
+    }
 }
 
 /// For the time between fork and exec: what the agent was started with is not the task's. A shell that starts the agent in the

@@ -73,6 +73,7 @@ impl Process {
         let mut child = tokio::process::Command::new("/proc/self/exe")
             .arg(ARGUMENT)
             .arg(&run_dir)
+            .arg(&spec.driver)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -341,7 +342,7 @@ mod tests {
         assert_eq!(found.pid(), first.pid());
         // Also when all that was written down is gone: the supervisor itself says where it belongs.
         std::fs::remove_dir_all(&spec.run_dir).expect("removed");
-        assert!(super::super::runs(dir.path()).contains(&spec.run_dir));
+        assert!(super::super::runs(dir.path()).iter().any(|run| run.dir == spec.run_dir));
         let found = Process::attach(&spec.run_dir).expect("written again");
         assert_eq!(found.pid(), first.pid());
         found.signal(libc::SIGTERM).expect("sent");

@@ -84,6 +84,9 @@ pub fn plugin_config(name: &str) -> Option<&'static Block> {
     match name {
         "docker" => Some(&DOCKER),
         "raw_exec" => Some(&RAW_EXEC),
+        "exec" => Some(&EXEC),
+        "java" => Some(&JAVA),
+        "qemu" => Some(&QEMU),
         _ => None,
     }
 }
@@ -231,7 +234,7 @@ static CLIENT: Block = Block(&[
     (Duration, Read, "max_kill_timeout gc_interval"),
     (Appended, Read, "servers"),
     (Map, Read, "meta"),
-    (Map, IDLE, "chroot_env"),
+    (Map, Read, "chroot_env"),
     (Options(&OPTIONS), Read, "options"),
     (B(&RESERVED), Read, "reserved"),
     (B(&TEMPLATE), Read, "template"),
@@ -251,9 +254,8 @@ static OPTIONS: Block = Block(&[
         Str,
         Read,
         "driver.allowlist driver.whitelist driver.denylist driver.blacklist driver.raw_exec.enable env.denylist \
-         docker.volumes.enabled docker.privileged.enabled",
+         user.denylist user.blacklist user.checked_drivers docker.volumes.enabled docker.privileged.enabled",
     ),
-    (Str, guard("keep tasks from running as these users"), "user.denylist user.blacklist user.checked_drivers"),
     (Str, MOOT, "test.tighten_network_timeouts"),
 ]);
 
@@ -382,6 +384,13 @@ static RAW_EXEC: Block = Block(&[
     (Str, Read, "denied_host_uids denied_host_gids"),
     (Bool, OFF, "no_cgroups"),
 ]);
+static EXEC: Block = Block(&[
+    (Bool, Read, "no_pivot_root"),
+    (List, Read, "allow_caps"),
+    (Str, Read, "default_pid_mode default_ipc_mode denied_host_uids denied_host_gids"),
+]);
+static JAVA: Block = Block(&[(List, Read, "allow_caps"), (Str, Read, "default_pid_mode default_ipc_mode")]);
+static QEMU: Block = Block(&[(List, Read, "image_paths args_allowlist emulators_allowlist")]);
 static EVENTLOG: Block = Block(&[(Bool, IDLE, "enabled"), (Str, IDLE, "level")]);
 static REPORTING: Block = Block(&[
     (Free, IDLE, "license"),

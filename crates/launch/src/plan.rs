@@ -214,6 +214,7 @@ pub fn agent_options(
         default_ineligible: client.default_ineligible,
         disable_remote_exec: client.disable_remote_exec,
         cgroup_parent: client.cgroup_parent.clone(),
+        chroot_env: client.chroot_env.clone(),
         gc: tarpan_agent::GcOptions {
             interval: client.gc_interval.to_std(),
             parallel_destroys: client.gc_parallel_destroys,

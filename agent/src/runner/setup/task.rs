@@ -1,6 +1,8 @@
 //! What a task needs before it starts: directory, identities, payload, artifacts, templates.
 
 mod identities;
+mod secrets;
+mod user;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,6 +14,8 @@ use tarpan_model::job::Task;
 use tarpan_model::{Allocation, name};
 
 use self::identities::Identities;
+use self::secrets::Secrets;
+use self::user::User;
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::{AllocDir, Reader, TaskDirs, below};
 use crate::context::Context;
@@ -27,8 +31,10 @@ use crate::{artifact, template};
 /// The hooks of a task, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<TaskScope>>> {
     vec![
+        Box::new(User),
         Box::new(ServiceNames),
         Box::new(Directory),
+        Box::new(Secrets),
         Box::new(Identities),
         Box::new(Payload),
         Box::new(Artifacts),
@@ -106,6 +112,16 @@ impl TaskScope {
     fn dirs(&self) -> TaskDirs {
         self.dir.task(self.task.name())
     }
+
+    /// Who the task will be: the job's word, else its driver's. Empty: whoever runs the agent, or what the image says.
+    fn user(&self) -> String {
+        let asked = self.env().text(self.task.user.as_deref().unwrap_or_default());
+        let driver = self.context.drivers.get(self.task.driver());
+        match driver {
+            Some(driver) if asked.is_empty() => driver.default_user().to_owned(),
+            _ => asked,
+        }
+    }
 }
 
 fn unrecoverable(message: &str) -> StartFailure {
@@ -152,8 +168,7 @@ impl Hook<TaskScope> for Directory {
 
     fn make<'a>(&'a self, scope: &'a TaskScope, _: Notes<'a>) -> Making<'a, TaskScope> {
         Box::pin(async move {
-            let isolation = isolation(&scope.context, &scope.task);
-            let user = scope.env().text(scope.task.user.as_deref().unwrap_or_default());
+            let (isolation, user) = (isolation(&scope.context, &scope.task), scope.user());
             let (dir, task) = (scope.dir.clone(), scope.task.name().to_owned());
             let make =
                 move || dir.create_task_for(&task, secrets_reader(isolation, &user)).map_err(|e| crate::chain(&e));

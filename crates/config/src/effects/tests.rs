@@ -27,7 +27,6 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
     refused 2:15: "acl.enabled" would let in only who has a token; this version can't do that. Take it out if the agent may run without such protection
     refused 12:9: "audit" would write who did what to an audit log; this version can't do that. Take it out if the agent may run without such protection
     warned 8:84: "client.options.made.up" has no effect in this version
-    refused 8:59: "client.options.user.denylist" would keep tasks from running as these users; this version can't do that. Take it out if the agent may run without such protection
     warned 11:9: "consul" has no effect in this version
     warned 9:61: "plugin.docker.config.gc.image" has no effect in this version
     refused 9:42: "plugin.docker.config.tls.cert" would encrypt what is said to the Docker daemon; this version can't do that. Take it out if the agent may run without such protection
@@ -83,8 +82,9 @@ fn files(schema: &'static Block, wrap: &dyn Fn(String) -> String, each: &mut dyn
                 (Kind::Block(inner), Effect::Read) => files(inner, &|text| wrap(format!("{key} {{ {text} }}")), each),
                 (Kind::Options(inner), _) => files(inner, &|text| wrap(format!("{key} {{ {text} }}")), each),
                 (Kind::Labelled(inner), Effect::Read) if key == "plugin" => {
-                    let (docker, raw_exec) = (plugin_config("docker"), plugin_config("raw_exec"));
-                    for (name, config) in [("docker", docker), ("raw_exec", raw_exec)] {
+                    for (name, config) in
+                        ["docker", "raw_exec", "exec", "java", "qemu"].map(|name| (name, plugin_config(name)))
+                    {
                         let within = |text| wrap(format!("plugin \"{name}\" {{ config {{ {text} }} }}"));
                         files(config.expect("a known driver"), &within, each);
                     }

@@ -66,7 +66,7 @@ impl Hook<TaskScope> for Identities {
             }
             scope.live.set_tokens(env);
             let (dirs, isolation) = (scope.dirs(), isolation(&scope.context, &scope.task));
-            let user = scope.env().text(scope.task.user.as_deref().unwrap_or_default());
+            let user = scope.user();
             let write = move || {
                 let attr = attr(isolation, &user);
                 files.iter().try_for_each(|(file, token)| write(&dirs, file, token, attr))
