@@ -49,12 +49,20 @@ mod template;
 pub(crate) mod test_support;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
+pub use options::{ArtifactLimits, ExtraPath, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
-pub use supervisor::run_if_supervisor;
 
 pub(crate) use clock::now;
 pub use clock::wall;
+
+/// Becomes a helper of an agent when the process was started as one, and then never returns: a task's supervisor, or what
+/// fetches an artifact.
+///
+/// Call it first in `main`: before arguments are parsed and before any thread exists.
+pub fn run_if_supervisor() {
+    supervisor::run_if_supervisor();
+    artifact::run_if_fetcher();
+}
 
 /// An error with its causes, as one sentence.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

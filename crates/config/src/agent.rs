@@ -384,6 +384,9 @@ pub struct ArtifactConfig {
     pub decompression_size_limit: Option<String>,
     pub decompression_file_count_limit: Option<u64>,
     pub disable_artifact_inspection: bool,
+    pub disable_filesystem_isolation: bool,
+    pub filesystem_isolation_extra_paths: Vec<String>,
+    pub set_environment_variables: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

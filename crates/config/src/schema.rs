@@ -271,10 +271,9 @@ static ARTIFACT: Block = Block(&[
     (Duration, IDLE, "gcs_timeout git_timeout hg_timeout s3_timeout"),
     (Size, Read, "http_max_size decompression_size_limit"),
     (Int, Read, "decompression_file_count_limit"),
-    (Bool, Read, "disable_artifact_inspection"),
-    (Bool, OFF, "disable_filesystem_isolation"),
-    (List, IDLE, "filesystem_isolation_extra_paths"),
-    (Str, IDLE, "set_environment_variables"),
+    (Bool, Read, "disable_artifact_inspection disable_filesystem_isolation"),
+    (List, Read, "filesystem_isolation_extra_paths"),
+    (Str, Read, "set_environment_variables"),
 ]);
 static DRAIN: Block = Block(&[(Duration, IDLE, "deadline"), (Bool, IDLE, "ignore_system_jobs force")]);
 static USERS: Block = Block(&[(Int, IDLE, "dynamic_user_min dynamic_user_max")]);

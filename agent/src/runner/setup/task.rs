@@ -250,11 +250,13 @@ impl Hook<TaskScope> for Artifacts {
             let owner = env.text(scope.task.user.as_deref().unwrap_or_default());
             let all = scope.task.artifacts.as_deref().unwrap_or_default();
             let there = notes.kept().and_then(|n| n.as_u64()).map_or(0, |n| n as usize);
+            let tell = |text: String| scope.inbox.notice(scope.index, event::download_progress(&text));
+            let hidden = vec![context.alloc_root.clone(), context.state_dir.clone()];
+            let fetching = artifact::Fetching { limits: &context.options.artifact, hidden, tell: &tell };
             for (number, one) in all.iter().enumerate().skip(there) {
                 let wanted = artifact::Artifact::of(one, env, &owner);
                 let _slot = context.downloads.acquire().await;
-                let fetched = artifact::fetch(context.http(), &wanted, &dirs, &context.options.artifact).await;
-                if let Err(error) = fetched {
+                if let Err(error) = fetching.fetch(&wanted, &dirs).await {
                     let text = format!("failed to download artifact {:?}: {}", wanted.source, crate::chain(&error));
                     let recoverable = error.recoverable();
                     return Err(StartFailure { event: event::failed_download(&text), recoverable });
