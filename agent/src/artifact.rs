@@ -11,9 +11,12 @@ mod child;
 mod confine;
 mod fetcher;
 mod get;
+mod git;
+mod origin;
 mod owner;
 mod place;
 mod request;
+mod s3;
 mod scratch;
 mod source;
 mod unpack;
@@ -27,16 +30,18 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::job::TaskArtifact;
 
 use self::fetcher::Fetcher;
+use self::origin::{Origin, origin};
 use self::owner::Owner;
 use self::request::{ARGUMENT, Request};
 use self::scratch::{Scratch, room};
-use self::source::{Parsed, file_name, parse, refused, web_address};
+use self::source::{Parsed, file_name, parse};
 use self::watch::Watch;
 use crate::alloc_dir::{TaskDirs, inside};
 use crate::env::TaskEnv;
 use crate::ground;
 use crate::options::ArtifactLimits;
 
+pub use self::origin::shown;
 pub use self::scratch::sweep;
 
 /// Becomes the process that fetches an artifact when it was started as one, and then never returns.
@@ -80,10 +85,26 @@ impl Artifact {
 /// Why an artifact is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
-    #[error("{0:?} is not a source that can be fetched: http and https are")]
+    #[error("{0:?} is not a source that can be fetched: http, https, git:: and s3:: are")]
     Source(String),
-    #[error("{0:?} names a file of the node, and those are not fetched: http and https are")]
+    #[error("{0:?} names a file of the node, and those are not fetched: http, https, git:: and s3:: are")]
     NodeFile(String),
+    #[error("the getter {getter}:: is not there: {instead}")]
+    Getter { getter: &'static str, instead: &'static str },
+    #[error("{source_text:?}: {what}")]
+    Option { source_text: String, what: String },
+    #[error("sshkey is no base64 of a private key")]
+    SshKey,
+    #[error("git is not installed on this node, and fetches what comes from a repository")]
+    NoGit,
+    #[error("git: {0}")]
+    Git(String),
+    #[error("bucket {bucket:?} has no object whose name begins with {prefix:?}")]
+    NoObject { bucket: String, prefix: String },
+    #[error("the list of objects is not readable: {0}")]
+    List(String),
+    #[error("it holds more than {0} files")]
+    TooMany(u64),
     #[error("the destination {0:?} leaves the task's directory")]
     Destination(String),
     #[error("the server answered {status}")]
@@ -96,6 +117,10 @@ pub enum ArtifactError {
     NoRoom(u64),
     #[error("checksum {0:?} is not of the form TYPE:HEX with md5, sha1, sha256 or sha512, nor file:URL")]
     ChecksumForm(String),
+    #[error(
+        "a checksum is of one file, and this is a directory of several: name an archive of it, or take the checksum out"
+    )]
+    ChecksumOfMany,
     #[error("the file of checksums {file:?} has none for {name:?}")]
     ChecksumFile { file: String, name: String },
     #[error("checksums did not match: expected {expected}, got {actual}")]
@@ -132,6 +157,10 @@ impl ArtifactError {
             self,
             ArtifactError::Source(_)
                 | ArtifactError::NodeFile(_)
+                | ArtifactError::Getter { .. }
+                | ArtifactError::Option { .. }
+                | ArtifactError::SshKey
+                | ArtifactError::ChecksumOfMany
                 | ArtifactError::Destination(_)
                 | ArtifactError::ChecksumForm(_)
                 | ArtifactError::Owner(_)
@@ -145,6 +174,8 @@ pub struct Fetching<'a> {
     pub limits: &'a ArtifactLimits,
     /// Directories of the agent, which the process that fetches does not see.
     pub hidden: Vec<PathBuf>,
+    /// Hosts that the agent's user has met over ssh.
+    pub known_hosts: Option<PathBuf>,
     /// Told now and then how far a download is.
     pub tell: &'a (dyn Fn(String) + Sync),
 }
@@ -154,16 +185,22 @@ impl Fetching<'_> {
     /// there is of it.
     pub async fn fetch(&self, artifact: &Artifact, dirs: &TaskDirs) -> Result<(), ArtifactError> {
         let parsed = parse(artifact);
-        web_address(&parsed.url).ok_or_else(|| refused(artifact))?;
+        let origin = origin(artifact, &parsed)?;
         let leaves = || ArtifactError::Destination(artifact.destination.clone());
         let target = inside(dirs, &artifact.destination).map_err(|_| leaves())?;
         let (named, root) = (artifact.clone(), dirs.alloc.clone());
         let (owner, scratch) =
             crate::blocking(move || Ok::<_, ArtifactError>((Owner::of(&named)?, Scratch::new(&root)?))).await?;
-        let (watch, _waiting) = Watch::new(self.limits.http_read_timeout);
+        let (watch, _waiting) = Watch::new(origin.timeout(self.limits));
+        let known_hosts = match &origin {
+            Origin::Git(_) => self.known_hosts().await,
+            Origin::Web(_) | Origin::S3(_) => None,
+        };
         let request = Request {
             artifact: artifact.clone(),
             parsed,
+            origin,
+            known_hosts,
             limits: self.limits.clone(),
             hidden: self.hidden.clone(),
             #[cfg(test)]
@@ -179,6 +216,20 @@ impl Fetching<'_> {
         };
         tokio::task::spawn_blocking(placing).await.unwrap_or(Err(ArtifactError::Panic))
     }
+
+    #[allow(clippy::disallowed_methods, reason = "a file of the agent's own user")]
+    async fn known_hosts(&self) -> Option<String> {
+        use std::io::Read;
+        /// Of tens of thousands of hosts.
+        const MOST: u64 = 4 << 20;
+        let path = self.known_hosts.clone()?;
+        let read = move || {
+            let mut text = String::new();
+            std::fs::File::open(path).ok()?.take(MOST).read_to_string(&mut text).ok()?;
+            Some(text)
+        };
+        crate::blocking(read).await
+    }
 }
 
 /// A limit of the configuration: 0 sets none.
@@ -188,6 +239,8 @@ fn or_endless(limit: u64) -> u64 {
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod sources_tests;
 #[cfg(test)]
 #[path = "artifact/tests.rs"]
 mod tests;

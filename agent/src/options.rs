@@ -215,6 +215,8 @@ impl Default for TemplateOptions {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ArtifactLimits {
     pub http_read_timeout: Duration,
+    pub git_timeout: Duration,
+    pub s3_timeout: Duration,
     pub http_max_bytes: u64,
     pub decompression_file_count: u64,
     pub decompression_bytes: u64,
@@ -231,6 +233,8 @@ impl Default for ArtifactLimits {
     fn default() -> ArtifactLimits {
         ArtifactLimits {
             http_read_timeout: Duration::from_secs(30 * 60),
+            git_timeout: Duration::from_secs(30 * 60),
+            s3_timeout: Duration::from_secs(30 * 60),
             http_max_bytes: 100_000_000_000,
             decompression_file_count: 4096,
             decompression_bytes: 100_000_000_000,

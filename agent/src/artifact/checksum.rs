@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::get::Getting;
-use super::{Artifact, ArtifactError, file_name, web_address};
+use super::source::web_address;
+use super::{Artifact, ArtifactError, file_name};
 use crate::options::ArtifactLimits;
 
 /// The largest file of checksums: one for every file of a large release.

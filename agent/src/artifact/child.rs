@@ -114,7 +114,8 @@ fn worker(scratch: &Path, keeper: Option<OwnedFd>, mut lacking: Vec<String>) -> 
         Ok(dir) => dir,
         Err(error) => end(&Line::Failed { text: crate::chain(&error), recoverable: true }),
     };
-    let walls = Walls { scratch: &dir, limits: &request.limits, hidden: &request.hidden };
+    let programs = request.origin.programs();
+    let walls = Walls { scratch: &dir, limits: &request.limits, hidden: &request.hidden, programs };
     match confine(&walls) {
         Ok(more) => lacking.extend(more),
         Err(text) => {

@@ -61,6 +61,10 @@ const READABLE: [&str; 22] = [
     "/dev/urandom",
     "/dev/random",
 ];
+/// What programs are made of, and what they look up.
+const RUNNABLE: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+const LOOKED_UP: [&str; 5] =
+    ["/etc/passwd", "/etc/group", "/etc/ssh/ssh_known_hosts", "/etc/alternatives", "/dev/zero"];
 /// Variables that name certificates.
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
@@ -70,6 +74,8 @@ pub(super) struct Walls<'a> {
     pub limits: &'a ArtifactLimits,
     /// Directories of the agent.
     pub hidden: &'a [PathBuf],
+    /// Programs of the machine are run: git, and ssh for it.
+    pub programs: bool,
 }
 
 /// Builds them; gives what this machine lacks for them. The error is a sentence.
@@ -80,11 +86,19 @@ pub(super) fn confine(walls: &Walls<'_>) -> Result<Vec<String>, String> {
             lacking.push(format!("{what} ({why})"));
         }
     };
+    let mut seen_at = None;
     if nix::unistd::geteuid().is_root() {
         let point = point(walls.limits);
-        lack("a view of its own of the file system", namespaces(walls, point.as_deref()));
+        let done = namespaces(walls, point.as_deref());
+        seen_at = point.filter(|_| done.is_ok());
+        lack("a view of its own of the file system", done);
     }
-    rustix::process::fchdir(walls.scratch).map_err(|e| format!("entering the scratch directory: {e}"))?;
+    // By the way that programs can go too, which ask where they are.
+    let entered = match seen_at {
+        Some(point) => std::env::set_current_dir(point),
+        None => rustix::process::fchdir(walls.scratch).map_err(Into::into),
+    };
+    entered.map_err(|e| format!("entering the scratch directory: {e}"))?;
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     limits(walls.limits).map_err(|e| format!("setting limits: {e}"))?;
     lack("a user without rights", user(walls.scratch));
@@ -99,7 +113,7 @@ pub(super) fn confine(walls: &Walls<'_>) -> Result<Vec<String>, String> {
     if !walls.limits.disable_filesystem_isolation {
         lack("Landlock, which keeps files from it", files(walls));
     }
-    lack("a filter of system calls", calls());
+    lack("a filter of system calls", calls(walls.programs));
     Ok(lacking)
 }
 
@@ -190,6 +204,11 @@ fn rules(walls: &Walls<'_>) -> Result<RulesetStatus, RulesetError> {
         .add_rule(PathBeneath::new(walls.scratch, own()))?
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(["/dev/null"], read | AccessFs::WriteFile))?;
+    if walls.programs {
+        rules = rules
+            .add_rules(path_beneath_rules(RUNNABLE, read | AccessFs::Execute))?
+            .add_rules(path_beneath_rules(LOOKED_UP, read))?;
+    }
     for extra in &walls.limits.extra_paths {
         rules = rules.add_rules(path_beneath_rules([&extra.path], access(extra)))?;
     }
@@ -285,6 +304,20 @@ const OLDER: [i64; 6] =
     [libc::SYS_fork, libc::SYS_vfork, libc::SYS_link, libc::SYS_mknod, libc::SYS_iopl, libc::SYS_ioperm];
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: [i64; 0] = [];
+/// What starts programs.
+#[cfg(target_arch = "x86_64")]
+const PROGRAMS: [i64; 4] = [libc::SYS_execve, libc::SYS_execveat, libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const PROGRAMS: [i64; 2] = [libc::SYS_execve, libc::SYS_execveat];
+const NAMESPACES: [i32; 7] = [
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUTS,
+];
 /// x86_64 has every call by a second number.
 #[cfg(target_arch = "x86_64")]
 const SECOND_NUMBERS: Option<i64> = Some(0x4000_0000);
@@ -293,9 +326,9 @@ const SECOND_NUMBERS: Option<i64> = None;
 
 type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn calls() -> Result<(), String> {
+fn calls(programs: bool) -> Result<(), String> {
     let arch = std::env::consts::ARCH.try_into().map_err(|_| "not known for this processor".to_owned())?;
-    let denied = denied().map_err(|e| e.to_string())?;
+    let denied = denied(programs).map_err(|e| e.to_string())?;
     // Libraries take "not there" for an answer and start their threads by the older call, whose flags can be looked at.
     let absent = twice(Calls::from([(libc::SYS_clone3, Vec::new())]));
     for (calls, errno) in [(denied, libc::EPERM), (absent, libc::ENOSYS)] {
@@ -307,7 +340,7 @@ fn calls() -> Result<(), String> {
     Ok(())
 }
 
-fn denied() -> Result<Calls, seccompiler::BackendError> {
+fn denied(programs: bool) -> Result<Calls, seccompiler::BackendError> {
     let mut calls: Calls = DENIED.into_iter().chain(OLDER).map(|call| (call, Vec::new())).collect();
     // Sockets of the internet, and what the machine's addresses are asked with: none of this machine's own.
     let not = |family: i32| {
@@ -315,9 +348,20 @@ fn denied() -> Result<Calls, seccompiler::BackendError> {
     };
     let others = SeccompRule::new(vec![not(libc::AF_INET)?, not(libc::AF_INET6)?, not(libc::AF_NETLINK)?])?;
     calls.insert(libc::SYS_socket, vec![others]);
-    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
-    let process = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), 0)?;
-    calls.insert(libc::SYS_clone, vec![SeccompRule::new(vec![process])?]);
+    let flags = |mask: i32, is: i32| -> Result<SeccompRule, seccompiler::BackendError> {
+        let (mask, is) = (u64::from(mask.cast_unsigned()), u64::from(is.cast_unsigned()));
+        SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), is)?])
+    };
+    let processes = match programs {
+        // Threads only.
+        false => vec![flags(libc::CLONE_THREAD, 0)?],
+        // Any, but in no namespace of its own.
+        true => {
+            calls.retain(|call, _| !PROGRAMS.contains(call));
+            NAMESPACES.into_iter().map(|flag| flags(flag, flag)).collect::<Result<_, _>>()?
+        }
+    };
+    calls.insert(libc::SYS_clone, processes);
     Ok(twice(calls))
 }
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Artifact, Parsed};
+use super::{Artifact, Origin, Parsed};
 use crate::options::ArtifactLimits;
 
 /// The hidden first argument; the scratch directory is the second.
 pub(super) const ARGUMENT: &str = "__artifact-fetcher";
 
-/// Largest request: an artifact's texts, of a job whose size is bounded.
-pub(super) const MOST_REQUEST: u64 = 4 << 20;
+/// Largest request: an artifact's texts, of a job whose size is bounded, and the hosts that ssh knows.
+pub(super) const MOST_REQUEST: u64 = 16 << 20;
 
 /// What was fetched, in the scratch directory: a file, or a directory of what an archive held.
 pub(super) const FILE: &str = "file";
@@ -22,6 +22,9 @@ pub(super) const TREE: &str = "out";
 pub(super) struct Request {
     pub artifact: Artifact,
     pub parsed: Parsed,
+    pub origin: Origin,
+    /// Lines of known hosts, for ssh.
+    pub known_hosts: Option<String>,
     pub limits: ArtifactLimits,
     /// Directories of the agent, which are not seen in there.
     pub hidden: Vec<PathBuf>,

@@ -77,7 +77,7 @@ impl Place {
     }
 
     fn fetching(&self) -> Fetching<'_> {
-        Fetching { limits: &self.limits, hidden: vec![self._dir.path().to_owned()], tell: &|_| () }
+        Fetching { limits: &self.limits, hidden: vec![self._dir.path().to_owned()], known_hosts: None, tell: &|_| () }
     }
 
     /// The scratch directory goes when the work has ended.
@@ -238,11 +238,14 @@ async fn files_of_the_node_are_not_fetched() {
         "~/.ssh".to_owned(),
     ] {
         let error = place.fetch(from(source.clone(), "local/")).await.expect_err(&source);
-        assert!(error.ends_with("names a file of the node, and those are not fetched: http and https are"), "{error}");
+        assert!(
+            error.ends_with("names a file of the node, and those are not fetched: http, https, git:: and s3:: are"),
+            "{error}"
+        );
     }
-    for source in ["git::https://x.org/y", "s3::https://x.org/y", "ftp://x/y", "http::file:///etc/passwd", "x.org/y"] {
+    for source in ["ftp://x/y", "http::file:///etc/passwd", "x.org/y"] {
         let error = place.fetch(from(source.to_owned(), "local/")).await.expect_err(source);
-        assert!(error.ends_with("is not a source that can be fetched: http and https are"), "{error}");
+        assert!(error.ends_with("is not a source that can be fetched: http, https, git:: and s3:: are"), "{error}");
     }
     for to in [format!("file%3A%2F%2F{secret}"), "ftp%3A%2F%2Fx.org/y".to_owned()] {
         let source = format!("{}/redirect/{to}", place.address);
@@ -563,6 +566,12 @@ fn fuzz_sources_are_of_the_web_or_refused() {
         "HTTPS://",
         "[",
         "s3::",
+        "ssh://",
+        "git@",
+        "github.com/",
+        ".s3.amazonaws.com/",
+        "ref=",
+        "depth=",
         "%3A",
         "/",
     ];
@@ -580,16 +589,28 @@ fn fuzz_sources_are_of_the_web_or_refused() {
         let parsed = parse(&artifact);
         let rest = parsed.url.split('?').next().and_then(|path| path.split_once("://")).map_or("", |(_, rest)| rest);
         assert!(!rest.contains("//") && parsed.subdirectory.as_deref() != Some(""), "{parsed:?}");
-        match web_address(&parsed.url) {
-            Some(url) => {
+        match origin(&artifact, &parsed) {
+            Ok(Origin::Web(url)) => {
                 let scheme = url.parse::<reqwest::Url>().ok().map(|url| url.scheme().to_owned());
                 assert!(matches!(scheme.as_deref(), None | Some("http" | "https")), "{url:?} is fetched by {scheme:?}");
                 format!("{scheme:?} {} {}", parsed.subdirectory.is_some(), parsed.options.len())
             }
-            None => {
-                let why = refused(&artifact);
+            Ok(Origin::Git(git)) => {
+                let url: reqwest::Url = git.url.parse().expect("an address");
+                assert!(matches!(url.scheme(), "https" | "http" | "ssh" | "git"), "{url}");
+                let dashed = [git.url.as_str(), url.host_str().unwrap_or("-"), url.username()]
+                    .iter()
+                    .any(|t| t.starts_with('-'));
+                assert!(!dashed && !git.reference.is_some_and(|r| r.starts_with('-')), "{url}");
+                format!("git {}", url.scheme())
+            }
+            Ok(Origin::S3(s3)) => {
+                assert!(s3.endpoint.starts_with("http") && !s3.bucket.is_empty(), "{s3:?}");
+                format!("s3 {} {}", s3.virtual_host, s3.key.is_empty())
+            }
+            Err(why) => {
                 assert!(!why.recoverable());
-                why.to_string()
+                format!("{:.20}", why.to_string())
             }
         }
     });

@@ -15,6 +15,8 @@ struct Node {
     /// Files that are not the agent's.
     other: tempfile::TempDir,
     limits: ArtifactLimits,
+    /// What is fetched, which says whether programs have a part in it.
+    source: &'static str,
 }
 
 impl Node {
@@ -29,7 +31,7 @@ impl Node {
         for path in [home.path(), other.path(), &home.path().join("alloc/other/t")] {
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o777)).expect("set");
         }
-        Node { home, other, limits: ArtifactLimits::default() }
+        Node { home, other, limits: ArtifactLimits::default(), source: "http://127.0.0.1:1/" }
     }
 
     fn path(&self, name: &str) -> String {
@@ -44,7 +46,8 @@ impl Node {
         let artifact = Artifact { source: source.to_owned(), mode: "any".into(), ..Artifact::default() };
         let parsed = parse(&artifact);
         let hidden = vec![self.home.path().join("state"), self.home.path().join("alloc")];
-        Request { artifact, parsed, limits: self.limits.clone(), hidden, attempts }
+        let origin = origin(&artifact, &parsed).expect("a source");
+        Request { artifact, parsed, origin, known_hosts: None, limits: self.limits.clone(), hidden, attempts }
     }
 
     fn scratch(&self) -> Scratch {
@@ -55,8 +58,7 @@ impl Node {
     async fn attempt(&self, attempts: &[&str]) -> Vec<(String, String)> {
         let words = attempts.iter().map(|a| a.split(' ').map(str::to_owned).collect()).collect();
         let (watch, _waiting) = Watch::new(Duration::from_secs(60));
-        let mut fetcher =
-            Fetcher::start(&self.request("http://127.0.0.1:1/", words), self.scratch()).await.expect("starts");
+        let mut fetcher = Fetcher::start(&self.request(self.source, words), self.scratch()).await.expect("starts");
         match fetcher.made(&watch, "x", &|_| ()).await {
             Err(ArtifactError::Fetched { text, .. }) => {
                 let outcomes = text.lines().map(str::to_owned).collect::<Vec<_>>();
@@ -151,6 +153,34 @@ async fn nothing_else_is_begun_from_there() {
     ])
     .await;
     node.permitted(&["large 2000"]).await;
+}
+
+#[tokio::test]
+async fn programs_that_have_a_part_in_it_stand_behind_the_same_walls() {
+    if !has_walls() {
+        return;
+    }
+    let mut node = Node::new();
+    node.source = "git::https://127.0.0.1:1/repository";
+    let (secret, file, new) = (node.path("state/secret"), node.other("file"), node.other("new"));
+    node.permitted(&["run /bin/true", "run /bin/cat /etc/hosts", "run /bin/touch own", "run /bin/ls ."]).await;
+    node.refused(&[
+        "run /bin/cat /etc/shadow",
+        "run /bin/ls /root",
+        "run /bin/ls /etc",
+        &format!("run /bin/cat {secret}"),
+        &format!("run /bin/cat {file}"),
+        &format!("run /bin/touch {new}"),
+        "run /usr/bin/unshare --user /bin/true",
+        "run /usr/bin/mkfifo pipe",
+        "unshare",
+        "listen",
+        "raw-socket",
+        "root",
+        "link own second",
+    ])
+    .await;
+    assert!(!Path::new(&new).exists());
 }
 
 #[tokio::test]

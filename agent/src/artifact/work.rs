@@ -11,8 +11,9 @@ use tarpan_model::go;
 use super::get::{Getting, client};
 use super::request::{FILE, Made, Progress, Request, TREE};
 use super::unpack::{Kind, UnpackError, Unpacking};
-use super::{Artifact, ArtifactError, Parsed, Watch, checksum, file_name, refused, room, web_address};
+use super::{Artifact, ArtifactError, Origin, Parsed, Watch, checksum, file_name, git, room, s3};
 use crate::ground::{Attr, Dir};
+use crate::options::ArtifactLimits;
 
 /// What came, as it came.
 const DOWNLOAD: &str = "download";
@@ -23,33 +24,70 @@ pub(super) async fn work(
     scratch: &Dir,
     tell: &(dyn Fn(Progress) + Sync),
 ) -> Result<Made, ArtifactError> {
-    let (artifact, parsed, limits) = (&request.artifact, &request.parsed, &request.limits);
-    let (watch, _waiting) = Watch::new(limits.http_read_timeout);
-    let url = web_address(&parsed.url).ok_or_else(|| refused(artifact))?;
-    let download = scratch.create_new(Path::new(DOWNLOAD), 0o600)?;
-    let http = client(artifact.insecure).map_err(ArtifactError::Download)?;
-    let getting = Getting { http: &http, limits, scratch, tell };
-    let both = async {
-        let checksum = match parsed.options.get("checksum") {
-            Some(checksum) => Some(checksum::settle(&getting, artifact, url, checksum).await?),
-            None => None,
-        };
-        Ok::<_, ArtifactError>((checksum, getting.get(artifact, url, download).await?))
-    };
-    let (checksum, mut file) = match tokio::time::timeout(watch.left(), both).await {
-        Ok(got) => got?,
+    let timeout = request.origin.timeout(&request.limits);
+    let (watch, _waiting) = Watch::new(timeout);
+    let limits = ArtifactLimits { http_read_timeout: timeout, ..request.limits.clone() };
+    let http = client(request.artifact.insecure).map_err(ArtifactError::Download)?;
+    let getting = Getting { http: &http, limits: &limits, scratch, tell };
+    let came = match tokio::time::timeout(watch.left(), get(request, &getting)).await {
+        Ok(came) => came?,
         Err(_) => return Err(watch.over().into()),
     };
+    match came {
+        Some(file) => file_or_archive(request, file, scratch, &watch),
+        None if request.artifact.mode == "file" => Err(ArtifactError::NotAFile),
+        None => Ok(Made::Tree),
+    }
+}
+
+/// A file, and what it has to be; `None`: a directory came.
+async fn get(request: &Request, getting: &Getting<'_>) -> Result<Option<Came>, ArtifactError> {
+    let artifact = &request.artifact;
+    let named = match &request.origin {
+        Origin::Web(url) => Some(url),
+        Origin::S3(s3) => Some(&s3.key),
+        Origin::Git(_) => None,
+    };
+    let checksum = match (request.parsed.options.get("checksum"), named) {
+        (Some(checksum), Some(url)) => Some(checksum::settle(getting, artifact, url, checksum).await?),
+        (Some(_), None) => return Err(ArtifactError::ChecksumOfMany),
+        (None, _) => None,
+    };
+    let download = || getting.scratch.create_new(Path::new(DOWNLOAD), 0o600);
+    let file = match &request.origin {
+        Origin::Web(url) => Some(getting.get(artifact, url, download()?).await?),
+        Origin::S3(s3) => s3::get(getting, artifact, s3, download()?).await?,
+        Origin::Git(git) => {
+            git::clone(request, git, getting.scratch).await?;
+            None
+        }
+    };
+    match (file, named) {
+        (Some(file), Some(url)) => Ok(Some(Came { file, name: file_name(url), checksum })),
+        _ if checksum.is_some() => Err(ArtifactError::ChecksumOfMany),
+        _ => Ok(None),
+    }
+}
+
+struct Came {
+    file: File,
+    name: String,
+    /// `TYPE:HEX`.
+    checksum: Option<String>,
+}
+
+fn file_or_archive(request: &Request, came: Came, scratch: &Dir, watch: &Watch) -> Result<Made, ArtifactError> {
+    let (artifact, parsed, limits) = (&request.artifact, &request.parsed, &request.limits);
+    let Came { mut file, name, checksum } = came;
     if let Some(checksum) = checksum {
-        verify(&mut file, &checksum, &watch)?;
+        verify(&mut file, &checksum, watch)?;
     }
     file.rewind().map_err(ArtifactError::Write)?;
-    let name = file_name(&parsed.url);
     let Some(kind) = archive(artifact, parsed, &name)? else {
         scratch.rename(OsStr::new(DOWNLOAD), scratch, OsStr::new(FILE))?;
         return Ok(Made::File { name: parsed.options.get("filename").cloned().unwrap_or(name) });
     };
-    let mut unpacking = Unpacking::new(limits, &watch, room(scratch));
+    let mut unpacking = Unpacking::new(limits, watch, room(scratch));
     if kind.single() {
         unpacking.single(kind, file, scratch, Path::new(FILE))?;
         return Ok(Made::File { name: kind.stem(&name) });

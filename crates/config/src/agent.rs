@@ -380,6 +380,8 @@ pub struct TemplateConfig {
 #[serde(default)]
 pub struct ArtifactConfig {
     pub http_read_timeout: Option<Dur>,
+    pub git_timeout: Option<Dur>,
+    pub s3_timeout: Option<Dur>,
     pub http_max_size: Option<String>,
     pub decompression_size_limit: Option<String>,
     pub decompression_file_count_limit: Option<u64>,

@@ -267,8 +267,8 @@ static HOST_NETWORK: Block = Block(&[(Str, Read, "cidr interface reserved_ports"
 static FINGERPRINT: Block =
     Block(&[(Duration, IDLE, "retry_interval"), (Int, IDLE, "retry_attempts"), (Bool, IDLE, "exit_on_failure")]);
 static ARTIFACT: Block = Block(&[
-    (Duration, Read, "http_read_timeout"),
-    (Duration, IDLE, "gcs_timeout git_timeout hg_timeout s3_timeout"),
+    (Duration, Read, "http_read_timeout git_timeout s3_timeout"),
+    (Duration, IDLE, "gcs_timeout hg_timeout"),
     (Size, Read, "http_max_size decompression_size_limit"),
     (Int, Read, "decompression_file_count_limit"),
     (Bool, Read, "disable_artifact_inspection disable_filesystem_isolation"),

@@ -262,14 +262,16 @@ fn artifact(
 ) -> Result<tarpan_agent::ArtifactLimits, String> {
     let artifact = &config.client.artifact;
     let size = |text: &Option<String>, other: u64| text.as_deref().and_then(parse_size).unwrap_or(other);
-    let timeout: Option<Duration> = artifact.http_read_timeout.map(Dur::to_std);
+    let time = |text: Option<Dur>, other: Duration| text.map_or(other, Dur::to_std);
     let extra = artifact.filesystem_isolation_extra_paths.iter().map(|text| {
         let path = text.parse::<tarpan_agent::ExtraPath>();
         path.map_err(|why| format!("client.artifact.filesystem_isolation_extra_paths: {why}"))
     });
     let names = artifact.set_environment_variables.split(',').map(str::trim).filter(|name| !name.is_empty());
     Ok(tarpan_agent::ArtifactLimits {
-        http_read_timeout: timeout.unwrap_or(default.http_read_timeout),
+        http_read_timeout: time(artifact.http_read_timeout, default.http_read_timeout),
+        git_timeout: time(artifact.git_timeout, default.git_timeout),
+        s3_timeout: time(artifact.s3_timeout, default.s3_timeout),
         http_max_bytes: size(&artifact.http_max_size, default.http_max_bytes),
         decompression_file_count: artifact.decompression_file_count_limit.unwrap_or(default.decompression_file_count),
         decompression_bytes: size(&artifact.decompression_size_limit, default.decompression_bytes),
