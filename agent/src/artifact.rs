@@ -33,7 +33,7 @@ use self::fetcher::Fetcher;
 use self::origin::{Origin, origin};
 use self::owner::Owner;
 use self::request::{ARGUMENT, Request};
-use self::scratch::{Scratch, room};
+use self::scratch::Scratch;
 use self::source::{Parsed, file_name, parse};
 use self::watch::Watch;
 use crate::alloc_dir::{TaskDirs, inside};
@@ -42,7 +42,9 @@ use crate::ground;
 use crate::options::ArtifactLimits;
 
 pub use self::origin::shown;
+pub(crate) use self::scratch::room;
 pub use self::scratch::sweep;
+pub(crate) use self::unpack::Headers;
 
 /// Becomes the process that fetches an artifact when it was started as one, and then never returns.
 pub(crate) fn run_if_fetcher() {

@@ -22,6 +22,7 @@ mod crash;
 #[cfg(test)]
 mod crash_tests;
 pub mod descriptors;
+mod disk;
 pub mod driver;
 pub mod env;
 mod execs;

@@ -60,7 +60,7 @@ pub fn sweep(alloc_root: &Path) {
 }
 
 /// Bytes that the disk can spare for what comes.
-pub(super) fn room(dir: &Dir) -> u64 {
+pub(crate) fn room(dir: &Dir) -> u64 {
     let found = rustix::fs::fstatvfs(dir);
     found.map_or(u64::MAX, |disk| spare(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
 }

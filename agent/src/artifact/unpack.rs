@@ -352,10 +352,10 @@ fn inside(name: &str) -> Result<PathBuf, UnpackError> {
 }
 
 /// Bytes of an archive, while some are left: what is read between files is what a library holds in memory.
-struct Headers<R> {
-    inner: R,
+pub(crate) struct Headers<R> {
+    pub(crate) inner: R,
     /// `None`: the bytes belong to a file.
-    left: Rc<Cell<Option<u64>>>,
+    pub(crate) left: Rc<Cell<Option<u64>>>,
 }
 
 impl<R: Read> Read for Headers<R> {
