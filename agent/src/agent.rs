@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -87,6 +87,8 @@ impl Agent {
         }
         let state_dir = state_dir.canonicalize().unwrap_or(state_dir);
         let alloc_root = alloc_root.canonicalize().unwrap_or(alloc_root);
+        let swept = alloc_root.clone();
+        crate::blocking(move || crate::artifact::sweep(&swept)).await;
         let Opened { store, mut records, mut damage } = match options.dev {
             true => Opened { store: Store::none(), records: Vec::new(), damage: Vec::new() },
             false => Store::open(&state_dir.join("state"))?,
@@ -127,7 +129,6 @@ impl Agent {
             session: tokio::sync::SetOnce::new(),
             alloc_root,
             state_dir,
-            http: OnceLock::new(),
             node: RwLock::new(Arc::new(node)),
             dynamic_meta: Mutex::new(dynamic_meta),
             downloads: tokio::sync::Semaphore::new(DOWNLOADS),

@@ -15,9 +15,9 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Node};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    Ack, AllocVersion, BulkDown, BulkUp, Epoch, FromAgent, FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream,
-    Orders, ServiceSet, SignIdentitiesRequest, SignedIdentities, WatchServiceRequest, Welcome, bulk_up, from_agent,
-    from_server,
+    Ack, AllocVersion, BulkDown, BulkUp, DiskPart, DiskRequest, Epoch, FromAgent, FromServer, HeartbeatAck, HttpPart,
+    HttpRequest, OpenStream, Orders, ServiceSet, SignIdentitiesRequest, SignedIdentities, WatchServiceRequest, Welcome,
+    bulk_up, from_agent, from_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -133,6 +133,7 @@ impl Fake {
 impl Agents for Fake {
     type SessionStream = ReceiverStream<Result<FromServer, Status>>;
     type BulkStream = Answers<BulkDown>;
+    type DiskStream = Answers<DiskPart>;
     type WatchServiceStream = Answers<ServiceSet>;
     type HttpStream = Answers<HttpPart>;
 
@@ -224,6 +225,10 @@ impl Agents for Fake {
         let asked = request.into_inner();
         let tokens = asked.names.iter().map(|name| format!("token of {} as {name}", asked.task)).collect();
         Ok(Response::new(SignedIdentities { tokens }))
+    }
+
+    async fn disk(&self, _: Request<DiskRequest>) -> Result<Response<Self::DiskStream>, Status> {
+        Err(Status::not_found("the allocation that it replaces is not known any more"))
     }
 
     async fn http(&self, _: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {

@@ -1,32 +1,60 @@
-//! Fetches artifacts into a task's directory over http(s): verified, unpacked, confined.
+//! Fetches artifacts into a task's directory: verified, unpacked, confined.
 //!
 //! Reads: an [`Artifact`] with everything interpolated. Gives: files below its destination, or an [`ArtifactError`].
-//! `reference/semantics.md` 18.8. What is fetched and unpacked lies in a directory of the agent's own inside the task's
-//! `tmp` until it is whole: [`place`] moves it to where it belongs. [`unpack`] bounds what an archive may become, and
-//! [`Watch`] ends the work when its time is over or nobody waits for it any more.
+//! `reference/semantics.md` 18.8. Strangers' bytes are handled by a process of their own ([`child`]), behind walls
+//! ([`confine`]): it downloads, checks and unpacks ([`work`]) into a scratch directory and may write nowhere else. The agent
+//! starts it ([`fetcher`]), and when it has ended moves what is whole to where it belongs ([`place`]). [`Watch`] ends work
+//! when its time is over or nobody waits for it any more.
 
 mod checksum;
+mod child;
+mod confine;
+mod fetcher;
+mod get;
+mod git;
+mod origin;
 mod owner;
 mod place;
+mod request;
+mod s3;
+mod scratch;
+mod source;
 mod unpack;
 mod watch;
+mod work;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use futures::StreamExt;
+use serde::{Deserialize, Serialize};
 use tarpan_model::job::TaskArtifact;
-use tokio::io::AsyncWriteExt;
 
+use self::fetcher::Fetcher;
+use self::origin::{Origin, origin};
+use self::owner::Owner;
+use self::request::{ARGUMENT, Request};
+use self::scratch::Scratch;
+use self::source::{Parsed, file_name, parse};
+use self::watch::Watch;
 use crate::alloc_dir::{TaskDirs, inside};
 use crate::env::TaskEnv;
-use crate::ground::{self, Attr, Dir};
+use crate::ground;
 use crate::options::ArtifactLimits;
-use watch::Watch;
+
+pub use self::origin::shown;
+pub(crate) use self::scratch::room;
+pub use self::scratch::sweep;
+pub(crate) use self::unpack::Headers;
+
+/// Becomes the process that fetches an artifact when it was started as one, and then never returns.
+pub(crate) fn run_if_fetcher() {
+    if let Some(scratch) = child::asked(ARGUMENT) {
+        child::run(&scratch);
+    }
+}
 
 /// What to fetch and where to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Artifact {
     pub source: String,
     pub options: BTreeMap<String, String>,
@@ -59,10 +87,26 @@ impl Artifact {
 /// Why an artifact is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
-    #[error("{0:?} is not a source that can be fetched: http and https are")]
+    #[error("{0:?} is not a source that can be fetched: http, https, git:: and s3:: are")]
     Source(String),
-    #[error("{0:?} names a file of the node, and those are not fetched: http and https are")]
+    #[error("{0:?} names a file of the node, and those are not fetched: http, https, git:: and s3:: are")]
     NodeFile(String),
+    #[error("the getter {getter}:: is not there: {instead}")]
+    Getter { getter: &'static str, instead: &'static str },
+    #[error("{source_text:?}: {what}")]
+    Option { source_text: String, what: String },
+    #[error("sshkey is no base64 of a private key")]
+    SshKey,
+    #[error("git is not installed on this node, and fetches what comes from a repository")]
+    NoGit,
+    #[error("git: {0}")]
+    Git(String),
+    #[error("bucket {bucket:?} has no object whose name begins with {prefix:?}")]
+    NoObject { bucket: String, prefix: String },
+    #[error("the list of objects is not readable: {0}")]
+    List(String),
+    #[error("it holds more than {0} files")]
+    TooMany(u64),
     #[error("the destination {0:?} leaves the task's directory")]
     Destination(String),
     #[error("the server answered {status}")]
@@ -75,6 +119,10 @@ pub enum ArtifactError {
     NoRoom(u64),
     #[error("checksum {0:?} is not of the form TYPE:HEX with md5, sha1, sha256 or sha512, nor file:URL")]
     ChecksumForm(String),
+    #[error(
+        "a checksum is of one file, and this is a directory of several: name an archive of it, or take the checksum out"
+    )]
+    ChecksumOfMany,
     #[error("the file of checksums {file:?} has none for {name:?}")]
     ChecksumFile { file: String, name: String },
     #[error("checksums did not match: expected {expected}, got {actual}")]
@@ -93,8 +141,15 @@ pub enum ArtifactError {
     NotAFile,
     #[error("user {0:?} is not known on this node")]
     Owner(String),
-    #[error("unpacking panicked")]
+    #[error("placing what was fetched panicked")]
     Panic,
+    /// The sentence of the process that fetches.
+    #[error("{text}")]
+    Fetched { text: String, recoverable: bool },
+    #[error("starting the process that fetches")]
+    Start(#[source] std::io::Error),
+    #[error("the process that fetches {0}")]
+    Silent(String),
 }
 
 impl ArtifactError {
@@ -104,200 +159,79 @@ impl ArtifactError {
             self,
             ArtifactError::Source(_)
                 | ArtifactError::NodeFile(_)
+                | ArtifactError::Getter { .. }
+                | ArtifactError::Option { .. }
+                | ArtifactError::SshKey
+                | ArtifactError::ChecksumOfMany
                 | ArtifactError::Destination(_)
                 | ArtifactError::ChecksumForm(_)
                 | ArtifactError::Owner(_)
+                | ArtifactError::Fetched { recoverable: false, .. }
         )
     }
 }
 
-/// Where the bytes come from, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-struct Parsed {
-    url: String,
-    subdirectory: Option<String>,
-    options: BTreeMap<String, String>,
+/// What fetching needs of the agent.
+pub struct Fetching<'a> {
+    pub limits: &'a ArtifactLimits,
+    /// Directories of the agent, which the process that fetches does not see.
+    pub hidden: Vec<PathBuf>,
+    /// Hosts that the agent's user has met over ssh.
+    pub known_hosts: Option<PathBuf>,
+    /// Told now and then how far a download is.
+    pub tell: &'a (dyn Fn(String) + Sync),
 }
 
-/// Takes `//subdirectory` and the getter's own query options out of the source.
-fn parse(artifact: &Artifact) -> Parsed {
-    let source = artifact.source.trim();
-    let (mut path, query) = source.split_once('?').unwrap_or((source, ""));
-    let mut subdirectory = None;
-    let scheme_end = path.find("://").map_or(0, |i| i + 3);
-    if let Some(at) = path[scheme_end..].find("//") {
-        subdirectory = Some(path[scheme_end + at + 2..].trim_matches('/').to_owned()).filter(|s| !s.is_empty());
-        path = &path[..scheme_end + at];
-    }
-    let mut options = BTreeMap::new();
-    let mut kept = Vec::new();
-    for pair in query.split('&').filter(|p| !p.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match key {
-            "archive" | "checksum" | "filename" => drop(options.insert(key.to_owned(), value.replace("%3A", ":"))),
-            _ => kept.push(pair),
-        }
-    }
-    options.extend(artifact.options.clone());
-    let mut url = path.to_owned();
-    if !kept.is_empty() {
-        url.push('?');
-        url.push_str(&kept.join("&"));
-    }
-    Parsed { url, subdirectory, options }
-}
-
-/// Fetches one artifact. Dropping the future ends the work, on threads too, and removes what there is of it.
-pub async fn fetch(
-    http: &reqwest::Client,
-    artifact: &Artifact,
-    dirs: &TaskDirs,
-    limits: &ArtifactLimits,
-) -> Result<(), ArtifactError> {
-    let mut parsed = parse(artifact);
-    let url = web_address(&parsed.url).ok_or_else(|| refused(artifact))?.to_owned();
-    let leaves = || ArtifactError::Destination(artifact.destination.clone());
-    let target = inside(dirs, &artifact.destination).map_err(|_| leaves())?;
-    let scratch = Scratch::new(dirs)?;
-    let download = scratch.dir.create_new(Path::new("download"), 0o600)?;
-    let (watch, _waiting) = Watch::new(limits.http_read_timeout);
-    let getting = async {
-        if let Some(checksum) = parsed.options.get_mut("checksum") {
-            *checksum = checksum::settle(http, artifact, &url, checksum, &scratch, limits).await?;
-        }
-        get(http, artifact, &url, download, limits, scratch.room()).await
-    };
-    let file = match tokio::time::timeout(watch.left(), getting).await {
-        Ok(got) => got?,
-        Err(_) => return Err(watch.over().into()),
-    };
-    let job = place::Job { artifact: artifact.clone(), parsed, scratch, target, limits: limits.clone(), watch };
-    let dirs = dirs.clone();
-    tokio::task::spawn_blocking(move || job.run(file, &dirs)).await.unwrap_or(Err(ArtifactError::Panic))
-}
-
-/// The address behind a forced getter's prefix. Nothing of the node itself can be named by one.
-fn web_address(url: &str) -> Option<&str> {
-    let url = ["http::", "https::"].iter().find_map(|p| url.strip_prefix(p)).unwrap_or(url);
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase())?;
-    matches!(scheme.as_str(), "http" | "https").then_some(url)
-}
-
-fn refused(artifact: &Artifact) -> ArtifactError {
-    let source = artifact.source.clone();
-    let lower = source.trim().to_ascii_lowercase();
-    match lower.starts_with("file:") || lower.starts_with(['/', '.', '~']) {
-        true => ArtifactError::NodeFile(source),
-        false => ArtifactError::Source(source),
-    }
-}
-
-/// A client for artifacts: redirects stay on the web and never fall back from https to http.
-pub fn client(insecure: bool) -> reqwest::Result<reqwest::Client> {
-    const REDIRECTS: usize = 10;
-    let policy = reqwest::redirect::Policy::custom(|attempt| {
-        let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-        match attempt.url().scheme() {
-            _ if attempt.previous().len() > REDIRECTS => attempt.error("more than 10 redirects"),
-            "https" => attempt.follow(),
-            "http" if !secure => attempt.follow(),
-            scheme => {
-                let text = format!("a redirect to {scheme}:, which is not followed");
-                attempt.error(text)
-            }
-        }
-    });
-    reqwest::Client::builder().user_agent("tarpan").redirect(policy).danger_accept_invalid_certs(insecure).build()
-}
-
-/// A directory of the agent alone on the task's own file system; it goes away with this value.
-struct Scratch {
-    dir: Dir,
-    parent: Dir,
-    name: PathBuf,
-}
-
-impl Scratch {
-    fn new(dirs: &TaskDirs) -> Result<Scratch, ArtifactError> {
-        let task = dirs.task.strip_prefix(&dirs.alloc).map_err(|_| ArtifactError::Destination(String::new()))?;
-        let parent = dirs.open()?.make_dirs(&task.join("tmp"), Attr::mode(0o1777))?;
-        let name = PathBuf::from(format!(".artifact-{:016x}", rand::random::<u64>()));
-        let dir = parent.make_dir(&name, Attr::mode(0o700))?;
-        Ok(Scratch { dir, parent, name })
-    }
-
-    /// Bytes that the disk can spare for what comes.
-    fn room(&self) -> u64 {
-        let found = rustix::fs::fstatvfs(&self.dir);
-        found.map_or(u64::MAX, |disk| spare(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let Ok(parent) = self.parent.again() else { return };
-        let name = std::mem::take(&mut self.name);
-        let remove = move || {
-            if let Err(error) = parent.remove_tree(&name) {
-                tracing::debug!("removing what was fetched: {}", crate::chain(&error));
-            }
+impl Fetching<'_> {
+    /// Fetches one artifact. Dropping the future ends the work, on threads and in the other process too, and removes what
+    /// there is of it.
+    pub async fn fetch(&self, artifact: &Artifact, dirs: &TaskDirs) -> Result<(), ArtifactError> {
+        let parsed = parse(artifact);
+        let origin = origin(artifact, &parsed)?;
+        let leaves = || ArtifactError::Destination(artifact.destination.clone());
+        let target = inside(dirs, &artifact.destination).map_err(|_| leaves())?;
+        let (named, root) = (artifact.clone(), dirs.alloc.clone());
+        let (owner, scratch) =
+            crate::blocking(move || Ok::<_, ArtifactError>((Owner::of(&named)?, Scratch::new(&root)?))).await?;
+        let (watch, _waiting) = Watch::new(origin.timeout(self.limits));
+        let known_hosts = match &origin {
+            Origin::Git(_) => self.known_hosts().await,
+            Origin::Web(_) | Origin::S3(_) => None,
         };
-        // What was fetched may be large, and this may be a thread of the runtime.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
+        let request = Request {
+            artifact: artifact.clone(),
+            parsed,
+            origin,
+            known_hosts,
+            limits: self.limits.clone(),
+            hidden: self.hidden.clone(),
+            #[cfg(test)]
+            attempts: Vec::new(),
+        };
+        let mut fetcher = Fetcher::start(&request, scratch).await?;
+        let made = fetcher.made(&watch, &file_name(&request.parsed.url), self.tell).await?;
+        let (scratch, dirs) = (fetcher.take(), dirs.clone());
+        let placing = move || {
+            let Request { artifact, parsed, limits, .. } = &request;
+            place::Job { artifact, parsed, scratch: scratch.dir(), target, limits, watch: &watch }
+                .run(&made, owner, &dirs)
+        };
+        tokio::task::spawn_blocking(placing).await.unwrap_or(Err(ArtifactError::Panic))
     }
-}
 
-async fn get(
-    http: &reqwest::Client,
-    artifact: &Artifact,
-    url: &str,
-    to: File,
-    limits: &ArtifactLimits,
-    room: u64,
-) -> Result<File, ArtifactError> {
-    let insecure;
-    let client = match artifact.insecure {
-        false => http,
-        true => {
-            insecure = client(true).map_err(ArtifactError::Download)?;
-            &insecure
-        }
-    };
-    let mut request = client.get(url).timeout(limits.http_read_timeout);
-    for (name, value) in &artifact.headers {
-        request = request.header(name, value);
+    #[allow(clippy::disallowed_methods, reason = "a file of the agent's own user")]
+    async fn known_hosts(&self) -> Option<String> {
+        use std::io::Read;
+        /// Of tens of thousands of hosts.
+        const MOST: u64 = 4 << 20;
+        let path = self.known_hosts.clone()?;
+        let read = move || {
+            let mut text = String::new();
+            std::fs::File::open(path).ok()?.take(MOST).read_to_string(&mut text).ok()?;
+            Some(text)
+        };
+        crate::blocking(read).await
     }
-    let response = request.send().await.map_err(ArtifactError::Download)?;
-    if !response.status().is_success() {
-        return Err(ArtifactError::Status { status: response.status().as_u16() });
-    }
-    let most = or_endless(limits.http_max_bytes);
-    let fits = |size: u64| match size {
-        size if size > most => Err(ArtifactError::TooLarge(most)),
-        size if size > room => Err(ArtifactError::NoRoom(room)),
-        _ => Ok(()),
-    };
-    fits(response.content_length().unwrap_or_default())?;
-    let mut file = tokio::fs::File::from_std(to);
-    let mut stream = response.bytes_stream();
-    let mut size = 0u64;
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(ArtifactError::Download)?;
-        size += chunk.len() as u64;
-        fits(size)?;
-        file.write_all(&chunk).await.map_err(ArtifactError::Write)?;
-    }
-    file.flush().await.map_err(ArtifactError::Write)?;
-    Ok(file.into_std().await)
-}
-
-/// What strangers' bytes may take of a disk: the node and its other tasks write there too.
-fn spare(available: u64, size: u64) -> u64 {
-    const RESERVE: u64 = 1 << 30;
-    available.saturating_sub(RESERVE.min(size / 20))
 }
 
 /// A limit of the configuration: 0 sets none.
@@ -305,13 +239,12 @@ fn or_endless(limit: u64) -> u64 {
     if limit == 0 { u64::MAX } else { limit }
 }
 
-fn file_name(url: &str) -> String {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('/').find(|p| !p.is_empty()).unwrap_or("artifact").to_owned()
-}
-
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod sources_tests;
+#[cfg(test)]
 #[path = "artifact/tests.rs"]
 mod tests;
+#[cfg(test)]
+mod walls_tests;

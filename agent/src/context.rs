@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tarpan_model::{AllocId, Node};
 use tokio::sync::{SetOnce, watch};
@@ -27,8 +27,6 @@ pub struct Context {
     pub alloc_root: PathBuf,
     pub state_dir: PathBuf,
     pub cgroup_parent: String,
-    /// Made with the first artifact: trusted certificates take memory.
-    pub http: OnceLock<reqwest::Client>,
     pub node: RwLock<Arc<Node>>,
     pub(crate) neighbours: Neighbours,
     pub(crate) networks: Arc<Networks>,
@@ -78,10 +76,6 @@ impl Context {
             self.options.static_meta().iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
         apply_meta(&mut node, &all);
         self.set_node(node);
-    }
-
-    pub fn http(&self) -> &reqwest::Client {
-        self.http.get_or_init(|| crate::artifact::client(false).unwrap_or_default())
     }
 
     /// Removes the directories of an allocation of which nothing runs any more.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tarpan_model::AllocId;
+use tarpan_model::{AllocId, UnixNanos};
 use tokio::sync::watch;
 
 use crate::allocs::Allocs;
@@ -17,7 +17,8 @@ pub async fn run(allocs: Arc<Allocs>, mut stopped: watch::Receiver<bool>) {
             () = tokio::time::sleep(interval) => {}
         }
         while let Some(reason) = pressure(&allocs) {
-            let oldest = ended(&allocs);
+            let mut oldest = ended(&allocs);
+            oldest.retain(|runner| !held(&allocs, runner));
             let batch: Vec<AllocId> =
                 oldest.iter().take(allocs.context.options.gc.parallel_destroys.max(1)).map(|r| r.id).collect();
             if batch.is_empty() {
@@ -27,6 +28,19 @@ pub async fn run(allocs: Arc<Allocs>, mut stopped: watch::Receiver<bool>) {
             futures::future::join_all(batch.into_iter().map(|id| collect(allocs.clone(), id))).await;
         }
     }
+}
+
+/// How long what another node may take over is kept from being collected for room.
+const HOLD: UnixNanos = UnixNanos::from_secs(10 * 60);
+
+/// Its disk migrates, and nobody has come for it yet.
+fn held(allocs: &Allocs, runner: &Runner) -> bool {
+    let taken = || allocs.context.neighbours.get(runner.id).is_none_or(|neighbour| neighbour.taken());
+    crate::disk::migrates(&runner.alloc()) && is_held(taken(), runner.ended_at(), crate::now())
+}
+
+fn is_held(taken: bool, ended_at: UnixNanos, now: UnixNanos) -> bool {
+    !taken && now.0.saturating_sub(ended_at.0) < HOLD.0
 }
 
 /// Ended allocations, the one that ended first in front.
@@ -70,4 +84,18 @@ pub async fn collect(allocs: Arc<Allocs>, id: AllocId) {
 pub async fn collect_all(allocs: Arc<Allocs>) {
     let all = ended(&allocs).into_iter().map(|r| collect(allocs.clone(), r.id));
     futures::future::join_all(all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_node_may_take_is_held_for_a_while() {
+        let ended = UnixNanos::from_secs(1000);
+        let at = |minutes: i64| UnixNanos::from_secs(1000 + minutes * 60);
+        assert!(is_held(false, ended, ended) && is_held(false, ended, at(9)));
+        assert!(!is_held(false, ended, at(10)), "nobody came");
+        assert!(!is_held(true, ended, ended), "it was taken");
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) struct NodeHost {
 
 impl NodeHost {
     pub(crate) fn new(allocs: Arc<Allocs>) -> NodeHost {
-        NodeHost { router: crate::http::router(allocs.clone()), allocs }
+        NodeHost { router: crate::http::for_servers(allocs.clone()), allocs }
     }
 }
 

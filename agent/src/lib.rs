@@ -22,6 +22,7 @@ mod crash;
 #[cfg(test)]
 mod crash_tests;
 pub mod descriptors;
+mod disk;
 pub mod driver;
 pub mod env;
 mod execs;
@@ -52,12 +53,20 @@ pub(crate) mod test_support;
 mod usage;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, BridgeOptions, CniOptions, GcOptions, Options, TemplateOptions};
+pub use options::{ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, TemplateOptions};
 pub use simulate::{SimulateOptions, simulate};
-pub use supervisor::run_if_supervisor;
 
 pub(crate) use clock::now;
 pub use clock::wall;
+
+/// Becomes a helper of an agent when the process was started as one, and then never returns: a task's supervisor, or what
+/// fetches an artifact.
+///
+/// Call it first in `main`: before arguments are parsed and before any thread exists.
+pub fn run_if_supervisor() {
+    supervisor::run_if_supervisor();
+    artifact::run_if_fetcher();
+}
 
 /// An error with its causes, as one sentence.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tarpan_model::go;
 use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
@@ -280,23 +281,96 @@ impl Default for TemplateOptions {
 }
 
 /// The `artifact` block of a client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ArtifactLimits {
     pub http_read_timeout: Duration,
+    pub git_timeout: Duration,
+    pub s3_timeout: Duration,
     pub http_max_bytes: u64,
     pub decompression_file_count: u64,
     pub decompression_bytes: u64,
     pub disable_inspection: bool,
+    /// The process that fetches may open what its user may open.
+    pub disable_filesystem_isolation: bool,
+    /// What it may open besides.
+    pub extra_paths: Vec<ExtraPath>,
+    /// Variables of the agent's environment that it gets.
+    pub environment: Vec<String>,
 }
 
 impl Default for ArtifactLimits {
     fn default() -> ArtifactLimits {
         ArtifactLimits {
             http_read_timeout: Duration::from_secs(30 * 60),
+            git_timeout: Duration::from_secs(30 * 60),
+            s3_timeout: Duration::from_secs(30 * 60),
             http_max_bytes: 100_000_000_000,
             decompression_file_count: 4096,
             decompression_bytes: 100_000_000_000,
             disable_inspection: false,
+            disable_filesystem_isolation: false,
+            extra_paths: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// A path that the process which fetches artifacts may open, written `[KIND:]MODE:PATH`, such as `d:rx:/opt/bin`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtraPath {
+    pub read: bool,
+    pub write: bool,
+    pub create: bool,
+    pub execute: bool,
+    pub path: PathBuf,
+}
+
+impl std::str::FromStr for ExtraPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ExtraPath, String> {
+        let wrong = |why: &str| {
+            format!(
+                "{text:?} {why}: it is written MODE:PATH or KIND:MODE:PATH, such as \"r:/etc/pki\" or \"d:rx:/opt/bin\""
+            )
+        };
+        let (head, path) = text.split_once(":/").ok_or_else(|| wrong("names no absolute path"))?;
+        let mode = match head.split_once(':') {
+            Some(("f" | "d", mode)) => mode,
+            Some(_) => return Err(wrong("is of a kind that is neither f (a file) nor d (a directory)")),
+            None => head,
+        };
+        if let Some(letter) = mode.chars().find(|letter| !"rwcx".contains(*letter)) {
+            return Err(wrong(&format!("asks for {letter:?}, which is none of r, w, c (create) and x")));
+        }
+        let has = |letter: char| mode.contains(letter);
+        let path = PathBuf::from(format!("/{path}"));
+        Ok(ExtraPath { read: has('r'), write: has('w'), create: has('c'), execute: has('x'), path })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extra_paths_are_read_or_refused_with_the_form() {
+        let path = |text: &str| text.parse::<ExtraPath>();
+        let expected = |letters: &str, path: &str| {
+            let has = |letter: char| letters.contains(letter);
+            ExtraPath { read: has('r'), write: has('w'), create: has('c'), execute: has('x'), path: path.into() }
+        };
+        assert_eq!(path("d:rx:/opt/bin"), Ok(expected("rx", "/opt/bin")));
+        assert_eq!(path("f:r:/dev/urandom"), Ok(expected("r", "/dev/urandom")));
+        assert_eq!(path("rwc:/srv/a:/b"), Ok(expected("rwc", "/srv/a:/b")));
+        for (text, why) in [
+            ("/opt/bin", "names no absolute path"),
+            ("r:opt", "names no absolute path"),
+            ("q:r:/opt", "neither f (a file) nor d (a directory)"),
+            ("rz:/opt", "asks for 'z'"),
+        ] {
+            let error = path(text).expect_err(text);
+            assert!(error.contains(why) && error.contains("KIND:MODE:PATH"), "{error}");
         }
     }
 }

@@ -332,6 +332,7 @@ catalogue! {
     version_is_healthy: "Version {0} is deployed and healthy.", "版本 {0} 已部署且健康。";
     first_version: "The first version", "第一个版本";
     volume: "volume", "卷";
+    volumes: "Volumes", "卷";
     not_there: "not found", "未找到";
     copy: "Copy", "复制";
     copy_address: "Copy address", "复制地址";

@@ -106,6 +106,7 @@ part! {
         update: Option<Update>,
         scaling: Option<Scaling>,
         constraints: Vec<Constraint>,
+        volumes: BTreeMap<String, Volume>,
     }
 }
 part! {
@@ -119,7 +120,14 @@ part! {
         lifecycle: Option<Lifecycle>,
         constraints: Vec<Constraint>,
         actions: Vec<Action>,
+        mounts = volume_mounts: Vec<VolumeMount>,
     }
+}
+part! {
+    Volume of job::VolumeRequest { source: String, read_only: bool }
+}
+part! {
+    VolumeMount of job::VolumeMount { volume: String, destination: String, read_only: bool }
 }
 part! {
     Action of job::Action { name: String }

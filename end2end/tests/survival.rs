@@ -118,6 +118,71 @@ fn a_killed_agent_finds_its_tasks_again() -> Result<()> {
     eventually("the task to end", PATIENCE, || Ok(pids(&mark).is_empty().then_some(())))
 }
 
+const FETCHING: &str = r#"
+job "fetching" {
+  type = "batch"
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      artifact {
+        source = "http://ADDRESS/endless"
+      }
+      config {
+        command = "/bin/true"
+      }
+    }
+  }
+}
+"#;
+
+/// Answers one request after the other with bytes that never end.
+#[allow(clippy::disallowed_methods, reason = "threads of its own")]
+fn endless() -> Result<std::net::SocketAddr> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                // An answer before the question would be none.
+                let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+                let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+                let _ = std::io::Write::write_all(&mut stream, head);
+                while std::io::Write::write_all(&mut stream, &[0; 256]).is_ok() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+        }
+    });
+    Ok(address)
+}
+
+#[test]
+fn a_download_ends_with_the_agent_that_is_killed() -> Result<()> {
+    let lab = Lab::new()?;
+    let (server, mut client) = server_and_client(&lab)?;
+    let address = endless()?.to_string();
+    let job = lab.file("fetching.nomad.hcl", &FETCHING.replace("ADDRESS", &address))?.display().to_string();
+    server.ok(&["job", "run", "-detach", &job])?;
+    let scratches = lab.path().join("client/alloc/.artifacts");
+    let downloads = || {
+        let all = std::fs::read_dir(&scratches).into_iter().flatten().flatten();
+        all.filter(|dir| dir.path().join("download").metadata().is_ok_and(|file| file.len() > 0)).count()
+    };
+    let processes = || pids(&format!("__artifact-fetcher {}", scratches.display()));
+    eventually("the download", PATIENCE, || Ok((downloads() == 1).then_some(())))?;
+    // One that keeps and one that works.
+    ensure!(processes().len() == 2, "{:?}", processes());
+
+    client.kill9()?;
+    eventually("the processes to end", PATIENCE, || Ok(processes().is_empty().then_some(())))?;
+    eventually("what they wrote to go", PATIENCE, || Ok((std::fs::read_dir(&scratches)?.count() == 0).then_some(())))?;
+
+    client.start_again()?;
+    eventually("it to be fetched anew", PATIENCE, || Ok((downloads() == 1).then_some(())))?;
+    server.ok(&["job", "stop", "-purge", "fetching"])?;
+    eventually("the download to end", PATIENCE, || Ok((processes().is_empty() && downloads() == 0).then_some(())))
+}
+
 /// Id of the only allocation of a job that runs, and of its only task when it was started and how often again: equal as long as it runs on.
 fn run_of(server: &Agent, job: &str) -> Result<(String, Timestamp, u64)> {
     let id = server.wait_alloc(job, "running")?.id;

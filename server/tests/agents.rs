@@ -5,7 +5,7 @@ mod fake;
 use fake::{FakeAgent, running, until};
 use futures::StreamExt;
 use tarpan_model::alloc::ClientStatus;
-use tarpan_model::job::WorkloadIdentity;
+use tarpan_model::job::{EphemeralDisk, WorkloadIdentity};
 use tarpan_model::{Dur, Eligibility, EvalStatus, NamespacedId, NodeStatus};
 use tarpan_rpc::agent::agents_client::AgentsClient;
 use tarpan_rpc::agent::{self as rpc, HttpRequest, from_agent, from_server};
@@ -483,5 +483,52 @@ async fn tokens_are_signed_for_the_node_that_runs_the_task() {
     assert_eq!(sign(&mine, &name, &["nobody"]).await, Err("identity not found".to_owned()));
     assert_eq!(sign(&mine, "nobody", &["default"]).await, Err("task not found".to_owned()));
     assert_eq!(sign(&other, &name, &["default"]).await, Err("allocation not found".to_owned()));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_is_given_to_the_allocation_that_takes_its_place_and_to_nobody_else() {
+    let server = fake::server(None).await;
+    let first = FakeAgent::start(&server, nodes::ready(1), running).await;
+    let moving = |id: &str, migrate: bool| {
+        let mut job = jobs::service(id, 1);
+        let disk = EphemeralDisk { migrate: Some(migrate), ..EphemeralDisk::default() };
+        job.task_groups.as_mut().expect("a group")[0].ephemeral_disk = Some(disk);
+        job
+    };
+    fake::register(&server, moving("db", true)).await;
+    fake::register(&server, moving("web", false)).await;
+    let both = |s: &State| count(s, "db", ClientStatus::Running) == 1 && count(s, "web", ClientStatus::Running) == 1;
+    until(&server, "both run", both).await;
+    fake::healthy(&server).await;
+    let second = FakeAgent::start(&server, nodes::ready(2), running).await;
+    until(&server, "a second node", |s| s.nodes().filter(|n| n.status == NodeStatus::Ready).count() == 2).await;
+    let on = |s: &State, job: &str, node: u32| {
+        s.allocs_by_job(&key(job)).find(|a| a.node_id == nodes::id(node)).map(|a| (a.id, a.previous))
+    };
+    let state = server.state();
+    let (old, _) = on(&state, "db", 1).expect("it runs there");
+    fake::drain(&server, nodes::id(1), Dur::from_secs(3600)).await;
+    let state = until(&server, "both moved", |s| on(s, "db", 2).is_some() && on(s, "web", 2).is_some()).await;
+    let ((db, previous), (web, _)) = (on(&state, "db", 2).expect("there"), on(&state, "web", 2).expect("there"));
+    assert_eq!(previous, Some(old));
+
+    let ask = async |agent: &FakeAgent, alloc: tarpan_model::AllocId| {
+        let mut client = AgentsClient::connect(format!("http://{}", server.rpc_addr())).await.expect("connects");
+        let asked = rpc::DiskRequest { alloc_id: alloc.0.as_bytes().to_vec().into() };
+        let answer = client.disk(fake::as_node(asked, &agent.node)).await;
+        let mut parts = answer.map_err(|status| status.message().to_owned())?.into_inner();
+        let part = parts.message().await.expect("a part").expect("one");
+        Ok::<_, String>(String::from_utf8_lossy(&part.data).trim().to_owned())
+    };
+    assert_eq!(ask(&second, db).await, Ok(format!("GET /internal/disk/{old}")));
+    assert_eq!(ask(&first, db).await, Err("allocation not found".to_owned()), "another node's");
+    assert_eq!(ask(&second, old).await, Err("allocation not found".to_owned()), "the old one itself");
+    assert_eq!(ask(&second, web).await, Err("its disk does not migrate".to_owned()));
+    let old_node = ask(&first, old).await.expect_err("it replaces nothing");
+    assert!(old_node.contains("not found") || old_node.contains("not known any more"), "{old_node}");
+    drop(first);
+    until(&server, "the node is down", |s| s.node(nodes::id(1)).is_some_and(|n| n.status == NodeStatus::Down)).await;
+    assert_eq!(ask(&second, db).await, Err("the node that the disk is on is down".to_owned()));
     server.shutdown().await;
 }

@@ -3,19 +3,20 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{Artifact, ArtifactError, ArtifactLimits, Scratch, file_name, get, web_address};
+use super::get::Getting;
+use super::source::web_address;
+use super::{Artifact, ArtifactError, file_name};
+use crate::options::ArtifactLimits;
 
 /// The largest file of checksums: one for every file of a large release.
 const MAX_FILE: u64 = 1 << 20;
 
 /// The checksum of what is at `url` as `TYPE:HEX`; one that is written out already stays as it is.
 pub(super) async fn settle(
-    http: &reqwest::Client,
+    getting: &Getting<'_>,
     artifact: &Artifact,
     url: &str,
     checksum: &str,
-    scratch: &Scratch,
-    limits: &ArtifactLimits,
 ) -> Result<String, ArtifactError> {
     let Some(source) = checksum.trim().strip_prefix("file:") else { return Ok(checksum.to_owned()) };
     let from = web_address(source).ok_or_else(|| ArtifactError::ChecksumForm(checksum.to_owned()))?;
@@ -24,9 +25,9 @@ pub(super) async fn settle(
         // What opens one server's door is not shown to another.
         asked.headers.clear();
     }
-    let to = scratch.dir.create_new(Path::new("checksums"), 0o600)?;
-    let limits = ArtifactLimits { http_max_bytes: MAX_FILE, ..limits.clone() };
-    let mut file = get(http, &asked, from, to, &limits, scratch.room()).await?;
+    let to = getting.scratch.create_new(Path::new("checksums"), 0o600)?;
+    let limits = ArtifactLimits { http_max_bytes: MAX_FILE, ..getting.limits.clone() };
+    let mut file = Getting { limits: &limits, ..*getting }.get(&asked, from, to).await?;
     let mut text = Vec::new();
     std::io::Seek::rewind(&mut file).and_then(|()| file.read_to_end(&mut text)).map_err(ArtifactError::Write)?;
     let name = file_name(url);

@@ -2,14 +2,15 @@
 
 use std::io::Seek;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use tarpan_testkit::fuzz::Fuzz;
 use tempfile::TempDir;
 
-use super::owner::Owner;
 use super::tests::{add, bz2, gzip, tar_of, xz, zip_of, zst};
 use super::unpack::{Kind, Packing, Unpacking};
 use super::*;
+use crate::ground::Dir;
 
 const KINDS: [Kind; 8] = [
     Kind::Tar(Packing::None),
@@ -86,7 +87,7 @@ impl Place {
             ArtifactLimits { decompression_bytes: BYTES, decompression_file_count: FILES, ..ArtifactLimits::default() };
         let (watch, _waiting) = Watch::new(std::time::Duration::from_secs(60));
         let out = Dir::trusted(&self.base.path().join("task")).expect("there");
-        let mut unpacking = Unpacking::new(&limits, &watch, Owner::default(), u64::MAX);
+        let mut unpacking = Unpacking::new(&limits, &watch, u64::MAX);
         let done = match kind.single() {
             true => unpacking.single(kind, file, &out, Path::new("single")),
             false => unpacking.archive(kind, file, &out),

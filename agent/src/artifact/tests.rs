@@ -1,8 +1,10 @@
 //! Artifacts from a small HTTP server, good ones and hostile ones.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,8 +12,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
 
+use super::scratch::spare;
 use super::*;
 use crate::alloc_dir::AllocDir;
+use crate::ground::{Attr, Dir};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
@@ -67,19 +71,27 @@ impl Place {
     async fn fetch(&self, artifact: Artifact) -> Result<(), String> {
         let artifact =
             Artifact { mode: if artifact.mode.is_empty() { "any".into() } else { artifact.mode }, ..artifact };
-        let http = client(false).expect("a client");
-        let done = fetch(&http, &artifact, &self.dirs, &self.limits).await.map_err(|e| crate::chain(&e));
+        let done = self.fetching().fetch(&artifact, &self.dirs).await.map_err(|e| crate::chain(&e));
         self.nothing_is_left().await;
         done
+    }
+
+    fn fetching(&self) -> Fetching<'_> {
+        Fetching { limits: &self.limits, hidden: vec![self._dir.path().to_owned()], known_hosts: None, tell: &|_| () }
     }
 
     /// The scratch directory goes when the work has ended.
     async fn nothing_is_left(&self) {
         let until = Instant::now() + Duration::from_secs(60);
-        while std::fs::read_dir(self.dirs.task.join("tmp")).expect("listed").next().is_some() {
+        while self.scratches().next().is_some() {
             assert!(Instant::now() < until, "what was fetched is still there");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    fn scratches(&self) -> impl Iterator<Item = PathBuf> {
+        let all = std::fs::read_dir(self.dirs.alloc.with_file_name(".artifacts"));
+        all.into_iter().flatten().flatten().map(|entry| entry.path())
     }
 
     fn read(&self, path: &str) -> Option<String> {
@@ -226,11 +238,14 @@ async fn files_of_the_node_are_not_fetched() {
         "~/.ssh".to_owned(),
     ] {
         let error = place.fetch(from(source.clone(), "local/")).await.expect_err(&source);
-        assert!(error.ends_with("names a file of the node, and those are not fetched: http and https are"), "{error}");
+        assert!(
+            error.ends_with("names a file of the node, and those are not fetched: http, https, git:: and s3:: are"),
+            "{error}"
+        );
     }
-    for source in ["git::https://x.org/y", "s3::https://x.org/y", "ftp://x/y", "http::file:///etc/passwd", "x.org/y"] {
+    for source in ["ftp://x/y", "http::file:///etc/passwd", "x.org/y"] {
         let error = place.fetch(from(source.to_owned(), "local/")).await.expect_err(source);
-        assert!(error.ends_with("is not a source that can be fetched: http and https are"), "{error}");
+        assert!(error.ends_with("is not a source that can be fetched: http, https, git:: and s3:: are"), "{error}");
     }
     for to in [format!("file%3A%2F%2F{secret}"), "ftp%3A%2F%2Fx.org/y".to_owned()] {
         let source = format!("{}/redirect/{to}", place.address);
@@ -355,9 +370,9 @@ async fn who_leaves_stops_the_download_and_the_unpacking() {
     let abandoned = |source: String, begun: fn(&Place) -> bool| {
         let place = &place;
         async move {
-            let http = client(false).expect("a client");
             let artifact = Artifact { mode: "any".to_owned(), ..from(source, "local/x") };
-            let fetching = fetch(&http, &artifact, &place.dirs, &place.limits);
+            let fetching = place.fetching();
+            let fetching = fetching.fetch(&artifact, &place.dirs);
             let seen = async {
                 let until = Instant::now() + Duration::from_secs(60);
                 while !begun(place) {
@@ -374,14 +389,13 @@ async fn who_leaves_stops_the_download_and_the_unpacking() {
         }
     };
     fn size(place: &Place, file: &str) -> u64 {
-        let scratch = std::fs::read_dir(place.dirs.task.join("tmp")).expect("listed").flatten().next();
-        scratch.and_then(|dir| dir.path().join(file).metadata().ok()).map_or(0, |m| m.len())
+        place.scratches().next().and_then(|dir| dir.join(file).metadata().ok()).map_or(0, |m| m.len())
     }
     abandoned(format!("{}/endless.txt", place.address), |place| size(place, "download") > 4096).await;
     // Many small members that become far more than can be unpacked while somebody looks.
     let member = gzip(&vec![0u8; 16 << 20]);
     let source = place.file("long.gz", &member.repeat(4096));
-    abandoned(source, |place| size(place, "single") > 0).await;
+    abandoned(source, |place| size(place, "file") > 0).await;
 }
 
 #[tokio::test]
@@ -474,7 +488,7 @@ fn a_disk_is_not_filled_to_its_last_byte() {
     std::fs::write(&path, zip_of(&[("big", &[0; 5000])])).expect("written");
     let (watch, _waiting) = Watch::new(Duration::from_secs(60));
     let limits = ArtifactLimits::default();
-    let mut unpacking = unpack::Unpacking::new(&limits, &watch, owner::Owner::default(), 4000);
+    let mut unpacking = unpack::Unpacking::new(&limits, &watch, 4000);
     let error = unpacking.archive(unpack::Kind::Zip, File::open(&path).expect("opened"), &out).expect_err("no room");
     assert_eq!(error.to_string(), "the archive unpacks to more than the 4000 bytes that the node's disk has to spare");
 }
@@ -525,8 +539,7 @@ fn broken_archives_do_no_harm() {
             let out = top.make_dirs(Path::new("in/side"), Attr::mode(0o755)).expect("made");
             let file = File::open(&path).expect("opened");
             let kind = unpack::Kind::of(name).expect("known");
-            let _ =
-                unpack::Unpacking::new(&limits, &watch, owner::Owner::default(), u64::MAX).archive(kind, file, &out);
+            let _ = unpack::Unpacking::new(&limits, &watch, u64::MAX).archive(kind, file, &out);
             let names = |path: &str| std::fs::read_dir(dir.path().join(path)).expect("listed").count();
             assert_eq!((names(""), names("in")), (2, 1), "{name} {round}");
             top.remove_tree(Path::new("in")).expect("removed");
@@ -553,6 +566,12 @@ fn fuzz_sources_are_of_the_web_or_refused() {
         "HTTPS://",
         "[",
         "s3::",
+        "ssh://",
+        "git@",
+        "github.com/",
+        ".s3.amazonaws.com/",
+        "ref=",
+        "depth=",
         "%3A",
         "/",
     ];
@@ -570,16 +589,28 @@ fn fuzz_sources_are_of_the_web_or_refused() {
         let parsed = parse(&artifact);
         let rest = parsed.url.split('?').next().and_then(|path| path.split_once("://")).map_or("", |(_, rest)| rest);
         assert!(!rest.contains("//") && parsed.subdirectory.as_deref() != Some(""), "{parsed:?}");
-        match web_address(&parsed.url) {
-            Some(url) => {
+        match origin(&artifact, &parsed) {
+            Ok(Origin::Web(url)) => {
                 let scheme = url.parse::<reqwest::Url>().ok().map(|url| url.scheme().to_owned());
                 assert!(matches!(scheme.as_deref(), None | Some("http" | "https")), "{url:?} is fetched by {scheme:?}");
                 format!("{scheme:?} {} {}", parsed.subdirectory.is_some(), parsed.options.len())
             }
-            None => {
-                let why = refused(&artifact);
+            Ok(Origin::Git(git)) => {
+                let url: reqwest::Url = git.url.parse().expect("an address");
+                assert!(matches!(url.scheme(), "https" | "http" | "ssh" | "git"), "{url}");
+                let dashed = [git.url.as_str(), url.host_str().unwrap_or("-"), url.username()]
+                    .iter()
+                    .any(|t| t.starts_with('-'));
+                assert!(!dashed && !git.reference.is_some_and(|r| r.starts_with('-')), "{url}");
+                format!("git {}", url.scheme())
+            }
+            Ok(Origin::S3(s3)) => {
+                assert!(s3.endpoint.starts_with("http") && !s3.bucket.is_empty(), "{s3:?}");
+                format!("s3 {} {}", s3.virtual_host, s3.key.is_empty())
+            }
+            Err(why) => {
                 assert!(!why.recoverable());
-                why.to_string()
+                format!("{:.20}", why.to_string())
             }
         }
     });

@@ -10,11 +10,10 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::owner::Owner;
 use super::watch::Watched;
 use super::{Watch, or_endless};
 use crate::alloc_dir::below;
-use crate::ground::{self, Dir};
+use crate::ground::{self, Attr, Dir};
 use crate::options::ArtifactLimits;
 
 /// Memory for a window of xz: twice what its highest preset asks for. (That of zstd is 100 MB at most in its library.)
@@ -145,15 +144,14 @@ pub struct Unpacking<'a> {
     room: u64,
     limits: &'a ArtifactLimits,
     watch: &'a Watch,
-    owner: Owner,
     /// Links that were made, to be looked at when everything is there.
     links: Vec<(PathBuf, String)>,
 }
 
 impl<'a> Unpacking<'a> {
-    pub fn new(limits: &'a ArtifactLimits, watch: &'a Watch, owner: Owner, room: u64) -> Unpacking<'a> {
+    pub fn new(limits: &'a ArtifactLimits, watch: &'a Watch, room: u64) -> Unpacking<'a> {
         let (files, bytes) = (or_endless(limits.decompression_file_count), or_endless(limits.decompression_bytes));
-        Unpacking { files, bytes: bytes.min(room), room, limits, watch, owner, links: Vec::new() }
+        Unpacking { files, bytes: bytes.min(room), room, limits, watch, links: Vec::new() }
     }
 
     fn source(&self, file: File) -> Watched<File> {
@@ -210,7 +208,7 @@ impl<'a> Unpacking<'a> {
             file.write_all(&buffer[..read]).map_err(failed)?;
         }
         // No set-id bits from strangers.
-        self.owner.attr(mode & 0o777).set(&file).map_err(failed)
+        Attr::mode(mode & 0o777).set(&file).map_err(failed)
     }
 
     /// What of an entry is not wanted has to be read all the same.
@@ -225,7 +223,7 @@ impl<'a> Unpacking<'a> {
     }
 
     fn directory(&self, out: &Dir, path: &Path) -> Result<(), UnpackError> {
-        let made = out.make_dirs(path, self.owner.attr(0o755));
+        let made = out.make_dirs(path, Attr::mode(0o755));
         made.map(drop).map_err(|source| UnpackError::Ground { name: path.to_string_lossy().into_owned(), source })
     }
 
@@ -354,10 +352,10 @@ fn inside(name: &str) -> Result<PathBuf, UnpackError> {
 }
 
 /// Bytes of an archive, while some are left: what is read between files is what a library holds in memory.
-struct Headers<R> {
-    inner: R,
+pub(crate) struct Headers<R> {
+    pub(crate) inner: R,
     /// `None`: the bytes belong to a file.
-    left: Rc<Cell<Option<u64>>>,
+    pub(crate) left: Rc<Cell<Option<u64>>>,
 }
 
 impl<R: Read> Read for Headers<R> {

@@ -84,13 +84,17 @@ pub struct Dns {
 }
 
 /// A directory of the node that the task sees at `target`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
+    /// The node's volume of that name.
+    pub volume: String,
     pub source: PathBuf,
     pub target: String,
     pub read_only: bool,
     /// private, host-to-task or bidirectional.
     pub propagation: String,
+    /// `z` (shared) or `Z` (the task's alone) has the files labelled for SELinux; empty: they stay as they are.
+    pub selinux_label: String,
 }
 
 /// Where a driver that writes logs itself puts them: [`crate::alloc_dir::LOGS`] below the allocation's directory.

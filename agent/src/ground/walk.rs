@@ -159,6 +159,13 @@ impl Dir {
         self.find_plain(path)?.into_dir()
     }
 
+    /// Where one of its own entries leads, when that is a link.
+    pub fn target(&self, name: &OsStr) -> Result<PathBuf, Error> {
+        let target = rustix::fs::readlinkat(&self.fd, Path::new(name), Vec::new());
+        let target = target.map_err(Error::io("reading the link", &self.path.join(name)))?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.to_bytes())))
+    }
+
     /// A regular file below, to read; links that stay below are followed.
     pub fn read(&self, path: &Path) -> Result<File, Error> {
         self.find(path)?.file()

@@ -28,6 +28,12 @@ impl Attr {
         Attr { uid: Some(uid), gid: Some(gid), ..self }
     }
 
+    /// Whether something has it already.
+    pub fn is(&self, meta: &Meta) -> bool {
+        let same = |wanted: Option<u32>, is: u32| wanted.is_none_or(|w| w == is);
+        meta.mode() == self.mode && same(self.uid, meta.uid()) && same(self.gid, meta.gid())
+    }
+
     /// Sets it on an open file or directory, where it differs.
     pub fn set(&self, fd: impl AsFd) -> std::io::Result<()> {
         let meta = Meta::of(&fd)?;

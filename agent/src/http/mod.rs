@@ -4,6 +4,7 @@
 
 mod alloc;
 mod body;
+mod disk;
 mod error;
 mod exec;
 mod files;
@@ -42,6 +43,13 @@ pub fn router(allocs: Arc<Allocs>) -> Router {
         router.route(&axum_path(row.path), handler(name, methods(row)))
     };
     rows().fold(Router::new(), bind).with_state(allocs)
+}
+
+/// What servers ask over the session: besides the node's routes what no caller of `/v1` may ask.
+pub fn for_servers(allocs: Arc<Allocs>) -> Router {
+    let disk = axum::routing::get(disk::disk);
+    let own = Router::new().route(&format!("{}/{{alloc}}", tarpan_rpc::DISK), disk);
+    router(allocs.clone()).merge(own.with_state(allocs))
 }
 
 /// What answers a row. The listener's gate knows which of them act by GET too.

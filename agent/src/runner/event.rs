@@ -63,6 +63,10 @@ pub fn downloading() -> TaskEvent {
     event("Downloading Artifacts", "Client is downloading artifacts", &[])
 }
 
+pub fn download_progress(text: &str) -> TaskEvent {
+    event("Downloading Artifacts", text, &[])
+}
+
 pub fn failed_download(error: &str) -> TaskEvent {
     event("Failed Artifact Download", error, &[("download_error", error.to_owned())])
 }

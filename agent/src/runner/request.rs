@@ -166,14 +166,139 @@ fn mounts(
             source.push_str(&format!("[{}]", alloc.index().unwrap_or(0)));
         }
         let Some(volume) = node.host_volumes.get(source.as_str()) else {
-            return Err(format!("host volume validation error: missing {source}"));
+            return Err(missing(&source, node));
         };
+        let target = env.text(mount.destination.as_deref().unwrap_or_default());
+        if !target.starts_with('/') {
+            return Err(format!(
+                "host volume validation error: the destination {target:?} of volume {name:?} is not an absolute path: write it \
+                 as the task sees it, such as {:?}",
+                format!("/{target}")
+            ));
+        }
         mounts.push(Mount {
+            volume: source,
             source: PathBuf::from(&volume.path),
-            target: env.text(mount.destination.as_deref().unwrap_or_default()),
+            target,
             read_only: volume.read_only || request.read_only == Some(true) || mount.read_only == Some(true),
             propagation: mount.propagation_mode.clone().unwrap_or_default(),
+            selinux_label: mount.selinux_label.clone().unwrap_or_default(),
         });
     }
     Ok(mounts)
+}
+
+fn missing(source: &str, node: &tarpan_model::Node) -> String {
+    let names: Vec<&str> = node.host_volumes.keys().map(|name| &**name).collect();
+    let has = match names.as_slice() {
+        [] => "has none".to_owned(),
+        names => format!("has {}", names.join(", ")),
+    };
+    format!("host volume validation error: missing {source}: this node {has} (client.host_volume in its configuration)")
+}
+
+/// Looks at what is to be mounted, which the scheduler takes the node's word for. The error is a sentence.
+#[allow(clippy::disallowed_methods, reason = "paths of the operator's, which no task names")]
+pub(super) fn look_at_mounts(mounts: &[Mount]) -> Result<(), String> {
+    for Mount { volume, source, .. } in mounts {
+        if let Err(error) = std::fs::metadata(source) {
+            return Err(format!(
+                "host volume validation error: {} of volume {volume:?} can't be opened ({error}): make it, or correct \
+                 client.host_volume in the configuration of this node",
+                source.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use tarpan_model::job::{VolumeMount, VolumeRequest};
+    use tarpan_model::node::HostVolume;
+
+    use super::*;
+    use crate::driver::docker::DockerDriver;
+    use crate::driver::raw_exec::RawExec;
+    use crate::test_support;
+
+    fn allocation(request: VolumeRequest, mount: VolumeMount) -> Allocation {
+        let mut task = test_support::task("web", "docker", json!({}));
+        task.volume_mounts = Some(vec![VolumeMount { volume: Some("data".to_owned()), ..mount }]);
+        let mut job = test_support::job("j", "service", vec![task]);
+        let request = VolumeRequest { type_: Some("host".to_owned()), ..request };
+        job.task_groups.as_mut().expect("one")[0].volumes = Some([("data".to_owned(), request)].into());
+        test_support::place(&Arc::new(job), 2)
+    }
+
+    fn asked(request: VolumeRequest, mount: VolumeMount, driver: &dyn Driver) -> Result<Vec<Mount>, String> {
+        let alloc = allocation(request, mount);
+        let volume = |path: &str, read_only| HostVolume { path: path.to_owned(), read_only, ..HostVolume::default() };
+        let mut node = tarpan_model::Node::new(tarpan_model::NodeId::NIL, "n1", "dc1");
+        node.host_volumes.insert(Arc::from("disk"), volume("/srv/disk", false));
+        node.host_volumes.insert(Arc::from("disk[2]"), volume("/srv/second", true));
+        let task = alloc.group().expect("one").tasks()[0].clone();
+        mounts(&alloc, &task, driver, &node, &TaskEnv::default())
+    }
+
+    fn request() -> VolumeRequest {
+        VolumeRequest { source: Some("disk".to_owned()), ..VolumeRequest::default() }
+    }
+
+    fn mount() -> VolumeMount {
+        VolumeMount { destination: Some("/data".to_owned()), ..VolumeMount::default() }
+    }
+
+    #[test]
+    fn a_volume_is_mounted_as_it_is_asked_for() {
+        let docker = DockerDriver::new(Default::default());
+        let plain = Mount {
+            volume: "disk".to_owned(),
+            source: "/srv/disk".into(),
+            target: "/data".to_owned(),
+            ..Mount::default()
+        };
+        assert_eq!(asked(request(), mount(), &docker), Ok(vec![plain.clone()]));
+        let read_only = Ok(vec![Mount { read_only: true, ..plain.clone() }]);
+        let by_request = VolumeRequest { read_only: Some(true), ..request() };
+        assert_eq!(asked(by_request, mount(), &docker), read_only);
+        let by_mount = VolumeMount { read_only: Some(true), ..mount() };
+        assert_eq!(asked(request(), by_mount, &docker), read_only);
+        // By the node: the volume of this instance may only be read.
+        let own =
+            Mount { volume: "disk[2]".to_owned(), source: "/srv/second".into(), read_only: true, ..plain.clone() };
+        let per_alloc = VolumeRequest { per_alloc: Some(true), ..request() };
+        assert_eq!(asked(per_alloc, mount(), &docker), Ok(vec![own]));
+        let labelled = VolumeMount {
+            selinux_label: Some("Z".to_owned()),
+            propagation_mode: Some("host-to-task".to_owned()),
+            ..mount()
+        };
+        let is = Mount { selinux_label: "Z".to_owned(), propagation: "host-to-task".to_owned(), ..plain };
+        assert_eq!(asked(request(), labelled, &docker), Ok(vec![is]));
+    }
+
+    #[test]
+    fn what_can_not_be_mounted_is_said_with_what_to_do() {
+        let (docker, raw) = (DockerDriver::new(Default::default()), RawExec::new(Default::default(), true));
+        let error = asked(request(), mount(), &raw).expect_err("no file system of its own");
+        assert_eq!(error, "task driver \"raw_exec\" for \"web\" does not support host volumes");
+        let elsewhere = VolumeRequest { source: Some("other".to_owned()), ..request() };
+        let error = asked(elsewhere, mount(), &docker).expect_err("not there");
+        assert!(error.starts_with("host volume validation error: missing other"), "{error}");
+        assert!(error.contains("has disk, disk[2]"), "{error}");
+        let relative = VolumeMount { destination: Some("data".to_owned()), ..mount() };
+        let error = asked(request(), relative, &docker).expect_err("relative");
+        assert!(error.contains("such as \"/data\""), "{error}");
+        let gone = Mount { volume: "disk".to_owned(), source: "/does/not/exist".into(), ..Mount::default() };
+        let error = look_at_mounts(&[gone]).expect_err("gone");
+        assert!(
+            error.contains("/does/not/exist of volume \"disk\"") && error.contains("client.host_volume"),
+            "{error}"
+        );
+        look_at_mounts(&[Mount { source: "/".into(), ..Mount::default() }]).expect("there");
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::actor::Actor;
 use super::event;
 use super::inbox::Message;
-use super::request::task_request;
+use super::request::{look_at_mounts, task_request};
 use super::task::{self, StartFailure};
 use crate::driver::{DriverError, Exit, Handle, Mark};
 use crate::store::TaskRecord;
@@ -41,12 +41,19 @@ impl Actor {
         self.tasks[index].work = Some(tokio::spawn(async move {
             store.flush().await;
             crate::crash::point("recorded");
-            let started = driver.start(request, notices).await;
-            crate::crash::point("task-started");
-            let message = match started {
-                Ok(handle) => Message::Started(index, handle),
-                Err(error) => Message::Task(index, task::Input::StartFailed(start_failure(&error))),
+            let mounts = request.mounts.clone();
+            // Of a file system that is away it may never be told.
+            let message = match crate::blocking(move || look_at_mounts(&mounts)).await {
+                Ok(()) => match driver.start(request, notices).await {
+                    Ok(handle) => Message::Started(index, handle),
+                    Err(error) => Message::Task(index, task::Input::StartFailed(start_failure(&error))),
+                },
+                Err(sentence) => {
+                    let failure = StartFailure { event: event::setup_failure(&sentence), recoverable: true };
+                    Message::Task(index, task::Input::StartFailed(failure))
+                }
             };
+            crate::crash::point("task-started");
             inbox.tell(message).await;
         }));
     }

@@ -35,7 +35,7 @@ pub(crate) const ERRAND: &str = "__task-errand";
 
 /// Becomes the task supervisor, or its helper, when the process was started as one, and then never returns.
 ///
-/// Call it first in `main`: before arguments are parsed and before any thread exists.
+/// Called before arguments are parsed and before any thread exists.
 pub fn run_if_supervisor() {
     match std::env::args_os().nth(1) {
         Some(arg) if arg == ARGUMENT => child::run(),
@@ -203,13 +203,13 @@ pub(crate) fn pidfd(pid: u32) -> std::io::Result<std::os::fd::OwnedFd> {
 
 #[cfg(test)]
 pub(crate) mod test_support {
-    //! Lets the test binary be its own supervisor: the loader calls this before `main`.
+    //! Lets the test binary be its own helpers: the loader calls this before `main`.
 
     #[used]
     #[unsafe(link_section = ".init_array")]
     static BRANCH: extern "C" fn() = {
         extern "C" fn branch() {
-            super::run_if_supervisor();
+            crate::run_if_supervisor();
         }
         branch
     };

@@ -154,6 +154,7 @@ fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
             </div>
             <aside class="side stack stack-4" aria-label=texts.about>
                 {move || alloc.with(ports)}
+                {move || alloc.with(mounts)}
                 {move || alloc.with(placement)}
                 {move || alloc.with(|a| events(a, 12))}
             </aside>
@@ -297,6 +298,36 @@ fn ports(alloc: &Alloc) -> Option<AnyView> {
     Some(panel(texts.ports, (), (), view! { <ul class="rows">{ports.into_iter().map(line).collect_view()}</ul> }))
 }
 
+/// What of the node its tasks see: volume, the place in the task, and whether it may be written.
+pub fn mounted(alloc: &Alloc) -> Vec<(String, String, String, bool)> {
+    let Some(group) = alloc.group() else { return Vec::new() };
+    let of = |task: &Task| {
+        let seen = task.mounts.iter().filter_map(|mount| {
+            let volume = group.volumes.get(&mount.volume)?;
+            let read_only = volume.read_only || mount.read_only;
+            Some((volume.source.clone(), task.name.clone(), mount.destination.clone(), read_only))
+        });
+        seen.collect::<Vec<_>>()
+    };
+    group.tasks.iter().flat_map(of).collect()
+}
+
+fn mounts(alloc: &Alloc) -> Option<AnyView> {
+    let texts = t();
+    let all = mounted(alloc);
+    let line = |(volume, task, destination, read_only): (String, String, String, bool)| {
+        view! {
+            <li>
+                <span>{volume}</span><span class="t3 t12">"→ "{task}</span><span class="mono t12">{destination}</span>
+                <span class="grow"></span><span class="t12 t3">{if read_only { texts.read_only } else { "" }}</span>
+            </li>
+        }
+    };
+    (!all.is_empty()).then(|| {
+        panel(texts.volumes, (), (), view! { <ul class="rows">{all.into_iter().map(line).collect_view()}</ul> })
+    })
+}
+
 /// The scores of the node that was chosen, and of the next best ones.
 fn placement(alloc: &Alloc) -> Option<AnyView> {
     let texts = t();
@@ -349,4 +380,34 @@ fn events(alloc: &Alloc, most: usize) -> AnyView {
     };
     let lines = all.into_iter().take(most).map(line).collect_view();
     panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shapes::{Group, Job, Volume, VolumeMount};
+
+    #[test]
+    fn volumes_are_listed_by_task() {
+        let mount = |volume: &str, read_only| VolumeMount {
+            volume: volume.into(),
+            destination: format!("/{volume}"),
+            read_only,
+        };
+        let task = Task {
+            name: "web".into(),
+            mounts: vec![mount("data", false), mount("certs", false), mount("data", true), mount("gone", false)],
+            ..Default::default()
+        };
+        let volume = |source: &str, read_only| Volume { source: source.into(), read_only };
+        let volumes = [("data".into(), volume("disk", false)), ("certs".into(), volume("etc", true))].into();
+        let group = Group { name: "g".into(), tasks: vec![task], volumes, ..Default::default() };
+        let job = Some(Job { groups: vec![group], ..Default::default() });
+        let alloc = Alloc { task_group: "g".into(), job, ..Default::default() };
+        let row = |volume: &str, at: &str, read_only| (volume.to_owned(), "web".to_owned(), at.to_owned(), read_only);
+        assert_eq!(
+            mounted(&alloc),
+            [row("disk", "/data", false), row("etc", "/certs", true), row("disk", "/data", true)]
+        );
+    }
 }

@@ -415,10 +415,15 @@ pub struct TemplateConfig {
 #[serde(default)]
 pub struct ArtifactConfig {
     pub http_read_timeout: Option<Dur>,
+    pub git_timeout: Option<Dur>,
+    pub s3_timeout: Option<Dur>,
     pub http_max_size: Option<String>,
     pub decompression_size_limit: Option<String>,
     pub decompression_file_count_limit: Option<u64>,
     pub disable_artifact_inspection: bool,
+    pub disable_filesystem_isolation: bool,
+    pub filesystem_isolation_extra_paths: Vec<String>,
+    pub set_environment_variables: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -267,14 +267,13 @@ static HOST_NETWORK: Block = Block(&[(Str, Read, "cidr interface reserved_ports"
 static FINGERPRINT: Block =
     Block(&[(Duration, IDLE, "retry_interval"), (Int, IDLE, "retry_attempts"), (Bool, IDLE, "exit_on_failure")]);
 static ARTIFACT: Block = Block(&[
-    (Duration, Read, "http_read_timeout"),
-    (Duration, IDLE, "gcs_timeout git_timeout hg_timeout s3_timeout"),
+    (Duration, Read, "http_read_timeout git_timeout s3_timeout"),
+    (Duration, IDLE, "gcs_timeout hg_timeout"),
     (Size, Read, "http_max_size decompression_size_limit"),
     (Int, Read, "decompression_file_count_limit"),
-    (Bool, Read, "disable_artifact_inspection"),
-    (Bool, OFF, "disable_filesystem_isolation"),
-    (List, IDLE, "filesystem_isolation_extra_paths"),
-    (Str, IDLE, "set_environment_variables"),
+    (Bool, Read, "disable_artifact_inspection disable_filesystem_isolation"),
+    (List, Read, "filesystem_isolation_extra_paths"),
+    (Str, Read, "set_environment_variables"),
 ]);
 static DRAIN: Block = Block(&[(Duration, IDLE, "deadline"), (Bool, IDLE, "ignore_system_jobs force")]);
 static USERS: Block = Block(&[(Int, IDLE, "dynamic_user_min dynamic_user_max")]);

@@ -230,7 +230,7 @@ pub fn agent_options(
                 .unwrap_or(default.template.function_denylist.clone()),
             disable_file_sandbox: client.template.disable_file_sandbox,
         },
-        artifact: artifact(config, &default.artifact),
+        artifact: artifact(config, &default.artifact)?,
         drivers: config.plugin.iter().map(|(name, p)| (name.clone(), p.config.clone())).collect(),
         raw_exec_enabled: raw_exec(config),
         http_advertise: addresses.http_advertise.clone(),
@@ -275,17 +275,30 @@ fn raw_exec(config: &AgentConfig) -> bool {
     plugin.or(legacy).unwrap_or(false)
 }
 
-fn artifact(config: &AgentConfig, default: &tarpan_agent::ArtifactLimits) -> tarpan_agent::ArtifactLimits {
+fn artifact(
+    config: &AgentConfig,
+    default: &tarpan_agent::ArtifactLimits,
+) -> Result<tarpan_agent::ArtifactLimits, String> {
     let artifact = &config.client.artifact;
     let size = |text: &Option<String>, other: u64| text.as_deref().and_then(parse_size).unwrap_or(other);
-    let timeout: Option<Duration> = artifact.http_read_timeout.map(Dur::to_std);
-    tarpan_agent::ArtifactLimits {
-        http_read_timeout: timeout.unwrap_or(default.http_read_timeout),
+    let time = |text: Option<Dur>, other: Duration| text.map_or(other, Dur::to_std);
+    let extra = artifact.filesystem_isolation_extra_paths.iter().map(|text| {
+        let path = text.parse::<tarpan_agent::ExtraPath>();
+        path.map_err(|why| format!("client.artifact.filesystem_isolation_extra_paths: {why}"))
+    });
+    let names = artifact.set_environment_variables.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Ok(tarpan_agent::ArtifactLimits {
+        http_read_timeout: time(artifact.http_read_timeout, default.http_read_timeout),
+        git_timeout: time(artifact.git_timeout, default.git_timeout),
+        s3_timeout: time(artifact.s3_timeout, default.s3_timeout),
         http_max_bytes: size(&artifact.http_max_size, default.http_max_bytes),
         decompression_file_count: artifact.decompression_file_count_limit.unwrap_or(default.decompression_file_count),
         decompression_bytes: size(&artifact.decompression_size_limit, default.decompression_bytes),
         disable_inspection: artifact.disable_artifact_inspection,
-    }
+        disable_filesystem_isolation: artifact.disable_filesystem_isolation,
+        extra_paths: extra.collect::<Result<_, _>>()?,
+        environment: names.map(str::to_owned).collect(),
+    })
 }
 
 /// The lines that say what was started, keys aligned on their right as the field prints them.

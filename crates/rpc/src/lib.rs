@@ -21,10 +21,18 @@ pub mod server {
     tonic::include_proto!("tarpan.server.v1");
 }
 
-/// Metadata of `Agents.Bulk`, `WatchService` and `Http`: the id of the node that asks, as text.
+/// Metadata of `Agents.Bulk`, `WatchService`, `Disk` and `Http`: the id of the node that asks, as text.
 pub const NODE_HEADER: &str = "tarpan-node";
 /// The node's secret, which only it and the servers know.
 pub const SECRET_HEADER: &str = "tarpan-node-secret";
+
+/// Where an agent answers its server, and nobody else, with what the disk of an allocation keeps.
+pub fn disk_path(alloc: &str) -> String {
+    format!("{DISK}/{alloc}")
+}
+
+/// [`disk_path`] without the allocation.
+pub const DISK: &str = "/internal/disk";
 
 /// Bytes of a message, or of a file, that are not what they should be.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use futures::Stream;
 use tarpan_model::ids::{Namespace, NodeId};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    BulkDown, BulkUp, FromAgent, FromServer, HttpRequest, ServiceSet, SignIdentitiesRequest, SignedIdentities,
-    WatchServiceRequest,
+    BulkDown, BulkUp, DiskPart, DiskRequest, FromAgent, FromServer, HttpRequest, ServiceSet, SignIdentitiesRequest,
+    SignedIdentities, WatchServiceRequest,
 };
 use tarpan_tls::view::{client_name, server_name};
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::host::Host;
-use super::{Down, bulk, identities, register, session};
+use super::{Down, bulk, disks, identities, register, session};
 use crate::forwarded;
 use crate::guests::GuestInfo;
 use crate::watch::Watch;
@@ -27,6 +27,9 @@ use crate::watch::Watch;
 /// Largest message of an agent: a forwarded upload is the largest.
 const MAX_MESSAGE: usize = 64 << 20;
 const CHUNKS: usize = 16;
+
+/// Pieces of a disk as they come.
+type DiskParts = Pin<Box<dyn Stream<Item = Result<DiskPart, Status>> + Send>>;
 
 /// Answers agents.
 #[derive(Clone)]
@@ -106,6 +109,7 @@ impl Agents for AgentService {
     type SessionStream = Downs;
     type BulkStream = ReceiverStream<Result<BulkDown, Status>>;
     type WatchServiceStream = ReceiverStream<Result<ServiceSet, Status>>;
+    type DiskStream = DiskParts;
     type HttpStream = forwarded::Parts;
 
     async fn session(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::SessionStream>, Status> {
@@ -144,6 +148,12 @@ impl Agents for AgentService {
     ) -> Result<Response<SignedIdentities>, Status> {
         let node = self.known_node(&request)?;
         identities::sign(&self.host, node, &request.into_inner()).map(Response::new)
+    }
+
+    async fn disk(&self, request: Request<DiskRequest>) -> Result<Response<Self::DiskStream>, Status> {
+        let node = self.known_node(&request)?;
+        let parts = disks::open(&self.host, node, &request.into_inner()).await?;
+        Ok(Response::new(Box::pin(parts)))
     }
 
     async fn http(&self, request: Request<HttpRequest>) -> Result<Response<forwarded::Parts>, Status> {

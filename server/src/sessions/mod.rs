@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod bulk;
+mod disks;
 pub(crate) mod grpc;
 pub(crate) mod host;
 mod identities;

@@ -145,7 +145,7 @@ async fn ports_volumes_and_host_volumes() {
         source: data.path().to_owned(),
         target: "/volume".to_owned(),
         read_only: true,
-        propagation: String::new(),
+        ..Mount::default()
     }];
     let handle = place.start().await.expect("starts");
     assert!(place.request.dirs.local.join("deep").is_dir(), "relative volumes are below the task's directory");

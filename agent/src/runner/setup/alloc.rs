@@ -1,21 +1,22 @@
 //! What an allocation needs before its first task: its directory, its network, the names under which its group answers, and
 //! what it takes over from the allocation before it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::Task;
-use tarpan_model::{AllocId, Allocation, name};
+use tarpan_model::{AllocId, Allocation};
 
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
-use crate::ground::{self, Attr, Dir};
+use crate::disk;
+use crate::ground::Dir;
 use crate::neighbours::Neighbour;
 use crate::network;
+use crate::runner::event;
 use crate::runner::inbox::{Inbox, Message};
 use crate::services;
 
@@ -213,9 +214,24 @@ impl Hook<AllocScope> for Previous {
                     Ok(())
                 };
                 scope.beside.run(take_over).await?;
+            } else if disk::migrates(alloc) && alloc.previous.is_some_and(|id| local.iter().all(|n| n.id != id)) {
+                let beside = scope.beside.clone();
+                let hold = move || beside.hold();
+                if let Err(why) = disk::take_over(&scope.context, alloc, &scope.dir, &hold).await {
+                    self.tell(scope, &format!("The disk of the previous allocation was not moved here: {why}"));
+                }
             }
             Ok(())
         })
+    }
+}
+
+impl Previous {
+    /// A lost disk ends no allocation: its tasks start with an empty one, and are told.
+    fn tell(&self, scope: &AllocScope, text: &str) {
+        tracing::warn!(alloc_id = %scope.alloc.id, "{text}");
+        let tasks = scope.alloc.group().map_or(0, |g| g.tasks().len());
+        (0..tasks).for_each(|index| scope.inbox.notice(index, event::hook_message(text)));
     }
 }
 
@@ -230,24 +246,13 @@ fn sticky(alloc: &Allocation) -> bool {
 
 /// Moves what a sticky disk keeps from an ended allocation of this node. A failure only leaves the new one empty.
 fn move_data(old: &AllocDir, new: &AllocDir, alloc: &Allocation) {
-    let mut kept = vec![("alloc", "data")];
-    let names = alloc.group().map(|g| g.tasks()).unwrap_or_default().iter().map(|task| task.name());
-    kept.extend(names.filter(|task| name::part(task).is_ok()).map(|task| (task, "local")));
-    for (parent, name) in kept {
-        if let Err(error) = move_one(old, new, Path::new(parent), name) {
+    for (parent, name) in disk::kept(alloc) {
+        let dirs = Dir::trusted(&old.root).and_then(|old| Ok((old, Dir::trusted(&new.root)?)));
+        if let Err(error) = dirs.and_then(|(old, new)| disk::move_one(&old, &new, &parent, name)) {
             let text = crate::chain(&error);
-            tracing::warn!(alloc_id = %alloc.id, "moving {parent}/{name} of the previous allocation: {text}");
+            tracing::warn!(alloc_id = %alloc.id, "moving {}/{name} of the previous allocation: {text}", parent.display());
         }
     }
-}
-
-/// Moves one directory, and only a directory: the task of the old allocation may have put anything in its place.
-fn move_one(old: &AllocDir, new: &AllocDir, parent: &Path, name: &str) -> Result<(), ground::Error> {
-    let (from, to) = (Dir::trusted(&old.root)?.dir(parent)?, Dir::trusted(&new.root)?);
-    let to = to.make_dirs(parent, Attr::mode(0o777))?;
-    from.dir(Path::new(name))?;
-    to.remove_dir(Path::new(name))?;
-    from.rename(name.as_ref(), &to, name.as_ref())
 }
 
 #[cfg(test)]

@@ -200,6 +200,12 @@ impl Beside {
         calling.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
+    /// The same for a call that somebody else makes: as long as what this gives lives.
+    pub(crate) fn hold(&self) -> BoxFuture<'static, Box<dyn Send>> {
+        let lock = self.0.clone();
+        Box::pin(async move { Box::new(lock.read_owned().await) as Box<dyn Send> })
+    }
+
     pub(crate) async fn idle(&self) {
         drop(self.0.write().await);
     }

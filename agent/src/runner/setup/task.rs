@@ -5,6 +5,7 @@ mod secrets;
 mod user;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::Engine;
@@ -265,12 +266,17 @@ impl Hook<TaskScope> for Artifacts {
             let owner = env.text(scope.task.user.as_deref().unwrap_or_default());
             let all = scope.task.artifacts.as_deref().unwrap_or_default();
             let there = notes.kept().and_then(|n| n.as_u64()).map_or(0, |n| n as usize);
+            let tell = |text: String| scope.inbox.notice(scope.index, event::download_progress(&text));
+            let hidden = vec![context.alloc_root.clone(), context.state_dir.clone()];
+            let known_hosts = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ssh/known_hosts"));
+            let limits = &context.options.artifact;
+            let fetching = artifact::Fetching { limits, hidden, known_hosts, tell: &tell };
             for (number, one) in all.iter().enumerate().skip(there) {
                 let wanted = artifact::Artifact::of(one, env, &owner);
                 let _slot = context.downloads.acquire().await;
-                let fetched = artifact::fetch(context.http(), &wanted, &dirs, &context.options.artifact).await;
-                if let Err(error) = fetched {
-                    let text = format!("failed to download artifact {:?}: {}", wanted.source, crate::chain(&error));
+                if let Err(error) = fetching.fetch(&wanted, &dirs).await {
+                    let source = artifact::shown(&wanted.source);
+                    let text = format!("failed to download artifact {source:?}: {}", crate::chain(&error));
                     let recoverable = error.recoverable();
                     return Err(StartFailure { event: event::failed_download(&text), recoverable });
                 }

@@ -18,6 +18,12 @@ pub(super) fn mounts(rules: &mut Rules, mounts: Option<&[VolumeMount]>, group: &
             rules.say(&path, format!("Volume Mount ({index}) destination is empty"));
         }
         mount.names(rules, &path);
+        let label = mount.selinux_label.as_deref().unwrap_or_default();
+        if !matches!(label, "" | "z" | "Z") {
+            let message =
+                format!("Volume Mount ({index}) has an invalid SELinux label: {label:?} is neither \"z\" nor \"Z\"");
+            rules.say(&format!("{path}.SELinuxLabel"), message);
+        }
         let propagation = mount.propagation_mode.as_deref().unwrap_or("private");
         if !matches!(propagation, "" | "private" | "host-to-task" | "bidirectional") {
             let message = format!("Volume Mount ({index}) has an invalid propagation mode: {propagation:?}");

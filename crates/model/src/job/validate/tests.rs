@@ -338,6 +338,29 @@ fn findings_print_nested_and_warnings_as_a_list() {
 }
 
 #[test]
+fn volume_mounts_take_the_labels_that_engines_know() {
+    let labelled = |label: &'static str| {
+        move |j: &mut Job| {
+            let request =
+                VolumeRequest { source: Some("s".into()), type_: Some("host".into()), ..VolumeRequest::default() };
+            group(j).volumes = Some([("data".to_owned(), request)].into());
+            let (volume, destination) = (Some("data".into()), Some("/x".into()));
+            let mount =
+                VolumeMount { volume, destination, selinux_label: Some(label.into()), ..VolumeMount::default() };
+            group(j).tasks.as_mut().expect("one")[0].volume_mounts = Some(vec![mount]);
+        }
+    };
+    check("service", labelled("Z"), &[]);
+    check(
+        "service",
+        labelled("shared"),
+        &[
+            "TaskGroups[0].Tasks[0].VolumeMounts[0].SELinuxLabel: Volume Mount (0) has an invalid SELinux label: \"shared\" is neither \"z\" nor \"Z\"",
+        ],
+    );
+}
+
+#[test]
 fn names_that_would_lead_elsewhere_are_refused() {
     for (name, wrong) in [
         ("..", "is not a name: as a directory it would lead elsewhere"),
