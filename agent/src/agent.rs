@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the agent's own data_dir")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ use crate::store::{Identity, Opened, Store};
 
 /// How often drivers are looked at again.
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
+/// How often drivers look after what nobody asks for, and how long one may take over it.
+const UPKEEP: Duration = Duration::from_secs(20);
+const UPKEEP_PATIENCE: Duration = Duration::from_secs(300);
 /// How long the first look at all drivers may take before the node registers without the slow ones.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long an ending agent waits for its disk.
@@ -107,7 +110,7 @@ impl Agent {
         if !damage.is_empty() {
             node.attributes.insert(Arc::from(STATE_ATTRIBUTE), Arc::from(damage.join("; ")));
         }
-        let drivers = drivers(&options)?;
+        let drivers = drivers(&options, &state_dir)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
@@ -144,6 +147,10 @@ impl Agent {
         let host = Arc::new(NodeHost::new(allocs.clone()));
         let session = Session::start(config, host, outbox, stopped.clone());
         let _ = context.session.set(session.clone());
+        for driver in context.drivers.values() {
+            tokio::spawn(look_after(driver.clone(), stopped.clone()));
+            tokio::spawn(crate::found::end_strays(allocs.clone(), driver.clone(), stopped.clone()));
+        }
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
         tokio::spawn(crate::found::sweep(allocs.clone(), stopped));
@@ -208,7 +215,7 @@ impl Agent {
     }
 }
 
-fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
+fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
     fn plugin<T: serde::de::DeserializeOwned + Default>(
         options: &Options,
         name: &'static str,
@@ -230,7 +237,8 @@ fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, Start
     if options.dev && !options.drivers.contains_key("docker") {
         docker.volumes.enabled = true;
     }
-    let mut all: Vec<Arc<dyn Driver>> = vec![Arc::new(raw_exec), Arc::new(docker::DockerDriver::new(docker))];
+    let docker = docker::DockerDriver::new(docker).remembering(state_dir);
+    let mut all: Vec<Arc<dyn Driver>> = vec![Arc::new(raw_exec), Arc::new(docker)];
     if options.mock_driver {
         all.push(Arc::new(Mock));
     }
@@ -270,6 +278,18 @@ pub(crate) async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &
         node.drivers.insert(Arc::from(name), info);
     }
     changed
+}
+
+async fn look_after(driver: Arc<dyn Driver>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(UPKEEP) => {}
+        }
+        if tokio::time::timeout(UPKEEP_PATIENCE, driver.upkeep()).await.is_err() {
+            tracing::warn!(driver = driver.name(), "it does not get done with what it removes");
+        }
+    }
 }
 
 async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {

@@ -352,7 +352,8 @@ static UI_URL: Block = Block(&[(Str, IDLE, "ui_url")]);
 static UI_LABEL: Block = Block(&[(Str, IDLE, "text background_color text_color")]);
 static PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
 static DOCKER: Block = Block(&[
-    (Str, Read, "endpoint image_pull_timeout"),
+    (Str, Read, "endpoint"),
+    (Duration, Read, "image_pull_timeout pull_activity_timeout"),
     (B(&DOCKER_AUTH), Read, "auth"),
     (B(&DOCKER_TLS), Read, "tls"),
     (List, Read, "extra_labels allow_caps allow_runtimes allow_devices allow_security_opts"),
@@ -364,18 +365,18 @@ static DOCKER: Block = Block(&[
     (Int, Read, "container_exists_attempts pids_limit oom_score_adj"),
     (Str, given(&["nvidia"]), "nvidia_runtime"),
     (Str, IDLE, "infra_image"),
-    (Duration, IDLE, "infra_image_pull_timeout pull_activity_timeout"),
+    (Duration, IDLE, "infra_image_pull_timeout"),
     (Bool, OFF, "windows_allow_insecure_container_admin"),
 ]);
-static DOCKER_AUTH: Block = Block(&[(Str, Read, "config"), (Str, IDLE, "helper")]);
-static DOCKER_TLS: Block = Block(&[(Str, guard("encrypt what is said to the Docker daemon"), "cert key ca")]);
+static DOCKER_AUTH: Block = Block(&[(Str, Read, "config helper")]);
+static DOCKER_TLS: Block = Block(&[(Str, Read, "cert key ca")]);
 static DOCKER_LOGGING: Block = Block(&[(Str, Read, "type"), (Free, Read, "config")]);
 static DOCKER_GC: Block = Block(&[
-    (Bool, IDLE, "image container"),
-    (Duration, IDLE, "image_delay"),
-    (B(&DOCKER_DANGLING), IDLE, "dangling_containers"),
+    (Bool, Read, "image container"),
+    (Duration, Read, "image_delay"),
+    (B(&DOCKER_DANGLING), Read, "dangling_containers"),
 ]);
-static DOCKER_DANGLING: Block = Block(&[(Bool, IDLE, "enabled dry_run"), (Duration, IDLE, "period creation_grace")]);
+static DOCKER_DANGLING: Block = Block(&[(Bool, Read, "enabled dry_run"), (Duration, Read, "period creation_grace")]);
 static DOCKER_VOLUMES: Block = Block(&[(Bool, Read, "enabled"), (Str, Read, "selinuxlabel selinux_label")]);
 static DOCKER_MODES: Block = Block(&[(List, Read, "pid ipc userns uts")]);
 static RAW_EXEC: Block = Block(&[

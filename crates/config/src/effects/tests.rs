@@ -19,7 +19,7 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
         }
         server { raft_protocol = 3 raft_multiplier = 5 }
         client { options = { "driver.denylist" = "docker" "user.denylist" = "root" "made.up" = "1" } }
-        plugin "docker" { config { tls { cert = "/c" } gc { image = false } allow_privileged = true } }
+        plugin "docker" { config { infra_image = "pause:1" gc { image = false } allow_privileged = true } }
         plugin "podman" { config { socket = "x" } }
         consul { address = "127.0.0.1:8500" }
         audit { enabled = true }
@@ -29,8 +29,7 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
     warned 8:84: "client.options.made.up" has no effect in this version
     refused 8:59: "client.options.user.denylist" would keep tasks from running as these users; this version can't do that. Take it out if the agent may run without such protection
     warned 11:9: "consul" has no effect in this version
-    warned 9:61: "plugin.docker.config.gc.image" has no effect in this version
-    refused 9:42: "plugin.docker.config.tls.cert" would encrypt what is said to the Docker daemon; this version can't do that. Take it out if the agent may run without such protection
+    warned 9:36: "plugin.docker.config.infra_image" has no effect in this version
     warned 10:9: "plugin.podman" has no effect: this version has no driver "podman"
     warned 7:36: "server.raft_multiplier" has no effect in this version
     "#);
@@ -49,12 +48,13 @@ fn what_is_off_or_so_in_any_case_is_not_spoken_of() {
         plugin "raw_exec" { config { enabled = true denied_envvars = ["AWS_*"] } }
         plugin "docker" { config {
           allowed_modes { pid = ["host"] ipc = ["host"] }
+          tls { cert = "/c" key = "/k" ca = "/a" }
           allow_devices = ["/dev/fuse"]
           allow_security_opts = ["seccomp=unconfined"]
         } }
     "#;
     assert_eq!(of(text), "");
-    let json = r#"{"acl": {"enabled": true}, "plugin": [{"docker": {"config": {"tls": {"key": "/k"}}}}]}"#;
+    let json = r#"{"acl": {"enabled": true}, "audit": [{"enabled": true}]}"#;
     assert_eq!(of(json).lines().filter(|line| line.starts_with("refused")).count(), 2);
 }
 
