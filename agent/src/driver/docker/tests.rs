@@ -13,6 +13,7 @@ use crate::alloc_dir::AllocDir;
 use crate::driver::{Exit, LogTarget, Mount};
 
 mod options;
+mod podman;
 mod pulls;
 mod tls;
 
