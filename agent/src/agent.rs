@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
+use crate::drain::{SelfDrain, Unfinished};
 use crate::driver::{Driver, docker, mock::Mock, raw_exec::RawExec};
 use crate::history::History;
 use crate::host::NodeHost;
@@ -101,6 +102,7 @@ impl Agent {
         }
         let Identity { id, secret } = crate::identity::of_node(&state_dir, options.dev, &store, &mut damage)?;
         let id = NodeId(id);
+        crate::fingerprint::wait_for_interface(&options).await;
         let mut node = crate::fingerprint::node(&options, id, secret)?;
         let dynamic_meta = store.node_meta();
         apply_meta(&mut node, &dynamic_meta);
@@ -143,6 +145,7 @@ impl Agent {
             version: context.options.version.clone(),
             tls: context.options.rpc_tls.clone().map(|tls| (tls, context.options.region.clone())),
             max_backoff: Duration::from_secs(if context.options.dev { 1 } else { 5 }),
+            join: context.options.join,
         };
         let host = Arc::new(NodeHost::new(allocs.clone()));
         let session = Session::start(config, host, outbox, stopped.clone());
@@ -190,6 +193,20 @@ impl Agent {
     /// Servers that the session knows, the current list.
     pub fn servers(&self) -> Vec<String> {
         self.inner.session.servers()
+    }
+
+    /// Has the servers move what runs here, and waits for it; `say` is told how far it is.
+    pub fn drain<'a>(
+        &'a self,
+        how: SelfDrain,
+        say: &'a (dyn Fn(String) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), Unfinished>> {
+        Box::pin(crate::drain::drain(&self.inner.allocs, &self.inner.session, how, say))
+    }
+
+    /// Comes back when the servers could not be reached as often as the configuration says: a sentence.
+    pub fn gave_up(&self) -> BoxFuture<'static, String> {
+        Box::pin(self.inner.session.gave_up())
     }
 
     /// Ends the session. Tasks go on, except in dev mode, where they are stopped.

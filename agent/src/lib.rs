@@ -22,6 +22,7 @@ mod crash;
 #[cfg(test)]
 mod crash_tests;
 pub mod descriptors;
+mod drain;
 pub mod driver;
 pub mod env;
 mod execs;
@@ -49,7 +50,9 @@ mod template;
 pub(crate) mod test_support;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, GcOptions, Options, TemplateOptions};
+pub use drain::{SelfDrain, Unfinished};
+pub use options::{ArtifactLimits, GcOptions, Options, Retry, TemplateOptions};
+pub use session::Join;
 pub use simulate::{SimulateOptions, simulate};
 pub use supervisor::run_if_supervisor;
 

@@ -10,6 +10,8 @@ use tarpan_model::node::{HostNetwork, HostVolume};
 use tarpan_model::resources::NodeReserved;
 use tarpan_tls::Tls;
 
+use crate::session::Join;
+
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
 ///
 /// Source of names and defaults: `reference/agent-config.md`, blocks `client` and `plugin`.
@@ -52,6 +54,10 @@ pub struct Options {
     pub max_dynamic_port: u16,
     /// Upper bound of a task's `kill_timeout`.
     pub max_kill_timeout: Duration,
+    /// How servers are looked for at the start.
+    pub join: Join,
+    /// How often, and after which while, an interface that is not there is looked for again.
+    pub network_retry: Retry,
     /// 0: no limit.
     pub node_max_allocs: i64,
     pub default_ineligible: bool,
@@ -129,6 +135,8 @@ impl Default for Options {
             min_dynamic_port: 20_000,
             max_dynamic_port: 32_000,
             max_kill_timeout: Duration::from_secs(30),
+            join: Join::default(),
+            network_retry: Retry::default(),
             node_max_allocs: 0,
             default_ineligible: false,
             disable_remote_exec: false,
@@ -168,6 +176,16 @@ impl Options {
         let text = keys.iter().find_map(|key| self.options.get(*key))?;
         Some(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
     }
+}
+
+/// What becomes of a node whose network interface is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// So often it is looked for again, and after which while.
+    pub attempts: u32,
+    pub interval: Duration,
+    /// Then the node starts without a network; else not at all.
+    pub go_on: bool,
 }
 
 /// When directories of ended allocations are removed.

@@ -167,12 +167,8 @@ static SERVER: Block = Block(&[
 
 static SERVER_JOIN: Block =
     Block(&[(Appended, Read, "start_join retry_join"), (Int, Read, "retry_max"), (Duration, Read, "retry_interval")]);
-/// A client tries its servers for as long as it runs.
-static CLIENT_JOIN: Block = Block(&[
-    (Appended, Read, "start_join retry_join"),
-    (Int, given(&["0"]), "retry_max"),
-    (Duration, IDLE, "retry_interval"),
-]);
+static CLIENT_JOIN: Block =
+    Block(&[(Appended, Read, "start_join retry_join"), (Int, Read, "retry_max"), (Duration, Read, "retry_interval")]);
 static CLIENT_INTRODUCTION: Block = Block(&[
     (Str, Guard { off: &["none", "warn"], would: "turn away clients that nobody introduced" }, "enforcement"),
     (Duration, IDLE, "default_identity_ttl max_identity_ttl"),
@@ -242,11 +238,11 @@ static CLIENT: Block = Block(&[
     (B(&TEMPLATE), Read, "template"),
     (B(&CLIENT_JOIN), Read, "server_join"),
     (B(&ARTIFACT), Read, "artifact"),
-    (B(&DRAIN), IDLE, "drain_on_shutdown"),
+    (B(&DRAIN), Read, "drain_on_shutdown"),
     (B(&USERS), IDLE, "users"),
     (Labelled(&HOST_VOLUME), Read, "host_volume"),
     (Labelled(&HOST_NETWORK), Read, "host_network"),
-    (Labelled(&FINGERPRINT), IDLE, "fingerprint"),
+    (Labelled(&FINGERPRINT), Read, "fingerprint"),
 ]);
 
 /// Names of the older `client.options`.
@@ -265,7 +261,7 @@ static RESERVED: Block = Block(&[(Int, Read, "cpu memory disk"), (Str, Read, "re
 static HOST_VOLUME: Block = Block(&[(Str, Read, "path"), (Bool, Read, "read_only")]);
 static HOST_NETWORK: Block = Block(&[(Str, Read, "cidr interface reserved_ports")]);
 static FINGERPRINT: Block =
-    Block(&[(Duration, IDLE, "retry_interval"), (Int, IDLE, "retry_attempts"), (Bool, IDLE, "exit_on_failure")]);
+    Block(&[(Duration, Read, "retry_interval"), (Int, Read, "retry_attempts"), (Bool, Read, "exit_on_failure")]);
 static ARTIFACT: Block = Block(&[
     (Duration, Read, "http_read_timeout"),
     (Duration, IDLE, "gcs_timeout git_timeout hg_timeout s3_timeout"),
@@ -276,7 +272,7 @@ static ARTIFACT: Block = Block(&[
     (List, IDLE, "filesystem_isolation_extra_paths"),
     (Str, IDLE, "set_environment_variables"),
 ]);
-static DRAIN: Block = Block(&[(Duration, IDLE, "deadline"), (Bool, IDLE, "ignore_system_jobs force")]);
+static DRAIN: Block = Block(&[(Duration, Read, "deadline"), (Bool, Read, "ignore_system_jobs force")]);
 static USERS: Block = Block(&[(Int, IDLE, "dynamic_user_min dynamic_user_max")]);
 static TEMPLATE: Block = Block(&[
     (List, Read, "function_denylist function_blacklist"),

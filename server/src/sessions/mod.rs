@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod bulk;
+mod drain;
 pub(crate) mod grpc;
 pub(crate) mod host;
 mod identities;

@@ -23,9 +23,11 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
         plugin "podman" { config { socket = "x" } }
         consul { address = "127.0.0.1:8500" }
         audit { enabled = true }
+        client { fingerprint "env_aws" { retry_attempts = 3 } }
     "#), @r#"
     refused 2:15: "acl.enabled" would let in only who has a token; this version can't do that. Take it out if the agent may run without such protection
     refused 12:9: "audit" would write who did what to an audit log; this version can't do that. Take it out if the agent may run without such protection
+    warned 13:18: "client.fingerprint.env_aws" has no effect: no fingerprint "env_aws" of this version can fail
     warned 8:84: "client.options.made.up" has no effect in this version
     refused 8:59: "client.options.user.denylist" would keep tasks from running as these users; this version can't do that. Take it out if the agent may run without such protection
     warned 11:9: "consul" has no effect in this version
@@ -96,7 +98,8 @@ fn files(schema: &'static Block, wrap: &dyn Fn(String) -> String, each: &mut dyn
                     });
                 }
                 (Kind::Labelled(inner), Effect::Read) => {
-                    files(inner, &|text| wrap(format!("{key} \"unusual\" {{ {text} }}")), each);
+                    let label = if key == "fingerprint" { "network" } else { "unusual" };
+                    files(inner, &|text| wrap(format!("{key} {label:?} {{ {text} }}")), each);
                 }
                 (Kind::Block(inner) | Kind::Labelled(inner), effect) => {
                     let label = if matches!(kind, Kind::Labelled(_)) { "\"unusual\" " } else { "" };
