@@ -7,7 +7,10 @@ mod body;
 mod error;
 mod exec;
 mod files;
+mod flag;
 mod host;
+mod log_reader;
+mod log_search;
 mod logs;
 mod stream;
 
