@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the agent's own data_dir")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
+use crate::drain::{SelfDrain, Unfinished};
 use crate::driver::{Driver, docker, exec::Exec, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec};
 use crate::history::History;
 use crate::host::NodeHost;
@@ -25,6 +26,9 @@ use crate::store::{Identity, Opened, Store};
 
 /// How often drivers are looked at again.
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
+/// How often drivers look after what nobody asks for, and how long one may take over it.
+const UPKEEP: Duration = Duration::from_secs(20);
+const UPKEEP_PATIENCE: Duration = Duration::from_secs(300);
 /// How long the first look at all drivers may take before the node registers without the slow ones.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long an ending agent waits for its disk.
@@ -101,6 +105,7 @@ impl Agent {
         }
         let Identity { id, secret } = crate::identity::of_node(&state_dir, options.dev, &store, &mut damage)?;
         let id = NodeId(id);
+        crate::fingerprint::wait_for_interface(&options).await;
         let mut node = crate::fingerprint::node(&options, id, secret)?;
         let dynamic_meta = store.node_meta();
         apply_meta(&mut node, &dynamic_meta);
@@ -113,7 +118,7 @@ impl Agent {
         let (bridge, cni, dir) = (options.bridge.clone(), options.cni.clone(), state_dir.clone());
         let networks = Arc::new(crate::blocking(move || Networks::look(bridge, cni, &dir)).await);
         let mut node = described(&networks, node).await.0;
-        let drivers = drivers(&options)?;
+        let drivers = drivers(&options, &state_dir)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
@@ -150,10 +155,15 @@ impl Agent {
             version: context.options.version.clone(),
             tls: context.options.rpc_tls.clone().map(|tls| (tls, context.options.region.clone())),
             max_backoff: Duration::from_secs(if context.options.dev { 1 } else { 5 }),
+            join: context.options.join,
         };
         let host = Arc::new(NodeHost::new(allocs.clone()));
         let session = Session::start(config, host, outbox, stopped.clone());
         let _ = context.session.set(session.clone());
+        for driver in context.drivers.values() {
+            tokio::spawn(look_after(driver.clone(), stopped.clone()));
+            tokio::spawn(crate::found::end_strays(allocs.clone(), driver.clone(), stopped.clone()));
+        }
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
         tokio::spawn(crate::usage::History::run(allocs.clone(), stopped.clone()));
@@ -196,6 +206,20 @@ impl Agent {
         self.inner.session.servers()
     }
 
+    /// Has the servers move what runs here, and waits for it; `say` is told how far it is.
+    pub fn drain<'a>(
+        &'a self,
+        how: SelfDrain,
+        say: &'a (dyn Fn(String) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), Unfinished>> {
+        Box::pin(crate::drain::drain(&self.inner.allocs, &self.inner.session, how, say))
+    }
+
+    /// Comes back when the servers could not be reached as often as the configuration says: a sentence.
+    pub fn gave_up(&self) -> BoxFuture<'static, String> {
+        Box::pin(self.inner.session.gave_up())
+    }
+
     /// Ends the session. Tasks go on, except in dev mode, where they are stopped.
     pub fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.end())
@@ -233,7 +257,7 @@ fn answer_names(allocs: &Arc<Allocs>, stopped: &watch::Receiver<bool>) {
     let _ = context.resolvers.set(told);
 }
 
-fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
+fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
     fn plugin<T: serde::de::DeserializeOwned + Default>(
         options: &Options,
         name: &'static str,
@@ -255,13 +279,14 @@ fn drivers(options: &Options) -> Result<BTreeMap<String, Arc<dyn Driver>>, Start
     if options.dev && !options.drivers.contains_key("docker") {
         docker.volumes.enabled = true;
     }
+    let docker = docker::DockerDriver::new(docker).remembering(state_dir);
     let chroot = crate::driver::chroot(&options.chroot_env);
     let mut all: Vec<Arc<dyn Driver>> = vec![
         Arc::new(raw_exec),
         Arc::new(Exec::new(plugin(options, "exec")?, chroot.clone())),
         Arc::new(Java::new(plugin(options, "java")?, chroot)),
         Arc::new(Qemu::new(plugin(options, "qemu")?)),
-        Arc::new(docker::DockerDriver::new(docker)),
+        Arc::new(docker),
     ];
     if options.mock_driver {
         all.push(Arc::new(Mock));
@@ -302,6 +327,18 @@ pub(crate) async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &
         node.drivers.insert(Arc::from(name), info);
     }
     changed
+}
+
+async fn look_after(driver: Arc<dyn Driver>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(UPKEEP) => {}
+        }
+        if tokio::time::timeout(UPKEEP_PATIENCE, driver.upkeep()).await.is_err() {
+            tracing::warn!(driver = driver.name(), "it does not get done with what it removes");
+        }
+    }
 }
 
 async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {

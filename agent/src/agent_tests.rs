@@ -15,9 +15,9 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Node};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    Ack, AllocVersion, BulkDown, BulkUp, DiskPart, DiskRequest, Epoch, FromAgent, FromServer, HeartbeatAck, HttpPart,
-    HttpRequest, OpenStream, Orders, ServiceSet, SignIdentitiesRequest, SignedIdentities, WatchServiceRequest, Welcome,
-    bulk_up, from_agent, from_server,
+    Ack, AllocVersion, BulkDown, BulkUp, DiskPart, DiskRequest, DrainRequest, DrainState, DrainWish, Epoch, FromAgent,
+    FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream, Orders, ServiceSet, SignIdentitiesRequest,
+    SignedIdentities, WatchServiceRequest, Welcome, bulk_up, from_agent, from_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -30,6 +30,7 @@ use crate::test_support::{job, place, task};
 use crate::{Agent, Options};
 
 mod intake;
+mod leaving;
 mod networks;
 mod walls;
 
@@ -61,6 +62,8 @@ pub(crate) struct Fake {
     acknowledge: Arc<std::sync::atomic::AtomicBool>,
     serving: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
     pub(crate) instances: watch::Sender<Vec<ServiceRegistration>>,
+    /// What the node asked for of its own drain.
+    drains: Arc<Mutex<Vec<Option<DrainWish>>>>,
     address: String,
 }
 
@@ -74,6 +77,7 @@ impl Fake {
             acknowledge: Arc::new(true.into()),
             serving: Arc::default(),
             instances: watch::Sender::new(Vec::new()),
+            drains: Arc::default(),
             address,
         };
         let service = AgentsServer::new(fake.clone());
@@ -229,6 +233,17 @@ impl Agents for Fake {
 
     async fn disk(&self, _: Request<DiskRequest>) -> Result<Response<Self::DiskStream>, Status> {
         Err(Status::not_found("the allocation that it replaces is not known any more"))
+    }
+
+    /// One look later it is drained.
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainState>, Status> {
+        if self.serving.lock().expect("held").is_none() {
+            return Err(Status::unavailable("it has vanished"));
+        }
+        let mut drains = self.drains.lock().expect("held");
+        drains.push(request.into_inner().wish);
+        let draining = drains.len() < 3;
+        Ok(Response::new(DrainState { draining, left: u32::from(draining) }))
     }
 
     async fn http(&self, _: Request<HttpRequest>) -> Result<Response<Self::HttpStream>, Status> {

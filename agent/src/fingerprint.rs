@@ -59,9 +59,24 @@ pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, N
     memory(options, attributes, &mut resources);
     storage(options, attributes, &mut resources);
     host(options, attributes);
-    network(options, attributes, &mut resources)?;
+    match network(options, attributes, &mut resources) {
+        Err(error) if options.network_retry.go_on => tracing::warn!("{error}: this node has no network"),
+        done => done?,
+    }
     node.resources = resources;
     Ok(node)
+}
+
+/// Waits, as long as the configuration allows, for the interface that it names.
+pub async fn wait_for_interface(options: &Options) {
+    let Some(name) = options.network_interface.as_deref().filter(|n| !n.is_empty()) else { return };
+    for attempt in 1..=options.network_retry.attempts {
+        if interfaces().iter().any(|i| i.name == name) {
+            return;
+        }
+        tracing::warn!(attempt, "network interface {name:?} was not found: it is looked for again");
+        tokio::time::sleep(options.network_retry.interval).await;
+    }
 }
 
 /// The parent group of tasks: configured, or the field's.

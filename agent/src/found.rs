@@ -12,18 +12,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tarpan_model::alloc::TaskStateKind;
-use tarpan_model::{AllocId, Allocation};
+use tarpan_model::{AllocId, Allocation, UnixNanos};
 
 use crate::allocs::{Allocs, Found};
 use crate::context::Context;
 use crate::driver::mark::remove;
-use crate::driver::{Driver, Mark, Place, Trace};
+use crate::driver::{Driver, Mark, Place, Strays, Trace};
 use crate::store::{Record, TaskRecord};
 
 /// How long a driver may look.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often what ended and was not removed is looked for.
 const SWEEP: Duration = Duration::from_secs(120);
+/// How often runs that are nobody's are looked for at most.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 type Drivers = BTreeMap<String, Arc<dyn Driver>>;
 
@@ -205,6 +207,58 @@ pub(crate) async fn sweep_once(allocs: &Allocs) {
     clean_networks(context, known).await;
 }
 
+/// Ends runs that are nobody's, by the driver's rules: an engine may start late what an agent has long given up.
+pub async fn end_strays(allocs: Arc<Allocs>, driver: Arc<dyn Driver>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    let Some(rules) = driver.strays() else { return };
+    let mut since = Since::new();
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(rules.period.max(SHORTEST)) => {}
+        }
+        end_strays_once(&allocs, &driver, rules, &mut since).await;
+    }
+}
+
+/// When a run was first seen to be nobody's, by its mark's id.
+type Since = BTreeMap<String, UnixNanos>;
+
+pub(crate) async fn end_strays_once(allocs: &Allocs, driver: &Arc<dyn Driver>, rules: Strays, since: &mut Since) {
+    let place = allocs.context.place();
+    let Ok(Ok(traces)) = tokio::time::timeout(PATIENCE, driver.survey(&place)).await else { return };
+    let marks: Vec<Mark> =
+        traces.into_iter().filter(|t| t.running).map(|t| t.mark).filter(|m| is_strange(allocs, m)).collect();
+    for mark in due(marks, since, crate::now(), rules.grace) {
+        let (alloc_id, task) = (mark.alloc_id, &mark.task);
+        match rules.dry_run {
+            true => tracing::warn!(%alloc_id, task, driver = driver.name(), "a run is nobody's; dry_run leaves it"),
+            false => {
+                tracing::warn!(%alloc_id, task, driver = driver.name(), "a run that is nobody's is ended");
+                remove(driver, &mark).await;
+            }
+        }
+    }
+}
+
+/// Nobody's: no runner has it, and nobody is still asked whose it is.
+fn is_strange(allocs: &Allocs, mark: &Mark) -> bool {
+    if allocs.found().contains(&mark.alloc_id) {
+        return false;
+    }
+    let Some(runner) = allocs.get(mark.alloc_id) else { return true };
+    // Until the servers have spoken a task may be held that is not found again. Runs of older agents carry no mark: a handle on the
+    // task is one on them.
+    let told = *allocs.context.contacted.borrow();
+    told && !runner.runs(mark) && !runner.handles().contains_key(&mark.task)
+}
+
+/// Those that were nobody's for all of `grace`; who is somebody's again is forgotten.
+fn due(strange: Vec<Mark>, since: &mut Since, now: UnixNanos, grace: Duration) -> Vec<Mark> {
+    since.retain(|id, _| strange.iter().any(|mark| mark.id == *id));
+    let over = |mark: &Mark| now.since(*since.entry(mark.id.clone()).or_insert(now)).to_std() >= grace;
+    strange.into_iter().filter(over).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use tarpan_model::TaskState;
@@ -233,6 +287,19 @@ mod tests {
         let handles = BTreeMap::from([("web".to_owned(), TaskRecord { mark, ..TaskRecord::default() })]);
         let states = [(Arc::from("web"), TaskState { state, ..TaskState::default() })].into_iter().collect();
         Record { alloc, states, healthy: None, handles, born: None, made: Vec::new() }
+    }
+
+    #[test]
+    fn a_run_is_ended_when_it_was_nobodys_for_the_whole_grace() {
+        let at = |seconds: i64| UnixNanos(seconds * 1_000_000_000);
+        let id = AllocId(uuid::Uuid::from_u128(9));
+        let marks = || vec![trace(id, "a", true).mark];
+        let (mut since, grace) = (Since::new(), Duration::from_secs(10));
+        let mut ended = |marks: Vec<Mark>, now: i64| due(marks, &mut since, at(now), grace).len();
+        assert_eq!([ended(marks(), 0), ended(marks(), 9), ended(marks(), 10)], [0, 0, 1]);
+        // Somebody has it in between.
+        assert_eq!([ended(marks(), 20), ended(Vec::new(), 21), ended(marks(), 22), ended(marks(), 31)], [1, 0, 0, 0]);
+        assert_eq!(ended(marks(), 32), 1);
     }
 
     /// What a record says, what the machine shows, and what becomes of it: the run that the record then holds, and what is removed.

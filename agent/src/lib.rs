@@ -23,6 +23,7 @@ mod crash;
 mod crash_tests;
 pub mod descriptors;
 mod disk;
+mod drain;
 pub mod driver;
 pub mod env;
 mod execs;
@@ -53,7 +54,9 @@ pub(crate) mod test_support;
 mod usage;
 
 pub use agent::{Agent, StartError};
-pub use options::{ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, TemplateOptions};
+pub use drain::{SelfDrain, Unfinished};
+pub use options::{ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, Retry, TemplateOptions};
+pub use session::Join;
 pub use simulate::{SimulateOptions, simulate};
 
 pub(crate) use clock::now;

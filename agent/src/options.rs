@@ -12,6 +12,8 @@ use tarpan_model::resources::NodeReserved;
 use tarpan_model::subnet::Subnet;
 use tarpan_tls::Tls;
 
+use crate::session::Join;
+
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
 ///
 /// Source of names and defaults: `reference/agent-config.md`, blocks `client` and `plugin`.
@@ -58,6 +60,10 @@ pub struct Options {
     pub max_dynamic_port: u16,
     /// Upper bound of a task's `kill_timeout`.
     pub max_kill_timeout: Duration,
+    /// How servers are looked for at the start.
+    pub join: Join,
+    /// How often, and after which while, an interface that is not there is looked for again.
+    pub network_retry: Retry,
     /// 0: no limit.
     pub node_max_allocs: i64,
     pub default_ineligible: bool,
@@ -141,6 +147,8 @@ impl Default for Options {
             min_dynamic_port: 20_000,
             max_dynamic_port: 32_000,
             max_kill_timeout: Duration::from_secs(30),
+            join: Join::default(),
+            network_retry: Retry::default(),
             node_max_allocs: 0,
             default_ineligible: false,
             disable_remote_exec: false,
@@ -238,6 +246,16 @@ impl Default for CniOptions {
             config_dir: PathBuf::from("/opt/cni/config"),
         }
     }
+}
+
+/// What becomes of a node whose network interface is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// So often it is looked for again, and after which while.
+    pub attempts: u32,
+    pub interval: Duration,
+    /// Then the node starts without a network; else not at all.
+    pub go_on: bool,
 }
 
 /// When directories of ended allocations are removed.

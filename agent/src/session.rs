@@ -118,6 +118,16 @@ pub struct Config {
     pub tls: Option<(Arc<Tls>, String)>,
     /// The longest wait between tries; in dev mode the server is in the same process and soon there.
     pub max_backoff: Duration,
+    pub join: Join,
+}
+
+/// How servers are looked for until one has answered for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Join {
+    /// Between two tries; `None`: a short while at first, then longer.
+    pub interval: Option<Duration>,
+    /// After so many further rounds over all servers it is given up; 0: never.
+    pub retries: u32,
 }
 
 /// A cheap handle on the session of one node.
@@ -127,6 +137,7 @@ pub struct Session {
     channel: watch::Receiver<Option<Channel>>,
     credentials: Credentials,
     servers: Arc<Mutex<Vec<String>>>,
+    gave_up: watch::Receiver<Option<String>>,
 }
 
 impl Session {
@@ -135,8 +146,10 @@ impl Session {
         let (sender, channel) = watch::channel(None);
         let servers = Arc::new(Mutex::new(config.servers.clone()));
         let credentials = Credentials::of(&host.node());
-        let session = Session { outbox: outbox.clone(), channel, credentials, servers: servers.clone() };
-        let runner = Runner { config, host, outbox, servers, channel: sender, jobs: Jobs::default(), server: 0 };
+        let (hopeless, gave_up) = watch::channel(None);
+        let session = Session { outbox: outbox.clone(), channel, credentials, servers: servers.clone(), gave_up };
+        let runner =
+            Runner { config, host, outbox, servers, channel: sender, jobs: Jobs::default(), server: 0, hopeless };
         tokio::spawn(async move {
             let mut stop = stop;
             let stopped = async { stop.wait_for(|stop| *stop).await.map(drop) };
@@ -165,6 +178,22 @@ impl Session {
     /// Like [`Session::client`], but `None` where there is no connection now.
     pub fn connected_client(&self) -> Option<Client> {
         self.channel.borrow().clone().map(|channel| client(channel, self.credentials.clone()))
+    }
+
+    /// Comes back, with a sentence, when the servers could not be reached as often as [`Join`] allows.
+    pub fn gave_up(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut gave_up = self.gave_up.clone();
+        async move {
+            loop {
+                if let Some(sentence) = gave_up.borrow_and_update().clone() {
+                    return sentence;
+                }
+                if gave_up.changed().await.is_err() {
+                    // The session ended otherwise.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
     }
 
     pub fn servers(&self) -> Vec<String> {
@@ -255,12 +284,14 @@ struct Runner {
     channel: watch::Sender<Option<Channel>>,
     jobs: Jobs,
     server: usize,
+    hopeless: watch::Sender<Option<String>>,
 }
 
 impl Runner {
     async fn run(mut self) {
         let mut backoff = BACKOFF.0;
         let mut failures = 0u32;
+        let mut met = false;
         loop {
             let Some(address) = self.next_server() else {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -271,9 +302,15 @@ impl Runner {
             self.channel.send_replace(None);
             if welcomed {
                 backoff = BACKOFF.0;
-                failures = 0;
+                (failures, met) = (0, true);
             }
             failures += 1;
+            if !met && self.enough(failures) {
+                let sentence =
+                    format!("no server answered in {failures} tries; the last was {address}: {}", crate::chain(&ended));
+                self.hopeless.send_replace(Some(sentence));
+                return;
+            }
             // The first misses are the ordinary start of things: servers and agents come up together. A refusal is none of these.
             let first = if matches!(ended, Ended::Refused(_)) { 1 } else { 4 };
             if failures % 20 == first {
@@ -283,9 +320,24 @@ impl Runner {
             }
             self.server = self.server.wrapping_add(1);
             let spread = rand::rng().random_range(0.75..1.25);
-            tokio::time::sleep(backoff.mul_f64(spread)).await;
+            let wait =
+                self.config.join.interval.filter(|_| !met && self.round(failures)).unwrap_or(backoff.mul_f64(spread));
+            tokio::time::sleep(wait).await;
             backoff = (backoff * 2).min(BACKOFF.1).min(self.config.max_backoff);
         }
+    }
+
+    /// Whether every server of the list was tried once more.
+    fn round(&self, tries: u32) -> bool {
+        let servers = self.servers.lock().expect("no panic while held").len().max(1);
+        (tries as usize).is_multiple_of(servers)
+    }
+
+    /// One round, and as many again as are allowed.
+    fn enough(&self, tries: u32) -> bool {
+        let servers = self.servers.lock().expect("no panic while held").len().max(1);
+        let rounds = tries as usize / servers;
+        self.config.join.retries > 0 && rounds > self.config.join.retries as usize
     }
 
     fn next_server(&self) -> Option<String> {

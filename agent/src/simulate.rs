@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::runner::event;
 use crate::session::outbox::Batching;
-use crate::session::{Config, Host, Orders, Outbox, Session};
+use crate::session::{Config, Host, Join, Orders, Outbox, Session};
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ pub async fn simulate(options: SimulateOptions) -> anyhow::Result<()> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             tls: None,
             max_backoff: Duration::from_secs(5),
+            join: Join::default(),
         };
         sessions.push(Session::start(config, host, outbox, stopped.clone()));
         if index % 16 == 15 {

@@ -248,11 +248,28 @@ pub trait Driver: Send + Sync {
         let _ = (id, netns);
         Box::pin(async {})
     }
+    /// What nobody asks for, such as removing what is not used any more. Called now and then, never twice at a time.
+    fn upkeep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    /// How runs are dealt with that are nobody's; `None`: they stay.
+    fn strays(&self) -> Option<Strays> {
+        None
+    }
     /// Removes what a start that was given up may have left.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {
         let _ = request;
         Box::pin(async {})
     }
+}
+
+/// Runs of this agent that are no task's: looked for every `period`, ended when they were nobody's for `grace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strays {
+    pub period: Duration,
+    pub grace: Duration,
+    /// They are told of in the log, and go on.
+    pub dry_run: bool,
 }
 
 /// Reads a driver's configuration block into its type. Unknown keys are mistakes.

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::Error;
-use super::logs::flag;
+use super::flag::flag;
 use crate::allocs::Allocs;
 use crate::driver::{ExecInput, ExecOutput, ExecRequest, Execution};
 use crate::execs::Slot;

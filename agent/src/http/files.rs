@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tarpan_api::wire::AllocFileInfo;
 
 use super::error::Error;
-use super::logs::flag;
+use super::flag::flag;
 use super::stream::{self, FRAME_BYTES, Sink};
 use crate::allocs::Allocs;
 use crate::ground::{Dir, Found, Kind, Meta, Threads};

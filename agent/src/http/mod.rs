@@ -8,7 +8,10 @@ mod disk;
 mod error;
 mod exec;
 mod files;
+mod flag;
 mod host;
+mod log_reader;
+mod log_search;
 mod logs;
 mod stream;
 

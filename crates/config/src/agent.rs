@@ -194,7 +194,7 @@ impl Default for ServerConfig {
     }
 }
 
-/// Whom to join. Of a client only the names are read: it tries them for as long as it runs.
+/// Whom to join.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ServerJoin {
@@ -311,6 +311,33 @@ pub struct ClientConfig {
     pub default_ineligible: bool,
     pub template: TemplateConfig,
     pub artifact: ArtifactConfig,
+    /// What the node does before its agent goes for good.
+    pub drain_on_shutdown: Option<DrainOnShutdown>,
+    pub fingerprint: BTreeMap<String, Fingerprint>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct DrainOnShutdown {
+    pub deadline: Dur,
+    pub ignore_system_jobs: bool,
+    pub force: bool,
+}
+
+impl Default for DrainOnShutdown {
+    fn default() -> Self {
+        DrainOnShutdown { deadline: Dur::from_secs(3600), ignore_system_jobs: false, force: false }
+    }
+}
+
+/// What is done when a fact about the node can't be found out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Fingerprint {
+    /// `None`: 5 s.
+    pub retry_interval: Option<Dur>,
+    pub retry_attempts: u32,
+    pub exit_on_failure: bool,
 }
 
 impl Default for ClientConfig {
@@ -359,6 +386,8 @@ impl Default for ClientConfig {
             default_ineligible: false,
             template: TemplateConfig::default(),
             artifact: ArtifactConfig::default(),
+            drain_on_shutdown: None,
+            fingerprint: BTreeMap::new(),
         }
     }
 }

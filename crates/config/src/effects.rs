@@ -43,6 +43,7 @@ fn walk(body: &Body, schema: &'static Block, path: &str, notes: &mut Notes) {
                     let path = format!("{full}.{label}");
                     match (item.key.as_str(), plugin_config(label)) {
                         ("plugin", None) => no_driver(item.at, label, path, notes),
+                        ("fingerprint", _) if label != "network" => no_fingerprint(item.at, label, path, notes),
                         ("plugin", Some(config)) => plugin(body, inner, config, &path, notes),
                         _ => walk(body, inner, &path, notes),
                     }
@@ -104,6 +105,11 @@ fn options(body: &Body, known: &'static Block, path: &str, notes: &mut Notes) {
 
 fn no_driver(at: Position, label: &str, path: String, notes: &mut Notes) {
     let message = format!("{path:?} has no effect: this version has no driver {label:?}");
+    notes.insert(path, Some(Note { at, refused: false, message }));
+}
+
+fn no_fingerprint(at: Position, label: &str, path: String, notes: &mut Notes) {
+    let message = format!("{path:?} has no effect: no fingerprint {label:?} of this version can fail");
     notes.insert(path, Some(Note { at, refused: false, message }));
 }
 

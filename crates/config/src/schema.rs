@@ -170,12 +170,8 @@ static SERVER: Block = Block(&[
 
 static SERVER_JOIN: Block =
     Block(&[(Appended, Read, "start_join retry_join"), (Int, Read, "retry_max"), (Duration, Read, "retry_interval")]);
-/// A client tries its servers for as long as it runs.
-static CLIENT_JOIN: Block = Block(&[
-    (Appended, Read, "start_join retry_join"),
-    (Int, given(&["0"]), "retry_max"),
-    (Duration, IDLE, "retry_interval"),
-]);
+static CLIENT_JOIN: Block =
+    Block(&[(Appended, Read, "start_join retry_join"), (Int, Read, "retry_max"), (Duration, Read, "retry_interval")]);
 static CLIENT_INTRODUCTION: Block = Block(&[
     (Str, Guard { off: &["none", "warn"], would: "turn away clients that nobody introduced" }, "enforcement"),
     (Duration, IDLE, "default_identity_ttl max_identity_ttl"),
@@ -241,11 +237,11 @@ static CLIENT: Block = Block(&[
     (B(&CLIENT_JOIN), Read, "server_join"),
     (B(&DNS), Read, "dns"),
     (B(&ARTIFACT), Read, "artifact"),
-    (B(&DRAIN), IDLE, "drain_on_shutdown"),
+    (B(&DRAIN), Read, "drain_on_shutdown"),
     (B(&USERS), IDLE, "users"),
     (Labelled(&HOST_VOLUME), Read, "host_volume"),
     (Labelled(&HOST_NETWORK), Read, "host_network"),
-    (Labelled(&FINGERPRINT), IDLE, "fingerprint"),
+    (Labelled(&FINGERPRINT), Read, "fingerprint"),
 ]);
 
 /// Names of the older `client.options`.
@@ -265,7 +261,7 @@ static RESERVED: Block = Block(&[(Int, Read, "cpu memory disk"), (Str, Read, "re
 static HOST_VOLUME: Block = Block(&[(Str, Read, "path"), (Bool, Read, "read_only")]);
 static HOST_NETWORK: Block = Block(&[(Str, Read, "cidr interface reserved_ports")]);
 static FINGERPRINT: Block =
-    Block(&[(Duration, IDLE, "retry_interval"), (Int, IDLE, "retry_attempts"), (Bool, IDLE, "exit_on_failure")]);
+    Block(&[(Duration, Read, "retry_interval"), (Int, Read, "retry_attempts"), (Bool, Read, "exit_on_failure")]);
 static ARTIFACT: Block = Block(&[
     (Duration, Read, "http_read_timeout git_timeout s3_timeout"),
     (Duration, IDLE, "gcs_timeout hg_timeout"),
@@ -275,7 +271,7 @@ static ARTIFACT: Block = Block(&[
     (List, Read, "filesystem_isolation_extra_paths"),
     (Str, Read, "set_environment_variables"),
 ]);
-static DRAIN: Block = Block(&[(Duration, IDLE, "deadline"), (Bool, IDLE, "ignore_system_jobs force")]);
+static DRAIN: Block = Block(&[(Duration, Read, "deadline"), (Bool, Read, "ignore_system_jobs force")]);
 static USERS: Block = Block(&[(Int, IDLE, "dynamic_user_min dynamic_user_max")]);
 static TEMPLATE: Block = Block(&[
     (List, Read, "function_denylist function_blacklist"),
@@ -351,7 +347,8 @@ static UI_URL: Block = Block(&[(Str, IDLE, "ui_url")]);
 static UI_LABEL: Block = Block(&[(Str, IDLE, "text background_color text_color")]);
 static PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
 static DOCKER: Block = Block(&[
-    (Str, Read, "endpoint image_pull_timeout"),
+    (Str, Read, "endpoint"),
+    (Duration, Read, "image_pull_timeout pull_activity_timeout"),
     (B(&DOCKER_AUTH), Read, "auth"),
     (B(&DOCKER_TLS), Read, "tls"),
     (List, Read, "extra_labels allow_caps allow_runtimes allow_devices allow_security_opts"),
@@ -363,18 +360,18 @@ static DOCKER: Block = Block(&[
     (Int, Read, "container_exists_attempts pids_limit oom_score_adj"),
     (Str, given(&["nvidia"]), "nvidia_runtime"),
     (Str, IDLE, "infra_image"),
-    (Duration, IDLE, "infra_image_pull_timeout pull_activity_timeout"),
+    (Duration, IDLE, "infra_image_pull_timeout"),
     (Bool, OFF, "windows_allow_insecure_container_admin"),
 ]);
-static DOCKER_AUTH: Block = Block(&[(Str, Read, "config"), (Str, IDLE, "helper")]);
-static DOCKER_TLS: Block = Block(&[(Str, guard("encrypt what is said to the Docker daemon"), "cert key ca")]);
+static DOCKER_AUTH: Block = Block(&[(Str, Read, "config helper")]);
+static DOCKER_TLS: Block = Block(&[(Str, Read, "cert key ca")]);
 static DOCKER_LOGGING: Block = Block(&[(Str, Read, "type"), (Free, Read, "config")]);
 static DOCKER_GC: Block = Block(&[
-    (Bool, IDLE, "image container"),
-    (Duration, IDLE, "image_delay"),
-    (B(&DOCKER_DANGLING), IDLE, "dangling_containers"),
+    (Bool, Read, "image container"),
+    (Duration, Read, "image_delay"),
+    (B(&DOCKER_DANGLING), Read, "dangling_containers"),
 ]);
-static DOCKER_DANGLING: Block = Block(&[(Bool, IDLE, "enabled dry_run"), (Duration, IDLE, "period creation_grace")]);
+static DOCKER_DANGLING: Block = Block(&[(Bool, Read, "enabled dry_run"), (Duration, Read, "period creation_grace")]);
 static DOCKER_VOLUMES: Block = Block(&[(Bool, Read, "enabled"), (Str, Read, "selinuxlabel selinux_label")]);
 static DOCKER_MODES: Block = Block(&[(List, Read, "pid ipc userns uts")]);
 static RAW_EXEC: Block = Block(&[

@@ -160,6 +160,11 @@ pub fn agent_options(
     tls: &Arc<Tls>,
 ) -> Result<tarpan_agent::Options, String> {
     let client = &config.client;
+    if client.drain_on_shutdown.as_ref().is_some_and(|drain| !drain.force && drain.deadline <= Dur::ZERO) {
+        return Err(
+            "client.drain_on_shutdown.deadline has to be longer than 0; force = true waits for nothing".to_owned()
+        );
+    }
     let default = tarpan_agent::Options::default();
     let interface = match &client.network_interface {
         Some(text) => Some(machine.fill(text).map_err(|e| e.to_string())?),
@@ -210,6 +215,11 @@ pub fn agent_options(
         min_dynamic_port: client.min_dynamic_port,
         max_dynamic_port: client.max_dynamic_port,
         max_kill_timeout: client.max_kill_timeout.to_std(),
+        join: tarpan_agent::Join {
+            interval: client.server_join.retry_interval.map(Dur::to_std),
+            retries: client.server_join.retry_max.unwrap_or(0),
+        },
+        network_retry: network_retry(config),
         node_max_allocs: client.node_max_allocs,
         default_ineligible: client.default_ineligible,
         disable_remote_exec: client.disable_remote_exec,
@@ -252,6 +262,23 @@ fn bridge(client: &tarpan_config::agent::ClientConfig) -> Result<tarpan_agent::B
         subnet_v6: v6.map(subnet).transpose()?,
         hairpin: client.bridge_network_hairpin_mode,
         wildcard: client.bind_wildcard_default_host_network,
+    })
+}
+
+/// Without a block of the fingerprint, an interface that is not there ends the agent.
+fn network_retry(config: &AgentConfig) -> tarpan_agent::Retry {
+    let Some(block) = config.client.fingerprint.get("network") else { return tarpan_agent::Retry::default() };
+    let interval = block.retry_interval.map_or(Duration::from_secs(5), Dur::to_std);
+    tarpan_agent::Retry { attempts: block.retry_attempts, interval, go_on: !block.exit_on_failure }
+}
+
+/// How the node is drained before its agent goes for good.
+pub fn self_drain(config: &AgentConfig) -> Option<tarpan_agent::SelfDrain> {
+    let block = config.client.drain_on_shutdown.as_ref()?;
+    Some(tarpan_agent::SelfDrain {
+        deadline: block.deadline.to_std(),
+        force: block.force,
+        ignore_system_jobs: block.ignore_system_jobs,
     })
 }
 
@@ -370,6 +397,36 @@ mod tests {
     fn joins_mean_the_rpc_port() {
         let list = ["10.0.0.1:4648", "10.0.0.2:5647", "10.0.0.3"].map(str::to_owned);
         assert_eq!(joins(&list, 4647), ["10.0.0.1:4647", "10.0.0.2:5647", "10.0.0.3:4647"]);
+    }
+
+    #[test]
+    fn what_a_client_does_when_it_goes_or_finds_nobody_is_passed_on() {
+        let mut config = AgentConfig::default();
+        let options = |config: &AgentConfig| {
+            let machine = machine();
+            let addresses = addresses(config, &machine).expect("good addresses");
+            let tls = Tls::load(&tls(config), tls_roles(config)).expect("it is off");
+            agent_options(config, &addresses, &machine, None, PathBuf::from("/data"), &tls)
+        };
+        assert_eq!(self_drain(&config), None);
+        let plain = options(&config).expect("good options");
+        assert_eq!((plain.join, plain.network_retry), Default::default());
+        config.client.drain_on_shutdown = Some(Default::default());
+        let hour = Duration::from_secs(3600);
+        let drain = tarpan_agent::SelfDrain { deadline: hour, force: false, ignore_system_jobs: false };
+        assert_eq!(self_drain(&config), Some(drain));
+        config.client.server_join.retry_max = Some(3);
+        config.client.server_join.retry_interval = Some(Dur::from_secs(7));
+        let network = tarpan_config::agent::Fingerprint { retry_attempts: 2, ..Default::default() };
+        config.client.fingerprint.insert("network".to_owned(), network);
+        let set = options(&config).expect("good options");
+        let join = tarpan_agent::Join { interval: Some(Duration::from_secs(7)), retries: 3 };
+        let retry = tarpan_agent::Retry { attempts: 2, interval: Duration::from_secs(5), go_on: true };
+        assert_eq!((set.join, set.network_retry), (join, retry));
+        config.client.drain_on_shutdown =
+            Some(tarpan_config::agent::DrainOnShutdown { deadline: Dur::ZERO, ..Default::default() });
+        let error = options(&config).expect_err("no time");
+        assert!(error.starts_with("client.drain_on_shutdown.deadline has to be longer than 0"), "{error}");
     }
 
     #[test]

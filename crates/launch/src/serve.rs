@@ -82,6 +82,10 @@ pub(crate) async fn run(config: AgentConfig, program: Program, reload: Reload) -
         }
     };
     println!("==> Caught a signal: the agent ends");
+    if leaves && !running.drained(&config, &mut signals).await {
+        println!("==> Second signal: the agent ends at once");
+        return Ok(());
+    }
     tokio::select! {
         () = running.stop(leaves) => {}
         () = tokio::time::sleep(GRACE) => println!("==> The agent took too long to tidy up"),
@@ -107,7 +111,25 @@ impl Running {
         if let Some(server) = &self.server {
             joining.spawn(server.join());
         }
+        if let Some(agent) = &self.agent {
+            let gave_up = agent.gave_up();
+            joining.spawn(async move { Err(gave_up.await) });
+        }
         joining
+    }
+
+    /// Drains the node where the configuration says so; `false`: a further signal came.
+    async fn drained(&self, config: &AgentConfig, signals: &mut Signals) -> bool {
+        let (Some(agent), Some(how)) = (&self.agent, plan::self_drain(config)) else { return true };
+        let say = |sentence: String| println!("==> {sentence}");
+        tokio::select! {
+            done = agent.drain(how, &say) => match done {
+                Ok(()) => println!("==> The node is drained"),
+                Err(error) => println!("==> {error}"),
+            },
+            () = signals.end() => return false,
+        }
+        true
     }
 
     /// Takes what the files of the `tls` block hold now, for connections from here on.
@@ -145,6 +167,12 @@ async fn start(mut config: AgentConfig, program: &Program) -> Result<Running, St
     let mut addresses = plan::addresses(&config, &machine)?;
     let tls = Tls::load(&plan::tls(&config), plan::tls_roles(&config)).map_err(|e| e.to_string())?;
     tls.warnings().iter().for_each(|warning| println!("==> WARNING: {warning}"));
+    if config.client.drain_on_shutdown.is_some() && !(config.leave_on_interrupt || config.leave_on_terminate) {
+        println!(
+            "==> WARNING: \"client.drain_on_shutdown\" is for an agent that leaves, and neither \"leave_on_interrupt\" nor \
+             \"leave_on_terminate\" is set: a signal ends the agent, and its tasks go on"
+        );
+    }
     let connections = Connections::of(open_files());
     let mut sockets = Vec::new();
     for address in &mut addresses.http {

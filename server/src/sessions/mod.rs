@@ -6,6 +6,7 @@
 mod bounds;
 pub(crate) mod bulk;
 mod disks;
+mod drain;
 pub(crate) mod grpc;
 pub(crate) mod host;
 mod identities;

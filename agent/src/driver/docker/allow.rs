@@ -14,6 +14,9 @@ const OWN: [&str; 4] = ["", "private", "shareable", "none"];
 const HARMLESS: [&str; 5] =
     ["no-new-privileges", "no-new-privileges=true", "seccomp=builtin", "seccomp=default", "apparmor=docker-default"];
 
+/// How large a seccomp profile may be.
+const PROFILE: u64 = 1 << 20;
+
 fn refuse<T>(text: String) -> Result<T, DriverError> {
     Err(DriverError::Config(text))
 }
@@ -100,6 +103,40 @@ fn security_option(plugin: &PluginConfig, option: &str) -> Result<(), DriverErro
     let short = if plain.contains('{') { format!("{}=*", plain.split('=').next().unwrap_or_default()) } else { plain };
     let allowed = line(&format!("allow_security_opts = [{short:?}]"));
     refuse(format!("security_opt {short:?} is not allowed on this node; {allowed}"))
+}
+
+/// As the engine takes them: it wants the text of a profile where a task names a file of the node. Only what [`check`] has let pass
+/// comes here, and a file needs the operator's leave by its path.
+pub fn security_options(config: &TaskConfig) -> Result<Vec<String>, DriverError> {
+    config.security_opt.iter().map(|option| profile(option)).collect()
+}
+
+fn profile(option: &str) -> Result<String, DriverError> {
+    let path = match option.split_once(['=', ':']) {
+        Some((key, value)) if key.trim() == "seccomp" && value.trim().starts_with('/') => value.trim(),
+        _ => return Ok(option.to_owned()),
+    };
+    let failed = |why: String| DriverError::Config(format!("opening seccomp profile {path:?} failed: {why}"));
+    if lexical(Path::new(path)) != Path::new(path) {
+        return Err(failed("a path without \".\" and \"..\" is wanted".to_owned()));
+    }
+    let text = read_profile(path).map_err(|e| failed(e.to_string()))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    Ok(format!("seccomp={value}"))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a file of the operator's, whose path the configuration allows")]
+fn read_profile(path: &str) -> std::io::Result<String> {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
+    // Opened without waiting for whoever may sit behind it, and then looked at.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(PROFILE).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn caps(plugin: &PluginConfig, wanted: &[String]) -> Result<(), DriverError> {
@@ -207,6 +244,28 @@ mod tests {
             assert_eq!(body(json!({}), task.clone()), Err(sentence), "{task}");
             assert_eq!(body(plugin, task.clone()), Ok(()), "{task}");
         }
+    }
+
+    #[test]
+    fn a_profile_of_the_node_is_read_where_its_path_is_allowed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("own.json");
+        std::fs::write(&file, "{ \"defaultAction\": \"SCMP_ACT_ALLOW\" }").expect("written");
+        let options = |value: &str| {
+            let plugin = json!({"allow_security_opts": [format!("seccomp={}/*", dir.path().display())]});
+            let plugin: PluginConfig = serde_json::from_value(plugin).expect("a plugin block");
+            let option = format!("seccomp={value}");
+            let config = TaskConfig { security_opt: vec![option], ..TaskConfig::default() };
+            let place = Place::new(json!({}));
+            let body = super::super::create::body(&plugin, &config, &place.request, "image");
+            body.map(|body| body.host_config.and_then(|h| h.security_opt).unwrap_or_default())
+        };
+        let own = options(&file.display().to_string()).expect("allowed");
+        assert_eq!(own, ["seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}"]);
+        let error = options(&format!("{}/../own.json", dir.path().display())).expect_err("elsewhere").to_string();
+        assert!(error.contains("opening seccomp profile"), "{error}");
+        let error = options("/etc/passwd").expect_err("not allowed").to_string();
+        assert!(error.contains("is not allowed on this node"), "{error}");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
+use tarpan_model::Dur;
 
-use crate::driver::lenient;
+use crate::driver::{DriverError, lenient};
 
 /// Capabilities that containers may have unless the operator says otherwise.
 const ALLOWED_CAPS: [&str; 13] = [
@@ -43,7 +44,15 @@ pub struct PluginConfig {
     pub allow_devices: Vec<String>,
     /// Globs over `key=value` of `security_opt`, for what takes protection away.
     pub allow_security_opts: Vec<String>,
-    pub image_pull_timeout: Option<String>,
+    /// Of the connection to a `tcp://` endpoint.
+    #[serde(deserialize_with = "first")]
+    pub tls: TlsFiles,
+    #[serde(deserialize_with = "first")]
+    pub gc: Gc,
+    /// How long a pull may take where the task does not say.
+    pub image_pull_timeout: Dur,
+    /// How long a pull may go on without anything coming.
+    pub pull_activity_timeout: Dur,
     pub container_exists_attempts: u64,
     pub pids_limit: i64,
     pub oom_score_adj: i64,
@@ -65,7 +74,10 @@ impl Default for PluginConfig {
             allow_runtimes: vec!["runc".to_owned(), "nvidia".to_owned()],
             allow_devices: Vec::new(),
             allow_security_opts: Vec::new(),
-            image_pull_timeout: None,
+            tls: TlsFiles::default(),
+            gc: Gc::default(),
+            image_pull_timeout: minutes(5),
+            pull_activity_timeout: minutes(2),
             container_exists_attempts: 5,
             pids_limit: 0,
             oom_score_adj: 0,
@@ -89,6 +101,57 @@ impl PluginConfig {
 pub struct PluginAuth {
     /// A Docker client configuration with credentials.
     pub config: Option<String>,
+    /// What follows `docker-credential-` in the name of a program that has credentials.
+    pub helper: Option<String>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TlsFiles {
+    pub cert: String,
+    pub key: String,
+    pub ca: String,
+}
+
+/// What is removed when nobody needs it any more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Gc {
+    pub image: bool,
+    /// How long no container may have used an image that is removed.
+    pub image_delay: Dur,
+    /// Without it, containers that have ended stay until somebody removes them.
+    pub container: bool,
+    #[serde(deserialize_with = "first")]
+    pub dangling_containers: Dangling,
+}
+
+impl Default for Gc {
+    fn default() -> Gc {
+        Gc { image: true, image_delay: minutes(3), container: true, dangling_containers: Dangling::default() }
+    }
+}
+
+/// Containers that run and are of no task: looked for every `period`, removed when they were nobody's for `creation_grace`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Dangling {
+    pub enabled: bool,
+    /// They are told of in the log, and stay.
+    pub dry_run: bool,
+    pub period: Dur,
+    pub creation_grace: Dur,
+}
+
+impl Default for Dangling {
+    fn default() -> Dangling {
+        Dangling { enabled: true, dry_run: false, period: minutes(5), creation_grace: minutes(5) }
+    }
+}
+
+fn minutes(n: i64) -> Dur {
+    Dur::from(std::time::Duration::from_secs(60 * n as u64))
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -110,12 +173,27 @@ pub struct AllowedModes {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Logging {
     #[serde(rename = "type", alias = "driver")]
     pub kind: Option<String>,
     #[serde(deserialize_with = "lenient::text_map")]
     pub config: BTreeMap<String, String>,
+}
+
+impl TaskConfig {
+    /// How long the image's pull may take.
+    pub fn pull_limit(&self, plugin: &PluginConfig) -> Result<std::time::Duration, DriverError> {
+        let Some(text) = self.image_pull_timeout.as_deref().filter(|t| !t.is_empty()) else {
+            return Ok(plugin.image_pull_timeout.to_std());
+        };
+        match text.parse::<Dur>() {
+            Ok(limit) if limit.0 > 0 => Ok(limit.to_std()),
+            _ => Err(DriverError::Config(format!(
+                "image_pull_timeout: {text:?} is no length of time; \"10m\" would be one"
+            ))),
+        }
+    }
 }
 
 /// A block: an object, a list of them (the first counts), or nothing.
@@ -246,7 +324,7 @@ pub struct TaskConfig {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub username: Option<String>,
     pub password: Option<String>,
@@ -255,14 +333,14 @@ pub struct Auth {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Healthchecks {
     #[serde(deserialize_with = "lenient::flag")]
     pub disable: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Device {
     pub host_path: String,
     pub container_path: String,
@@ -270,7 +348,7 @@ pub struct Device {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct MountBlock {
     /// bind, volume or tmpfs.
     #[serde(rename = "type", deserialize_with = "lenient::text")]
@@ -289,13 +367,13 @@ pub struct MountBlock {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct BindOptions {
     pub propagation: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct TmpfsOptions {
     #[serde(deserialize_with = "lenient::int")]
     pub size: Option<i64>,
@@ -304,7 +382,7 @@ pub struct TmpfsOptions {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct VolumeOptions {
     #[serde(deserialize_with = "lenient::flag")]
     pub no_copy: Option<bool>,
@@ -315,7 +393,7 @@ pub struct VolumeOptions {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct DriverConfig {
     pub name: Option<String>,
     #[serde(deserialize_with = "lenient::text_map")]

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
-    HostConfigLogConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesUlimits,
+    HostConfigIsolationEnum, HostConfigLogConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum,
+    MountTmpfsOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding,
+    ResourcesUlimits,
 };
 use tarpan_model::glob;
 
@@ -70,6 +71,36 @@ pub fn body(
         host_config: Some(host),
         ..ContainerCreateBody::default()
     })
+}
+
+/// What the task asks for and the network that it is in does not have.
+pub fn without_effect(config: &TaskConfig, request: &TaskRequest) -> Vec<String> {
+    let network = network_mode(config, request);
+    if !matches!(network.as_str(), "default" | "bridge" | "host" | "none") && !network.starts_with("container:") {
+        return Vec::new();
+    }
+    let asked = [
+        ("network_aliases", !config.network_aliases.is_empty()),
+        ("ipv4_address", config.ipv4_address.is_some()),
+        ("ipv6_address", config.ipv6_address.is_some()),
+        ("mac_address", config.mac_address.is_some()),
+    ];
+    let told = |name| {
+        format!(
+            "{name} has no effect: the network {network:?} gives what it gives; a network of your own (network_mode) would take it"
+        )
+    };
+    asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| told(name)).collect()
+}
+
+/// Ports of the container by their labels.
+pub fn inside(config: &TaskConfig, request: &TaskRequest) -> std::collections::BTreeMap<String, u16> {
+    let own = config.ports.iter().filter_map(|label| {
+        let port = request.ports.iter().find(|p| *p.label == **label)?;
+        Some((label.clone(), if port.to == 0 { port.value } else { port.to }))
+    });
+    let mapped = config.port_map.iter().filter_map(|(label, inside)| Some((label.clone(), inside.parse().ok()?)));
+    own.chain(mapped).collect()
 }
 
 /// The task's own wish, else the group's, else the engine's default.
@@ -190,11 +221,7 @@ fn host_config(
         memory_reservation: soft.filter(|s| hard.is_none_or(|h| *s < h)),
         cap_add: some(config.cap_add.clone()),
         cap_drop: some(config.cap_drop.clone()),
-        cgroupns_mode: match config.cgroupns.as_deref() {
-            Some("host") => Some(HostConfigCgroupnsModeEnum::HOST),
-            Some("private") => Some(HostConfigCgroupnsModeEnum::PRIVATE),
-            _ => None,
-        },
+        cgroupns_mode: cgroupns(config)?,
         devices: some(config.devices.iter().map(device).collect()),
         dns: some(dns.servers),
         dns_options: some(dns.options),
@@ -202,6 +229,7 @@ fn host_config(
         extra_hosts: some(config.extra_hosts.clone()).filter(|_| !joined),
         group_add: some(config.group_add.clone()),
         init: config.init,
+        isolation: isolation(config)?,
         ipc_mode: config.ipc_mode.clone(),
         pid_mode: config.pid_mode.clone(),
         uts_mode: config.uts_mode.clone(),
@@ -212,7 +240,7 @@ fn host_config(
         privileged: Some(privileged),
         readonly_rootfs: config.readonly_rootfs,
         runtime: config.runtime.clone(),
-        security_opt: some(config.security_opt.clone()),
+        security_opt: some(super::allow::security_options(config)?),
         shm_size: config.shm_size,
         storage_opt: map(&config.storage_opt),
         sysctls: map(&config.sysctl),
@@ -254,6 +282,26 @@ fn names(config: &TaskConfig, request: &TaskRequest) -> Result<Vec<Mount>, Drive
         });
     }
     Ok(mounts)
+}
+
+fn cgroupns(config: &TaskConfig) -> Result<Option<HostConfigCgroupnsModeEnum>, DriverError> {
+    match config.cgroupns.as_deref().unwrap_or_default() {
+        "" => Ok(None),
+        "host" => Ok(Some(HostConfigCgroupnsModeEnum::HOST)),
+        "private" => Ok(Some(HostConfigCgroupnsModeEnum::PRIVATE)),
+        other => refuse(format!("invalid cgroupns {other:?}: host and private are known")),
+    }
+}
+
+/// Engines of Windows know more than one; others refuse.
+fn isolation(config: &TaskConfig) -> Result<Option<HostConfigIsolationEnum>, DriverError> {
+    match config.isolation.as_deref().unwrap_or_default() {
+        "" => Ok(None),
+        "default" => Ok(Some(HostConfigIsolationEnum::DEFAULT)),
+        "process" => Ok(Some(HostConfigIsolationEnum::PROCESS)),
+        "hyperv" => Ok(Some(HostConfigIsolationEnum::HYPERV)),
+        other => refuse(format!("invalid isolation {other:?}: default, process and hyperv are known")),
+    }
 }
 
 /// Period and quota, in microseconds, that hold a task to its MHz.
@@ -394,6 +442,16 @@ fn labelled(mount: &crate::driver::Mount) -> Result<String, DriverError> {
     Ok(format!("{source}:{}:{access},{}{propagation}", mount.target, mount.selinux_label))
 }
 
+fn wanted_propagation(mode: &str) -> Result<Option<MountBindOptions>, DriverError> {
+    match (mode, propagation(mode)) {
+        ("", _) => Ok(None),
+        (_, Some(options)) => Ok(Some(options)),
+        (other, None) => refuse(format!(
+            "invalid propagation {other:?}: private, rprivate, shared, rshared, slave and rslave are known"
+        )),
+    }
+}
+
 fn propagation(mode: &str) -> Option<MountBindOptions> {
     use MountBindOptionsPropagationEnum as P;
     let propagation = match mode {
@@ -497,7 +555,7 @@ fn mount(plugin: &PluginConfig, request: &TaskRequest, block: &MountBlock) -> Re
         "bind" => Ok(Mount {
             typ: Some(MountType::BIND),
             source: Some(host_path(plugin, request, &source)?),
-            bind_options: propagation(block.bind_options.propagation.as_deref().unwrap_or_default()),
+            bind_options: wanted_propagation(block.bind_options.propagation.as_deref().unwrap_or_default())?,
             ..base
         }),
         "tmpfs" => Ok(Mount {

@@ -48,10 +48,12 @@ impl DockerDriver {
             logs: mark.logs.clone().filter(|_| !self.plugin.disable_log_collection),
             tty: config.tty.unwrap_or(false),
             // Which family the job wants is not known of a container that was found.
-            ip: address_of(found, false),
+            ip: address_of(found, false).0,
+            advertise: false,
+            ports: Default::default(),
             user: config.user.unwrap_or_default(),
         };
-        Ok(Some(Arc::new(Container::new(engine, saved, true))))
+        Ok(Some(Arc::new(Container::new(engine, saved, true, self.plugin.gc.container))))
     }
 
     pub(super) async fn containers_of(&self, place: &Place) -> Result<Vec<Trace>, DriverError> {
@@ -83,7 +85,9 @@ impl DockerDriver {
             let over = container.state.is_some_and(|s| matches!(s.to_string().as_str(), "exited" | "dead" | "created"));
             ours.then_some(Trace { mark, running: !over })
         };
-        Ok(all.into_iter().filter_map(trace).collect())
+        // What ended stays where the operator wants to look at it: nobody is told of it.
+        let told = |trace: &Trace| trace.running || self.plugin.gc.container;
+        Ok(all.into_iter().filter_map(trace).filter(told).collect())
     }
 }
 

@@ -35,6 +35,12 @@ pub(super) struct Saved {
     pub tty: bool,
     /// Its address in the engine's network; empty where it has none of its own.
     pub ip: String,
+    /// That network is one that the job chose: services are advertised at this address.
+    #[serde(default)]
+    pub advertise: bool,
+    /// Label of a port to its number at this address.
+    #[serde(default)]
+    pub ports: BTreeMap<String, u16>,
     #[serde(default)]
     pub user: String,
 }
@@ -43,6 +49,8 @@ pub(super) struct Container {
     engine: Docker,
     saved: Saved,
     logs: Mutex<Option<Copying>>,
+    /// It is removed when it has ended.
+    removed: bool,
 }
 
 /// The copying of the output into files.
@@ -82,7 +90,8 @@ impl Drop for Container {
 }
 
 impl Container {
-    pub fn new(engine: Docker, saved: Saved, resume: bool) -> Container {
+    /// `removed`: nothing is left of it when it is destroyed.
+    pub fn new(engine: Docker, saved: Saved, resume: bool, removed: bool) -> Container {
         let copier = saved.logs.as_ref().map(|target| Copier::open(target, &saved.task, &saved.run_dir, resume));
         let logs = match copier {
             Some(Ok(copier)) => {
@@ -97,7 +106,7 @@ impl Container {
             }
             None => None,
         };
-        Container { engine, saved, logs: Mutex::new(logs) }
+        Container { engine, saved, logs: Mutex::new(logs), removed }
     }
 
     async fn inspect(&self) -> Result<ContainerInspectResponse, ApiError> {
@@ -112,11 +121,8 @@ impl Container {
             let _ = answers.next().await;
             match self.inspect().await {
                 Ok(found) => {
-                    let state = found.state.unwrap_or_default();
-                    if state.running != Some(true) {
-                        let error = state.error.filter(|e| !e.is_empty());
-                        let code = state.exit_code.unwrap_or(0) as i32;
-                        return Exit { code, signal: 0, oom_killed: state.oom_killed == Some(true), error };
+                    if let Some(exit) = exit_of(found) {
+                        return exit;
                     }
                 }
                 Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => {
@@ -187,7 +193,10 @@ impl Handle for Container {
 
     fn destroy(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            super::remove(&self.engine, &self.saved.container).await;
+            match self.removed {
+                true => super::remove(&self.engine, &self.saved.container).await,
+                false => drop(self.kill("SIGKILL").await),
+            }
             remove_run_dir(&self.saved.run_dir).await;
         })
     }
@@ -219,7 +228,7 @@ impl Handle for Container {
 
     fn network(&self) -> Option<DriverNetwork> {
         let ip = self.saved.ip.clone();
-        (!ip.is_empty()).then(|| DriverNetwork { ip, advertise: false, ports: BTreeMap::new() })
+        (!ip.is_empty()).then(|| DriverNetwork { ip, advertise: self.saved.advertise, ports: self.saved.ports.clone() })
     }
 
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
@@ -227,16 +236,32 @@ impl Handle for Container {
     }
 }
 
-/// The container's address in the engine's network; empty where it has none.
-pub(super) async fn address(engine: &Docker, id: &str, ipv6: bool) -> String {
+/// How it ended; `None`: it runs.
+fn exit_of(found: ContainerInspectResponse) -> Option<Exit> {
+    let state = found.state.unwrap_or_default();
+    if state.running == Some(true) {
+        return None;
+    }
+    let oom_killed = state.oom_killed == Some(true);
+    let limit = found.host_config.and_then(|h| h.memory).filter(|bytes| *bytes > 0);
+    let memory = limit.map(|bytes| format!("OOM Killed: its memory is limited to {} MiB", bytes >> 20));
+    let error = state.error.filter(|e| !e.is_empty()).or(memory.filter(|_| oom_killed));
+    Some(Exit { code: state.exit_code.unwrap_or(0) as i32, signal: 0, oom_killed, error })
+}
+
+/// The container's address in the engine's network, and whether services are advertised at it; empty where it has none.
+pub(super) async fn address(engine: &Docker, id: &str, ipv6: bool) -> (String, bool) {
     let found = engine.inspect_container(id, None::<InspectContainerOptions>).await;
     found.map(|found| address_of(found, ipv6)).unwrap_or_default()
 }
 
-pub(super) fn address_of(found: ContainerInspectResponse, ipv6: bool) -> String {
+/// In the engine's own bridge a container is reached by the node's ports; a network that the job chose, or the job's wish for an
+/// address of the sixth version, is a reason to advertise the container's.
+pub(super) fn address_of(found: ContainerInspectResponse, ipv6: bool) -> (String, bool) {
     let networks = found.network_settings.and_then(|s| s.networks).unwrap_or_default();
     let address = |n: EndpointSettings| if ipv6 { n.global_ipv6_address } else { n.ip_address };
-    networks.into_values().find_map(|n| address(n).filter(|ip| !ip.is_empty())).unwrap_or_default()
+    let found = networks.into_iter().find_map(|(name, n)| Some((name, address(n).filter(|ip| !ip.is_empty())?)));
+    found.map(|(name, ip)| (ip, ipv6 || !matches!(&*name, "bridge" | "podman" | "nat"))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -252,13 +277,16 @@ mod tests {
             global_ipv6_address: Some("fd00::2".to_owned()),
             ..EndpointSettings::default()
         };
-        let found = || ContainerInspectResponse {
+        let found = |network: &str| ContainerInspectResponse {
             network_settings: Some(NetworkSettings {
-                networks: Some([("bridge".to_owned(), endpoint.clone())].into()),
+                networks: Some([(network.to_owned(), endpoint.clone())].into()),
                 ..NetworkSettings::default()
             }),
             ..ContainerInspectResponse::default()
         };
-        assert_eq!((address_of(found(), false), address_of(found(), true)), ("172.17.0.2".into(), "fd00::2".into()));
+        assert_eq!(address_of(found("bridge"), false), ("172.17.0.2".to_owned(), false));
+        assert_eq!(address_of(found("bridge"), true), ("fd00::2".to_owned(), true));
+        assert_eq!(address_of(found("mine"), false), ("172.17.0.2".to_owned(), true));
+        assert_eq!(address_of(ContainerInspectResponse::default(), false), (String::new(), false));
     }
 }

@@ -1,8 +1,8 @@
 //! Copies a container's output into the rotated files, and knows after a crash how far it got.
 //!
 //! The engine keeps the output with a time for every line. After each batch a mark is written: the time of the last line
-//! copied, and where both files ended. A later agent cuts the files back to the mark and goes on after that line, so that
-//! nothing is missing and nothing comes twice.
+//! copied, how many lines had that time (Podman tells whole seconds), and where both files ended. A later agent cuts the files
+//! back to the mark and goes on after that line, so that nothing is missing and nothing comes twice.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::UnixNanos;
 use tokio::sync::watch;
 
+use super::text;
 use crate::driver::LogTarget;
 use crate::ground::Dir;
 use crate::supervisor::Rotator;
@@ -25,8 +26,16 @@ use crate::supervisor::Rotator;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     last: i64,
+    /// Lines of that time.
+    #[serde(default = "one")]
+    seen: u64,
     stdout: (u64, u64),
     stderr: (u64, u64),
+}
+
+/// Marks of older agents tell one time from another.
+fn one() -> u64 {
+    1
 }
 
 pub(super) struct Copier {
@@ -36,8 +45,11 @@ pub(super) struct Copier {
     path: PathBuf,
     /// When the mark was written.
     marked: Instant,
-    /// The time of the last line, for whoever waits.
+    /// Lines copied, for whoever waits.
     reached: Arc<AtomicI64>,
+    copied: i64,
+    /// A connection is new: what it brings up to the mark is there, and so many lines of the mark's own time.
+    known: Option<u64>,
 }
 
 /// How often the mark is written while output comes: lines behind it are copied once more after a crash.
@@ -61,7 +73,8 @@ impl Copier {
             Rotator::open(alloc, &base, target.max_files, target.max_bytes)
         };
         let (stdout, stderr) = (open("stdout", mark.stdout)?, open("stderr", mark.stderr)?);
-        Ok(Copier { stdout, stderr, mark, path, marked: Instant::now(), reached: Arc::default() })
+        let (marked, reached, known) = (Instant::now(), Arc::default(), Some(mark.seen));
+        Ok(Copier { stdout, stderr, mark, path, marked, reached, copied: 0, known })
     }
 
     /// Grows as long as something is copied.
@@ -76,14 +89,15 @@ impl Copier {
     /// such an answer has one.
     pub async fn run(mut self, engine: Docker, container: String, tty: bool, mut over: watch::Receiver<bool>) {
         loop {
-            let before = self.mark.last;
+            let before = self.copied;
+            self.known = Some(self.mark.seen);
             let follow = !*over.borrow_and_update();
             let options = LogsOptions {
                 follow,
                 stdout: true,
                 stderr: true,
                 timestamps: true,
-                since: i32::try_from(UnixNanos(before).secs()).unwrap_or(0),
+                since: i32::try_from(UnixNanos(self.mark.last).secs()).unwrap_or(0),
                 ..Default::default()
             };
             let stream = engine.logs(&container, Some(options)).ready_chunks(256);
@@ -95,6 +109,12 @@ impl Copier {
                     Ok(()) = over.changed() => None,
                 };
                 let Some(batch) = batch else { break };
+                if let Some(error) = batch.iter().find_map(|piece| piece.as_ref().err()).filter(|e| unreadable(e)) {
+                    let sentence = format!("the output of this task is not kept here: {}\n", text(error));
+                    tracing::warn!(container, "{}", sentence.trim_end());
+                    self.beside(move |copier| drop(copier.stderr.write(sentence.as_bytes()))).await;
+                    return;
+                }
                 self = self
                     .beside(move |copier| {
                         batch.into_iter().flatten().for_each(|output| copier.take(output, tty));
@@ -103,10 +123,10 @@ impl Copier {
                         }
                     })
                     .await;
-                self.reached.store(self.mark.last, Ordering::Relaxed);
+                self.reached.store(self.copied, Ordering::Relaxed);
             }
             self = self.beside(Copier::write_mark).await;
-            if self.mark.last > before || follow && *over.borrow() {
+            if self.copied > before || follow && *over.borrow() {
                 continue;
             }
             let running = engine.inspect_container(&container, None).await.ok().and_then(|c| c.state?.running);
@@ -139,15 +159,32 @@ impl Copier {
         };
         for piece in pieces {
             let (time, line) = stamped(&piece);
-            if let Some(time) = time {
-                if time <= self.mark.last {
-                    continue;
-                }
-                self.mark.last = time;
+            if time.is_some_and(|time| self.is_known(time)) {
+                continue;
             }
+            self.copied += 1;
             // A full disk must not end the copying: later lines may find room.
             let _ = if is_err { self.stderr.write(line) } else { self.stdout.write(line) };
         }
+    }
+
+    /// Whether a line of this time was copied before; the mark goes on with one that was not.
+    fn is_known(&mut self, time: i64) -> bool {
+        match self.known {
+            Some(_) if time < self.mark.last => return true,
+            Some(left) if time == self.mark.last && left > 0 => {
+                self.known = Some(left - 1);
+                return true;
+            }
+            _ => self.known = None,
+        }
+        match time.cmp(&self.mark.last) {
+            std::cmp::Ordering::Greater => (self.mark.last, self.mark.seen) = (time, 1),
+            std::cmp::Ordering::Equal => self.mark.seen += 1,
+            // The node's clock was set back.
+            std::cmp::Ordering::Less => {}
+        }
+        false
     }
 
     #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
@@ -158,6 +195,11 @@ impl Copier {
         let _ = std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, &self.path));
         self.marked = Instant::now();
     }
+}
+
+/// The log driver that the job chose, or the operator, takes the output elsewhere, and it can't be read back.
+fn unreadable(error: &bollard::errors::Error) -> bool {
+    text(error).contains("does not support reading")
 }
 
 /// The time in front of a line, and the line.
@@ -197,6 +239,28 @@ mod tests {
 
     fn out(text: &str) -> LogOutput {
         LogOutput::StdOut { message: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    /// Podman tells the times of lines in whole seconds, and a node's clock may be set back.
+    #[test]
+    fn lines_of_one_time_come_once_and_all_of_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = LogTarget { alloc: dir.path().to_owned(), max_files: 3, max_bytes: 1 << 20 };
+        let run = dir.path().join("run");
+        let lines: Vec<String> =
+            ["01Z a", "02Z b", "02Z c", "02Z d", "03Z e"].map(|l| format!("2026-11-21T10:00:{l}\n")).to_vec();
+        let mut first = Copier::open(&target, "t", &run, false).expect("opens");
+        lines[..3].iter().for_each(|line| first.take(out(line), false));
+        first.write_mark();
+        drop(first);
+        let mut second = Copier::open(&target, "t", &run, true).expect("opens");
+        // The connection breaks, and the next one begins with the second of the last line.
+        lines[..4].iter().for_each(|line| second.take(out(line), false));
+        second.known = Some(second.mark.seen);
+        lines[1..].iter().for_each(|line| second.take(out(line), false));
+        second.take(out("2026-11-21T09:00:00Z set back\n"), false);
+        let text = std::fs::read_to_string(dir.path().join("alloc/logs/t.stdout.0")).expect("there");
+        assert_eq!(text, "a\nb\nc\nd\ne\nset back\n");
     }
 
     #[test]

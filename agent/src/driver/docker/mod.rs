@@ -1,18 +1,24 @@
 //! Runs containers by the Docker engine, over its socket.
 //!
-//! [`config`] reads a task's block, [`image`] gets its image, [`create`] turns a request into a container, [`logs`] copies its
+//! [`config`] reads a task's block, [`connect`] finds the engine, [`image`] gets the image ([`pull`] from a registry, to which
+//! [`auth`] has the keys; [`kept`] removes what nobody uses), [`create`] turns a request into a container, [`logs`] copies its
 //! output into our rotated files, [`handle`] is the running container. After a restart of the agent a container is found by
 //! its id and label again, and its log is followed from the last line that was copied.
 
 mod allow;
+mod auth;
 mod config;
+mod connect;
 mod create;
 mod exec;
 mod found;
 mod handle;
 mod image;
+mod kept;
 mod logs;
 mod pause;
+mod pull;
+mod reference;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +33,7 @@ use tarpan_model::node::DriverInfo;
 use tarpan_model::{AllocId, SortedMap};
 use tokio::sync::Mutex;
 
-use super::{Driver, DriverError, Handle, Isolation, Mark, Notices, Place, TaskRequest, Trace};
+use super::{Driver, DriverError, Handle, Isolation, Mark, Notices, Place, Strays, TaskRequest, Trace};
 pub use config::PluginConfig;
 use config::TaskConfig;
 use handle::{Container, Saved};
@@ -40,9 +46,14 @@ const RUN_LABEL: &str = "tarpan.run";
 /// than [`crate::agent`] gives a driver: else nobody learns that an engine seen before is ill.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How often a container is created at most while its name is taken.
+const ATTEMPTS: u64 = 100;
+
 pub struct DockerDriver {
     plugin: PluginConfig,
     engine: Mutex<Option<Docker>>,
+    pulls: pull::Pulls,
+    kept: kept::Kept,
     /// It has answered once: from then on its absence is an illness.
     seen: std::sync::atomic::AtomicBool,
     patience: Duration,
@@ -55,31 +66,30 @@ impl DockerDriver {
         DockerDriver {
             plugin,
             engine: Mutex::default(),
+            pulls: pull::Pulls::default(),
+            kept: kept::Kept::default(),
             seen: false.into(),
             patience: PATIENCE,
             joining: Mutex::default(),
         }
     }
 
+    /// Remembers below `state_dir` which images it brought to the node.
+    pub fn remembering(self, state_dir: &Path) -> DockerDriver {
+        DockerDriver { kept: kept::Kept::open(state_dir.join("docker-images.json")), ..self }
+    }
+
     /// The engine, connected where it was not; the API version is negotiated.
-    #[allow(clippy::disallowed_methods, reason = "looks whether the engine's socket is there")]
     async fn engine(&self) -> Result<Docker, DriverError> {
         let mut engine = self.engine.lock().await;
         if let Some(engine) = &*engine {
             return Ok(engine.clone());
         }
-        let host = self.plugin.endpoint();
-        if let Some(path) = host.strip_prefix("unix://")
-            && !Path::new(path).exists()
-        {
-            return Err(DriverError::start(format!("the Docker daemon is not running: {path} is missing"), true));
-        }
-        let failed =
-            |e: ApiError| DriverError::start(format!("failed to connect to the Docker daemon: {}", text(&e)), true);
-        let connected = Docker::connect_with_host(&host).map_err(failed)?;
-        let connected = tokio::time::timeout(self.patience, connected.negotiate_version()).await;
-        let connected =
-            connected.map_err(|_| DriverError::start("the Docker daemon does not answer", true))?.map_err(failed)?;
+        let client = connect::client(&self.plugin).map_err(|why| DriverError::start(why, true))?;
+        let connected = tokio::time::timeout(self.patience, client.negotiate_version()).await;
+        let connected = connected
+            .map_err(|_| DriverError::start("the Docker daemon does not answer", true))?
+            .map_err(|e| DriverError::start(format!("failed to connect to the Docker daemon: {}", text(&e)), true))?;
         *engine = Some(connected.clone());
         Ok(connected)
     }
@@ -115,14 +125,20 @@ impl DockerDriver {
     async fn launch(&self, request: TaskRequest, notices: Notices) -> Result<Arc<dyn Handle>, DriverError> {
         let config: TaskConfig = super::decode(&request.config)?;
         let engine = self.engine().await?;
-        let image = image::ensure(&engine, &self.plugin, &config, &request, &notices).await?;
+        let reference = image::wanted(&config)?;
+        // Before anything is fetched: what the operator does not allow is not waited for.
+        create::body(&self.plugin, &config, &request, "")?;
+        let lease = self.kept.lease(&reference.full()).await;
+        let source = image::Source { engine: &engine, plugin: &self.plugin, pulls: &self.pulls, kept: &self.kept };
+        let image = source.ensure(&config, &reference, &request, &notices).await?;
         let body = create::body(&self.plugin, &config, &request, &image)?;
         if let Some(netns) = request.netns.as_deref().filter(|_| create::joins(&config, &request)) {
             let _joining = self.joining.lock().await;
             pause::ensure(&engine, request.alloc_id, netns, &request.hostname).await?;
         }
-        let name = create::name(&request);
-        let id = self.create(&engine, &name, body, &request).await?;
+        create::without_effect(&config, &request).into_iter().for_each(|sentence| notices(sentence));
+        let id = self.create(&engine, &config, body, &request).await?;
+        drop(lease);
         crate::crash::point("container-created");
         let started = tokio::time::Instant::now();
         if let Err(error) = engine.start_container(&id, None).await {
@@ -137,7 +153,8 @@ impl DockerDriver {
             ));
         }
         tracing::debug!(alloc_id = %request.alloc_id, task = request.task, took = ?started.elapsed(), "container started");
-        let address = handle::address(&engine, &id, config.advertise_ipv6_address == Some(true)).await;
+        let ipv6 = config.advertise_ipv6_address == Some(true);
+        let (address, advertise) = handle::address(&engine, &id, ipv6).await;
         let saved = Saved {
             container: id,
             task: request.task.clone(),
@@ -145,25 +162,29 @@ impl DockerDriver {
             logs: request.logs.clone().filter(|_| !self.plugin.disable_log_collection),
             tty: config.tty.unwrap_or(false),
             ip: address,
+            advertise,
+            ports: create::inside(&config, &request),
             user: request.user.clone(),
         };
-        Ok(Arc::new(Container::new(engine, saved, false)))
+        Ok(Arc::new(Container::new(engine, saved, false, self.plugin.gc.container)))
     }
 
     /// Creates the container; one of the same name that an earlier start of this allocation left is removed first.
     async fn create(
         &self,
         engine: &Docker,
-        name: &str,
+        config: &TaskConfig,
         body: bollard::models::ContainerCreateBody,
         request: &TaskRequest,
     ) -> Result<String, DriverError> {
-        let attempts = self.plugin.container_exists_attempts.max(1);
+        let name = &create::name(request);
+        let own = config.container_exists_attempts.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+        let attempts = own.unwrap_or(self.plugin.container_exists_attempts).clamp(1, ATTEMPTS);
         for attempt in 1..=attempts {
             let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
             match engine.create_container(Some(options), body.clone()).await {
                 Ok(created) => return Ok(created.id),
-                Err(ApiError::DockerResponseServerError { status_code: 409, .. }) if attempt < attempts => {
+                Err(error) if attempt < attempts && is_taken(&error) => {
                     self.remove_stale(engine, name, request).await?;
                 }
                 Err(error) => {
@@ -189,6 +210,15 @@ impl DockerDriver {
         remove(engine, name).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(())
+    }
+}
+
+/// The name of a new container is another one's. Podman calls it an error of its own.
+fn is_taken(error: &ApiError) -> bool {
+    match error {
+        ApiError::DockerResponseServerError { status_code: 409, .. } => true,
+        ApiError::DockerResponseServerError { status_code: 500, message } => message.contains("already in use"),
+        _ => false,
     }
 }
 
@@ -253,7 +283,7 @@ impl Driver for DockerDriver {
             let engine = self.engine().await?;
             let found = engine.inspect_container(&saved.container, None::<InspectContainerOptions>).await;
             found.map_err(|e| DriverError::Other(format!("the container is gone: {}", text(&e))))?;
-            Ok(Arc::new(Container::new(engine, saved, true)) as Arc<dyn Handle>)
+            Ok(Arc::new(Container::new(engine, saved, true, self.plugin.gc.container)) as Arc<dyn Handle>)
         })
     }
 
@@ -282,6 +312,25 @@ impl Driver for DockerDriver {
             if let Ok(engine) = self.engine().await {
                 pause::leave(&engine, id, netns).await;
             }
+        })
+    }
+
+    fn upkeep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if self.plugin.gc.image
+                && let Ok(engine) = self.engine().await
+            {
+                self.kept.collect(&engine, self.plugin.gc.image_delay.to_std()).await;
+            }
+        })
+    }
+
+    fn strays(&self) -> Option<Strays> {
+        let rules = &self.plugin.gc.dangling_containers;
+        rules.enabled.then(|| Strays {
+            period: rules.period.to_std(),
+            grace: rules.creation_grace.to_std(),
+            dry_run: rules.dry_run,
         })
     }
 

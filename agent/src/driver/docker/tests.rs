@@ -12,6 +12,11 @@ use super::*;
 use crate::alloc_dir::AllocDir;
 use crate::driver::{Exit, LogTarget, Mount};
 
+mod options;
+mod podman;
+mod pulls;
+mod tls;
+
 const IMAGE: &str = "tarpan-test/busybox:1.0";
 
 /// Whether an engine answers; makes the test image the first time.
@@ -287,7 +292,7 @@ fn references() {
         ("docker://ghcr.io/a/b:1.0", ("ghcr.io/a/b", "1.0", false)),
         ("a/b@sha256:00", ("a/b", "sha256:00", true)),
     ] {
-        let reference = image::Reference::parse(image);
+        let reference = reference::Reference::parse(image);
         assert_eq!((reference.repository.as_str(), reference.tag.as_str(), reference.digest), expected, "{image}");
     }
 }
@@ -337,7 +342,7 @@ async fn a_container_that_was_only_created_is_started_once() {
     let config: TaskConfig = crate::driver::decode(&place.request.config).expect("readable");
     let body = create::body(&place.driver.plugin, &config, &place.request, IMAGE).expect("a body");
     let engine = place.driver.engine().await.expect("connected");
-    place.driver.create(&engine, &create::name(&place.request), body, &place.request).await.expect("created");
+    place.driver.create(&engine, &config, body, &place.request).await.expect("created");
     let found = place.driver.find(&Mark::of("docker", &place.request)).await.expect("looked").expect("started");
     assert_eq!(found.wait().await.code, 7);
     found.destroy().await;

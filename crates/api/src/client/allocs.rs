@@ -10,8 +10,19 @@ use crate::transport::{ByteStream, Error};
 use crate::wire::{
     AllocFileInfo, AllocListStub, AllocResourceUsage, AllocStopResponse, Allocation, CheckQueryResult, Deployment,
     DeploymentPauseRequest, DeploymentPromoteRequest, DeploymentUpdateResponse, EvalDeleteRequest, EvalDeleteResponse,
-    Evaluation, NamespaceServices, ServiceRegistration, UsageHistory,
+    Evaluation, LogMatches, NamespaceServices, ServiceRegistration, UsageHistory,
 };
+
+/// Which lines of a task's output are wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogSearch {
+    pub task: String,
+    pub stderr: bool,
+    pub text: String,
+    pub ignore_case: bool,
+    /// Where an earlier answer stopped; empty: the oldest line.
+    pub next_token: String,
+}
 
 /// What of a task's output is wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +75,14 @@ calls! {
     signal_allocation(query: &Query, id: &str, task: Option<&str>, signal: &str) -> serde_json::Value {
         let body = json!({"Task": task.unwrap_or_default(), "Signal": signal});
         Call::put(query.at("/v1/client/allocation/{}/signal", id), &body)
+    }
+
+    /// Lines that hold a text, as far as one answer goes; ours.
+    search_logs(query: &Query, id: &str, wanted: &LogSearch) -> LogMatches {
+        let search = Call::get(query.at("/v1/client/fs/logs/{}", id)).with("task", &wanted.task);
+        let search = search.with("type", if wanted.stderr { "stderr" } else { "stdout" });
+        let search = search.with("search", &wanted.text).with("ignore_case", wanted.ignore_case);
+        search.with("next_token", &wanted.next_token)
     }
 
     allocation_stats(query: &Query, id: &str) -> AllocResourceUsage {

@@ -28,7 +28,7 @@ pub mod calls {
     pub use super::nodes::*;
 }
 
-pub use allocs::LogRequest;
+pub use allocs::{LogRequest, LogSearch};
 pub use call::{Call, Raw};
 pub use fake::Fake;
 pub use query::{Query, escape};

@@ -152,6 +152,43 @@ pub struct Allocation {
     pub modify_time: i64,
 }
 
+/// Lines of a task's output that hold a text; ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct LogMatches {
+    #[serde(rename = "Lines", deserialize_with = "null_default")]
+    pub lines: Vec<LogMatch>,
+    /// Bytes that were looked through for this answer.
+    #[serde(rename = "Scanned")]
+    pub scanned: u64,
+    /// Where it stopped; empty: there is no more.
+    #[serde(rename = "NextToken", deserialize_with = "null_default")]
+    pub next_token: String,
+}
+
+impl LogMatches {
+    /// The same, with where to go on: number of a file, bytes in it.
+    pub fn going_on(self, (file, offset): (u64, u64)) -> LogMatches {
+        LogMatches { next_token: format!("{file}:{offset}"), ..self }
+    }
+}
+
+/// One line of [`LogMatches`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct LogMatch {
+    /// Number of the rotated file, and where in it the line begins.
+    #[serde(rename = "File")]
+    pub file: u64,
+    #[serde(rename = "Offset")]
+    pub offset: u64,
+    #[serde(rename = "Text", deserialize_with = "null_default")]
+    pub text: String,
+    /// The line goes on; so much of it is told.
+    #[serde(rename = "Cut")]
+    pub cut: bool,
+}
+
 /// `AllocNetworkStatus` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
 #[serde(default)]

@@ -19,17 +19,18 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
         }
         server { raft_protocol = 3 raft_multiplier = 5 }
         client { options = { "driver.denylist" = "docker" "user.denylist" = "root" "made.up" = "1" } }
-        plugin "docker" { config { tls { cert = "/c" } gc { image = false } allow_privileged = true } }
+        plugin "docker" { config { infra_image = "pause:1" gc { image = false } allow_privileged = true } }
         plugin "podman" { config { socket = "x" } }
         consul { address = "127.0.0.1:8500" }
         audit { enabled = true }
+        client { fingerprint "env_aws" { retry_attempts = 3 } }
     "#), @r#"
     refused 2:15: "acl.enabled" would let in only who has a token; this version can't do that. Take it out if the agent may run without such protection
     refused 12:9: "audit" would write who did what to an audit log; this version can't do that. Take it out if the agent may run without such protection
+    warned 13:18: "client.fingerprint.env_aws" has no effect: no fingerprint "env_aws" of this version can fail
     warned 8:84: "client.options.made.up" has no effect in this version
     warned 11:9: "consul" has no effect in this version
-    warned 9:61: "plugin.docker.config.gc.image" has no effect in this version
-    refused 9:42: "plugin.docker.config.tls.cert" would encrypt what is said to the Docker daemon; this version can't do that. Take it out if the agent may run without such protection
+    warned 9:36: "plugin.docker.config.infra_image" has no effect in this version
     warned 10:9: "plugin.podman" has no effect: this version has no driver "podman"
     warned 7:36: "server.raft_multiplier" has no effect in this version
     "#);
@@ -48,12 +49,13 @@ fn what_is_off_or_so_in_any_case_is_not_spoken_of() {
         plugin "raw_exec" { config { enabled = true denied_envvars = ["AWS_*"] } }
         plugin "docker" { config {
           allowed_modes { pid = ["host"] ipc = ["host"] }
+          tls { cert = "/c" key = "/k" ca = "/a" }
           allow_devices = ["/dev/fuse"]
           allow_security_opts = ["seccomp=unconfined"]
         } }
     "#;
     assert_eq!(of(text), "");
-    let json = r#"{"acl": {"enabled": true}, "plugin": [{"docker": {"config": {"tls": {"key": "/k"}}}}]}"#;
+    let json = r#"{"acl": {"enabled": true}, "audit": [{"enabled": true}]}"#;
     assert_eq!(of(json).lines().filter(|line| line.starts_with("refused")).count(), 2);
 }
 
@@ -96,7 +98,8 @@ fn files(schema: &'static Block, wrap: &dyn Fn(String) -> String, each: &mut dyn
                     });
                 }
                 (Kind::Labelled(inner), Effect::Read) => {
-                    files(inner, &|text| wrap(format!("{key} \"unusual\" {{ {text} }}")), each);
+                    let label = if key == "fingerprint" { "network" } else { "unusual" };
+                    files(inner, &|text| wrap(format!("{key} {label:?} {{ {text} }}")), each);
                 }
                 (Kind::Block(inner) | Kind::Labelled(inner), effect) => {
                     let label = if matches!(kind, Kind::Labelled(_)) { "\"unusual\" " } else { "" };

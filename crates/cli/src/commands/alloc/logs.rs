@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use futures::StreamExt as _;
-use tarpan_api::client::LogRequest;
+use tarpan_api::client::{LogRequest, LogSearch};
 use tarpan_api::{ByteStream, Client, Query};
 
 use super::{of_job, query_of, task_of};
@@ -38,6 +38,12 @@ pub struct Logs {
     /// How many bytes from the end.
     #[arg(long = "c", value_name = "bytes")]
     bytes: Option<u64>,
+    /// Only lines that hold this text, of all that is kept (ours).
+    #[arg(long, value_name = "text")]
+    search: Option<String>,
+    /// With -search: in any case of letters (ours).
+    #[arg(long)]
+    ignore_case: bool,
     /// The argument is a job: take one of its running allocations.
     #[arg(long)]
     job: bool,
@@ -70,6 +76,9 @@ impl Command for Logs {
         if self.stderr && self.stdout {
             return Err(Fail::usage("Unable to support both stdout and stderr"));
         }
+        if self.search.is_some() && (self.follow || self.tail || self.lines.is_some() || self.bytes.is_some()) {
+            return Err(Fail::usage("-search looks through all that is kept: -f, -tail, -n and -c don't go with it"));
+        }
         let client = self.client.client()?;
         let alloc = match self.job {
             true => of_job(&client, word, self.group.as_deref()).await?,
@@ -77,6 +86,10 @@ impl Command for Logs {
         };
         let task = task_of(&alloc, task.as_deref())?;
         let query = query_of(&alloc);
+        if let Some(text) = &self.search {
+            self.search(&client, &query, &alloc.id, task, text).await?;
+            return Ok(0);
+        }
         let plain = self.follow && !self.stdout && !self.stderr && !self.tail;
         if plain && self.lines.is_none() && self.bytes.is_none() {
             let (out, err) = tokio::join!(
@@ -102,6 +115,23 @@ impl Logs {
         }
         let lines = self.lines.or(self.tail.then_some(DEFAULT_LINES))?;
         usize::try_from(lines).ok()
+    }
+
+    /// Prints the lines that hold `text`, answer by answer.
+    async fn search(&self, client: &Client, query: &Query, alloc: &str, task: String, text: &str) -> Result<(), Fail> {
+        let (text, ignore_case) = (text.to_owned(), self.ignore_case);
+        let mut wanted = LogSearch { task, stderr: self.stderr, text, ignore_case, next_token: String::new() };
+        loop {
+            let found = client.search_logs(query, alloc, &wanted).await;
+            let found = found.map_err(|e| Fail::new(format!("Error reading file: {}", output::api_error(&e))))?.value;
+            for line in &found.lines {
+                write(format!("{}\n", line.text).as_bytes(), false)?;
+            }
+            if found.next_token.is_empty() {
+                return Ok(());
+            }
+            wanted.next_token = found.next_token;
+        }
     }
 
     async fn stream(
