@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -166,7 +166,7 @@ impl Agent {
         }
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
-        tokio::spawn(crate::usage::History::run(allocs.clone(), stopped.clone()));
+        tokio::spawn(allocs.clone().watch_usage(stopped.clone()));
         tokio::spawn(crate::found::sweep(allocs.clone(), stopped));
         Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop }) })
     }

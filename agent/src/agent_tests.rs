@@ -370,8 +370,8 @@ async fn a_job_runs_answers_and_stops() {
     }
     let allocs = agent.allocs();
     // Two looks make a rate.
-    allocs.usage.measure(allocs, 1000.0).await;
-    allocs.usage.measure(allocs, 1000.0).await;
+    allocs.look_at_usage(1000.0).await;
+    allocs.look_at_usage(1000.0).await;
     for (path, status, part) in [
         (format!("/v1/client/fs/ls/{}?path=/", alloc.id), 200, "\"Name\":\"alloc\""),
         (format!("/v1/client/fs/stat/{}", alloc.id), 400, "must provide a file name"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
 
 use tarpan_model::{AllocId, Allocation};
+use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::driver::Trace;
@@ -79,6 +80,31 @@ impl Allocs {
     pub fn remove(&self, id: AllocId) {
         self.context.neighbours.remove(id);
         self.runners.write().expect("no panic while held").remove(&id);
+    }
+
+    /// Looks at what the node and its tasks use, until the agent ends.
+    pub(crate) async fn watch_usage(self: Arc<Allocs>, mut stopped: watch::Receiver<bool>) {
+        let mut cpu = usage::host::Cpu::default();
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|s| *s) => return,
+                () = tokio::time::sleep(usage::Span::Hour.step()) => {}
+            }
+            let node = self.context.node();
+            let (mhz, cores) = (node.resources.cpu_mhz as f64, f64::from(node.resources.cpu_cores.max(1)));
+            self.look_at_usage(mhz / cores).await;
+            self.usage.look_at_node(&mut cpu, mhz);
+        }
+    }
+
+    /// One look at what tasks use.
+    pub(crate) async fn look_at_usage(&self, core_mhz: f64) {
+        let runners = self.all();
+        let mut running = Vec::new();
+        for runner in &runners {
+            running.extend(runner.handles().into_iter().map(|(task, handle)| ((runner.id, task), handle)));
+        }
+        self.usage.look_at_tasks(running, &runners.iter().map(|r| r.id).collect(), core_mhz).await;
     }
 
     /// Ids of what was found and is known to no record.

@@ -40,10 +40,13 @@ fn private_kib(pid: u32) -> Result<u64> {
     Ok(number("Private_Clean:").unwrap_or(0) + number("Private_Dirty:").unwrap_or(0))
 }
 
-/// `line 1`, `line 2`, … without a gap; gives the last number. What a machine says before the first is its own affair.
+/// `line 1`, `line 2`, … without a gap; gives the last number. What a machine says before is its own affair, and its last words
+/// may come after the first line.
 fn unbroken(text: &str) -> Result<u64> {
-    let mut last = 0;
-    for line in text.find("line ").map_or("", |at| &text[at..]).lines() {
+    let begins = |(line, before)| text.find(line).map(|at| (at, before));
+    let begun = [("line 1\n", 0), ("line 00002\n", 1)].into_iter().filter_map(begins).min();
+    let (at, mut last) = begun.unwrap_or((text.len(), 0));
+    for line in text[at..].lines() {
         let number: u64 =
             line.strip_prefix("line ").with_context(|| format!("a line of the counter, not {line:?}"))?.parse()?;
         ensure!(number == last + 1, "after line {last} came {line:?}");

@@ -140,7 +140,7 @@ fn play(lab: &Lab, mut net: Net) -> Result<()> {
 fn run_web(api: &Agent) -> Result<Vec<Allocation>> {
     let group = |tasks: serde_json::Value| {
         json!({
-            "Name": "g", "EphemeralDisk": {"SizeMB": 10},
+            "Name": "g", "EphemeralDisk": {"SizeMB": 150},
             "Networks": [{"Mode": "bridge", "DynamicPorts": [{"Label": "http", "To": INSIDE}]}],
             "Services": [{"Name": "web", "Provider": "nomad", "PortLabel": "http"}],
             "Tasks": [tasks]

@@ -26,6 +26,11 @@ const TOOLS: &[Tool] = &[
     NODE,
     NPM,
     ("pgrep", "procps", "the tests that count processes"),
+    ("busybox", "busybox-static", "the containers of tests"),
+    ("javac", "default-jdk-headless", "the tests of the driver java"),
+    ("qemu-system-x86_64", "qemu-system-x86", "the tests of the driver qemu"),
+    // On nobody's PATH.
+    ("/usr/lib/cni/bridge", "containernetworking-plugins", "the tests of networks"),
 ];
 
 /// What the pages need to be live, and the editor to be one.

@@ -109,11 +109,11 @@ fn a_group_shares_its_network_and_an_agent_that_comes_back_takes_it_up() {
         fake.order(&gone).await;
         fake.status(&alloc, ClientStatus::Complete).await;
         let begun = Instant::now();
-        while links() != [before.clone(), vec!["nomad".to_owned()]].concat() {
-            assert!(begun.elapsed() < PATIENCE, "{:?}", links());
+        let files = || std::fs::read_dir(home.path().join("client/netns")).expect("there").count();
+        while files() != 0 || links() != [before.clone(), vec!["nomad".to_owned()]].concat() {
+            assert!(begun.elapsed() < PATIENCE, "{:?}, {} namespaces", links(), files());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(std::fs::read_dir(home.path().join("client/netns")).expect("there").count(), 0);
         agent.shutdown().await;
         assert_eq!(links(), before, "the bridge goes with the agent");
     });

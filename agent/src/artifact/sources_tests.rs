@@ -62,12 +62,17 @@ impl Place {
 
 /// Whether a program is there; where CI promises it, it has to be.
 fn has(program: &str) -> bool {
+    let found = installed(program);
+    assert!(found || std::env::var_os("CI").is_none(), "CI has to have {program}");
+    found
+}
+
+fn installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs: Vec<PathBuf> = std::env::split_paths(&paths).collect();
     dirs.push("/usr/sbin".into());
     let found = dirs.iter().any(|dir| dir.join(program).is_file());
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "CI has to have {program}");
         eprintln!("skipped: {program} is not installed");
     }
     found
@@ -217,7 +222,8 @@ async fn a_repository_runs_nothing_and_leads_nowhere() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repository_over_ssh_by_its_key_from_a_known_host() {
-    if !has("git") || !has("sshd") || !nix::unistd::geteuid().is_root() {
+    // No CI has a server of SSH put on a machine: Debian's package starts it.
+    if !has("git") || !installed("sshd") || !nix::unistd::geteuid().is_root() {
         return;
     }
     let place = Place::new();

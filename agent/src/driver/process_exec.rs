@@ -156,12 +156,7 @@ enum Stdio3 {
 
 /// Starts the command in a session of its own, so that everything of it can be ended. `takes`: the terminal becomes that
 /// session's; a helper leaves it to the command.
-fn plugged(
-    mut command: Command,
-    tty: bool,
-    takes: bool,
-    netns: Option<File>,
-) -> std::io::Result<(Child, Stdio3)> {
+fn plugged(mut command: Command, tty: bool, takes: bool, netns: Option<File>) -> std::io::Result<(Child, Stdio3)> {
     let pty = if tty { Some(nix::pty::openpty(None, None)?) } else { None };
     match &pty {
         Some(pty) => {

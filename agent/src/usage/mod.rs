@@ -1,12 +1,12 @@
 //! What tasks and the node use: now, and over the last hour and the last day.
 //!
 //! Reads: the handles of running tasks, the kernel's counts of the node. Gives: [`UsageHistory`] for the node's own routes. Kept in
-//! memory, five kilobytes a task; what an allocation used goes with it, and all of it with the agent. Start at [`History::run`].
+//! memory, five kilobytes a task; what an allocation used goes with it, and all of it with the agent. `allocs.rs` looks.
 
 pub(crate) mod host;
 mod series;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,9 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tarpan_api::wire::UsageHistory;
 use tarpan_model::{AllocId, Dur};
-use tokio::sync::watch;
 
 pub(crate) use self::series::Span;
 use self::series::{Series, Used};
-use crate::allocs::Allocs;
 use crate::driver::{Handle, TaskUsage};
 
 /// How long a driver may take to say what its task uses.
@@ -27,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 16;
 
 type Key = (AllocId, String);
+/// Tasks that run.
+pub(crate) type Running = Vec<(Key, Arc<dyn Handle>)>;
 
 /// What was used since the agent began.
 pub(crate) struct History {
@@ -54,39 +54,24 @@ impl Default for History {
 }
 
 impl History {
-    /// Measures until the agent ends.
-    pub(crate) async fn run(allocs: Arc<Allocs>, mut stopped: watch::Receiver<bool>) {
-        let mut host = host::Cpu::default();
-        loop {
-            tokio::select! {
-                _ = stopped.wait_for(|s| *s) => return,
-                () = tokio::time::sleep(Span::Hour.step()) => {}
-            }
-            let node = allocs.context.node();
-            let (mhz, cores) = (node.resources.cpu_mhz as f64, f64::from(node.resources.cpu_cores.max(1)));
-            allocs.usage.measure(&allocs, mhz / cores).await;
-            let used = Used { cpu: host.busy() * mhz, memory: host::memory().used };
-            allocs.usage.kept().node.add(allocs.usage.begun.elapsed(), used);
-        }
-    }
-
-    /// One look at every running task.
-    pub(crate) async fn measure(&self, allocs: &Allocs, core_mhz: f64) {
-        let runners = allocs.all();
-        let mut looks = Vec::new();
-        for runner in &runners {
-            looks.extend(runner.handles().into_iter().map(|(task, handle)| self.look((runner.id, task), handle)));
-        }
+    /// One look at these tasks, which are all that run. `kept`: the allocations whose past is still asked for.
+    pub(crate) async fn look_at_tasks(&self, running: Running, kept: &BTreeSet<AllocId>, core_mhz: f64) {
+        let looks: Vec<_> = running.into_iter().map(|(key, handle)| self.look(key, handle)).collect();
         let found: Vec<_> = futures::stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
-        let mut kept = self.kept();
+        let mut all = self.kept();
         for (key, at, usage) in found.into_iter().flatten() {
-            let task = kept.tasks.entry(key).or_default();
+            let task = all.tasks.entry(key).or_default();
             if let Some(cpu) = task.rate(at, usage.cpu_ns) {
                 task.series.add(at, Used { cpu: cpu * core_mhz, memory: usage.memory.max(usage.rss) });
             }
         }
-        // Those that were collected.
-        kept.tasks.retain(|(alloc, _), _| runners.iter().any(|r| r.id == *alloc));
+        all.tasks.retain(|(alloc, _), _| kept.contains(alloc));
+    }
+
+    /// One look at the node, which has `mhz` in all.
+    pub(crate) fn look_at_node(&self, cpu: &mut host::Cpu, mhz: f64) {
+        let used = Used { cpu: cpu.busy() * mhz, memory: host::memory().used };
+        self.kept().node.add(self.begun.elapsed(), used);
     }
 
     /// Time and figures; `None` where the driver has none, or is too slow.

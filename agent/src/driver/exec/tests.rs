@@ -55,6 +55,7 @@ impl Place {
             ports: Vec::new(),
             network_mode: String::new(),
             netns: None,
+            address: String::new(),
             hostname: String::new(),
             dns: None,
             dirs,
@@ -339,10 +340,12 @@ async fn volumes_are_there_as_they_were_asked_for() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(&volume, open).expect("set");
     let mount = |source: &Path, target: &str, read_only, propagation: &str| Mount {
+        volume: String::new(),
         source: source.to_owned(),
         target: target.to_owned(),
         read_only,
         propagation: propagation.to_owned(),
+        selinux_label: String::new(),
     };
     place.request.mounts = vec![
         mount(&volume, "/data", false, "private"),

@@ -32,6 +32,8 @@ use crate::options::CniOptions;
 const BOUNDS: Bounds = Bounds { patience: Duration::from_secs(60), most: 1 << 20 };
 /// A plugin that is only asked for its version.
 const ASKED: Bounds = Bounds { patience: Duration::from_secs(2), most: 64 << 10 };
+/// Between tries to take something back.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 /// Bytes of a file of configuration.
 const FILE: u64 = 1 << 20;
 /// Programs of a directory that are asked for their version.
@@ -198,17 +200,26 @@ impl Cni {
 
     /// Gives back what the plugins hold, the last first. What is not there any more is no error to them.
     pub fn delete(&self, call: &Call) -> Result<(), String> {
-        let wrong: Vec<String> = call
-            .network
-            .plugins
-            .iter()
-            .rev()
-            .filter_map(|plugin| self.run("DEL", call, plugin, call.result.as_ref()).err())
-            .collect();
+        let wrong: Vec<String> =
+            call.network.plugins.iter().rev().filter_map(|plugin| self.take_back(call, plugin).err()).collect();
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
         call.forget().map_err(|e| format!("forgetting what the network was added with: {e}"))
+    }
+
+    /// More than once: what a plugin takes out of the packet filter the kernel may still hold for a moment, and then the plugin fails.
+    #[allow(clippy::disallowed_methods, reason = "a thread that may wait")]
+    fn take_back(&self, call: &Call, plugin: &Map<String, Value>) -> Result<(), String> {
+        let delete = || self.run("DEL", call, plugin, call.result.as_ref()).map(drop);
+        for pause in PAUSES {
+            match delete() {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::debug!("it is tried again: {error}"),
+            }
+            std::thread::sleep(pause);
+        }
+        delete()
     }
 
     fn run(

@@ -289,10 +289,12 @@ async fn a_hostile_task_stays_behind_its_walls() {
             place.request.resources.memory_mb = 512;
             let program = std::env::current_exe().expect("this test");
             let bind = |source: &Path, target: &str, read_only| Mount {
+                volume: String::new(),
                 source: source.to_owned(),
                 target: target.to_owned(),
                 read_only,
                 propagation: String::new(),
+                selinux_label: String::new(),
             };
             let data = tempfile::tempdir().expect("a directory");
             place.request.mounts = vec![bind(&program, "/program", true), bind(data.path(), "/data", false)];

@@ -1,10 +1,12 @@
 //! `alloc logs`: what a task wrote.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use tarpan_api::client::{LogRequest, LogSearch};
 use tarpan_api::{ByteStream, Client, Query};
+use tokio::time::Instant;
 
 use super::{of_job, query_of, task_of};
 use crate::client::ClientFlags;
@@ -123,7 +125,7 @@ impl Logs {
         let mut wanted = LogSearch { task, stderr: self.stderr, text, ignore_case, next_token: String::new() };
         loop {
             let found = client.search_logs(query, alloc, &wanted).await;
-            let found = found.map_err(|e| Fail::new(format!("Error reading file: {}", output::api_error(&e))))?.value;
+            let found = found.map_err(unread)?.value;
             for line in &found.lines {
                 write(format!("{}\n", line.text).as_bytes(), false)?;
             }
@@ -155,39 +157,44 @@ impl Logs {
             offset: back.unwrap_or(0),
             from_end: back.is_some(),
         };
-        client
-            .logs(query, alloc, &request)
-            .await
-            .map_err(|e| Fail::new(format!("Error reading file: {}", output::api_error(&e))))
+        client.logs(query, alloc, &request).await.map_err(unread)
     }
 }
 
+/// What comes without such a pause was there when the reading began, but no longer than [`BEGINNING`]: a task may never pause.
+const PAUSE: Duration = Duration::from_millis(250);
+const BEGINNING: Duration = Duration::from_secs(1);
+
 /// Copies a stream to standard output (or standard error); with `lines`, of what is there at first only that many.
 async fn copy(stream: &mut ByteStream, to_stderr: bool, lines: Option<usize>) -> Result<(), Fail> {
-    let mut held = lines.map(|_| Vec::new());
-    loop {
-        // What arrives without a pause is what was there when the reading began.
-        let next = match &held {
-            Some(_) => match tokio::time::timeout(std::time::Duration::from_millis(250), stream.next()).await {
-                Ok(next) => next,
-                Err(_) => {
-                    write(&last_lines(&held.take().unwrap_or_default(), lines.unwrap_or(0)), to_stderr)?;
-                    continue;
-                }
-            },
-            None => stream.next().await,
-        };
-        let Some(part) = next else { break };
-        let part = part.map_err(|e| Fail::new(format!("Error reading file: {}", output::api_error(&e))))?;
-        match &mut held {
-            Some(held) => held.extend_from_slice(&part),
-            None => write(&part, to_stderr)?,
+    if let Some(lines) = lines {
+        let (held, goes_on) = at_first(stream).await?;
+        write(&last_lines(&held, lines), to_stderr)?;
+        if !goes_on {
+            return Ok(());
         }
     }
-    match held {
-        Some(held) => write(&last_lines(&held, lines.unwrap_or(0)), to_stderr),
-        None => Ok(()),
+    while let Some(part) = stream.next().await {
+        write(&part.map_err(unread)?, to_stderr)?;
     }
+    Ok(())
+}
+
+/// What is there at first, and whether more may come.
+async fn at_first(stream: &mut ByteStream) -> Result<(Vec<u8>, bool), Fail> {
+    let mut held = Vec::new();
+    let until = Instant::now() + BEGINNING;
+    loop {
+        match tokio::time::timeout_at(until.min(Instant::now() + PAUSE), stream.next()).await {
+            Ok(Some(part)) => held.extend_from_slice(&part.map_err(unread)?),
+            Ok(None) => return Ok((held, false)),
+            Err(_) => return Ok((held, true)),
+        }
+    }
+}
+
+fn unread(error: tarpan_api::Error) -> Fail {
+    Fail::new(format!("Error reading file: {}", output::api_error(&error)))
 }
 
 fn last_lines(bytes: &[u8], lines: usize) -> Vec<u8> {
@@ -214,6 +221,20 @@ fn write(bytes: &[u8], to_stderr: bool) -> Result<(), Fail> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A task that writes more often than anybody waits.
+    #[tokio::test]
+    async fn a_task_that_never_pauses_is_followed() {
+        let endless = futures::stream::unfold(0, |n| async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Some((Ok(bytes::Bytes::from(format!("{n}\n"))), n + 1))
+        });
+        let mut endless: ByteStream = Box::pin(endless);
+        let (held, goes_on) = at_first(&mut endless).await.map_err(|_| "read").expect("read");
+        assert!(goes_on && held.starts_with(b"0\n1\n") && held.len() < 20, "{held:?}");
+        let mut there: ByteStream = Box::pin(futures::stream::iter([Ok(bytes::Bytes::from_static(b"a\nb\n"))]));
+        assert_eq!(at_first(&mut there).await.map_err(|_| "read").expect("read"), (b"a\nb\n".to_vec(), false));
+    }
 
     #[test]
     fn the_last_lines() {
