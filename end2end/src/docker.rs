@@ -92,6 +92,15 @@ pub fn save_archives(lab: &Lab, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// An image of programs from this machine's `/bin`, with what they need, that runs what a task names.
+pub fn make_image(lab: &Lab, programs: &[&str], name: &str) -> Result<()> {
+    let rootfs = lab.path().join("programs-rootfs");
+    for program in programs {
+        copy_program(&Path::new("/bin").join(program), &rootfs, program)?;
+    }
+    import(&rootfs, name, "[]")
+}
+
 /// Debian's `redis-check-rdb` is the server's own program under another name, so that no service needs to be installed.
 fn redis_program() -> Result<PathBuf> {
     ["/usr/bin/redis-server", "/usr/bin/redis-check-rdb"]

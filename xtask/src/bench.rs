@@ -5,8 +5,10 @@
 
 mod cost;
 mod crew;
+mod drivers;
 mod handover;
 mod many;
+mod page;
 mod pages;
 
 use std::path::{Path, PathBuf};
@@ -125,10 +127,11 @@ fn failures(records: &[Value]) -> Result<()> {
     bail!("parts of the benchmark failed: {}", failed.join("; "))
 }
 
-/// `-full` runs every suite; else all but the reads, at 100 and 1,000 nodes. `-pages`, `-many` and `-cost` are other measurements.
+/// `-full` runs every suite; else all but the reads, at 100 and 1,000 nodes. `-pages`, `-many`, `-drivers` and `-cost` are other measurements.
 pub fn run(flags: &[&str]) -> Result<()> {
-    for (flag, other) in [("pages", pages::run as fn(&[&str]) -> Result<()>), ("many", many::run), ("cost", cost::run)]
-    {
+    let others: [(&str, fn(&[&str]) -> Result<()>); 4] =
+        [("pages", pages::run), ("many", many::run), ("drivers", drivers::run), ("cost", cost::run)];
+    for (flag, other) in others {
         if flags.contains(&flag) {
             return other(flags);
         }

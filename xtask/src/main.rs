@@ -45,6 +45,7 @@ cargo xtask COMMAND
   bench [-full] [-reps=N] [-harness=FOLDER]
                                        speed of the release build by the harness in ../shared/perf
   bench -many [-allocs=N] [-nodes=N]   a million allocations at once on 5,000 simulated nodes
+  bench -drivers                       from placement to start, memory and log throughput of a task, by driver
   bench -cost [-harness=FOLDER]        how cost grows with nodes, allocations and clients: rewrites docs/performance.md
   bench -pages [-release] [-jobs=N] [-seconds=N] [-only=TEXT]
                                        what a page that stays open costs a server with 10,000 jobs and 50,000 allocations

@@ -2,20 +2,15 @@
 //!
 //! Placements from 100 to 20,000 nodes and writes from 1 to 256 clients come from the harness, memory from runs of [`super::many`].
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tarpan_end2end::lab::root;
 
 use super::many::{self, Many};
+use super::page::{self, Table, one, plot, two};
 use super::{Wanted, handover};
-use crate::shell::{heading, output};
-
-const PAGE: &str = "docs/performance.md";
-const FROM: &str = "<!-- figures: written by cargo xtask bench -cost -->\n";
-const TO: &str = "<!-- end of figures -->\n";
+use crate::shell::heading;
 
 /// Those for which this machine lets a process have connections enough.
 const NODES: [usize; 5] = [100, 1_000, 5_000, 10_000, 20_000];
@@ -39,18 +34,7 @@ pub fn run(flags: &[&str]) -> Result<()> {
     let records =
         harness.run(&["--suite", "sched", "--reps", "1", "--nodes", &words, "--work", "batch10000,svc200"])?;
     let text = Figures { nodes, many, hand_overs, records: &records }.text()?;
-    put(&text)?;
-    println!("{text}\nThe figures are in {PAGE}.");
-    Ok(())
-}
-
-/// Puts the figures in place of those before.
-fn put(text: &str) -> Result<()> {
-    let path = root().join(PAGE);
-    let page = std::fs::read_to_string(&path).with_context(|| format!("reading {PAGE}"))?;
-    let (before, rest) = page.split_once(FROM).context("where the figures begin")?;
-    let (_, after) = rest.split_once(TO).context("where the figures end")?;
-    std::fs::write(&path, format!("{before}{FROM}{text}{TO}{after}")).with_context(|| format!("writing {PAGE}"))
+    page::put("cost", &text)
 }
 
 /// How many nodes can be simulated: each has a connection.
@@ -70,13 +54,7 @@ struct Figures<'a> {
 
 impl Figures<'_> {
     fn text(&self) -> Result<String> {
-        let machine = output(&["uname", "-m"]).unwrap_or_default();
-        let cores = std::thread::available_parallelism()?;
-        let commit = output(&["git", "rev-parse", "--short", "HEAD"]).unwrap_or_default();
-        let day = output(&["date", "+%Y-%m-%d"]).unwrap_or_default();
-        let mut text = format!(
-            "\nMeasured {day} at {commit}, {cores} cores, {machine}; servers, nodes and load on the same machine.\n"
-        );
+        let mut text = page::measured("servers, nodes and load")?;
         self.placements(&mut text)?;
         self.memory(&mut text)?;
         self.writes(&mut text)?;
@@ -195,39 +173,4 @@ impl Figures<'_> {
         text.push_str(&table.text);
         Ok(())
     }
-}
-
-struct Table {
-    text: String,
-}
-
-impl Table {
-    fn new(heads: &[&str]) -> Table {
-        Table { text: format!("| {} |\n|{}\n", heads.join(" | "), "---:|".repeat(heads.len())) }
-    }
-
-    fn row(&mut self, cells: &[String]) {
-        let _ = writeln!(self.text, "| {} |", cells.join(" | "));
-    }
-}
-
-fn plot(text: &mut String, title: &str, axis: &str, across: &[usize], up: &[f64]) {
-    let across: Vec<String> = across.iter().map(|n| format!("\"{n}\"")).collect();
-    let most = up.iter().copied().fold(0.0, f64::max);
-    let up: Vec<String> = up.iter().copied().map(one).collect();
-    let _ = write!(
-        text,
-        "\n```mermaid\nxychart-beta\n    title \"{title}\"\n    x-axis \"{axis}\" [{}]\n    y-axis 0 --> {}\n    line [{}]\n```\n",
-        across.join(", "),
-        (most * 1.1).ceil(),
-        up.join(", ")
-    );
-}
-
-fn one(value: f64) -> String {
-    format!("{value:.1}")
-}
-
-fn two(value: f64) -> String {
-    format!("{value:.2}")
 }
