@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 /// Reports sent and not yet acknowledged; more wait until one is answered.
 const IN_FLIGHT: usize = 4;
-/// Updates in one report: keeps a message well below the size limit.
-const REPORT_UPDATES: usize = 512;
+/// Updates in one report. Servers keep room for the largest of each agent, and take reports one by one: so they are small, a dozen
+/// kilobytes.
+const REPORT_UPDATES: usize = 32;
 
 /// How long news may wait for company.
 #[derive(Clone, Copy, Debug)]

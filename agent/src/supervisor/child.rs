@@ -58,7 +58,7 @@ pub(super) fn run() -> ! {
 }
 
 /// Signals meant for the agent or its terminal do not end a supervisor. The task starts with an empty mask again.
-fn block_signals() {
+pub(super) fn block_signals() {
     use nix::sys::signal::{SigSet, Signal};
     let mut set = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2] {

@@ -1,6 +1,7 @@
 //! The task supervisor: a tiny process a task that outlives the agent.
 //!
-//! It is this same binary with a hidden argument, branched off before arguments are parsed and before any thread exists.
+//! It is a fork of the [`nursery`], which is this same binary with a hidden argument, branched off before arguments are parsed and
+//! before any thread exists.
 //! It owns the task's stdout and stderr and writes the rotated log files, so the agent's death blocks nobody. `pid.json` is
 //! there before the task's program runs, and `exit.json` when it ended. The agent's side of it is [`Process`]. Its further
 //! arguments are the directory of the run and the driver: by them a later agent finds it even when that directory is gone.
@@ -9,6 +10,7 @@
 
 mod child;
 mod claim;
+mod nursery;
 mod process;
 mod rotate;
 mod surroundings;
@@ -28,17 +30,17 @@ pub(crate) use survey::runs;
 pub use walls::{Bind, Propagation, Rights, Walls};
 pub(crate) use walls::{Errand, Word, is_walled};
 
-/// The hidden first argument.
+/// The first word of a supervisor's command line behind the program.
 pub(crate) const ARGUMENT: &str = "__task-supervisor";
 /// That of the helper which takes a further command behind a task's walls.
 pub(crate) const ERRAND: &str = "__task-errand";
 
-/// Becomes the task supervisor, or its helper, when the process was started as one, and then never returns.
+/// Becomes the process that task supervisors are forks of, or a supervisor's helper, when the process was started as one, and then never returns.
 ///
 /// Called before arguments are parsed and before any thread exists.
 pub fn run_if_supervisor() {
     match std::env::args_os().nth(1) {
-        Some(arg) if arg == ARGUMENT => child::run(),
+        Some(arg) if arg == nursery::NURSERY => nursery::run(),
         Some(arg) if arg == ERRAND => walls::run_errand(),
         _ => {}
     }

@@ -4,15 +4,16 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::claim::{self, Claim};
-use super::{ARGUMENT, Exit, Greeting, Pids, Spec, exit_file, pid_file, pidfd, start_time};
+use super::nursery;
+use super::{Exit, Greeting, Pids, Spec, exit_file, pid_file, pidfd, start_time};
 
 /// How long a supervisor has to say that its task runs.
 const GREETING: Duration = Duration::from_secs(30);
@@ -69,28 +70,16 @@ impl Process {
         let run_dir = spec.run_dir.clone();
         let prepared = std::fs::create_dir_all(&run_dir).and_then(|()| remove_if_there(&exit_file(&run_dir)));
         prepared.map_err(|source| SpawnError::RunDir { path: run_dir.clone(), source })?;
-        // Nothing here needs `pre_exec`, so the child is made without copying the agent's page tables.
-        let mut child = tokio::process::Command::new("/proc/self/exe")
-            .arg(ARGUMENT)
-            .arg(&run_dir)
-            .arg(&spec.driver)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(false)
-            .spawn()
-            .map_err(SpawnError::Supervisor)?;
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        let stdout = child.stdout.take().expect("stdout is piped");
+        let (of, driver) = (run_dir.clone(), spec.driver.clone());
+        let begun = crate::blocking(move || nursery::begin(&of, &driver)).await.map_err(SpawnError::Supervisor)?;
+        let ends = Sender::from_owned_fd(begun.stdin).and_then(|s| Ok((s, Receiver::from_owned_fd(begun.stdout)?)));
+        let (mut stdin, stdout) = ends.map_err(SpawnError::Supervisor)?;
         crate::crash::point("supervisor-started");
         let text = serde_json::to_vec(spec).expect("a spec serialises");
         stdin.write_all(&text).await.map_err(SpawnError::Supervisor)?;
         drop(stdin);
         crate::crash::point("supervisor-told");
         let greeting = tokio::time::timeout(GREETING, greeting(stdout)).await.unwrap_or(Err(SpawnError::Silent));
-        // Reaps it when it ends; its own end is watched by pidfd like that of a supervisor found again.
-        tokio::spawn(async move { child.wait().await });
         match greeting? {
             Greeting::Running(pids) => Ok(Process::from_pids(run_dir, pids)),
             Greeting::Failed(message) => Err(SpawnError::Task(message)),
@@ -209,7 +198,7 @@ impl Process {
     }
 }
 
-async fn greeting(stdout: tokio::process::ChildStdout) -> Result<Greeting, SpawnError> {
+async fn greeting(stdout: Receiver) -> Result<Greeting, SpawnError> {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).await.map_err(SpawnError::Supervisor)?;
     serde_json::from_str(&line).map_err(|_| SpawnError::Silent)

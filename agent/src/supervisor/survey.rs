@@ -94,7 +94,9 @@ fn named(pid: u32) -> Option<Run> {
 /// A supervisor that this very process has begun and that has not got to its task: not to be disturbed. A survey is no
 /// moment between starts.
 fn starting(supervisor: u32, run_dir: &Path) -> bool {
-    let ours = children().get(&std::process::id()).is_some_and(|all| all.contains(&supervisor));
+    let parent = |pid: u32| Stat::of(pid).and_then(|stat| stat.number::<u32>(4));
+    // Its parent is the nursery.
+    let ours = parent(supervisor).and_then(parent) == Some(std::process::id());
     ours && run_dir.is_dir()
 }
 
@@ -145,8 +147,9 @@ fn children() -> BTreeMap<u32, Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::io::Read;
 
+    use super::super::nursery;
     use super::*;
 
     #[test]
@@ -155,24 +158,29 @@ mod tests {
         let run_dir = tasks.path().join("7/web-0badcafe");
         std::fs::create_dir_all(&run_dir).expect("made");
         // Begun, and not told what to run.
-        let begin = || Command::new("/proc/self/exe").arg(ARGUMENT).arg(&run_dir).stdin(Stdio::piped()).spawn();
         let seen = || {
-            let supervisor = begin().expect("starts");
+            let supervisor = nursery::begin(&run_dir, "raw_exec").expect("begins");
             let begun = std::time::Instant::now();
-            // Its command line is that of this test until it has become another program.
+            // Its command line is its parent's until it has given itself one.
             while supervisors(tasks.path()).is_empty() {
                 assert!(begun.elapsed() < std::time::Duration::from_secs(20), "no supervisor is seen");
             }
             supervisor
         };
-        // How it ends says who ended it: waiting for it closes its stdin, and it gives up by itself.
-        let mut supervisor = seen();
+        let says = |supervisor: nursery::Begun| {
+            drop(supervisor.stdin);
+            let mut said = String::new();
+            std::fs::File::from(supervisor.stdout).read_to_string(&mut said).expect("text");
+            said
+        };
+        // What it says at last says who ended it: with its stdin closed, it gives up by itself.
+        let supervisor = seen();
         assert_eq!(runs(tasks.path()).iter().map(|run| &run.dir).collect::<Vec<_>>(), [&run_dir]);
-        assert_eq!(supervisor.wait().expect("ours").code(), Some(1));
+        assert!(says(supervisor).contains("not readable"));
         // Without its directory nothing can come of it.
-        let mut supervisor = seen();
+        let supervisor = seen();
         std::fs::remove_dir_all(&run_dir).expect("removed");
         runs(tasks.path());
-        assert_eq!(supervisor.wait().expect("ours").code(), None, "a signal");
+        assert_eq!(says(supervisor), "", "it was killed");
     }
 }

@@ -1,6 +1,6 @@
 //! How much an agent may say at once. A message beyond it ends the session with a sentence; texts of tasks are cut.
 //!
-//! Real agents stay far below: they report 512 allocations at a time and keep ten events a task.
+//! Real agents stay far below: they report 32 allocations at a time and keep ten events a task.
 
 use std::sync::Arc;
 

@@ -14,8 +14,9 @@ use tarpan_state::State;
 
 use super::standing::{Astray, Have, told};
 
-/// Allocations in one message: it stays well under the 4 MiB that gRPC takes unasked.
-const CHUNK: usize = 500;
+/// Allocations in one message. Each connection keeps room for the largest that went over it, and there are thousands: so they are
+/// small, a dozen kilobytes.
+const CHUNK: usize = 32;
 
 /// What one agent holds, as far as it was told.
 #[derive(Debug, Default)]

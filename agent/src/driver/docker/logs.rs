@@ -13,7 +13,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use tarpan_model::UnixNanos;
 use tokio::sync::watch;
@@ -54,6 +54,10 @@ pub(super) struct Copier {
 
 /// How often the mark is written while output comes: lines behind it are copied once more after a crash.
 const MARK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long lines are gathered, and how many at most, before they are written.
+const MOMENT: Duration = Duration::from_millis(5);
+const BATCH: usize = 4096;
 
 impl Copier {
     /// `resume`: go on where an earlier agent was.
@@ -100,7 +104,7 @@ impl Copier {
                 since: i32::try_from(UnixNanos(self.mark.last).secs()).unwrap_or(0),
                 ..Default::default()
             };
-            let stream = engine.logs(&container, Some(options)).ready_chunks(256);
+            let stream = engine.logs(&container, Some(options)).ready_chunks(256).fuse();
             let mut stream = std::pin::pin!(stream);
             loop {
                 let batch = tokio::select! {
@@ -108,7 +112,8 @@ impl Copier {
                     batch = stream.next() => batch,
                     Ok(()) = over.changed() => None,
                 };
-                let Some(batch) = batch else { break };
+                let Some(mut batch) = batch else { break };
+                follows(stream.as_mut(), &mut batch).await;
                 if let Some(error) = batch.iter().find_map(|piece| piece.as_ref().err()).filter(|e| unreadable(e)) {
                     let sentence = format!("the output of this task is not kept here: {}\n", text(error));
                     tracing::warn!(container, "{}", sentence.trim_end());
@@ -194,6 +199,21 @@ impl Copier {
         let tmp = self.path.with_extension("tmp");
         let _ = std::fs::write(&tmp, bytes).and_then(|()| std::fs::rename(&tmp, &self.path));
         self.marked = Instant::now();
+    }
+}
+
+/// Adds what comes within a moment. The engine sends line by line, and to change threads for each costs more than to write it.
+async fn follows<T>(mut stream: impl Stream<Item = Vec<T>> + Unpin, batch: &mut Vec<T>) {
+    let mut over = std::pin::pin!(tokio::time::sleep(MOMENT));
+    while batch.len() < BATCH {
+        tokio::select! {
+            biased;
+            () = &mut over => return,
+            more = stream.next() => match more {
+                Some(more) => batch.extend(more),
+                None => return,
+            },
+        }
     }
 }
 
