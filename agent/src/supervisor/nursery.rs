@@ -11,10 +11,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "this program itself")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -37,8 +39,13 @@ struct Nursery {
     process: Child,
 }
 
-/// One for all agents of this process.
-static THE_ONE: Mutex<Option<Nursery>> = Mutex::new(None);
+/// One for all agents of this process that see one network, by the inode of its namespace: an agent sees one, threads of tests
+/// have their own.
+static ALL: Mutex<BTreeMap<u64, Nursery>> = Mutex::new(BTreeMap::new());
+
+fn network() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
+}
 
 /// What a supervisor that was just begun reads and says: the writing end of its stdin, the reading end of its stdout.
 pub(super) struct Begun {
@@ -54,16 +61,17 @@ pub(super) fn begin(run_dir: &Path, driver: &str) -> io::Result<Begun> {
     }
     let ((their_stdin, stdin), (stdout, their_stdout)) = (pipe()?, pipe()?);
     let theirs = [their_stdin.as_raw_fd(), their_stdout.as_raw_fd()];
-    let mut nursery = THE_ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let asked = nursery.as_ref().is_some_and(|there| there.ask(&order, &theirs).is_ok());
+    let network = network()?;
+    let mut all = ALL.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let asked = all.get(&network).is_some_and(|there| there.ask(&order, &theirs).is_ok());
     if !asked {
-        if let Some(mut gone) = nursery.take() {
+        if let Some(mut gone) = all.remove(&network) {
             tracing::warn!("the process that task supervisors are made by was ended; another is started");
             let _ = gone.process.kill().and_then(|()| gone.process.wait());
         }
         let fresh = Nursery::start()?;
         fresh.ask(&order, &theirs)?;
-        *nursery = Some(fresh);
+        all.insert(network, fresh);
     }
     Ok(Begun { stdin, stdout })
 }
@@ -207,15 +215,14 @@ mod tests {
     fn another_is_made_when_it_was_ended() {
         let run = Path::new("/nowhere/at/all");
         assert!(says(begin(run, "raw_exec").expect("begun")).contains("description is not readable"));
-        let mut nursery = THE_ONE.lock().expect("no panic");
-        let gone = nursery.as_mut().map(|there| {
-            there.process.kill().expect("ours");
-            there.process.wait().expect("ours");
-            there.process.id()
-        });
-        drop(nursery);
+        let mut all = ALL.lock().expect("no panic");
+        let there = all.get_mut(&network().expect("a namespace")).expect("one was started");
+        there.process.kill().expect("ours");
+        there.process.wait().expect("ours");
+        let gone = there.process.id();
+        drop(all);
         assert!(says(begin(run, "raw_exec").expect("begun")).contains("description is not readable"));
-        let now = THE_ONE.lock().expect("no panic").as_ref().map(|there| there.process.id());
+        let now = ALL.lock().expect("no panic")[&network().expect("a namespace")].process.id();
         assert_ne!(gone, now);
     }
 
