@@ -14,7 +14,7 @@ mod lookup;
 mod monitor;
 mod output;
 
-/// A fifth of a server's time was the C library's allocator (docs/decisions/0041).
+/// A fifth of a server's time was the C library's allocator (docs/decisions/0042).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
