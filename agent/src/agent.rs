@@ -23,6 +23,7 @@ use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
 use crate::session::{self, Outbox, Session};
 use crate::store::{Identity, Opened, Store};
+use crate::volumes::HostVolumes;
 
 /// How often drivers are looked at again.
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
@@ -118,8 +119,12 @@ impl Agent {
         let (bridge, cni, dir) = (options.bridge.clone(), options.cni.clone(), state_dir.clone());
         let networks = Arc::new(crate::blocking(move || Networks::look(bridge, cni, &dir)).await);
         let mut node = described(&networks, node).await.0;
+        let volumes = HostVolumes::open(&options, store.clone());
+        let volumes = volumes.map_err(|source| StartError::Directory { path: options.host_volumes_dir(), source })?;
+        let volumes = Arc::new(volumes);
         let drivers = drivers(&options, &state_dir)?;
-        look_at(&drivers, &mut node, FIRST_LOOK).await;
+        tokio::join!(look_at(&drivers, &mut node, FIRST_LOOK), volumes.first_look());
+        volumes.describe(&mut node);
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
         let context = Arc::new(Context {
@@ -129,6 +134,7 @@ impl Agent {
             drivers,
             neighbours: Default::default(),
             networks,
+            volumes,
             resolvers: OnceLock::new(),
             contacted: watch::Sender::new(false),
             session: tokio::sync::SetOnce::new(),
@@ -164,6 +170,8 @@ impl Agent {
             tokio::spawn(look_after(driver.clone(), stopped.clone()));
             tokio::spawn(crate::found::end_strays(allocs.clone(), driver.clone(), stopped.clone()));
         }
+        let told = context.clone();
+        tokio::spawn(context.volumes.clone().watch(move || told.volumes_changed(), stopped.clone()));
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
         tokio::spawn(allocs.clone().watch_usage(stopped.clone()));

@@ -15,6 +15,7 @@ use crate::network::Networks;
 use crate::options::Options;
 use crate::session::{Outbox, Session};
 use crate::store::Store;
+use crate::volumes::HostVolumes;
 
 /// Shared by an agent and its runners; cheap to clone as an `Arc`.
 pub struct Context {
@@ -30,6 +31,7 @@ pub struct Context {
     pub node: RwLock<Arc<Node>>,
     pub(crate) neighbours: Neighbours,
     pub(crate) networks: Arc<Networks>,
+    pub(crate) volumes: Arc<HostVolumes>,
     /// Where tasks of bridge networks are told to ask for names; set right after the start.
     pub(crate) resolvers: OnceLock<Vec<IpAddr>>,
     /// The servers have told once what this node should have.
@@ -52,10 +54,22 @@ impl Context {
         self.node.read().expect("no panic while held").clone()
     }
 
-    /// The node changed: the session tells the servers.
-    pub fn set_node(&self, node: Node) {
+    /// The node changed: the session tells the servers. What it says of volumes is what there is of them now.
+    pub fn set_node(&self, mut node: Node) {
+        let mut held = self.node.write().expect("no panic while held");
+        self.volumes.describe(&mut node);
         self.outbox.node_changed(&node);
-        *self.node.write().expect("no panic while held") = Arc::new(node);
+        *held = Arc::new(node);
+    }
+
+    /// Tells the servers what there is of volumes and of their plugins, where that is other than it was.
+    pub(crate) fn volumes_changed(&self) {
+        let mut held = self.node.write().expect("no panic while held");
+        let mut node = Node::clone(&held);
+        if self.volumes.describe(&mut node) {
+            self.outbox.node_changed(&node);
+            *held = Arc::new(node);
+        }
     }
 
     /// Metadata set through the API.

@@ -42,7 +42,7 @@ pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, N
     node.tls_enabled = options.http_tls;
     node.max_allocs = options.node_max_allocs;
     node.reserved = options.reserved.clone();
-    node.host_volumes = options.host_volumes.iter().map(|(k, v)| (Arc::from(k.as_str()), v.clone())).collect();
+    node.gc_volumes_on_node_gc = options.gc_volumes_on_node_gc;
     node.host_networks = options.host_networks.clone();
     node.meta = options.static_meta().iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
     node.cgroup_parent = cgroup_parent(options);
@@ -236,7 +236,6 @@ fn host(options: &Options, attributes: &mut Attributes) {
     set(attributes, "nomad.revision", "");
     set(attributes, "nomad.service_discovery", "true");
     set(attributes, "unique.advertise.address", &options.http_advertise);
-    set(attributes, "plugins.host_volume.mkdir.version", "0.0.1");
 }
 
 /// Version of the kernel's Landlock interface; `None` where it has none.

@@ -52,6 +52,7 @@ mod template;
 #[cfg(test)]
 pub(crate) mod test_support;
 mod usage;
+mod volumes;
 
 pub use agent::{Agent, StartError};
 pub use drain::{SelfDrain, Unfinished};

@@ -34,6 +34,14 @@ pub struct Options {
     pub alloc_dir: Option<PathBuf>,
     pub meta: BTreeMap<String, String>,
     pub host_volumes: BTreeMap<String, HostVolume>,
+    /// `None`: `<data_dir>/host_volumes`.
+    pub host_volumes_dir: Option<PathBuf>,
+    /// `None`: `<data_dir>/host_volume_plugins`.
+    pub host_volume_plugin_dir: Option<PathBuf>,
+    /// How long a plugin may take to make or to delete a volume.
+    pub host_volume_patience: Duration,
+    /// Dynamic host volumes go with the node when servers collect it.
+    pub gc_volumes_on_node_gc: bool,
     pub host_networks: BTreeMap<String, HostNetwork>,
     pub reserved: NodeReserved,
     /// Name of the interface whose addresses are the node's; templates are resolved already. `None`: that of the default route.
@@ -131,6 +139,10 @@ impl Default for Options {
             alloc_dir: None,
             meta: BTreeMap::new(),
             host_volumes: BTreeMap::new(),
+            host_volumes_dir: None,
+            host_volume_plugin_dir: None,
+            host_volume_patience: Duration::from_secs(120),
+            gc_volumes_on_node_gc: false,
             host_networks: BTreeMap::new(),
             reserved: NodeReserved::default(),
             network_interface: None,
@@ -177,6 +189,14 @@ impl Options {
 
     pub fn alloc_dir(&self) -> PathBuf {
         self.alloc_dir.clone().unwrap_or_else(|| self.data_dir.join("alloc"))
+    }
+
+    pub fn host_volumes_dir(&self) -> PathBuf {
+        self.host_volumes_dir.clone().unwrap_or_else(|| self.data_dir.join("host_volumes"))
+    }
+
+    pub fn host_volume_plugin_dir(&self) -> PathBuf {
+        self.host_volume_plugin_dir.clone().unwrap_or_else(|| self.data_dir.join("host_volume_plugins"))
     }
 
     /// A boolean of the legacy `options` map; `None` where it is not set or not a boolean.

@@ -336,6 +336,14 @@ fn node(found: &str) -> Option<Value> {
     Some(node)
 }
 
+fn host_volumes() -> Vec<Value> {
+    let one = |name: &str, start: &str, state: &str| {
+        json!({ "ID": id(start), "Name": name, "Namespace": "default", "PluginID": "mkdir", "NodePool": "default", "NodeID": id("5e0d1a90"),
+            "CapacityBytes": 0, "State": state, "HostPath": "/srv/volumes/a", "CreateTime": ago(3_600), "ModifyTime": ago(60) })
+    };
+    vec![one("scratch", "4c1d77aa", "ready"), one("archive", "5c1d77aa", "unavailable")]
+}
+
 fn alloc(found: &str) -> Option<Value> {
     let mut alloc = allocs("pytechco-web").into_iter().find(|a| a["ID"] == found)?;
     let event = |kind: &str, text: &str, age: i64| json!({ "Type": kind, "DisplayMessage": text, "Time": ago(age) });
@@ -385,6 +393,16 @@ pub fn answer(path: &str) -> (u16, String) {
         ["job", id] => job(id),
         ["nodes"] => Some(json!(nodes())),
         ["node", id] => node(id),
+        ["volumes", "claims"] => Some(json!([{ "ID": id("9d1d77aa"), "Namespace": "default", "JobID": "pytechco-redis", "TaskGroupName": "web",
+            "AllocID": id("5510bd9c"), "VolumeID": id("4c1d77aa"), "VolumeName": "scratch" }])),
+        ["volume", "host", id] => host_volumes().into_iter().find(|v| v["ID"] == *id).map(|mut v| {
+            v["RequestedCapabilities"] = json!([{ "AccessMode": "single-node-writer", "AttachmentMode": "file-system" }]);
+            v["Parameters"] = json!({ "mode": "0755" });
+            v["Allocations"] = json!(allocs("pytechco-redis"));
+            v
+        }),
+        ["volumes"] if query.contains("type=host") => Some(json!(host_volumes())),
+        ["volumes"] => Some(json!([])),
         ["allocations"] => Some(json!([allocs("pytechco-web"), allocs("pytechco-redis")].concat())),
         ["allocation", id] => alloc(id),
         ["evaluations"] => Some(json!([evals("search-indexer"), evals("pytechco-web")].concat())),
@@ -414,6 +432,7 @@ pub fn answer(path: &str) -> (u16, String) {
         (None, Some(&"job")) => (404, "job not found".to_owned()),
         (None, Some(&"allocation")) => (404, "alloc not found".to_owned()),
         (None, Some(&"evaluation")) => (404, "eval not found".to_owned()),
+        (None, Some(&"volume")) => (404, "volume not found".to_owned()),
         (None, Some(&"node")) => (404, "node not found".to_owned()),
         _ => (404, String::new()),
     }

@@ -27,6 +27,7 @@ pub enum Topic {
     Deployment,
     Node,
     Service,
+    HostVolume,
 }
 
 impl Topic {
@@ -38,6 +39,7 @@ impl Topic {
             Topic::Deployment => "Deployment",
             Topic::Node => "Node",
             Topic::Service => "Service",
+            Topic::HostVolume => "HostVolume",
         }
     }
 }

@@ -99,6 +99,15 @@ pub fn client(id: &str) -> String {
     format!("/ui/clients/{}", encode(id, false))
 }
 
+pub fn host_volume(id: &str) -> String {
+    format!("/ui/storage/{}", encode(id, false))
+}
+
+/// The host volumes of a client.
+pub fn volumes_of(client: &str) -> String {
+    format!("/ui/storage?node={}", encode(client, false))
+}
+
 pub fn eval(id: &str) -> String {
     format!("/ui/evaluations/{}", encode(id, false))
 }

@@ -14,6 +14,7 @@ mod log_reader;
 mod log_search;
 mod logs;
 mod stream;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub fn router(allocs: Arc<Allocs>) -> Router {
 pub fn for_servers(allocs: Arc<Allocs>) -> Router {
     let disk = axum::routing::get(disk::disk);
     let own = Router::new().route(&format!("{}/{{alloc}}", tarpan_rpc::DISK), disk);
-    router(allocs.clone()).merge(own.with_state(allocs))
+    router(allocs.clone()).merge(own.merge(volumes::router()).with_state(allocs))
 }
 
 /// What answers a row. The listener's gate knows which of them act by GET too.

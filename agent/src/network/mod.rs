@@ -13,7 +13,7 @@ mod kernel;
 pub mod namespace;
 mod netlink;
 mod pool;
-mod program;
+pub(crate) mod program;
 mod rules;
 mod tables;
 #[cfg(test)]

@@ -161,10 +161,7 @@ fn mounts(
         let Some(request) = volumes.get(name) else {
             return Err(format!("host volume validation error: the group has no volume {name:?}"));
         };
-        let mut source = request.source.clone().unwrap_or_default();
-        if request.per_alloc == Some(true) {
-            source.push_str(&format!("[{}]", alloc.index().unwrap_or(0)));
-        }
+        let source = tarpan_model::volume::source(request, alloc.index());
         let Some(volume) = node.host_volumes.get(source.as_str()) else {
             return Err(missing(&source, node));
         };
@@ -194,7 +191,9 @@ fn missing(source: &str, node: &tarpan_model::Node) -> String {
         [] => "has none".to_owned(),
         names => format!("has {}", names.join(", ")),
     };
-    format!("host volume validation error: missing {source}: this node {has} (client.host_volume in its configuration)")
+    format!(
+        "host volume validation error: missing {source}: this node {has} (client.host_volume in its configuration, or volume create)"
+    )
 }
 
 /// Looks at what is to be mounted, which the scheduler takes the node's word for. The error is a sentence.

@@ -314,11 +314,11 @@ pub fn mounted(alloc: &Alloc) -> Vec<(String, String, String, bool)> {
 
 fn mounts(alloc: &Alloc) -> Option<AnyView> {
     let texts = t();
-    let all = mounted(alloc);
+    let (all, node) = (mounted(alloc), alloc.node_id.clone());
     let line = |(volume, task, destination, read_only): (String, String, String, bool)| {
         view! {
             <li>
-                <span>{volume}</span><span class="t3 t12">"→ "{task}</span><span class="mono t12">{destination}</span>
+                <a href=paths::volumes_of(&node)>{volume}</a><span class="t3 t12">"→ "{task}</span><span class="mono t12">{destination}</span>
                 <span class="grow"></span><span class="t12 t3">{if read_only { texts.read_only } else { "" }}</span>
             </li>
         }

@@ -282,7 +282,11 @@ fn drivers(node: Signal<Node>) -> AnyView {
             view! { <li>{mark}<span>{name}</span><span class="grow"></span><span class="t12 t3">{word}</span></li> }
         };
         let volume = |(name, v): (String, tarpan_api::wire::ClientHostVolumeConfig)| {
-            view! { <li>{good_mark()}<span>{texts.volume}" "{name}</span><span class="grow"></span><span class="t12 t3">{if v.read_only { texts.read_only } else { "" }}</span></li> }
+            let dynamic = (!v.id.is_empty()).then(|| paths::host_volume(&v.id));
+            view! { <li>{good_mark()}<span>{texts.volume}" "{match dynamic {
+                Some(page) => view! { <a href=page>{name}</a> }.into_any(),
+                None => name.into_any(),
+            }}</span><span class="grow"></span><span class="t12 t3">{if v.read_only { texts.read_only } else { "" }}</span></li> }
         };
         view! { {drivers.into_iter().map(line).collect_view()}{volumes.into_iter().map(volume).collect_view()} }
     };

@@ -14,6 +14,7 @@ pub mod run;
 pub mod selected;
 pub mod servers;
 pub mod services;
+pub mod storage;
 pub mod tables;
 pub mod topology;
 pub mod verdicts;

@@ -45,6 +45,7 @@ requests! {
     wire::DeploymentPauseRequest,
     wire::DeploymentPromoteRequest,
     wire::EvalDeleteRequest,
+    wire::HostVolumeRequest,
     wire::JobDispatchRequest,
     wire::JobEvaluateRequest,
     wire::JobPlanRequest,

@@ -207,18 +207,17 @@ static CLIENT: Block = Block(&[
         Bool,
         Read,
         "enabled disable_remote_exec default_ineligible bridge_network_hairpin_mode \
-         bind_wildcard_default_host_network",
+         bind_wildcard_default_host_network gc_volumes_on_node_gc",
     ),
-    (Bool, OFF, "gc_volumes_on_node_gc"),
     (Bool, given(&["true"]), "no_host_uuid nomad_service_discovery"),
     (Bool, MOOT, "cpu_disable_dmidecode"),
     (
         Str,
         Read,
-        "state_dir alloc_dir node_class node_pool network_interface preferred_address_family reservable_cores \
+        "state_dir alloc_dir host_volumes_dir host_volume_plugin_dir node_class node_pool network_interface preferred_address_family reservable_cores \
          cgroup_parent bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 cni_path cni_config_dir",
     ),
-    (Str, IDLE, "alloc_mounts_dir host_volumes_dir host_volume_plugin_dir common_plugin_dir log_file"),
+    (Str, IDLE, "alloc_mounts_dir common_plugin_dir log_file"),
     (
         Int,
         Read,

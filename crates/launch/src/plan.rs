@@ -182,6 +182,9 @@ pub fn agent_options(
         data_dir,
         state_dir: client.state_dir.clone(),
         alloc_dir: client.alloc_dir.clone(),
+        host_volumes_dir: client.host_volumes_dir.clone(),
+        host_volume_plugin_dir: client.host_volume_plugin_dir.clone(),
+        gc_volumes_on_node_gc: client.gc_volumes_on_node_gc,
         meta: client.meta.clone(),
         host_volumes: client
             .host_volume

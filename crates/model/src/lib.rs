@@ -30,13 +30,14 @@ pub mod sorted;
 pub mod steady;
 pub mod subnet;
 pub mod time;
+pub mod volume;
 pub mod wire;
 
 pub use alloc::{Allocation, ClientStatus, DesiredStatus, TaskEvent, TaskState};
 pub use deployment::{Deployment, DeploymentStatus};
 pub use duration::Dur;
 pub use eval::{EvalStatus, Evaluation, Trigger};
-pub use ids::{AllocId, DeploymentId, EvalId, JobId, Namespace, NamespacedId, NodeId};
+pub use ids::{AllocId, ClaimId, DeploymentId, EvalId, JobId, Namespace, NamespacedId, NodeId, VolumeId};
 pub use job::{Job, JobType, Task, TaskGroup};
 pub use metric::AllocMetric;
 pub use node::{Eligibility, Node, NodeStatus};

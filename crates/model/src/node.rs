@@ -80,6 +80,9 @@ pub struct Node {
     pub drivers: SortedMap<Arc<str>, DriverInfo>,
     #[serde(default)]
     pub host_volumes: SortedMap<Arc<str>, HostVolume>,
+    /// Its dynamic host volumes go with it when it is collected.
+    #[serde(default)]
+    pub gc_volumes_on_node_gc: bool,
     #[serde(default)]
     pub host_networks: BTreeMap<String, HostNetwork>,
     /// Hash over what scheduling can see that is not unique to the node; equal classes are feasible alike.
@@ -131,6 +134,7 @@ impl Node {
             reserved: NodeReserved::default(),
             drivers: SortedMap::new(),
             host_volumes: SortedMap::new(),
+            gc_volumes_on_node_gc: false,
             host_networks: BTreeMap::new(),
             computed_class: Arc::from(""),
             status: NodeStatus::Ready,

@@ -3,7 +3,9 @@
 //! Rows travel as MessagePack with names inside protobuf messages: see [`pack`] and [`unpack`].
 
 mod codec;
+mod host_volumes;
 
+pub use host_volumes::{HOST_VOLUME, HostVolumeAnswer};
 pub use prost::Message;
 
 use serde::Serialize;

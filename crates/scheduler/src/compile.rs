@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tarpan_model::Dur;
 use tarpan_model::job::{Job, JobType, NetworkResource, Task, TaskGroup};
 use tarpan_model::resources::{AllocatedResources, Amount, TaskResources};
+use tarpan_model::volume::Capability;
 
 use crate::constraint::{Affinity, Constraint, Target};
 use crate::glob::Globs;
@@ -116,6 +117,10 @@ pub struct PortAsk {
 pub struct VolumeAsk {
     pub source: String,
     pub read_only: bool,
+    /// The group comes back to the volume that it had.
+    pub sticky: bool,
+    /// How a dynamic volume is used; `None`: in a way that there is not.
+    pub capability: Option<Capability>,
     /// The source is followed by the allocation's `[index]`.
     pub per_alloc: bool,
 }
@@ -386,6 +391,8 @@ fn volumes_of(group: &TaskGroup) -> Vec<VolumeAsk> {
     host.map(|(name, v)| VolumeAsk {
         source: v.source.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| name.clone()),
         read_only: v.read_only == Some(true),
+        sticky: v.sticky == Some(true),
+        capability: Capability::asked(v).ok(),
         per_alloc: v.per_alloc == Some(true),
     })
     .collect()

@@ -212,7 +212,10 @@ fn check_network(node: &Node, network: &Network) -> Result<(), Filtered> {
 
 /// With `per_alloc` any instance's volume will do here; each instance finds its own when it is placed.
 fn has_volume(node: &Node, ask: &VolumeAsk) -> bool {
-    let fits = |volume: &tarpan_model::node::HostVolume| ask.read_only || !volume.read_only;
+    // Nobody keeps claims to what the configuration has.
+    let fits = |volume: &tarpan_model::node::HostVolume| {
+        (ask.read_only || !volume.read_only) && (!ask.sticky || !volume.id.is_empty())
+    };
     if ask.per_alloc {
         let prefix = format!("{}[", ask.source);
         return node.host_volumes.iter().any(|(name, volume)| name.starts_with(&prefix) && fits(volume));

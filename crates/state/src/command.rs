@@ -9,10 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tarpan_model::alloc::{AllocUpdate, DesiredTransition};
 use tarpan_model::deployment::DeploymentUpdate;
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
+use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, NamespacedId, NodeId, VolumeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
 use tarpan_model::plan::{Plan, PlanResult};
 use tarpan_model::service::ServiceRegistration;
+use tarpan_model::volume::HostVolume;
 use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, RootKey, ScalingEvent, UnixNanos};
 
 use crate::guard::Guard;
@@ -127,6 +128,21 @@ pub enum Command {
     SetSchedulerConfig {
         config: SchedulerConfig,
         check_index: Option<u64>,
+    },
+    /// A host volume as it is to be; its state follows from its node.
+    UpsertHostVolume {
+        volume: Box<HostVolume>,
+        now: UnixNanos,
+    },
+    /// A host volume is gone, with all claims to it.
+    DeleteHostVolume {
+        id: VolumeId,
+    },
+    /// A group may be placed on another volume.
+    DeleteHostVolumeClaim {
+        id: ClaimId,
+        /// Of what may be placed now.
+        evals: Vec<Evaluation>,
     },
     /// The cluster's first root key. Refused where there is one that is active.
     InitRootKey(Box<RootKey>),

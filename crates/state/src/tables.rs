@@ -10,8 +10,9 @@ mod declare;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId};
+use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::service::ServiceRegistration;
+use tarpan_model::volume::{HostVolume, HostVolumeClaim};
 use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, ScalingEvents};
 
 pub(crate) use self::declare::{Declared, Restores, Setting};
@@ -132,6 +133,22 @@ declare! {
             found: [],
             topic: [],
             kept: RootKey = |(_, row)| row,
+            restored: |_, row| (row.id, Arc::new(row)),
+        }
+        HostVolumes in host_volumes: VolumeId => HostVolume {
+            found: [host_volumes_by_node: NodeId = |row| Some(row.node_id)],
+            topic: [HostVolume { HostVolume(VolumeId) = |row| row.id }],
+            kept: HostVolume = |(_, row)| row,
+            restored: |_, row| (row.id, Arc::new(row)),
+        }
+        /// What groups with sticky volumes hold of them.
+        HostVolumeClaims in host_volume_claims: ClaimId => HostVolumeClaim {
+            found: [
+                host_volume_claims_by_job: NamespacedId = |row| Some(row.job_key()),
+                host_volume_claims_by_volume: VolumeId = |row| Some(row.volume_id),
+            ],
+            topic: [],
+            kept: HostVolumeClaim = |(_, row)| row,
             restored: |_, row| (row.id, Arc::new(row)),
         }
     }

@@ -91,7 +91,7 @@ const ID: &str = "-1111-4222-8333-444455556666";
 /// Every page and every tab.
 fn pages() -> Vec<String> {
     let mut all: Vec<String> =
-        ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "topology"]
+        ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "storage", "topology"]
             .map(|page| format!("/ui/{page}"))
             .into();
     let tabs = [
@@ -116,6 +116,7 @@ fn pages() -> Vec<String> {
         all.push(format!("/ui/clients/5e0d1a90{ID}{tab}"));
     }
     all.push(format!("/ui/evaluations/9ab2e6d1{ID}"));
+    all.push(format!("/ui/storage/4c1d77aa{ID}"));
     all
 }
 

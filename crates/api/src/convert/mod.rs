@@ -16,6 +16,7 @@ mod shown;
 mod task_states;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use serde::{Serialize, Serializer};
 use tarpan_model::UnixNanos;
@@ -33,6 +34,7 @@ pub use nodes::{NodeStub, NodeStubOptions, node, node_stub};
 pub use scaling::scaling_event;
 pub use shown::Shown;
 pub use task_states::task_states;
+pub use volumes::{capability, host_volume, host_volume_claim, host_volume_stub};
 
 /// An id that is the empty text when there is none.
 #[derive(Clone, Copy, PartialEq)]

@@ -44,7 +44,7 @@ pub fn node(row: &Node) -> wire::Node {
         events: row.events.iter().map(event).collect(),
         drivers: row.drivers.iter().map(|(name, info)| (name.to_string(), driver(info))).collect(),
         host_volumes: row.host_volumes.iter().map(|(name, v)| (name.to_string(), host_volume(name, v))).collect(),
-        gc_volumes_on_node_gc: false,
+        gc_volumes_on_node_gc: row.gc_volumes_on_node_gc,
         host_networks: row.host_networks.iter().map(|(name, n)| (name.clone(), host_network(name, n))).collect(),
         last_drain: row.last_drain.as_ref().map(drain_metadata),
         node_max_allocs: row.max_allocs,

@@ -33,7 +33,9 @@ shown! {
     [wire::Deployment],
     [wire::Evaluation],
     [wire::JobStatusesJob],
+    [wire::HostVolumeStub],
     [wire::NodePool],
+    [wire::TaskGroupHostVolumeClaim],
     AllocFull<'_>,
     StoredJob<'_>,
     SummaryRow<'_>,
@@ -45,5 +47,6 @@ shown! {
     wire::Namespace,
     wire::Node,
     wire::NodePool,
+    wire::HostVolume,
     wire::ScalingPolicy,
 }

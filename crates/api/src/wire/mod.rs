@@ -21,6 +21,7 @@ mod scaling;
 mod search;
 mod services;
 mod stats;
+mod volumes;
 
 pub use access::*;
 pub use agent::*;
@@ -40,3 +41,4 @@ pub use scaling::*;
 pub use search::*;
 pub use services::*;
 pub use stats::*;
+pub use volumes::*;

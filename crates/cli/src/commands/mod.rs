@@ -28,6 +28,7 @@ mod status;
 mod tls;
 mod ui;
 mod version;
+mod volume;
 
 /// Every command of the program.
 pub fn table() -> Vec<Entry> {
@@ -91,5 +92,6 @@ pub fn table() -> Vec<Entry> {
     table.extend(job::table());
     table.extend(node::table());
     table.extend(tls::table());
+    table.extend(volume::table());
     table
 }

@@ -86,8 +86,11 @@ impl Placer<'_> {
             };
             return Err(Unfit::Closed(Closed::Filtered(Arc::from(reason))));
         }
-        if !group.host_volumes.is_empty() && !has_own_volumes(&row.node, group, index) {
-            return Err(Unfit::NotThisOne);
+        if !group.host_volumes.is_empty() {
+            if !has_own_volumes(&row.node, group, index) {
+                return Err(Unfit::NotThisOne);
+            }
+            self.volumes.fit(group, &row.node, index)?;
         }
         if row.node.max_allocs > 0 {
             let has = i64::from(row.usage.as_ref().map_or(0, |u| u.allocs)) + i64::from(self.alloc_change[at]);

@@ -7,3 +7,4 @@ mod generated;
 mod placing;
 mod preempting;
 mod system;
+mod volumes;

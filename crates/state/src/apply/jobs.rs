@@ -9,6 +9,7 @@ use tarpan_model::job::JobVersionTag;
 use tarpan_model::{Allocation, EvalStatus, Evaluation, Job, UnixNanos};
 
 use super::txn::{ChildrenDelta, Txn, new_summary};
+use super::volumes;
 use crate::command::{DeregisterJob, RegisterJob, Rejection, Reply};
 use crate::rows::JobSubmission;
 use crate::tables::{Declared, Table, parent, table};
@@ -269,6 +270,7 @@ fn purge(txn: &mut Txn<'_>, key: &NamespacedId, old: &Job, now: UnixNanos) {
     txn.take(table::JobSummaries, key);
     txn.take(table::PeriodicLaunches, key);
     txn.take(table::ScalingEvents, key);
+    volumes::job_gone(txn, key);
     let versions: Vec<u64> = txn.state.job_versions(key).map(|j| j.version()).collect();
     for version in versions {
         txn.take(table::JobVersions, &(key.clone(), version));

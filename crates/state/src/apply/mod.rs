@@ -15,6 +15,7 @@ mod scaling;
 mod services;
 mod settings;
 mod txn;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -128,6 +129,9 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
         Command::SetSchedulerConfig { config, check_index } => {
             settings::scheduler_config(&mut txn, config, *check_index)
         }
+        Command::UpsertHostVolume { volume, now } => Ok(volumes::upsert(&mut txn, volume, *now)),
+        Command::DeleteHostVolume { id } => volumes::delete(&mut txn, *id),
+        Command::DeleteHostVolumeClaim { id, evals } => volumes::delete_claim(&mut txn, *id, evals),
         Command::InitRootKey(key) => settings::init_root_key(&mut txn, key),
     };
     txn.finish();
@@ -144,6 +148,7 @@ fn kind(command: &Command) -> &'static str {
         | Command::SetPeriodicLaunch { .. }
         | Command::SetSchedulerConfig { .. }
         | Command::InitRootKey(_)
+        | Command::DeleteHostVolumeClaim { .. }
         | Command::StageRestore { .. }
         | Command::FinishRestore { .. } => "",
         Command::RegisterJob(_)
@@ -161,6 +166,8 @@ fn kind(command: &Command) -> &'static str {
         Command::DeregisterNode { .. } => "NodeDeregistration",
         Command::UpdateAllocs { .. } => REPORTED,
         Command::SetTransitions { .. } => "AllocationUpdateDesiredStatus",
+        Command::UpsertHostVolume { .. } => "HostVolumeRegistered",
+        Command::DeleteHostVolume { .. } => "HostVolumeDeleted",
         Command::UpsertServices { .. } => "ServiceRegistration",
         Command::DeleteServices { .. } => "ServiceDeregistration",
         Command::UpdateDeployment(update) if update.promote.is_some() => "DeploymentPromotion",

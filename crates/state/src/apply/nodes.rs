@@ -8,6 +8,7 @@ use tarpan_model::node::{DrainMetadata, DrainStrategy, NodeEvent};
 use tarpan_model::{Eligibility, Evaluation, Node, NodeStatus, UnixNanos};
 
 use super::txn::Txn;
+use super::volumes;
 use crate::command::{Rejection, Reply};
 use crate::tables::table;
 
@@ -183,13 +184,12 @@ pub(crate) fn set_drain(
 }
 
 pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) -> Result<Reply, Rejection> {
-    if txn.take(table::Nodes, &node).is_none() {
-        return Err(Rejection::NodeNotFound);
-    }
+    let Some(row) = txn.take(table::Nodes, &node) else { return Err(Rejection::NodeNotFound) };
     let allocs: Vec<_> = txn.state.allocs_by_node(node).map(|a| a.id).collect();
     for alloc in allocs {
         txn.remove_services_of(alloc);
     }
+    volumes::node_gone(txn, &row);
     put_evals(txn, evals);
     Ok(txn.done())
 }
@@ -197,6 +197,8 @@ pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) 
 impl Txn<'_> {
     pub(crate) fn put_node_row(&mut self, mut row: Node) {
         row.modify_index = self.index;
-        self.put(table::Nodes, row.id, Arc::new(row));
+        let id = row.id;
+        self.put(table::Nodes, id, Arc::new(row));
+        volumes::node_changed(self, id);
     }
 }

@@ -43,7 +43,7 @@ pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State, says: Sa
 fn is_shown(change: &Change) -> bool {
     match change {
         Change::Evaluation { gone, .. } | Change::Allocation { gone, .. } | Change::Deployment { gone, .. } => !gone,
-        Change::Job { .. } | Change::Node { .. } | Change::Service { .. } => true,
+        Change::Job { .. } | Change::Node { .. } | Change::Service { .. } | Change::HostVolume { .. } => true,
     }
 }
 
@@ -112,6 +112,7 @@ impl Serialize for Name<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let more = match &self.event.change {
             Change::Allocation { row, .. } => vec![row.node_id.to_string(), row.eval_id.to_string()],
+            Change::HostVolume { row, .. } => vec![row.node_id.to_string()],
             _ => Vec::new(),
         };
         let keys: Vec<&String> = self.named.filter_keys.iter().chain(&more).filter(|key| !key.is_empty()).collect();
@@ -128,7 +129,7 @@ struct Payload<'a>(&'a Change, &'a State);
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(Some(1))?;
-        // The row stands under the name of its topic.
+        // The row stands under the name of its topic, but for volumes.
         let name = self.0.topic().name();
         match self.0 {
             Change::Job { row, gone } => map.serialize_entry(name, &(!gone).then(|| row.stored()))?,
@@ -140,6 +141,7 @@ impl Serialize for Payload<'_> {
             Change::Deployment { row, .. } => map.serialize_entry(name, &convert::deployment(row))?,
             Change::Node { row, gone } => map.serialize_entry(name, &(!gone).then(|| convert::node(row)))?,
             Change::Service { row, .. } => map.serialize_entry(name, row)?,
+            Change::HostVolume { row, .. } => map.serialize_entry("Volume", &convert::host_volume(row))?,
         }
         map.end()
     }
