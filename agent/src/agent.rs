@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
+use crate::csi::Plugins;
 use crate::drain::{SelfDrain, Unfinished};
 use crate::driver::{Driver, docker, exec::Exec, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec};
 use crate::history::History;
@@ -125,11 +126,15 @@ impl Agent {
         let drivers = drivers(&options, &state_dir)?;
         tokio::join!(look_at(&drivers, &mut node, FIRST_LOOK), volumes.first_look());
         volumes.describe(&mut node);
+        let csi_root = state_dir.join("csi");
+        std::fs::create_dir_all(&csi_root)
+            .map_err(|source| StartError::Directory { path: csi_root.clone(), source })?;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
         let context = Arc::new(Context {
             cgroup_parent: crate::fingerprint::cgroup_parent(&options),
             outbox: outbox.clone(),
+            csi: Arc::new(Plugins::new(csi_root, store.clone())),
             store,
             drivers,
             neighbours: Default::default(),

@@ -15,9 +15,10 @@ use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Node};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    Ack, AllocVersion, BulkDown, BulkUp, DiskPart, DiskRequest, DrainRequest, DrainState, DrainWish, Epoch, FromAgent,
-    FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream, Orders, ServiceSet, SignIdentitiesRequest,
-    SignedIdentities, WatchServiceRequest, Welcome, bulk_up, from_agent, from_server,
+    Ack, AllocVersion, BulkDown, BulkUp, ClaimVolumeRequest, ClaimedVolume, DiskPart, DiskRequest, DrainRequest,
+    DrainState, DrainWish, Epoch, FromAgent, FromServer, HeartbeatAck, HttpPart, HttpRequest, OpenStream, Orders,
+    ServiceSet, SignIdentitiesRequest, SignedIdentities, WatchServiceRequest, Welcome, bulk_up, from_agent,
+    from_server,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -233,6 +234,10 @@ impl Agents for Fake {
 
     async fn disk(&self, _: Request<DiskRequest>) -> Result<Response<Self::DiskStream>, Status> {
         Err(Status::not_found("the allocation that it replaces is not known any more"))
+    }
+
+    async fn claim_volume(&self, _: Request<ClaimVolumeRequest>) -> Result<Response<ClaimedVolume>, Status> {
+        Err(Status::failed_precondition("there are no volumes"))
     }
 
     /// One look later it is drained.

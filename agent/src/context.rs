@@ -9,6 +9,7 @@ use tarpan_model::{AllocId, Node};
 use tokio::sync::{SetOnce, watch};
 
 use crate::alloc_dir::AllocDir;
+use crate::csi::Plugins;
 use crate::driver::{Driver, Place};
 use crate::neighbours::Neighbours;
 use crate::network::Networks;
@@ -31,6 +32,8 @@ pub struct Context {
     pub node: RwLock<Arc<Node>>,
     pub(crate) neighbours: Neighbours,
     pub(crate) networks: Arc<Networks>,
+    /// Plugins that run here, and what they have mounted.
+    pub(crate) csi: Arc<Plugins>,
     pub(crate) volumes: Arc<HostVolumes>,
     /// Where tasks of bridge networks are told to ask for names; set right after the start.
     pub(crate) resolvers: OnceLock<Vec<IpAddr>>,
@@ -54,19 +57,22 @@ impl Context {
         self.node.read().expect("no panic while held").clone()
     }
 
-    /// The node changed: the session tells the servers. What it says of volumes is what there is of them now.
+    /// The node changed: the session tells the servers. What it says of volumes and CSI plugins is what there is
+    /// of them now: they come and go while others look at the node.
     pub fn set_node(&self, mut node: Node) {
         let mut held = self.node.write().expect("no panic while held");
         self.volumes.describe(&mut node);
+        self.csi.describe(&mut node);
         self.outbox.node_changed(&node);
         *held = Arc::new(node);
     }
 
-    /// Tells the servers what there is of volumes and of their plugins, where that is other than it was.
+    /// Tells the servers what there is of volumes, and of plugins that make and mount them, where that is other than it was.
     pub(crate) fn volumes_changed(&self) {
         let mut held = self.node.write().expect("no panic while held");
         let mut node = Node::clone(&held);
-        if self.volumes.describe(&mut node) {
+        let changed = self.volumes.describe(&mut node);
+        if self.csi.describe(&mut node) || changed {
             self.outbox.node_changed(&node);
             *held = Arc::new(node);
         }

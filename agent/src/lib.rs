@@ -21,6 +21,7 @@ mod context;
 mod crash;
 #[cfg(test)]
 mod crash_tests;
+mod csi;
 pub mod descriptors;
 mod disk;
 mod drain;

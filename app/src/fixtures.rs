@@ -402,7 +402,12 @@ pub fn answer(path: &str) -> (u16, String) {
             v
         }),
         ["volumes"] if query.contains("type=host") => Some(json!(host_volumes())),
-        ["volumes"] => Some(json!([])),
+        ["volumes"] => Some(json!([
+            { "ID": "pgdata", "Name": "pgdata", "Namespace": "default", "ExternalID": "vol-1", "AccessMode": "single-node-writer",
+              "CurrentWriters": 1, "Schedulable": true, "PluginID": "disks" }])),
+        ["plugins"] => Some(json!([
+            { "ID": "disks", "Provider": "disks.example", "ControllerRequired": true, "ControllersHealthy": 1, "ControllersExpected": 1,
+              "NodesHealthy": 2, "NodesExpected": 3 }])),
         ["allocations"] => Some(json!([allocs("pytechco-web"), allocs("pytechco-redis")].concat())),
         ["allocation", id] => alloc(id),
         ["evaluations"] => Some(json!([evals("search-indexer"), evals("pytechco-web")].concat())),

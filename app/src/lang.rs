@@ -339,6 +339,15 @@ catalogue! {
     no_host_volumes_text: "A volume is a directory of a client that keeps what jobs write. \"volume create\" makes one.", "卷是客户端上的目录，保存作业写入的内容。使用 \"volume create\" 创建。";
     csi_volumes: "CSI volumes", "CSI 卷";
     no_csi_volumes: "No CSI volumes", "没有 CSI 卷";
+    csi_plugins: "CSI plugins", "CSI 插件";
+    no_csi_plugins: "No CSI plugins", "没有 CSI 插件";
+    controllers: "Controllers", "控制器";
+    mounted_on: "On clients", "客户端上";
+    provider: "Provider", "提供者";
+    readers: "Readers", "读取者";
+    writers: "Writers", "写入者";
+    external_id: "External ID", "外部 ID";
+    not_in_use: "not in use", "未使用";
     unavailable: "Unavailable", "不可用";
     plugin: "Plugin", "插件";
     capacity: "Capacity", "容量";

@@ -28,6 +28,8 @@ pub enum Topic {
     Node,
     Service,
     HostVolume,
+    CSIVolume,
+    CSIPlugin,
 }
 
 impl Topic {
@@ -40,6 +42,8 @@ impl Topic {
             Topic::Node => "Node",
             Topic::Service => "Service",
             Topic::HostVolume => "HostVolume",
+            Topic::CSIVolume => "CSIVolume",
+            Topic::CSIPlugin => "CSIPlugin",
         }
     }
 }

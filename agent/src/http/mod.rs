@@ -4,6 +4,7 @@
 
 mod alloc;
 mod body;
+mod csi;
 mod disk;
 mod error;
 mod exec;
@@ -53,6 +54,7 @@ pub fn router(allocs: Arc<Allocs>) -> Router {
 pub fn for_servers(allocs: Arc<Allocs>) -> Router {
     let disk = axum::routing::get(disk::disk);
     let own = Router::new().route(&format!("{}/{{alloc}}", tarpan_rpc::DISK), disk);
+    let own = own.route(tarpan_rpc::csi::PATH, axum::routing::post(csi::answer));
     router(allocs.clone()).merge(own.merge(volumes::router()).with_state(allocs))
 }
 

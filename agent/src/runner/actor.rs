@@ -158,6 +158,7 @@ impl Actor {
         task.record.adopted = false;
         self.shared.handles.lock().expect("no panic while held").insert(task.name.clone(), handle.clone());
         task.handle = Some(handle);
+        task.live.set_started(true);
     }
 
     async fn take(&mut self, message: Message) {

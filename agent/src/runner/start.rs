@@ -70,6 +70,7 @@ impl Actor {
     pub(super) fn let_go(&mut self, index: usize) {
         let task = &mut self.tasks[index];
         task.handle = None;
+        task.live.set_started(false);
         task.record.forget_run();
         self.shared.handles.lock().expect("no panic while held").remove(&task.name);
         self.shared.marks.lock().expect("no panic while held").remove(&task.name);

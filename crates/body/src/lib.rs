@@ -41,6 +41,9 @@ macro_rules! requests {
 }
 
 requests! {
+    wire::CsiSecrets,
+    wire::CsiSnapshots,
+    wire::CsiVolumesRequest,
     wire::DeploymentAllocHealthRequest,
     wire::DeploymentPauseRequest,
     wire::DeploymentPromoteRequest,

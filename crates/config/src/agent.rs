@@ -156,6 +156,9 @@ pub struct ServerConfig {
     pub eval_gc_threshold: Dur,
     pub batch_eval_gc_threshold: Dur,
     pub deployment_gc_threshold: Dur,
+    pub csi_plugin_gc_threshold: Dur,
+    /// How often what can not be given back of a claim is tried again.
+    pub csi_volume_claim_gc_interval: Dur,
     pub event_buffer_size: Option<usize>,
     /// Allocations that one job may ask for; 0: no bound.
     pub job_max_count: u64,
@@ -187,6 +190,8 @@ impl Default for ServerConfig {
             eval_gc_threshold: hours(1),
             batch_eval_gc_threshold: hours(24),
             deployment_gc_threshold: hours(1),
+            csi_plugin_gc_threshold: hours(1),
+            csi_volume_claim_gc_interval: Dur::from_secs(300),
             event_buffer_size: None,
             job_max_count: 50_000,
             job_max_source_size: "1MB".to_owned(),

@@ -147,12 +147,12 @@ static SERVER: Block = Block(&[
         Duration,
         Read,
         "node_gc_threshold job_gc_threshold eval_gc_threshold batch_eval_gc_threshold deployment_gc_threshold \
-         heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl retry_interval",
+         csi_plugin_gc_threshold csi_volume_claim_gc_interval heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl retry_interval",
     ),
     (
         Duration,
         IDLE,
-        "job_gc_interval csi_volume_claim_gc_interval csi_volume_claim_gc_threshold csi_plugin_gc_threshold \
+        "job_gc_interval csi_volume_claim_gc_threshold \
          acl_token_gc_threshold root_key_gc_interval root_key_gc_threshold root_key_rotation_threshold \
          raft_snapshot_interval start_timeout",
     ),

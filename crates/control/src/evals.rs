@@ -96,6 +96,10 @@ impl Evals {
                     room.insert(row.node_id, event.index);
                 }
                 Change::Job { row, gone: true } => self.blocked.untrack(&row.key()),
+                Change::CSIVolume { row, gone: false } if event.index == row.freed_index.max(row.create_index) => {
+                    let released = self.blocked.unblock_volume(&row.namespace, event.index, now);
+                    self.enqueue(released, now);
+                }
                 _ => {}
             }
         }

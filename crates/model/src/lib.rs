@@ -9,6 +9,7 @@ extern crate self as tarpan_model;
 
 pub mod alike;
 pub mod alloc;
+pub mod csi;
 pub mod deployment;
 pub mod diff;
 pub mod duration;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::csi::CsiInfo;
 use crate::duration::Dur;
 use crate::ids::NodeId;
 use crate::resources::{NodeReserved, NodeResources};
@@ -80,6 +81,11 @@ pub struct Node {
     pub drivers: SortedMap<Arc<str>, DriverInfo>,
     #[serde(default)]
     pub host_volumes: SortedMap<Arc<str>, HostVolume>,
+    /// Controllers of CSI plugins that run here, and the plugins that mount volumes here, by plugin id.
+    #[serde(default)]
+    pub csi_controllers: SortedMap<Arc<str>, CsiInfo>,
+    #[serde(default)]
+    pub csi_nodes: SortedMap<Arc<str>, CsiInfo>,
     /// Its dynamic host volumes go with it when it is collected.
     #[serde(default)]
     pub gc_volumes_on_node_gc: bool,
@@ -134,6 +140,8 @@ impl Node {
             reserved: NodeReserved::default(),
             drivers: SortedMap::new(),
             host_volumes: SortedMap::new(),
+            csi_controllers: SortedMap::new(),
+            csi_nodes: SortedMap::new(),
             gc_volumes_on_node_gc: false,
             host_networks: BTreeMap::new(),
             computed_class: Arc::from(""),

@@ -3,6 +3,7 @@
 //! Rows travel as MessagePack with names inside protobuf messages: see [`pack`] and [`unpack`].
 
 mod codec;
+pub mod csi;
 mod host_volumes;
 
 pub use host_volumes::{HOST_VOLUME, HostVolumeAnswer};

@@ -66,6 +66,7 @@ pub struct Group {
     pub drivers: Vec<Arc<str>>,
     pub network: Option<Network>,
     pub host_volumes: Vec<VolumeAsk>,
+    pub csi_volumes: Vec<VolumeAsk>,
     /// Devices asked for, with the task that asks.
     pub devices: Vec<DeviceAsk>,
     /// Cores asked for by task name.
@@ -258,7 +259,8 @@ impl Group {
             affinities: affinities.map(Affinity::compile).collect(),
             spreads: job.spreads.iter().flatten().chain(group.spreads.iter().flatten()).map(Spread::new).collect(),
             drivers,
-            host_volumes: volumes_of(group),
+            host_volumes: volumes_of(group, "host"),
+            csi_volumes: volumes_of(group, "csi"),
             has_own_resources: network.as_ref().is_some_and(|n| !n.ports.is_empty())
                 || !cores.is_empty()
                 || !devices.is_empty(),
@@ -386,16 +388,17 @@ fn devices_of(tasks: &[Task]) -> Vec<DeviceAsk> {
     tasks.iter().flat_map(of_task).collect()
 }
 
-fn volumes_of(group: &TaskGroup) -> Vec<VolumeAsk> {
-    let host = group.volumes.iter().flatten().filter(|(_, v)| v.type_.as_deref().unwrap_or("host") == "host");
-    host.map(|(name, v)| VolumeAsk {
-        source: v.source.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| name.clone()),
-        read_only: v.read_only == Some(true),
-        sticky: v.sticky == Some(true),
-        capability: Capability::asked(v).ok(),
-        per_alloc: v.per_alloc == Some(true),
-    })
-    .collect()
+fn volumes_of(group: &TaskGroup, type_: &str) -> Vec<VolumeAsk> {
+    let of_type = group.volumes.iter().flatten().filter(|(_, v)| v.type_.as_deref().unwrap_or("host") == type_);
+    of_type
+        .map(|(name, v)| VolumeAsk {
+            source: v.source.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| name.clone()),
+            read_only: v.read_only == Some(true),
+            sticky: v.sticky == Some(true),
+            capability: Capability::asked(v).ok(),
+            per_alloc: v.per_alloc == Some(true),
+        })
+        .collect()
 }
 
 fn update_of(job: &Job, type_: JobType, group: &TaskGroup) -> Option<Update> {

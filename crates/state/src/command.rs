@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tarpan_model::alloc::{AllocUpdate, DesiredTransition};
+use tarpan_model::csi::CsiVolume;
 use tarpan_model::deployment::DeploymentUpdate;
-use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, NamespacedId, NodeId, VolumeId};
+use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
 use tarpan_model::plan::{Plan, PlanResult};
 use tarpan_model::service::ServiceRegistration;
@@ -159,6 +160,21 @@ pub enum Command {
         id: u128,
         /// Bytes that must have come.
         length: Option<u64>,
+    },
+    /// A CSI volume as it is from now on. `claims`: nothing but its claims is changed.
+    PutCsiVolume {
+        volume: Box<CsiVolume>,
+        claims: bool,
+        now: UnixNanos,
+    },
+    DeleteCsiVolume {
+        namespace: Namespace,
+        id: Arc<str>,
+    },
+    /// Plugins of which nothing is left, unless something of them came since raft index `seen`.
+    DeleteCsiPlugins {
+        ids: Vec<Arc<str>>,
+        seen: u64,
     },
     TagJobVersion {
         job: NamespacedId,

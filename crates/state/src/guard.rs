@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tarpan_model::ids::{AllocId, DeploymentId, NamespacedId, NodeId, VolumeId};
+use tarpan_model::ids::{AllocId, DeploymentId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::{Job, NodeStatus};
 
 use crate::state::State;
@@ -52,6 +52,12 @@ pub enum Guard {
     /// The job is dead with all that belongs to it, and no version of it is kept by a tag.
     Over {
         job: NamespacedId,
+    },
+    /// The volume was not written since; `None`: there is no such volume.
+    CsiVolume {
+        namespace: Namespace,
+        id: Arc<str>,
+        modify_index: Option<u64>,
     },
     /// The node is down and nothing is expected of it.
     Silent {
@@ -102,6 +108,9 @@ impl Guard {
                 let dead = state.job(job).is_some_and(|job| job.status.as_deref() == Some("dead"));
                 let tagged = state.job_versions(job).any(|version| version.version_tag.is_some());
                 dead && !tagged && (live.allocs, live.evals, live.deployments) == (0, 0, 0)
+            }
+            Guard::CsiVolume { namespace, id, modify_index } => {
+                state.csi_volume(namespace, id).map(|volume| volume.modify_index) == *modify_index
             }
             Guard::HostVolume { id, modify_index } => {
                 state.host_volume(*id).map_or(0, |volume| volume.modify_index) == *modify_index

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use tarpan_control::csi::CsiError;
 use tarpan_control::deployments::DeploymentError;
 use tarpan_control::dispatch::DispatchError;
 use tarpan_control::jobs::JobError;
@@ -153,6 +154,15 @@ impl From<VolumeError> for ApiError {
             VolumeError::NotFound | VolumeError::NoClaim => ApiError::not_found(why),
             VolumeError::Asked(_) => ApiError::bad_request(why),
             VolumeError::Refused(_) => ApiError::internal(why),
+        }
+    }
+}
+
+impl From<CsiError> for ApiError {
+    fn from(why: CsiError) -> Self {
+        match &why {
+            CsiError::NotFound => ApiError::not_found(why),
+            CsiError::NoPlugin(_) | CsiError::Refused(_) => ApiError::internal(why),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What an allocation needs before its first task: its directory, its network, the names under which its group answers, and
-//! what it takes over from the allocation before it.
+//! what it takes over from the allocation before it, and its volumes.
+
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::Task;
 use tarpan_model::{AllocId, Allocation};
 
+use self::volumes::Volumes;
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
@@ -22,7 +25,7 @@ use crate::services;
 
 /// The hooks of an allocation, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
-    vec![Box::new(Directory), Box::new(Network), Box::new(Services), Box::new(Previous)]
+    vec![Box::new(Directory), Box::new(Network), Box::new(Services), Box::new(Previous), Box::new(Volumes)]
 }
 
 /// What they work on.

@@ -4,6 +4,7 @@
 //! ten thousand costs no copies. The rest becomes the owned type of [`crate::wire`]. A test holds both to one shape.
 
 mod allocs;
+mod csi;
 mod deployments;
 mod evals;
 mod jobs;
@@ -25,6 +26,7 @@ use tarpan_model::time::rfc3339;
 pub(crate) use crate::null_list as null_if_empty;
 
 pub use allocs::{AllocFull, AllocStub, StubOptions, alloc_stub, allocation};
+pub use csi::{csi_info, csi_volume, csi_volume_stub};
 pub use deployments::deployment;
 pub use evals::{evaluation, evaluation_stub, plan_annotations};
 pub use jobs::{JobStub, SummaryRow, job_stub};

@@ -231,7 +231,17 @@ routes! {
     }
     /// CSI: volumes and the plugins that have them.
     Csi {
+        RegisterAll: PUT "/v1/volumes", Namespace(&["csi-write-volume"]), Leader;
+        External: GET "/v1/volumes/external", Namespace(&["csi-list-volume"]), Server;
+        ListSnapshots: GET "/v1/volumes/snapshot", Namespace(&["csi-list-volume"]), Server;
+        CreateSnapshot: PUT "/v1/volumes/snapshot", Namespace(&["csi-write-volume"]), Leader;
+        DeleteSnapshot: DELETE "/v1/volumes/snapshot", Namespace(&["csi-write-volume"]), Leader;
+        Create: PUT_ONLY "/v1/volume/csi/*volume/create", Namespace(&["csi-write-volume"]), Leader;
+        Delete: DELETE "/v1/volume/csi/*volume/delete", Namespace(&["csi-write-volume"]), Leader;
+        Detach: DELETE "/v1/volume/csi/*volume/detach", Namespace(&["csi-mount-volume"]), Leader;
         Volume: GET "/v1/volume/csi/*volume", Namespace(&["csi-read-volume"]), Server;
+        Register: PUT_ONLY "/v1/volume/csi/*volume", Namespace(&["csi-write-volume"]), Leader;
+        Deregister: DELETE "/v1/volume/csi/*volume", Namespace(&["csi-write-volume"]), Leader;
         Plugins: GET "/v1/plugins", Plugin(List), Server;
         Plugin: GET "/v1/plugin/csi/:plugin", Plugin(Read), Server;
     }

@@ -6,6 +6,7 @@
 mod access;
 mod agent;
 mod allocs;
+mod csi;
 mod deployments;
 mod evals;
 mod events;
@@ -26,6 +27,7 @@ mod volumes;
 pub use access::*;
 pub use agent::*;
 pub use allocs::*;
+pub use csi::*;
 pub use deployments::*;
 pub use evals::*;
 pub use events::*;

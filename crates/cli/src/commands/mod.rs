@@ -17,6 +17,7 @@ mod keyring;
 mod namespaces;
 mod node;
 mod operator_api;
+mod plugin;
 mod raft;
 mod scaling;
 mod scheduler;
@@ -64,6 +65,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<namespaces::List>(),
         Entry::of::<namespaces::Status>(),
         Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<plugin::Status>(),
         Entry::of::<raft::Info>(),
         Entry::of::<raft::Logs>(),
         Entry::of::<raft::State>(),

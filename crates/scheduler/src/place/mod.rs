@@ -23,6 +23,7 @@ use tarpan_state::State;
 use self::volumes::Volumes;
 use crate::columns::{Free, NodeIndex, Nodes};
 use crate::compile::{Compiled, Group};
+use crate::csi;
 use crate::explain;
 use crate::feasible::{Candidates, Filtered, in_scope};
 use crate::pass::{Closed, Pass, Property, Top, Unfit};
@@ -297,7 +298,10 @@ impl<'a> Placer<'a> {
         let wish = Wish { index, ..Wish::default() };
         let answer = match self.check(&pass, group, node, index) {
             Err(Unfit::Closed(closed)) => Err(closed),
-            Err(Unfit::NotThisOne) => Err(Closed::Filtered(Arc::from(volumes::MISSING))),
+            Err(Unfit::NotThisOne) => {
+                let missing = if group.host_volumes.is_empty() { csi::MISSING } else { volumes::MISSING };
+                Err(Closed::Filtered(Arc::from(missing)))
+            }
             Ok(()) => {
                 match self.ledger.give(node, self.nodes.row(node), group, &self.resources[group.index], &mut self.rng) {
                     Err(shortage) => Err(Closed::Exhausted(shortage)),

@@ -92,6 +92,9 @@ impl Placer<'_> {
             }
             self.volumes.fit(group, &row.node, index)?;
         }
+        if !group.csi_volumes.is_empty() && !pass.feasibility.has_own_csi(&row.node, self.job, group, index) {
+            return Err(Unfit::NotThisOne);
+        }
         if row.node.max_allocs > 0 {
             let has = i64::from(row.usage.as_ref().map_or(0, |u| u.allocs)) + i64::from(self.alloc_change[at]);
             if has >= row.node.max_allocs {

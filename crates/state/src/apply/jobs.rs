@@ -111,6 +111,7 @@ impl Txn<'_> {
             Some(job.submit_time.filter(|t| *t > 0 && old.and_then(|o| o.submit_time) != Some(*t)).unwrap_or(now.0));
         self.put_submission(key, version, old.map(Job::version), submission);
         self.put_children(key, &job, now);
+        self.csi_of_job(&job, now);
         self.put_summary(key, &job);
         let row = Arc::new(job);
         self.put(table::JobVersions, (key.clone(), version), first_row(&row));

@@ -18,7 +18,8 @@ const EVENTS: usize = 10;
 /// A new node keeps the status it comes with; one that is known keeps what the servers hold of it.
 pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Evaluation]) -> Result<Reply, Rejection> {
     let mut row = node.clone();
-    let message = match txn.state.node(node.id) {
+    let known = txn.state.node(node.id).cloned();
+    let message = match &known {
         Some(old) if old.secret_id != node.secret_id => {
             return Err(Rejection::Other("node secret ID does not match".to_owned()));
         }
@@ -48,6 +49,7 @@ pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Ev
         timestamp: now,
         ..Default::default()
     };
+    txn.csi_of_node(node.id, known.as_deref(), Some(node), now);
     put(txn, row, Some(&event), evals);
     Ok(txn.done())
 }
@@ -183,8 +185,14 @@ pub(crate) fn set_drain(
     })
 }
 
-pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) -> Result<Reply, Rejection> {
+pub(crate) fn deregister(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    now: UnixNanos,
+    evals: &[Evaluation],
+) -> Result<Reply, Rejection> {
     let Some(row) = txn.take(table::Nodes, &node) else { return Err(Rejection::NodeNotFound) };
+    txn.csi_of_node(node, Some(&row), None, now);
     let allocs: Vec<_> = txn.state.allocs_by_node(node).map(|a| a.id).collect();
     for alloc in allocs {
         txn.remove_services_of(alloc);

@@ -41,7 +41,9 @@ pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<
                 .filter(|r| here(r.namespace.as_str()))
                 .filter_map(|r| id(r.id.to_string())),
         ),
-        // No plugins, CSI volumes or variables are kept in tables that could be searched.
+        "plugins" => limit(state.csi_plugins().filter_map(|row| name(&row.id))),
+        "volumes" => limit(state.csi_volumes().filter(|r| here(r.namespace.as_str())).filter_map(|row| name(&row.id))),
+        // No variables are kept in tables that could be searched.
         _ => (Vec::new(), false),
     }
 }

@@ -1,6 +1,6 @@
 //! `node status <node>`: one node with what it has, uses and runs.
 
-use tarpan_api::wire::{AllocListStub, Allocation, HostStats, Node};
+use tarpan_api::wire::{AllocListStub, Allocation, CsiVolListStub, HostStats, Node};
 use tarpan_api::{Client, Query};
 use tarpan_model::duration::Dur;
 
@@ -29,10 +29,13 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
     let query = Query::new();
     let node = client.node(&query, id).await.doing("Error querying node info")?.value;
     let on_it = client.node_allocations(&query, id).await.doing("Error querying node allocations")?.value;
+    // Whoever may look at nodes may not know of volumes.
+    let of_node = Query::in_namespace("*").with("node_id", &node.id);
+    let csi = client.csi_volumes(&of_node).await.map(|answer| answer.value).unwrap_or_default();
     let page = format!("/ui/clients/{}", node.id);
     let hint = || output::page(flags.ui, "View client details and metrics", flags.address, &page);
     if flags.short {
-        println!("{}", block(&heading(&node, flags, None)));
+        println!("{}", block(&heading(&node, flags, None, &csi)));
         hint();
         println!("{}{}", title("Allocations"), allocations(&on_it, flags.verbose));
         return Ok(0);
@@ -42,10 +45,10 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
         "ready" => client.node_stats(&query, Some(&node.id)).await.ok().map(|a| a.value),
         _ => None,
     };
-    println!("{}", block(&heading(&node, flags, stats.as_ref())));
+    println!("{}", block(&heading(&node, flags, stats.as_ref(), &csi)));
     let mut out = String::new();
     if flags.verbose {
-        out.push_str(&inventories(&node));
+        out.push_str(&inventories(&node, &csi));
     }
     out.push_str(&events(&node, flags.verbose));
     out.push_str(&allocated(&node, &on_it));
@@ -73,7 +76,12 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
     Ok(0)
 }
 
-fn heading(node: &Node, flags: Flags<'_>, stats: Option<&HostStats>) -> Vec<(&'static str, String)> {
+fn heading(
+    node: &Node,
+    flags: Flags<'_>,
+    stats: Option<&HostStats>,
+    csi: &[CsiVolListStub],
+) -> Vec<(&'static str, String)> {
     let names = |set: Vec<String>| if set.is_empty() { "<none>".to_owned() } else { set.join(",") };
     let mut pairs = vec![
         ("ID", node.id.clone()),
@@ -96,7 +104,7 @@ fn heading(node: &Node, flags: Flags<'_>, stats: Option<&HostStats>) -> Vec<(&'s
     }
     pairs.push(("Host Volumes", names(node.host_volumes.keys().cloned().collect())));
     pairs.push(("Host Networks", names(node.host_networks.keys().cloned().collect())));
-    pairs.push(("CSI Volumes", names(Vec::new())));
+    pairs.push(("CSI Volumes", names(csi.iter().map(|v| v.id.clone()).collect())));
     let drivers: Vec<String> = node
         .drivers
         .iter()
@@ -117,7 +125,7 @@ fn drain(node: &Node) -> String {
 }
 
 /// Host volumes, host networks and drivers, as tables.
-fn inventories(node: &Node) -> String {
+fn inventories(node: &Node, csi: &[CsiVolListStub]) -> String {
     let mut out = String::new();
     if !node.host_volumes.is_empty() {
         let mut table = Table::new(["Name", "ReadOnly", "Source"]);
@@ -132,6 +140,14 @@ fn inventories(node: &Node) -> String {
             table.row([name, &network.cidr, &network.interface, &network.reserved_ports]);
         }
         out.push_str(&format!("{}{}\n", title("Host Networks"), table.render()));
+    }
+    if !csi.is_empty() {
+        let mut table = Table::new(["ID", "Name", "Namespace", "Plugin ID", "Schedulable", "Provider", "Access Mode"]);
+        for v in csi {
+            let schedulable = v.schedulable.to_string();
+            table.row([&v.id, &v.name, &v.namespace, &v.plugin_id, &schedulable, &v.provider, &v.access_mode]);
+        }
+        out.push_str(&format!("{}{}\n", title("CSI Volumes"), table.render()));
     }
     let mut table = Table::new(["Driver", "Detected", "Healthy", "Message", "Time"]);
     for (name, driver) in &node.drivers {

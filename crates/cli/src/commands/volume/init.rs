@@ -30,7 +30,7 @@ impl Command for Init {
         };
         let text = match Kind::parse(&self.kind)? {
             Kind::Host => host::example(self.json),
-            Kind::Csi => csi::example(self.json)?,
+            Kind::Csi => csi::example(self.json),
         };
         let file = std::fs::File::create_new(name);
         let written = file.and_then(|mut file| file.write_all(text.as_bytes()));

@@ -15,6 +15,10 @@ pub fn table() -> Vec<Entry> {
     vec![
         Entry::of::<claims::Delete>(),
         Entry::of::<claims::List>(),
+        Entry::of::<csi::detach::Detach>(),
+        Entry::of::<csi::snapshot::Create>(),
+        Entry::of::<csi::snapshot::Delete>(),
+        Entry::of::<csi::snapshot::List>(),
         Entry::of::<init::Init>(),
         Entry::of::<make::Create>(),
         Entry::of::<make::Register>(),

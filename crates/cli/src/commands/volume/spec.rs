@@ -132,9 +132,17 @@ impl<'a> Fields<'a> {
     }
 
     /// The blocks of a key, each with its own keys.
-    fn blocks(&mut self, key: &str) -> Result<Vec<Fields<'a>>, Fail> {
+    pub fn blocks(&mut self, key: &str) -> Result<Vec<Fields<'a>>, Fail> {
         let bodies = self.take(key).into_iter().flat_map(|item| self.bodies(item)).collect::<Result<Vec<_>, _>>()?;
         Ok(bodies.into_iter().map(|body| Fields { file: self.file, items: body.iter().collect() }).collect())
+    }
+
+    /// A list of texts; empty where the key is not there.
+    pub fn list(&mut self, key: &str) -> Result<Vec<String>, Fail> {
+        let Some(item) = self.last(key) else { return Ok(Vec::new()) };
+        let wrong = |at| self.wrong(at, format!("{key} is a list of texts"));
+        let Value::List(list) = &item.value else { return Err(wrong(item.value_at)) };
+        list.iter().map(|(at, value)| plain(value).ok_or_else(|| wrong(*at))).collect()
     }
 
     /// The `capability` blocks, with modes that there are.
