@@ -14,16 +14,23 @@ use tokio::sync::watch;
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
 use crate::drain::{SelfDrain, Unfinished};
-use crate::driver::{Driver, docker, exec::Exec, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec};
+use crate::driver::{
+    Driver, docker, exec::Exec, external::External, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec,
+};
 use crate::history::History;
 use crate::host::NodeHost;
 use crate::network::Networks;
 use crate::options::Options;
+use crate::plugin::{self, Plugin};
 use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
 use crate::session::{self, Outbox, Session};
 use crate::store::{Identity, Opened, Store};
 
+/// Drivers that an agent has itself, whatever its configuration allows.
+const OWN_DRIVERS: [&str; 6] = ["docker", "exec", "java", "mock_driver", "qemu", "raw_exec"];
+/// How long an ending agent waits for its drivers.
+const PARTING: Duration = Duration::from_secs(15);
 /// How often drivers are looked at again.
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
 /// How often drivers look after what nobody asks for, and how long one may take over it.
@@ -118,7 +125,10 @@ impl Agent {
         let (bridge, cni, dir) = (options.bridge.clone(), options.cni.clone(), state_dir.clone());
         let networks = Arc::new(crate::blocking(move || Networks::look(bridge, cni, &dir)).await);
         let mut node = described(&networks, node).await.0;
-        let drivers = drivers(&options, &state_dir)?;
+        let mut drivers = drivers(&options, &state_dir)?;
+        let plugins = plugins(&options, &drivers, &state_dir, id).await;
+        let external = |plugin: Arc<Plugin>| (plugin.name.clone(), Arc::new(External::new(plugin)) as Arc<dyn Driver>);
+        drivers.extend(plugins.into_iter().map(external));
         look_at(&drivers, &mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
@@ -235,6 +245,9 @@ impl Agent {
             let _ = tokio::time::timeout(longest, all).await;
         }
         runners.iter().for_each(|r| r.leave());
+        let parting =
+            futures::future::join_all(context.drivers.values().map(|driver| driver.part(context.options.dev)));
+        let _ = tokio::time::timeout(PARTING, parting).await;
         let networks = context.networks.clone();
         if let Err(error) = crate::blocking(move || networks.leave()).await {
             tracing::warn!("removing the bridge that nothing is on any more: {error}");
@@ -257,19 +270,21 @@ fn answer_names(allocs: &Arc<Allocs>, stopped: &watch::Receiver<bool>) {
     let _ = context.resolvers.set(told);
 }
 
-fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
-    fn plugin<T: serde::de::DeserializeOwned + Default>(
-        options: &Options,
-        name: &'static str,
-    ) -> Result<T, StartError> {
-        match options.drivers.get(name) {
-            None | Some(serde_json::Value::Null) => Ok(T::default()),
-            Some(value) => serde_json::from_value(value.clone()).map_err(|source| StartError::Plugin { name, source }),
-        }
+/// The `plugin` block of one of our own.
+fn plugin_config<T: serde::de::DeserializeOwned + Default>(
+    options: &Options,
+    name: &'static str,
+) -> Result<T, StartError> {
+    match options.drivers.get(name) {
+        None | Some(serde_json::Value::Null) => Ok(T::default()),
+        Some(value) => serde_json::from_value(value.clone()).map_err(|source| StartError::Plugin { name, source }),
     }
+}
+
+fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
     let legacy = options.legacy_flag("driver.raw_exec.enable").unwrap_or(false);
-    let raw_exec = RawExec::new(plugin(options, "raw_exec")?, options.raw_exec_enabled || legacy);
-    let mut docker: docker::PluginConfig = plugin(options, "docker")?;
+    let raw_exec = RawExec::new(plugin_config(options, "raw_exec")?, options.raw_exec_enabled || legacy);
+    let mut docker: docker::PluginConfig = plugin_config(options, "docker")?;
     if let Some(enabled) = options.legacy_flag("docker.volumes.enabled") {
         docker.volumes.enabled = enabled;
     }
@@ -283,30 +298,56 @@ fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<d
     let chroot = crate::driver::chroot(&options.chroot_env);
     let mut all: Vec<Arc<dyn Driver>> = vec![
         Arc::new(raw_exec),
-        Arc::new(Exec::new(plugin(options, "exec")?, chroot.clone())),
-        Arc::new(Java::new(plugin(options, "java")?, chroot)),
-        Arc::new(Qemu::new(plugin(options, "qemu")?)),
+        Arc::new(Exec::new(plugin_config(options, "exec")?, chroot.clone())),
+        Arc::new(Java::new(plugin_config(options, "java")?, chroot)),
+        Arc::new(Qemu::new(plugin_config(options, "qemu")?)),
         Arc::new(docker),
     ];
     if options.mock_driver {
         all.push(Arc::new(Mock));
     }
-    let allowed = options.legacy_list(&["driver.allowlist", "driver.whitelist"]);
-    let denied = options.legacy_list(&["driver.denylist", "driver.blacklist"]).unwrap_or_default();
-    let kept =
-        |name: &str| allowed.as_ref().is_none_or(|a| a.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name);
-    Ok(all.into_iter().filter(|d| kept(d.name())).map(|d| (d.name().to_owned(), d)).collect())
+    Ok(all.into_iter().filter(|d| options.keeps_driver(d.name())).map(|d| (d.name().to_owned(), d)).collect())
+}
+
+/// Starts the plugins, each a driver until it says that it is none. Waits a while until they have said so.
+async fn plugins(
+    options: &Options,
+    own: &BTreeMap<String, Arc<dyn Driver>>,
+    state_dir: &Path,
+    id: NodeId,
+) -> Vec<Arc<Plugin>> {
+    let Some(dir) = options.plugin_dir.clone() else { return Vec::new() };
+    let setup = plugin::Setup { dir, homes: state_dir.join("plugins"), node_id: id.to_string() };
+    let builtin = OWN_DRIVERS.into_iter().chain(own.keys().map(String::as_str)).collect::<Vec<_>>();
+    let mut names = plugin::names(&setup.dir, options.drivers.keys(), &builtin);
+    names.retain(|name| options.keeps_driver(name));
+    plugin::end_others(&setup.homes, &names).await;
+    let one = |name: String| {
+        let args = options.plugin_args.get(&name).cloned().unwrap_or_default();
+        let config = options.drivers.get(&name).cloned().unwrap_or_default();
+        let plugin = Plugin::new(&setup, &name, args, config);
+        tokio::spawn(plugin.clone().keep());
+        plugin
+    };
+    let plugins: Vec<Arc<Plugin>> = names.into_iter().map(one).collect();
+    futures::future::join_all(plugins.iter().map(|plugin| plugin.settled(FIRST_LOOK))).await;
+    plugins
 }
 
 /// Asks every driver how it is; whether the node changed by it.
 pub(crate) async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &mut Node, patience: Duration) -> bool {
     let one = |driver: Arc<dyn Driver>| async move {
         let found = tokio::time::timeout(patience, driver.fingerprint()).await;
-        (driver.name(), found.unwrap_or_else(|_| crate::driver::undetected("it does not answer")))
+        (driver, found.unwrap_or_else(|_| crate::driver::undetected("it does not answer")))
     };
     let all = futures::future::join_all(drivers.values().cloned().map(one)).await;
     let mut changed = false;
-    for (name, mut info) in all {
+    for (driver, mut info) in all {
+        let name = driver.name();
+        if !driver.is_there() {
+            changed |= node.drivers.remove(name).is_some();
+            continue;
+        }
         let same = node.drivers.get(name).is_some_and(|old| {
             info.update_time = if (old.detected, old.healthy) == (info.detected, info.healthy) {
                 old.update_time

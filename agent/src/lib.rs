@@ -40,6 +40,7 @@ mod names;
 mod neighbours;
 mod network;
 pub mod options;
+mod plugin;
 mod proc_stat;
 mod relay;
 pub mod runner;

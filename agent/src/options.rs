@@ -78,6 +78,10 @@ pub struct Options {
     pub artifact: ArtifactLimits,
     /// Configuration of `plugin "NAME"` blocks, by driver name.
     pub drivers: BTreeMap<String, serde_json::Value>,
+    /// Where programs lie that are plugins; `None`: there are none.
+    pub plugin_dir: Option<PathBuf>,
+    /// Arguments of plugins, by name.
+    pub plugin_args: BTreeMap<String, Vec<String>>,
     /// The `raw_exec` driver is off unless its plugin block or this says so.
     pub raw_exec_enabled: bool,
     /// The mock driver, for tests and simulations.
@@ -158,6 +162,8 @@ impl Default for Options {
             template: TemplateOptions::default(),
             artifact: ArtifactLimits::default(),
             drivers: BTreeMap::new(),
+            plugin_dir: None,
+            plugin_args: BTreeMap::new(),
             raw_exec_enabled: false,
             mock_driver: false,
             http_advertise: "127.0.0.1:4646".to_owned(),
@@ -197,6 +203,13 @@ impl Options {
         let plain = user.split(':').next().unwrap_or_default();
         let is = |other: &String| plain == other || (id(user).is_some() && id(user) == id(other));
         !plain.is_empty() && checked.iter().any(|name| name == driver) && denied.iter().any(is)
+    }
+
+    /// Whether the lists of the legacy options leave the node a driver of this name.
+    pub fn keeps_driver(&self, name: &str) -> bool {
+        let allowed = self.legacy_list(&["driver.allowlist", "driver.whitelist"]);
+        let denied = self.legacy_list(&["driver.denylist", "driver.blacklist"]).unwrap_or_default();
+        allowed.is_none_or(|all| all.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name)
     }
 
     /// A comma list of the legacy `options` map.

@@ -5,6 +5,7 @@
 
 pub mod docker;
 pub mod exec;
+pub mod external;
 pub mod java;
 pub mod mark;
 pub mod mock;
@@ -141,6 +142,23 @@ pub struct TaskUsage {
     pub swap: u64,
 }
 
+impl From<crate::cgroup::Usage> for TaskUsage {
+    fn from(u: crate::cgroup::Usage) -> TaskUsage {
+        TaskUsage {
+            cpu_ns: u.cpu_ns,
+            user_ns: u.user_ns,
+            system_ns: u.system_ns,
+            throttled_periods: u.throttled_periods,
+            throttled_ns: u.throttled_ns,
+            memory: u.memory,
+            memory_max: u.memory_max,
+            rss: u.rss,
+            cache: u.cache,
+            swap: u.swap,
+        }
+    }
+}
+
 /// The address a driver gave its task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriverNetwork {
@@ -207,7 +225,11 @@ pub trait Execution: Send {
 }
 
 pub trait Driver: Send + Sync {
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+    /// Whether there is such a driver at all: a plugin may turn out to be something else.
+    fn is_there(&self) -> bool {
+        true
+    }
     fn isolation(&self) -> Isolation;
     /// Signal of a stop where the job names none.
     fn default_signal(&self) -> &'static str {
@@ -255,6 +277,11 @@ pub trait Driver: Send + Sync {
     /// How runs are dealt with that are nobody's; `None`: they stay.
     fn strays(&self) -> Option<Strays> {
         None
+    }
+    /// The agent ends. `for_good`: its tasks have ended as well.
+    fn part<'a>(&'a self, for_good: bool) -> BoxFuture<'a, ()> {
+        let _ = for_good;
+        Box::pin(async {})
     }
     /// Removes what a start that was given up may have left.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {

@@ -48,6 +48,11 @@ pub(super) fn cgroup_with(request: &TaskRequest, limits: &Limits) -> Option<Cgro
     Cgroup::create(&request.cgroup_parent, &cgroup_name(request.alloc_id, &request.task), limits)
 }
 
+/// The groups that were made for a start before, as far as they are there.
+pub(super) fn existing_cgroup(mark: &Mark) -> Option<Cgroup> {
+    Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task))
+}
+
 fn cgroup_name(alloc: AllocId, task: &str) -> String {
     format!("{alloc}.{task}")
 }
@@ -99,7 +104,7 @@ pub(super) fn recover(saved: &Value) -> Result<Arc<dyn Handle>, DriverError> {
 pub(super) async fn find(mark: &Mark) -> Result<Option<Arc<dyn Handle>>, DriverError> {
     let found = Process::find(&mark.run_dir).await.map_err(|e| DriverError::Other(crate::chain(&e)))?;
     let Some(process) = found else { return Ok(None) };
-    let cgroup = Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task));
+    let cgroup = existing_cgroup(mark);
     let monitor = mark.logs.as_ref().map(|logs| Monitor { alloc: logs.alloc.clone(), task: mark.task.clone() });
     let saved = Saved { run_dir: mark.run_dir.clone(), cgroup, monitor };
     Ok(Some(Arc::new(Supervised { process, saved })))
@@ -239,18 +244,7 @@ impl Handle for Supervised {
     fn usage(&self) -> BoxFuture<'_, Option<TaskUsage>> {
         Box::pin(async {
             match self.saved.cgroup.as_ref().and_then(Cgroup::usage) {
-                Some(u) => Some(TaskUsage {
-                    cpu_ns: u.cpu_ns,
-                    user_ns: u.user_ns,
-                    system_ns: u.system_ns,
-                    throttled_periods: u.throttled_periods,
-                    throttled_ns: u.throttled_ns,
-                    memory: u.memory,
-                    memory_max: u.memory_max,
-                    rss: u.rss,
-                    cache: u.cache,
-                    swap: u.swap,
-                }),
+                Some(usage) => Some(usage.into()),
                 None => process_usage(self.process.pid()),
             }
         })

@@ -5,10 +5,13 @@
 //! there before the task's program runs, and `exit.json` when it ended. The agent's side of it is [`Process`]. Its further
 //! arguments are the directory of the run and the driver: by them a later agent finds it even when that directory is gone.
 //!
+//! What a plugin's task says is read by [`collector`], a process of the same kind.
+//!
 //! A task that has [`Walls`] runs in namespaces and a root of its own: [`walls`].
 
 mod child;
 mod claim;
+pub(crate) mod collector;
 mod process;
 mod rotate;
 mod surroundings;
@@ -32,6 +35,8 @@ pub(crate) use walls::{Errand, Word, is_walled};
 pub(crate) const ARGUMENT: &str = "__task-supervisor";
 /// That of the helper which takes a further command behind a task's walls.
 pub(crate) const ERRAND: &str = "__task-errand";
+/// That of who reads the output of a plugin's task.
+pub(crate) const COLLECTOR: &str = "__task-output";
 
 /// Becomes the task supervisor, or its helper, when the process was started as one, and then never returns.
 ///
@@ -40,6 +45,7 @@ pub fn run_if_supervisor() {
     match std::env::args_os().nth(1) {
         Some(arg) if arg == ARGUMENT => child::run(),
         Some(arg) if arg == ERRAND => walls::run_errand(),
+        Some(arg) if arg == COLLECTOR => collector::run(),
         _ => {}
     }
 }

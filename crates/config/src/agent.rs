@@ -41,6 +41,8 @@ pub struct AgentConfig {
     pub leave_on_interrupt: bool,
     pub leave_on_terminate: bool,
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// Where programs lie that are plugins; `None`: `<data_dir>/plugins`.
+    pub plugin_dir: Option<PathBuf>,
     pub http_api_response_headers: BTreeMap<String, String>,
     /// Names, beside the agent's own, that requests may be sent to; `*.corp.example` for all below one.
     pub http_allowed_hosts: Vec<String>,
@@ -76,6 +78,7 @@ impl Default for AgentConfig {
             leave_on_interrupt: false,
             leave_on_terminate: false,
             plugin: BTreeMap::new(),
+            plugin_dir: None,
             http_api_response_headers: BTreeMap::new(),
             http_allowed_hosts: Vec::new(),
             dev: false,
@@ -515,6 +518,8 @@ impl Default for LimitsConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PluginConfig {
+    /// Of a program in `plugin_dir`.
+    pub args: Vec<String>,
     pub config: serde_json::Value,
 }
 

@@ -79,7 +79,7 @@ impl Block {
     }
 }
 
-/// What `plugin "name" { config { … } }` may hold, by driver.
+/// What `plugin "name" { config { … } }` may hold, by driver; `None`: a program of `plugin_dir` has that name, and knows.
 pub fn plugin_config(name: &str) -> Option<&'static Block> {
     match name {
         "docker" => Some(&DOCKER),
@@ -93,8 +93,8 @@ pub fn plugin_config(name: &str) -> Option<&'static Block> {
 
 /// A whole file.
 pub static AGENT: Block = Block(&[
-    (Str, Read, "region datacenter name data_dir log_level log_file bind_addr"),
-    (Str, IDLE, "plugin_dir syslog_facility"),
+    (Str, Read, "region datacenter name data_dir log_level log_file bind_addr plugin_dir"),
+    (Str, IDLE, "syslog_facility"),
     (Duration, Read, "log_rotate_duration"),
     (Int, Read, "log_rotate_bytes log_rotate_max_files"),
     (Bool, Read, "log_json log_include_location"),
@@ -345,7 +345,9 @@ static CSP: Block =
     Block(&[(List, IDLE, "connect_src default_src form_action frame_ancestors img_src script_src style_src")]);
 static UI_URL: Block = Block(&[(Str, IDLE, "ui_url")]);
 static UI_LABEL: Block = Block(&[(Str, IDLE, "text background_color text_color")]);
-static PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
+static PLUGIN: Block = Block(&[(List, Read, "args"), (Free, Read, "config")]);
+/// The block of a driver that this program has itself: there is no program to give arguments to.
+pub(crate) static OWN_PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
 static DOCKER: Block = Block(&[
     (Str, Read, "endpoint"),
     (Duration, Read, "image_pull_timeout pull_activity_timeout"),

@@ -179,7 +179,6 @@ pub fn agent_options(
         datacenter: config.datacenter.clone(),
         node_class: client.node_class.clone(),
         node_pool: client.node_pool.clone(),
-        data_dir,
         state_dir: client.state_dir.clone(),
         alloc_dir: client.alloc_dir.clone(),
         meta: client.meta.clone(),
@@ -242,12 +241,15 @@ pub fn agent_options(
         },
         artifact: artifact(config, &default.artifact)?,
         drivers: config.plugin.iter().map(|(name, p)| (name.clone(), p.config.clone())).collect(),
+        plugin_dir: Some(config.plugin_dir.clone().unwrap_or_else(|| data_dir.join("plugins"))),
+        plugin_args: config.plugin.iter().map(|(name, p)| (name.clone(), p.args.clone())).collect(),
         raw_exec_enabled: raw_exec(config),
         http_advertise: addresses.http_advertise.clone(),
         http_tls: tls.http(),
         rpc_tls: tls.rpc().then(|| tls.clone()),
         dev: config.dev,
         options: client.options.clone(),
+        data_dir,
         ..default
     };
     Ok(options)
