@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
+use crate::devices::{self, Devices, Nvidia, Source, nvidia};
 use crate::drain::{SelfDrain, Unfinished};
 use crate::driver::{
     Driver, docker, exec::Exec, external::External, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec,
@@ -127,9 +128,11 @@ impl Agent {
         let mut node = described(&networks, node).await.0;
         let mut drivers = drivers(&options, &state_dir)?;
         let plugins = plugins(&options, &drivers, &state_dir, id).await;
+        let devices = devices(&options, &plugins)?;
         let external = |plugin: Arc<Plugin>| (plugin.name.clone(), Arc::new(External::new(plugin)) as Arc<dyn Driver>);
         drivers.extend(plugins.into_iter().map(external));
         look_at(&drivers, &mut node, FIRST_LOOK).await;
+        devices.look(&mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
         let context = Arc::new(Context {
@@ -139,6 +142,7 @@ impl Agent {
             drivers,
             neighbours: Default::default(),
             networks,
+            devices,
             resolvers: OnceLock::new(),
             contacted: watch::Sender::new(false),
             session: tokio::sync::SetOnce::new(),
@@ -319,7 +323,9 @@ async fn plugins(
     let Some(dir) = options.plugin_dir.clone() else { return Vec::new() };
     let setup = plugin::Setup { dir, homes: state_dir.join("plugins"), node_id: id.to_string() };
     let builtin = OWN_DRIVERS.into_iter().chain(own.keys().map(String::as_str)).collect::<Vec<_>>();
-    let mut names = plugin::names(&setup.dir, options.drivers.keys(), &builtin);
+    // A program that knows the same devices is used instead of the agent's own.
+    let blocks = options.drivers.keys().filter(|name| *name != nvidia::NAME);
+    let mut names = plugin::names(&setup.dir, blocks, &builtin);
     names.retain(|name| options.keeps_driver(name));
     plugin::end_others(&setup.homes, &names).await;
     let one = |name: String| {
@@ -332,6 +338,16 @@ async fn plugins(
     let plugins: Vec<Arc<Plugin>> = names.into_iter().map(one).collect();
     futures::future::join_all(plugins.iter().map(|plugin| plugin.settled(FIRST_LOOK))).await;
     plugins
+}
+
+/// Everybody who knows devices of the node.
+fn devices(options: &Options, plugins: &[Arc<Plugin>]) -> Result<Devices, StartError> {
+    let external = plugins.iter().map(|plugin| Arc::new(devices::External::new(plugin.clone())) as Arc<dyn Source>);
+    let mut sources: Vec<Arc<dyn Source>> = external.collect();
+    if !plugins.iter().any(|plugin| plugin.name == nvidia::NAME) {
+        sources.push(Arc::new(Nvidia::new(plugin_config(options, nvidia::NAME)?, Path::new("/"))));
+    }
+    Ok(Devices::new(sources))
 }
 
 /// Asks every driver how it is; whether the node changed by it.
@@ -389,6 +405,7 @@ async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>
             () = tokio::time::sleep(DRIVER_CHECK) => {}
         }
         let (mut node, changed) = described(&context.networks, (*context.node()).clone()).await;
+        let changed = context.devices.look(&mut node, DRIVER_CHECK).await || changed;
         if look_at(&context.drivers, &mut node, DRIVER_CHECK).await || changed {
             context.set_node(node);
         }

@@ -22,6 +22,7 @@ mod crash;
 #[cfg(test)]
 mod crash_tests;
 pub mod descriptors;
+mod devices;
 mod disk;
 mod drain;
 pub mod driver;

@@ -330,6 +330,9 @@ fn node(found: &str) -> Option<Value> {
     node["Drivers"] = json!({
         "docker": { "Detected": true, "Healthy": true, "Attributes": { "driver.docker.version": "27.3" } },
         "exec": { "Detected": true, "Healthy": false, "HealthDescription": "cgroups are not writable" }, "java": { "Detected": false } });
+    let instance = |id: &str, why: &str| json!({ "ID": id, "Healthy": why.is_empty(), "HealthDescription": why });
+    node["NodeResources"]["Devices"] = json!([{ "Vendor": "acme", "Type": "gpu", "Name": "x1", "Attributes": { "memory": { "Int": 16, "Unit": "GiB" } },
+        "Instances": [instance("gpu-0", ""), instance("gpu-1", "it is too hot")] }]);
     node["HostVolumes"] = json!({ "pgdata": { "Name": "pgdata", "ReadOnly": false } });
     node["Events"] =
         json!([{ "Message": "Node registered", "Subsystem": "Cluster", "Timestamp": "2026-11-02T09:00:00Z" }]);
@@ -344,6 +347,8 @@ fn alloc(found: &str) -> Option<Value> {
         event("Received", "Task received by client", 161), event("Task Setup", "Building Task Directory", 160),
         event("Driver", "Pulled image registry.example/web:1.9.0", 159), event("Started", "Task started by client", 158) ] } });
     alloc["AllocatedResources"]["Shared"]["Ports"] = json!([{ "Label": "http", "Value": 24_117, "To": 5000, "HostIP": "10.0.4.21" }, { "Label": "metrics", "Value": 28_830, "To": 9102, "HostIP": "10.0.4.21" }]);
+    alloc["AllocatedResources"]["Tasks"]["web"]["Devices"] =
+        json!([{ "Vendor": "acme", "Type": "gpu", "Name": "x1", "DeviceIDs": ["gpu-0"] }]);
     let score = |start: &str, norm: f64| json!({ "NodeID": id(start), "Scores": { "binpack": 0.62, "allocation-spread": 0.84, "node-affinity": 0.6 }, "NormScore": norm });
     alloc["Metrics"] = json!({ "NodesEvaluated": 4, "NodesFiltered": 1, "NodesExhausted": 0, "ScoreMetaData": [score("5e0d1a90", 0.69), score("7c1d1a90", 0.6), score("2b1d1a90", 0.57)] });
     Some(alloc)

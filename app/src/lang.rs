@@ -331,6 +331,7 @@ catalogue! {
     version_submitted: "Version {0} submitted", "已提交版本 {0}";
     version_is_healthy: "Version {0} is deployed and healthy.", "版本 {0} 已部署且健康。";
     first_version: "The first version", "第一个版本";
+    devices: "Devices", "设备";
     volume: "volume", "卷";
     volumes: "Volumes", "卷";
     not_there: "not found", "未找到";

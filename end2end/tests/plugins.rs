@@ -1,4 +1,4 @@
-//! A driver that is a program of its own: the example in Python, on the real binary, through everything that may befall it.
+//! Programs beside the agent, the examples in Python, on the real binary: a driver through everything that may befall it, and devices.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn program(dir: &Path, name: &str, text: &str, mode: u32) -> Result<()> {
 fn plugins(lab: &Lab) -> Result<PathBuf> {
     let dir = lab.path().canonicalize()?.join("plugins");
     std::fs::create_dir(&dir)?;
-    for (example, mode) in [("processes", 0o755), ("tarpan_plugin.py", 0o644)] {
+    for (example, mode) in [("processes", 0o755), ("listed", 0o755), ("tarpan_plugin.py", 0o644)] {
         program(&dir, example, &std::fs::read_to_string(root().join("examples/plugins").join(example))?, mode)?;
     }
     std::fs::copy(root().join("crates/rpc/proto/plugin.proto"), dir.join("plugin.proto"))?;
@@ -168,5 +168,93 @@ fn a_driver_of_ones_own_goes_through_everything() -> Result<()> {
     // Without tasks the plugin ends with the agent.
     client.stop()?;
     ensure!(plugin(&dir).is_err(), "the plugin outlives an agent for which it runs nothing");
+    Ok(())
+}
+
+const DEVICES: &str = r#"[{"vendor": "acme", "type": "gpu", "name": "x1", "attributes": {"memory": "16 GiB"},
+    "instances": {"a": {"node": "/dev/zero", "used": 3, "of": 16, "unit": "GiB"}, "b": {"node": "/dev/zero"}}}]"#;
+
+/// Says which devices it has, and reads four bytes of each.
+const USES: &str =
+    "echo has $LISTED_DEVICES; for f in /dev/listed-*; do echo $f $(head -c 4 $f | od -An -tx1); done; sleep 600";
+
+fn wanting(driver: &str, count: u32) -> String {
+    format!(
+        "job \"wanting\" {{\n  group \"g\" {{\n    count = {count}\n    task \"t\" {{\n      driver = \"{driver}\"\n      config {{\n        command = \"/bin/sh\"\n        \
+         args = [\"-c\", \"{USES}\"]\n      }}\n      resources {{\n        cpu = 50\n        memory = 64\n        device \"acme/gpu\" {{\n          constraint {{\n            \
+         attribute = \"$${{device.attr.memory}}\"\n            operator = \">\"\n            value = \"900 MB\"\n          }}\n        }}\n      }}\n    }}\n  }}\n}}\n"
+    )
+    .replace("$${", "${")
+}
+
+#[test]
+fn devices_are_given_to_one_task_each() -> Result<()> {
+    if !speaks_grpc() || !nix::unistd::Uid::effective().is_root() {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    let dir = plugins(&lab)?;
+    let list = lab.file("devices.json", DEVICES)?;
+    let beside = format!(
+        "plugin_dir = \"{}\"\nplugin \"listed\" {{\n  config {{\n    file = \"{}\"\n  }}\n}}\n",
+        dir.display(),
+        list.display()
+    );
+    let (server, client) = server_and_client_with(&lab, "", &beside)?;
+    let node = eventually("the node's devices", PATIENCE, || {
+        let node = server.only_node()?;
+        let healthy = node.node_resources.as_ref().is_some_and(|r| r.devices.iter().any(|d| d.instances.len() == 2));
+        Ok(healthy.then_some(node))
+    })
+    .with_context(|| client.log_tail())?;
+    ensure!(!node.drivers.contains_key("listed"), "what knows devices is no driver");
+
+    // Two get one each, in a root of their own; for a third there is none.
+    let file = lab.file("wanting.nomad.hcl", &wanting("exec", 3))?.display().to_string();
+    server.ok(&["job", "run", "-detach", &file])?;
+    let ids = eventually("two that run", PATIENCE, || {
+        let running = server.allocs("wanting")?.into_iter().filter(|a| a.client_status == "running");
+        let ids: Vec<String> = running.map(|alloc| alloc.id).collect();
+        Ok((ids.len() == 2).then_some(ids))
+    })
+    .with_context(|| server.tasks_tail())?;
+    let mut said = Vec::new();
+    for id in &ids {
+        said.push(eventually("what it has", PATIENCE, || {
+            Ok(Some(server.ok(&["alloc", "logs", id])?).filter(|text| text.lines().count() == 2))
+        })?);
+    }
+    said.sort();
+    ensure!(said == ["has a\n/dev/listed-a 00 00 00 00\n", "has b\n/dev/listed-b 00 00 00 00\n"], "{said:?}");
+    let status = server.ok(&["job", "status", "wanting"])?;
+    ensure!(status.contains("devices: no devices available"), "{status}");
+
+    // Everybody is told.
+    let shown = server.ok(&["node", "status", "-verbose", &node.id])?;
+    ensure!(shown.contains("acme/gpu/x1[a]") && shown.contains("3 / 16 GiB"), "{shown}");
+    let a = &ids[usize::from(!server.ok(&["alloc", "status", &ids[0]])?.contains("acme/gpu/x1  a"))];
+    let shown = server.ok(&["alloc", "status", "-stats", a])?;
+    ensure!(shown.contains("acme/gpu/x1  a") && shown.contains("Used   = 3 / 16 GiB"), "{shown}");
+
+    // What is not there any more is not given: those that have it go on.
+    lab.file("devices.json", "[]")?;
+    eventually("the devices to be gone", PATIENCE, || {
+        Ok(server.only_node()?.node_resources.is_some_and(|r| r.devices.is_empty()).then_some(()))
+    })?;
+    ensure!(server.allocs("wanting")?.iter().filter(|a| a.client_status == "running").count() == 2, "they go on");
+    server.ok(&["job", "stop", "-purge", "-detach", "wanting"])?;
+    let file = lab.file("wanting.nomad.hcl", &wanting("raw_exec", 1))?.display().to_string();
+    server.ok(&["job", "run", "-detach", &file])?;
+    let status = eventually("why it can't be placed", PATIENCE, || {
+        Ok(Some(server.ok(&["job", "status", "wanting"])?).filter(|text| text.contains("missing devices")))
+    });
+    ensure!(status.is_ok(), "{}", server.ok(&["job", "status", "wanting"])?);
+    lab.file("devices.json", DEVICES)?;
+    let id = server.wait_alloc("wanting", "running")?.id;
+    let said = eventually("what it has", PATIENCE, || {
+        Ok(Some(server.ok(&["alloc", "logs", &id])?).filter(|text| text.contains("has ")))
+    })?;
+    ensure!(said.starts_with("has a\n"), "{said}");
+    server.ok(&["job", "stop", "-purge", "-detach", "wanting"])?;
     Ok(())
 }

@@ -68,6 +68,8 @@ pub struct TaskRequest {
     pub dns: Option<Dns>,
     pub dirs: TaskDirs,
     pub mounts: Vec<Mount>,
+    /// A task that sees the node's paths has them already.
+    pub devices: Vec<DeviceNode>,
     pub logs: Option<LogTarget>,
     /// The node's own directory for this start: pid and exit files.
     pub run_dir: PathBuf,
@@ -96,6 +98,17 @@ pub struct Mount {
     pub propagation: String,
     /// `z` (shared) or `Z` (the task's alone) has the files labelled for SELinux; empty: they stay as they are.
     pub selinux_label: String,
+}
+
+/// A device file that the task is given, of a device that the servers gave it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// Below `/dev` of the node.
+    pub source: PathBuf,
+    /// Below `/dev` of the task.
+    pub target: PathBuf,
+    /// Of `r`, `w` and `m`.
+    pub permissions: String,
 }
 
 /// Where a driver that writes logs itself puts them: [`crate::alloc_dir::LOGS`] below the allocation's directory.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Dns, DriverError, Handle, Mount, TaskRequest, raw_exec, supervised};
+use super::{DeviceNode, Dns, DriverError, Handle, Mount, TaskRequest, raw_exec, supervised};
 use crate::cgroup;
-use crate::supervisor::{Bind, Propagation, Rights, Spec, User, Walls};
+use crate::supervisor::{Bind, DeviceFile, Propagation, Rights, Spec, User, Walls};
 
 /// Who a task is when its job names nobody.
 pub(super) const USER: &str = "nobody";
@@ -179,6 +179,7 @@ fn walls(node: &Node, ask: &Ask, request: &TaskRequest) -> Result<Walls, DriverE
         task: request.task.clone(),
         chroot: node.chroot.clone(),
         mounts: request.mounts.iter().map(bind).collect::<Result<_, _>>()?,
+        devices: request.devices.iter().map(device).collect(),
         host_pid: mode("pid_mode", ask.pid_mode.as_deref(), &plugin.default_pid_mode)?,
         host_ipc: mode("ipc_mode", ask.ipc_mode.as_deref(), &plugin.default_ipc_mode)?,
         no_pivot_root: plugin.no_pivot_root,
@@ -186,6 +187,11 @@ fn walls(node: &Node, ask: &Ask, request: &TaskRequest) -> Result<Walls, DriverE
         resolv_conf: request.dns.as_ref().and_then(resolv_conf),
         rights: rights(node.driver, plugin, &ask.cap_add, &ask.cap_drop)?,
     })
+}
+
+fn device(node: &DeviceNode) -> DeviceFile {
+    let writable = node.permissions.contains('w');
+    DeviceFile { source: node.source.clone(), target: node.target.clone(), writable }
 }
 
 /// Whether it is the node's.

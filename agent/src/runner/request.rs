@@ -10,6 +10,7 @@ use tarpan_model::resources::TaskResources;
 
 use crate::alloc_dir::{AllocDir, TaskDirs};
 use crate::context::Context;
+use crate::devices::Reservation;
 use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskRequest};
 use crate::env::{SeenDirs, Source, TaskEnv, host_env};
 use crate::network;
@@ -65,11 +66,16 @@ pub(super) fn task_request(
     task: &Task,
     driver: &dyn Driver,
     template_env: &BTreeMap<String, String>,
+    devices: Reservation,
 ) -> Result<TaskRequest, String> {
     let env = environment(context, alloc, dir, task, template_env);
     let node = context.node();
     let suffix = format!("{:08x}", rand::random::<u32>());
     let config = task.config.as_ref().map(|c| c.0.iter().map(|(k, v)| (k.clone(), env.value(v))).collect());
+    let mut mounts = mounts(alloc, task, driver, &node, &env)?;
+    if driver.supports_mounts() {
+        mounts.extend(devices.mounts);
+    }
     let resources = alloc.resources.tasks.get(task.name()).cloned().unwrap_or_else(TaskResources::default);
     Ok(TaskRequest {
         alloc_id: alloc.id,
@@ -86,7 +92,8 @@ pub(super) fn task_request(
         hostname: env.text(&alloc.resources.hostname),
         dns: dns(context, alloc, &env),
         dirs: dir.task(task.name()),
-        mounts: mounts(alloc, task, driver, &node, &env)?,
+        mounts,
+        devices: devices.nodes,
         logs: logs(task, dir),
         run_dir: context.state_dir.join("tasks").join(alloc.id.to_string()).join(format!("{}-{suffix}", task.name())),
         cgroup_parent: context.cgroup_parent.clone(),

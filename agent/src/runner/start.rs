@@ -21,8 +21,9 @@ impl Actor {
             let failure = StartFailure { event: event::driver_failure(&text), recoverable: true };
             return self.todo.push_back(Message::Task(index, task::Input::StartFailed(failure)));
         };
-        let env = self.tasks[index].live.env();
-        let request = match task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, &env) {
+        let live = &self.tasks[index].live;
+        let (env, devices) = (live.env(), live.devices());
+        let request = match task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, &env, devices) {
             Ok(request) => request,
             Err(sentence) => {
                 let failure = StartFailure { event: event::setup_failure(&sentence), recoverable: false };

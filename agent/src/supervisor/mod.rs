@@ -28,7 +28,7 @@ use crate::proc_stat::Stat;
 pub use process::{AttachError, Process, SpawnError};
 pub use rotate::{Rotator, file_name as log_file_name, indexes as log_indexes};
 pub(crate) use survey::runs;
-pub use walls::{Bind, Propagation, Rights, Walls};
+pub use walls::{Bind, DeviceFile, Propagation, Rights, Walls};
 pub(crate) use walls::{Errand, Word, is_walled};
 
 /// The hidden first argument.

@@ -155,6 +155,7 @@ fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
             <aside class="side stack stack-4" aria-label=texts.about>
                 {move || alloc.with(ports)}
                 {move || alloc.with(mounts)}
+                {move || alloc.with(|a| devices(a, usage))}
                 {move || alloc.with(placement)}
                 {move || alloc.with(|a| events(a, 12))}
             </aside>
@@ -328,6 +329,36 @@ fn mounts(alloc: &Alloc) -> Option<AnyView> {
     })
 }
 
+/// Instances of devices that its tasks were given: the task, and the instance as it is named in figures.
+pub fn given_devices(alloc: &Alloc) -> Vec<(String, String)> {
+    let tasks = alloc.resources.iter().flat_map(|r| &r.tasks);
+    let of = |(task, given): (&String, &tarpan_api::wire::AllocatedTaskResources)| {
+        let instances = given.devices.iter().flat_map(|d| {
+            d.device_ids.iter().map(|id| usage::device_name(&d.vendor, &d.type_, &d.name, id)).collect::<Vec<_>>()
+        });
+        instances.map(|name| (task.clone(), name)).collect::<Vec<_>>()
+    };
+    tasks.flat_map(of).collect()
+}
+
+fn devices(alloc: &Alloc, usage: Signal<Usage>) -> Option<AnyView> {
+    let texts = t();
+    let all = given_devices(alloc);
+    let line = |(task, name): (String, String)| {
+        let shown = name.clone();
+        let figure = move || usage.with(|u| u.device(&name)).unwrap_or_default();
+        view! {
+            <li>
+                <span class="mono t12">{shown}</span><span class="t3 t12">"→ "{task}</span>
+                <span class="grow"></span><span class="t12 t3">{figure}</span>
+            </li>
+        }
+    };
+    (!all.is_empty()).then(|| {
+        panel(texts.devices, (), (), view! { <ul class="rows">{all.into_iter().map(line).collect_view()}</ul> })
+    })
+}
+
 /// The scores of the node that was chosen, and of the next best ones.
 fn placement(alloc: &Alloc) -> Option<AnyView> {
     let texts = t();
@@ -386,6 +417,25 @@ fn events(alloc: &Alloc, most: usize) -> AnyView {
 mod tests {
     use super::*;
     use crate::shapes::{Group, Job, Volume, VolumeMount};
+
+    #[test]
+    fn devices_are_listed_by_task_with_their_newest_figure() {
+        let given = serde_json::json!({ "Tasks": { "web": { "Devices": [
+            { "Vendor": "acme", "Type": "gpu", "Name": "x1", "DeviceIDs": ["a", "b"] },
+        ] }, "log": {} } });
+        let alloc = Alloc { resources: serde_json::from_value(given).expect("a shape"), ..Default::default() };
+        let row = |name: &str| ("web".to_owned(), name.to_owned());
+        assert_eq!(given_devices(&alloc), [row("acme/gpu/x1[a]"), row("acme/gpu/x1[b]")]);
+        let sample = serde_json::json!({ "ResourceUsage": { "DeviceStats": [
+            { "Vendor": "acme", "Type": "gpu", "Name": "x1", "InstanceStats": {
+                "b": { "Summary": { "FloatNumeratorVal": 3.0, "FloatDenominatorVal": 16.0, "Unit": "GiB" } },
+            } },
+        ] } });
+        let mut usage = Usage::default();
+        usage.add(&[&sample]);
+        assert_eq!(usage.device("acme/gpu/x1[b]").as_deref(), Some("3 / 16 GiB"));
+        assert_eq!(usage.device("acme/gpu/x1[a]"), None);
+    }
 
     #[test]
     fn volumes_are_listed_by_task() {

@@ -1,7 +1,7 @@
 //! A client: what it has and what of it is taken, its drivers, its allocations, attributes, events; drain and eligibility.
 
 use leptos::prelude::*;
-use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeListStub, NodeUse};
+use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeDevice, NodeDeviceResource, NodeListStub, NodeUse};
 use tarpan_api::{Query, calls};
 
 use super::clients::percent;
@@ -20,7 +20,7 @@ use crate::parts::title::Title;
 use crate::parts::{crumbs, fact, icon12, meter_two, panel, pill, shape, tabs};
 use crate::past::{Live, UseCharts};
 use crate::status::{Kind, node_badge};
-use crate::usage::SAMPLES;
+use crate::usage::{SAMPLES, device_name};
 use crate::{paths, place};
 
 #[component]
@@ -235,6 +235,7 @@ fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
             </div>
             <aside class="side stack stack-4" aria-label=texts.about>
                 {move || drivers(node)}
+                {move || devices(node, stats)}
                 {move || about(node, stats)}
                 {move || events(node, 6)}
             </aside>
@@ -287,6 +288,36 @@ fn drivers(node: Signal<Node>) -> AnyView {
         view! { {drivers.into_iter().map(line).collect_view()}{volumes.into_iter().map(volume).collect_view()} }
     };
     panel(texts.health, (), (), view! { <ul class="rows">{rows}</ul> })
+}
+
+/// Instances of devices: how they are, and their first figure.
+fn devices(node: Signal<Node>, stats: RwSignal<Option<HostStats>>) -> Option<AnyView> {
+    let texts = t();
+    let groups = node.with(|n| n.node_resources.as_ref().map(|r| r.devices.clone()).unwrap_or_default());
+    let line = |(group, instance): (NodeDeviceResource, NodeDevice)| {
+        let name = device_name(&group.vendor, &group.type_, &group.name, &instance.id);
+        let figure = move || {
+            let of_group = |all: &HostStats| {
+                let groups = all.device_stats.iter().flatten();
+                let mut same =
+                    groups.filter(|g| (&g.vendor, &g.type_, &g.name) == (&group.vendor, &group.type_, &group.name));
+                Some(same.find_map(|g| g.instance_stats.get(&instance.id))?.summary.as_ref()?.text())
+            };
+            match instance.healthy {
+                true => stats.with(|s| s.as_ref().and_then(of_group)).unwrap_or_else(|| texts.healthy.to_owned()),
+                false => instance.health_description.clone(),
+            }
+        };
+        let mark = if instance.healthy { good_mark() } else { shape(Kind::Failed) };
+        view! { <li>{mark}<span class="mono t12">{name}</span><span class="grow"></span><span class="t12 t3">{figure}</span></li> }
+    };
+    let rows: Vec<_> = groups
+        .into_iter()
+        .flat_map(|group| group.instances.clone().into_iter().map(move |instance| (group.clone(), instance)))
+        .collect();
+    (!rows.is_empty()).then(|| {
+        panel(texts.devices, (), (), view! { <ul class="rows">{rows.into_iter().map(line).collect_view()}</ul> })
+    })
 }
 
 /// The green tick.

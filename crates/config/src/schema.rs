@@ -87,6 +87,7 @@ pub fn plugin_config(name: &str) -> Option<&'static Block> {
         "exec" => Some(&EXEC),
         "java" => Some(&JAVA),
         "qemu" => Some(&QEMU),
+        "nvidia-gpu" => Some(&NVIDIA),
         _ => None,
     }
 }
@@ -348,6 +349,9 @@ static UI_LABEL: Block = Block(&[(Str, IDLE, "text background_color text_color")
 static PLUGIN: Block = Block(&[(List, Read, "args"), (Free, Read, "config")]);
 /// The block of a driver that this program has itself: there is no program to give arguments to.
 pub(crate) static OWN_PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
+/// Devices, not a driver.
+static NVIDIA: Block =
+    Block(&[(Bool, Read, "enabled"), (List, Read, "ignored_gpu_ids"), (Duration, IDLE, "fingerprint_period")]);
 static DOCKER: Block = Block(&[
     (Str, Read, "endpoint"),
     (Duration, Read, "image_pull_timeout pull_activity_timeout"),

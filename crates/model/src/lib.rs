@@ -17,6 +17,7 @@ pub mod glob;
 pub mod go;
 pub mod ids;
 pub mod job;
+pub mod measure;
 pub mod metric;
 pub mod name;
 pub mod node;

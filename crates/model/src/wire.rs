@@ -240,6 +240,13 @@ impl<'a, T> Light<'a, Vec<T>> {
     }
 }
 
+impl Light<'_, f64> {
+    /// The number, where there is one.
+    pub fn number(self) -> Option<f64> {
+        self.0.as_f64()
+    }
+}
+
 fn items(list: &Value) -> &[Value] {
     list.as_array().map_or(&[], Vec::as_slice)
 }

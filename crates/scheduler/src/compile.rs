@@ -67,6 +67,8 @@ pub struct Group {
     pub host_volumes: Vec<VolumeAsk>,
     /// Devices asked for, with the task that asks.
     pub devices: Vec<DeviceAsk>,
+    /// Some of them have affinities.
+    pub wishes_devices: bool,
     /// Cores asked for by task name.
     pub cores: Vec<(String, u16)>,
     /// What every allocation of the group is given, without ports, cores and devices.
@@ -127,6 +129,8 @@ pub struct DeviceAsk {
     pub id: Vec<String>,
     pub count: usize,
     pub constraints: Vec<(String, Constraint)>,
+    /// Wishes for a kind of device, each with its weight.
+    pub affinities: Vec<(String, Constraint, f64)>,
 }
 
 /// How a change is rolled out; only where `max_parallel` is above zero.
@@ -258,6 +262,7 @@ impl Group {
                 || !cores.is_empty()
                 || !devices.is_empty(),
             network,
+            wishes_devices: devices.iter().any(|ask| !ask.affinities.is_empty()),
             devices,
             cores,
             resources: Arc::new(resources),
@@ -375,6 +380,13 @@ fn devices_of(tasks: &[Task]) -> Vec<DeviceAsk> {
                 .iter()
                 .flatten()
                 .map(|c| (c.l_target.clone().unwrap_or_default(), Constraint::compile(c)))
+                .collect(),
+            affinities: device
+                .affinities
+                .iter()
+                .flatten()
+                .map(|a| (a.l_target.clone().unwrap_or_default(), Affinity::compile(a)))
+                .map(|(target, affinity)| (target, affinity.wish, affinity.weight))
                 .collect(),
         })
     };

@@ -148,6 +148,17 @@ async fn no_name_becomes_markup() {
 }
 
 #[tokio::test]
+async fn devices_are_on_the_pages_of_client_and_allocation() {
+    let ui = router(cluster(false));
+    let (_, client) = get(ui.clone(), &format!("/ui/clients/5e0d1a90{ID}")).await;
+    for expected in ["acme/gpu/x1[gpu-0]", "acme/gpu/x1[gpu-1]", "it is too hot"] {
+        assert!(client.contains(expected), "{expected}: {client}");
+    }
+    let (_, alloc) = get(ui, &format!("/ui/allocations/b1f07c2e{ID}")).await;
+    assert!(alloc.contains("acme/gpu/x1[gpu-0]") && !alloc.contains("gpu-1"), "{alloc}");
+}
+
+#[tokio::test]
 async fn no_address_becomes_markup() {
     let hostile = "%3C/title%3E%3C/script%3E%3Cx-pwn%20onfocus=alert(1)%3E%22'%3E%3C!--";
     let ui = router(cluster(false));

@@ -15,7 +15,7 @@ use tarpan_model::glob;
 use super::config::{MountBlock, PluginConfig, TaskConfig};
 use super::{ALLOC_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
-use crate::driver::{Dns, DriverError, TaskRequest};
+use crate::driver::{DeviceNode, Dns, DriverError, TaskRequest};
 use crate::ground::{self, Attr};
 use crate::network::hosts;
 
@@ -222,7 +222,7 @@ fn host_config(
         cap_add: some(config.cap_add.clone()),
         cap_drop: some(config.cap_drop.clone()),
         cgroupns_mode: cgroupns(config)?,
-        devices: some(config.devices.iter().map(device).collect()),
+        devices: some(config.devices.iter().map(device).chain(request.devices.iter().map(given)).collect()),
         dns: some(dns.servers),
         dns_options: some(dns.options),
         dns_search: some(dns.searches),
@@ -337,6 +337,15 @@ fn device(device: &super::config::Device) -> DeviceMapping {
         path_on_host: Some(path.clone()),
         path_in_container: or(&device.container_path, &path),
         cgroup_permissions: or(&device.cgroup_permissions, "rwm"),
+    }
+}
+
+/// A device file that the servers gave the task.
+fn given(node: &DeviceNode) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: Some(node.source.to_string_lossy().into_owned()),
+        path_in_container: Some(node.target.to_string_lossy().into_owned()),
+        cgroup_permissions: Some(node.permissions.clone()),
     }
 }
 

@@ -77,6 +77,7 @@ impl Place {
             dns: None,
             dirs,
             mounts: Vec::new(),
+            devices: Vec::new(),
             logs: Some(LogTarget { alloc: alloc.root.clone(), max_files: 3, max_bytes: 1 << 20 }),
             run_dir: dir.path().join("run"),
             cgroup_parent: String::new(),

@@ -60,6 +60,7 @@ impl Place {
             dns: None,
             dirs,
             mounts: Vec::new(),
+            devices: Vec::new(),
             logs: Some(LogTarget { alloc: alloc.root.clone(), max_files: 3, max_bytes: 1 << 20 }),
             run_dir: dir.path().join("tasks").join(alloc_id.to_string()).join("web-0badcafe"),
             cgroup_parent: PARENT.to_owned(),

@@ -49,6 +49,15 @@ pub(super) fn start(
                 propagation: mount.propagation.clone(),
             })
             .collect(),
+        device_nodes: request
+            .devices
+            .iter()
+            .map(|node| plugin::DeviceNode {
+                source: text(&node.source),
+                target: text(&node.target),
+                permissions: node.permissions.clone(),
+            })
+            .collect(),
         stdout_path: stdout,
         stderr_path: stderr,
         network_namespace: request.netns.as_deref().map(text).unwrap_or_default(),

@@ -60,7 +60,7 @@ impl plugin_server::Plugin for Fake {
     async fn describe(&self, _: Request<plugin::DescribeRequest>) -> Result<Response<Description>, Status> {
         let driver = DriverDescription { config: self.fields.clone(), ..DriverDescription::default() };
         let protocol = self.protocol.unwrap_or(1);
-        let description = Description { protocol, version: "7".to_owned(), driver: Some(driver) };
+        let description = Description { protocol, version: "7".to_owned(), driver: Some(driver), devices: None };
         self.answer("Describe", description).await
     }
 
@@ -146,6 +146,7 @@ fn request(dir: &std::path::Path, config: Value) -> TaskRequest {
         dns: None,
         dirs: place.create_task("t").expect("made"),
         mounts: Vec::new(),
+        devices: Vec::new(),
         logs: Some(LogTarget { alloc: dir.join("alloc"), max_files: 2, max_bytes: 1 << 20 }),
         run_dir: dir.join("run"),
         cgroup_parent: "tarpan-test-plugins".to_owned(),

@@ -1,5 +1,6 @@
 //! What a task needs before it starts: directory, identities, payload, artifacts, templates.
 
+mod devices;
 mod identities;
 mod secrets;
 mod user;
@@ -14,12 +15,14 @@ use serde_json::Value;
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, name};
 
+use self::devices::Devices;
 use self::identities::Identities;
 use self::secrets::Secrets;
 use self::user::User;
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::{AllocDir, Reader, TaskDirs, below};
 use crate::context::Context;
+use crate::devices::Reservation;
 use crate::driver::Isolation;
 use crate::env::TaskEnv;
 use crate::ground::Attr;
@@ -39,6 +42,7 @@ pub(super) fn hooks() -> Vec<Box<dyn Hook<TaskScope>>> {
         Box::new(Identities),
         Box::new(Payload),
         Box::new(Artifacts),
+        Box::new(Devices),
         Box::new(Templates),
     ]
 }
@@ -67,14 +71,25 @@ pub(crate) struct Live {
     env: Mutex<BTreeMap<String, String>>,
     /// Tokens that stand in variables.
     tokens: Mutex<BTreeMap<String, String>>,
+    devices: Mutex<Reservation>,
 }
 
 impl Live {
     /// What set-ups gave; templates win.
     pub(crate) fn env(&self) -> BTreeMap<String, String> {
         let mut env = self.tokens.lock().expect("no panic while held").clone();
+        env.extend(self.devices().env);
         env.extend(self.env.lock().expect("no panic while held").clone());
         env
+    }
+
+    /// What the task needs for its devices.
+    pub(crate) fn devices(&self) -> Reservation {
+        self.devices.lock().expect("no panic while held").clone()
+    }
+
+    fn set_devices(&self, reservation: Reservation) {
+        *self.devices.lock().expect("no panic while held") = reservation;
     }
 
     fn set_tokens(&self, tokens: BTreeMap<String, String>) {

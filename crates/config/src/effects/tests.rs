@@ -83,8 +83,8 @@ fn files(schema: &'static Block, wrap: &dyn Fn(String) -> String, each: &mut dyn
                 (Kind::Block(inner), Effect::Read) => files(inner, &|text| wrap(format!("{key} {{ {text} }}")), each),
                 (Kind::Options(inner), _) => files(inner, &|text| wrap(format!("{key} {{ {text} }}")), each),
                 (Kind::Labelled(inner), Effect::Read) if key == "plugin" => {
-                    for (name, config) in
-                        ["docker", "raw_exec", "exec", "java", "qemu"].map(|name| (name, plugin_config(name)))
+                    for (name, config) in ["docker", "raw_exec", "exec", "java", "qemu", "nvidia-gpu"]
+                        .map(|name| (name, plugin_config(name)))
                     {
                         let within = |text| wrap(format!("plugin \"{name}\" {{ config {{ {text} }} }}"));
                         files(config.expect("a known driver"), &within, each);

@@ -117,9 +117,16 @@ impl<'a> Balance<'a> {
             })
             && difference.devices.iter().all(|(device, more)| {
                 let users = i64::from(usage.devices.get(device).copied().unwrap_or(0)) + more;
-                *more <= 0 || users <= 1
+                *more <= 0 || (users <= 1 && has_device(node, device))
             })
     }
+}
+
+/// The node has this instance, and it works.
+fn has_device(node: &Node, (name, id): &(String, String)) -> bool {
+    let groups = node.resources.devices.iter();
+    let mut of_kind = groups.filter(|group| *name == format!("{}/{}/{}", group.vendor, group.type_, group.name));
+    of_kind.any(|group| group.instances.iter().any(|instance| instance.id == *id && instance.healthy))
 }
 
 /// A dimension that the change does not ask more of does not stand in its way.

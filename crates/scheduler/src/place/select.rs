@@ -151,6 +151,11 @@ impl Placer<'_> {
                 scorers += 1.0;
             }
         }
+        if group.wishes_devices {
+            parts.devices = self.ledger.device_score(node, self.nodes.row(node), &group.devices);
+            sum += parts.devices.unwrap_or(0.0);
+            scorers += 1.0;
+        }
         parts.score = sum / scorers;
         parts
     }

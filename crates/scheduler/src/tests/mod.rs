@@ -2,6 +2,7 @@
 
 mod counts;
 mod deployments;
+mod devices;
 mod failures;
 mod generated;
 mod placing;

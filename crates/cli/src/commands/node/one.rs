@@ -1,12 +1,12 @@
 //! `node status <node>`: one node with what it has, uses and runs.
 
-use tarpan_api::wire::{AllocListStub, Allocation, HostStats, Node};
+use tarpan_api::wire::{AllocListStub, Allocation, HostStats, Node, NodeDeviceResource};
 use tarpan_api::{Client, Query};
 use tarpan_model::duration::Dur;
 
 use crate::command::{Doing as _, Outcome};
 use crate::output::history::{self, Span};
-use crate::output::{self, Table, allocs, block, bytes, time, title};
+use crate::output::{self, Table, allocs, block, bytes, device_stats, time, title};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -66,6 +66,7 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
         let mut facts = node.attributes.clone();
         facts.retain(|name, _| !name.starts_with("tarpan.") || !output::as_the_field());
         out.push_str(&pairs("Attributes", &facts));
+        out.push_str(&device_attributes(&node));
         out.push_str(&pairs("Meta", &node.meta));
     }
     print!("{out}");
@@ -221,7 +222,33 @@ async fn usage(client: &Client, node: &Node, on_it: &[Allocation], stats: &HostS
         format!("{}/{}", bytes(disk.used), bytes(disk.size)),
     ]);
     out.push_str(&format!("{}{}\n", title("Host Resource Utilization"), table.render()));
+    out.push_str(&devices(node, stats));
     out
+}
+
+/// Instances of devices with their first figure, or how they are.
+fn devices(node: &Node, stats: &HostStats) -> String {
+    let has = node.node_resources.as_ref().map(|r| r.devices.as_slice()).unwrap_or_default();
+    let figures = stats.device_stats.as_deref().unwrap_or_default();
+    let rows = has.iter().flat_map(|group| {
+        let kind = format!("{}/{}/{}", group.vendor, group.type_, group.name);
+        let of_group =
+            figures.iter().find(|f| (&f.vendor, &f.type_, &f.name) == (&group.vendor, &group.type_, &group.name));
+        group.instances.iter().map(move |instance| {
+            let figure = of_group.and_then(|f| f.instance_stats.get(&instance.id)?.summary.as_ref());
+            let says = match (instance.healthy, figure) {
+                (false, _) => format!("unhealthy: {}", instance.health_description),
+                (true, Some(figure)) => figure.text(),
+                (true, None) => "healthy".to_owned(),
+            };
+            (format!("{kind}[{}]", instance.id), says)
+        })
+    });
+    let rows: Vec<(String, String)> = rows.collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("{}{}\n", title("Device Resource Utilization"), block(&rows)),
+    }
 }
 
 /// The measured details behind `-stats`.
@@ -256,6 +283,9 @@ fn details(stats: &HostStats) -> String {
     });
     out.push_str(&disks.collect::<Vec<_>>().join("\n\n"));
     out.push('\n');
+    if let Some(groups) = stats.device_stats.as_deref().filter(|groups| !groups.is_empty()) {
+        out.push_str(&format!("{}{}\n", title("Device Stats"), device_stats(groups)));
+    }
     out
 }
 
@@ -280,6 +310,23 @@ fn stub(alloc: &Allocation) -> AllocListStub {
         create_time: alloc.create_time,
         modify_time: alloc.modify_time,
         ..AllocListStub::default()
+    }
+}
+
+/// What constraints and affinities may look at of each kind of device.
+fn device_attributes(node: &Node) -> String {
+    let groups = node.node_resources.as_ref().map(|r| r.devices.as_slice()).unwrap_or_default();
+    let one = |group: &NodeDeviceResource| {
+        let mut pairs = vec![("Device Group".to_owned(), format!("{}/{}/{}", group.vendor, group.type_, group.name))];
+        pairs.extend(group.attributes.iter().map(|(key, value)| (key.clone(), value.text())));
+        block(&pairs)
+    };
+    match groups {
+        [] => String::new(),
+        groups => {
+            let all = groups.iter().map(one).collect::<Vec<_>>().join("\n\n");
+            format!("{}{all}\n", title("Device Group Attributes"))
+        }
     }
 }
 
