@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
+use crate::cores::Cores;
 use crate::devices::{self, Devices, Nvidia, Source, nvidia};
 use crate::drain::{SelfDrain, Unfinished};
 use crate::driver::{
@@ -135,8 +136,11 @@ impl Agent {
         devices.look(&mut node, FIRST_LOOK).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
+        let cgroup_parent = crate::fingerprint::cgroup_parent(&options);
+        let cores = Cores::new(&cgroup_parent, crate::fingerprint::own_cores(), &options.reserved.cores);
         let context = Arc::new(Context {
-            cgroup_parent: crate::fingerprint::cgroup_parent(&options),
+            cgroup_parent,
+            cores,
             outbox: outbox.clone(),
             store,
             drivers,
@@ -157,6 +161,12 @@ impl Agent {
             true => Default::default(),
             false => crate::found::look(&context.drivers, &context.place(), &mut records).await,
         };
+        records.iter().filter(|record| !record.alloc.terminal()).for_each(|record| context.cores.take(&record.alloc));
+        crate::blocking({
+            let context = context.clone();
+            move || context.cores.divide()
+        })
+        .await;
         let ids: Vec<_> = records.iter().map(|r| r.alloc.id).chain(found.keys().copied()).collect();
         crate::found::clean_networks(&context, || ids.iter().copied().collect()).await;
         let history = History::open(&context.store);

@@ -9,6 +9,7 @@ use tarpan_model::{AllocId, Node};
 use tokio::sync::{SetOnce, watch};
 
 use crate::alloc_dir::AllocDir;
+use crate::cores::Cores;
 use crate::devices::Devices;
 use crate::driver::{Driver, Place};
 use crate::neighbours::Neighbours;
@@ -32,6 +33,7 @@ pub struct Context {
     pub(crate) neighbours: Neighbours,
     pub(crate) networks: Arc<Networks>,
     pub(crate) devices: Devices,
+    pub(crate) cores: Cores,
     /// Where tasks of bridge networks are told to ask for names; set right after the start.
     pub(crate) resolvers: OnceLock<Vec<IpAddr>>,
     /// The servers have told once what this node should have.

@@ -18,6 +18,7 @@ mod clock;
 #[cfg(test)]
 mod clock_tests;
 mod context;
+mod cores;
 mod crash;
 #[cfg(test)]
 mod crash_tests;

@@ -218,3 +218,63 @@ fn qemu() -> Result<()> {
     let config = format!("image_path = {:?}", images.join("counts.img").display().to_string());
     through_everything(&lab, &more, "guest", &job("guest", "qemu", &config, 128), &["/bin/ls"], "local\n")
 }
+
+/// Says all the time which cores it may run on: `0`, `0-3`, …
+const CORES: &str = "command = \"/bin/sh\"\n        args = [\"-c\", \"while true; do grep Cpus_allowed_list /proc/self/status; sleep 0.05; done\"]";
+
+/// What the task said last.
+fn allowed(server: &Agent, id: &str) -> Result<String> {
+    let said = server.ok(&["alloc", "logs", "-tail", "-n", "1", id])?;
+    Ok(said.split_whitespace().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_tasks_cores_are_its_own() -> Result<()> {
+    let several = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+    if !isolates() || !several {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    // Agents that share a parent share its cores, too.
+    let parent = format!("tarpan-cores-{}", std::process::id());
+    let (server, mut client) = server_and_client_with(&lab, &format!("cgroup_parent = \"{parent}\"\n"), "")?;
+    let run = |name: &str, text: &str| -> Result<String> {
+        let file = lab.file(&format!("{name}.nomad.hcl"), text)?.display().to_string();
+        server.ok(&["job", "run", "-detach", &file])?;
+        Ok(server.wait_alloc(name, "running").with_context(|| server.tasks_tail())?.id)
+    };
+    let rest = run("rest", &job("rest", "raw_exec", CORES, 32))?;
+    let says = |id: &str, good: &dyn Fn(&str) -> bool| {
+        eventually("the task to say where it runs", PATIENCE, || {
+            Ok(Some(allowed(&server, id)?).filter(|said| !said.is_empty() && good(said)))
+        })
+    };
+    let all = says(&rest, &|_| true)?;
+    let kept = run("kept", &job("kept", "exec", CORES, 32).replace("cpu = 50", "cores = 1"))?;
+    let core = says(&kept, &|said| said.parse::<u16>().is_ok())?;
+    let shared = says(&rest, &|said| said != all)?;
+    ensure!(shared != core && !shared.split(',').any(|part| part == core), "{shared:?} of {all:?} beside {core:?}");
+    // A later agent knows whose they are.
+    client.kill9()?;
+    client.start_again()?;
+    server.wait_nodes(1)?;
+    says(&kept, &|said| said == core)?;
+    says(&rest, &|said| said == shared)?;
+    server.ok(&["job", "stop", "-purge", "-detach", "kept"])?;
+    says(&rest, &|said| said == all)?;
+    server.ok(&["job", "stop", "-purge", "-detach", "rest"])?;
+    eventually("all of it to be gone", PATIENCE, || {
+        Ok((groups(&rest).is_empty() && groups(&kept).is_empty()).then_some(()))
+    })?;
+    drop(client);
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup")?
+        .flatten()
+        .map(|entry| entry.path())
+        .chain([PathBuf::from("/sys/fs/cgroup")])
+    {
+        for below in ["share", "reserve", "share.slice", "reserve.slice", ""] {
+            let _ = std::fs::remove_dir(hierarchy.join(&parent).join(below));
+        }
+    }
+    Ok(())
+}

@@ -55,6 +55,8 @@ pub struct TaskRequest {
     pub env: BTreeMap<String, String>,
     pub user: String,
     pub resources: TaskResources,
+    /// Cores of those who have none for themselves, such as `0-1,3`; empty: all that there are.
+    pub shared_cores: String,
     /// Everything the node can give, in MHz: the base of relative shares.
     pub node_cpu_mhz: i64,
     pub ports: Vec<PortMapping>,
@@ -281,6 +283,11 @@ pub trait Driver: Send + Sync {
     /// A namespace goes: what was made for it goes before.
     fn leave<'a>(&'a self, id: AllocId, netns: &'a Path) -> BoxFuture<'a, ()> {
         let _ = (id, netns);
+        Box::pin(async {})
+    }
+    /// Tasks without cores of their own run on these from now on, such as `0-1,3`. Of drivers whose tasks are in groups of somebody else's.
+    fn share_cores<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, ()> {
+        let _ = shared;
         Box::pin(async {})
     }
     /// What nobody asks for, such as removing what is not used any more. Called now and then, never twice at a time.

@@ -45,7 +45,8 @@ pub(super) fn cgroup(request: &TaskRequest) -> Option<Cgroup> {
 }
 
 pub(super) fn cgroup_with(request: &TaskRequest, limits: &Limits) -> Option<Cgroup> {
-    Cgroup::create(&request.cgroup_parent, &cgroup_name(request.alloc_id, &request.task), limits)
+    let cores = crate::env::core_ranges(&request.resources.cores);
+    Cgroup::create(&request.cgroup_parent, &cgroup_name(request.alloc_id, &request.task), limits, &cores)
 }
 
 /// The groups that were made for a start before, as far as they are there.
@@ -68,6 +69,7 @@ pub(super) async fn launch_with(
     monitor: Option<Monitor>,
 ) -> Result<Arc<dyn Handle>, DriverError> {
     spec.cgroups = cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
+    spec.shared_group = cgroup.as_ref().and_then(|c| c.shared.clone());
     let run_dir = spec.run_dir.clone();
     match Process::spawn(&spec).await {
         Ok(process) => Ok(Arc::new(Supervised { process, saved: Saved { run_dir, cgroup, monitor } })),
@@ -232,7 +234,7 @@ impl Handle for Supervised {
     }
 
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
-        let cgroups = self.saved.cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
+        let cgroups = self.saved.cgroup.as_ref().map(Cgroup::joined).unwrap_or_default();
         Box::pin(async move {
             match crate::supervisor::is_walled(&self.saved.run_dir, self.process.pid()) {
                 true => super::process_exec::begin_behind_walls(&self.saved.run_dir, &cgroups, request).await,

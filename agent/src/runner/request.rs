@@ -84,6 +84,7 @@ pub(super) fn task_request(
         config: config.unwrap_or_default(),
         user: env.text(task.user.as_deref().unwrap_or_default()),
         resources,
+        shared_cores: context.cores.told(),
         node_cpu_mhz: node.resources.cpu_mhz,
         ports: alloc.resources.ports.clone(),
         network_mode: alloc.resources.network_mode.to_string(),

@@ -68,6 +68,9 @@ pub struct Spec {
     pub logs: Option<Logs>,
     /// Directories of control groups that the task joins.
     pub cgroups: Vec<PathBuf>,
+    /// One that it joins with others: it is nobody's to empty.
+    #[serde(default)]
+    pub shared_group: Option<PathBuf>,
     pub oom_score_adj: i32,
     /// Network namespace to join, such as `/run/netns/x`.
     pub netns: Option<PathBuf>,

@@ -53,6 +53,9 @@ pub struct Walls {
     pub hostname: String,
     /// The whole text of its `/etc/resolv.conf`; `None`: the node's.
     pub resolv_conf: Option<String>,
+    /// The same of `/etc/hosts`.
+    #[serde(default)]
+    pub hosts: Option<String>,
     pub rights: Rights,
 }
 

@@ -13,6 +13,7 @@ use bollard::models::{
 use tarpan_model::glob;
 
 use super::config::{MountBlock, PluginConfig, TaskConfig};
+use super::cores::LABEL as SHARED_LABEL;
 use super::{ALLOC_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
 use crate::driver::{DeviceNode, Dns, DriverError, TaskRequest};
@@ -179,6 +180,9 @@ fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> 
         }
     }
     labels.insert(ALLOC_LABEL.to_owned(), request.alloc_id.to_string());
+    if has_no_cores(config, request) {
+        labels.insert(SHARED_LABEL.to_owned(), "true".to_owned());
+    }
     labels.insert(RUN_LABEL.to_owned(), request.id.clone());
     labels
 }
@@ -199,6 +203,7 @@ fn host_config(
         None => limits.memory_soft,
     };
     let hard_cpu = (config.cpu_hard_limit == Some(true)).then(|| cpu_quota(config, request));
+    let shared = Some(request.shared_cores.clone()).filter(|cores| has_no_cores(config, request) && !cores.is_empty());
     let cores = request.resources.cores.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     // Who joins another container's network is refused these by the engine: they are in files of its own.
     let joined = joins(config, request);
@@ -215,7 +220,7 @@ fn host_config(
         cpu_shares: Some(shares(request)),
         cpu_period: hard_cpu.map(|(period, _)| period),
         cpu_quota: hard_cpu.map(|(_, quota)| quota),
-        cpuset_cpus: config.cpuset_cpus.clone().or_else(|| Some(cores).filter(|c| !c.is_empty())),
+        cpuset_cpus: config.cpuset_cpus.clone().or_else(|| Some(cores).filter(|c| !c.is_empty())).or(shared),
         memory: hard,
         memory_swap: hard,
         memory_reservation: soft.filter(|s| hard.is_none_or(|h| *s < h)),
@@ -338,6 +343,11 @@ fn device(device: &super::config::Device) -> DeviceMapping {
         path_in_container: or(&device.container_path, &path),
         cgroup_permissions: or(&device.cgroup_permissions, "rwm"),
     }
+}
+
+/// A container that has no cores of its own, and wishes for none.
+fn has_no_cores(config: &TaskConfig, request: &TaskRequest) -> bool {
+    config.cpuset_cpus.is_none() && request.resources.cores.is_empty()
 }
 
 /// A device file that the servers gave the task.

@@ -51,6 +51,7 @@ impl Place {
             env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
             user: String::new(),
             resources: TaskResources { cpu_mhz: 100, memory_mb: 64, ..TaskResources::default() },
+            shared_cores: String::new(),
             node_cpu_mhz: 4000,
             ports: Vec::new(),
             network_mode: String::new(),

@@ -19,6 +19,7 @@ use tarpan_rpc::plugin::{DriverDescription, FingerprintReply, FingerprintRequest
 
 use self::handle::{External as Task, Known, Saved, client, failed, of};
 use super::{Driver, DriverError, Handle, Isolation, Mark, Notices, Place, Strays, TaskRequest, Trace, supervised};
+use crate::cgroup::Cgroup;
 use crate::plugin::{Plugin, Up, answer, patience, short};
 use crate::supervisor::collector;
 
@@ -113,8 +114,7 @@ impl External {
         })?;
         let config = schema::check(&request.config, &driver.config).map_err(DriverError::Config)?;
         let cgroup = supervised::cgroup(&request);
-        let started =
-            self.ask(&up, &request, config, cgroup.as_ref().map(|c| c.dirs.as_slice()).unwrap_or_default()).await;
+        let started = self.ask(&up, &request, config, &cgroup.as_ref().map(Cgroup::joined).unwrap_or_default()).await;
         let saved = Saved {
             id: request.id.clone(),
             run_dir: request.run_dir.clone(),

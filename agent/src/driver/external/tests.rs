@@ -137,6 +137,7 @@ fn request(dir: &std::path::Path, config: Value) -> TaskRequest {
         env: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
         user: String::new(),
         resources: alloc.resources.tasks["t"].clone(),
+        shared_cores: String::new(),
         node_cpu_mhz: 1000,
         ports: Vec::new(),
         network_mode: String::new(),

@@ -12,6 +12,7 @@ use tarpan_model::{AllocId, Allocation};
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
+use crate::cores;
 use crate::disk;
 use crate::ground::Dir;
 use crate::neighbours::Neighbour;
@@ -22,7 +23,7 @@ use crate::services;
 
 /// The hooks of an allocation, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
-    vec![Box::new(Directory), Box::new(Network), Box::new(Services), Box::new(Previous)]
+    vec![Box::new(Directory), Box::new(Cores), Box::new(Network), Box::new(Services), Box::new(Previous)]
 }
 
 /// What they work on.
@@ -67,6 +68,45 @@ impl Hook<AllocScope> for Directory {
 
     fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
         Box::pin(scope.context.remove_files(scope.alloc.id))
+    }
+}
+
+/// Cores that tasks of the group have for themselves: nobody else runs on them until nothing of it runs any more.
+struct Cores;
+
+impl Cores {
+    async fn divide(scope: &AllocScope) {
+        let context = scope.context.clone();
+        crate::blocking(move || context.cores.divide()).await;
+        let shared = scope.context.cores.shared();
+        for driver in scope.context.drivers.values() {
+            driver.share_cores(&shared).await;
+        }
+    }
+}
+
+impl Hook<AllocScope> for Cores {
+    fn name(&self) -> &'static str {
+        "cores"
+    }
+
+    fn wanted(&self, scope: &AllocScope) -> bool {
+        cores::has_own(&scope.alloc)
+    }
+
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
+        Box::pin(async move {
+            scope.context.cores.take(&scope.alloc);
+            Cores::divide(scope).await;
+            Ok(())
+        })
+    }
+
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            scope.context.cores.give_back(scope.alloc.id);
+            Cores::divide(scope).await;
+        })
     }
 }
 

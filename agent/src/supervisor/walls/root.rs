@@ -276,14 +276,10 @@ impl Root {
 
     /// Makes it the root of this process and lets go of the old one.
     fn turn(&self, walls: &Walls, run_dir: &Path) -> Result<(), String> {
-        let resolv_conf = match &walls.resolv_conf {
-            None => None,
-            Some(text) => {
-                let path = run_dir.join("resolv.conf");
-                std::fs::write(&path, text).map_err(|e| format!("writing {}: {e}", path.display()))?;
-                Some(File::open(&path).map_err(|e| format!("opening {}: {e}", path.display()))?)
-            }
-        };
+        let names = [("resolv.conf", &walls.resolv_conf), ("hosts", &walls.hosts)];
+        let given = names.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let files =
+            given.map(|(name, text)| Ok((name, file_of(run_dir, name, text)?))).collect::<Result<Vec<_>, String>>()?;
         let failed = |e: nix::Error| format!("going into the task's root: {e}");
         nix::unistd::fchdir(self.dir.as_fd().as_raw_fd()).map_err(failed)?;
         if walls.no_pivot_root {
@@ -293,14 +289,25 @@ impl Root {
             // The old root then lies over the new one, where "." is: no place of its own is needed for it.
             nix::unistd::pivot_root(".", ".").map_err(failed)?;
         }
-        if let Some(file) = resolv_conf {
-            mount(Some(&by_handle(file.as_raw_fd())), Path::new("/etc/resolv.conf"), NONE, MsFlags::MS_BIND, NONE)?;
+        for (name, file) in files {
+            let target = Path::new("/etc").join(name);
+            // A root without the node's `/etc` has no place for it.
+            if name == "resolv.conf" || target.exists() {
+                mount(Some(&by_handle(file.as_raw_fd())), &target, NONE, MsFlags::MS_BIND, NONE)?;
+            }
         }
         if !walls.no_pivot_root {
             nix::mount::umount2(".", MntFlags::MNT_DETACH).map_err(failed)?;
         }
         nix::unistd::chdir("/").map_err(failed)
     }
+}
+
+/// A file in the run's directory with this text, opened.
+fn file_of(run_dir: &Path, name: &str, text: &str) -> Result<File, String> {
+    let path = run_dir.join(name);
+    std::fs::write(&path, text).map_err(|e| format!("writing {}: {e}", path.display()))?;
+    File::open(&path).map_err(|e| format!("opening {}: {e}", path.display()))
 }
 
 /// A path of the task, from its root on.
