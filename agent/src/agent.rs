@@ -11,12 +11,14 @@ use futures::future::BoxFuture;
 use tarpan_model::{Node, NodeId};
 use tokio::sync::watch;
 
+use crate::abandoned;
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
 use crate::drain::{SelfDrain, Unfinished};
 use crate::driver::{Driver, docker, exec::Exec, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec};
 use crate::history::History;
 use crate::host::NodeHost;
+use crate::kept_logs::KeptLogs;
 use crate::network::Networks;
 use crate::options::Options;
 use crate::runner::setup::Hooks;
@@ -31,6 +33,8 @@ const UPKEEP: Duration = Duration::from_secs(20);
 const UPKEEP_PATIENCE: Duration = Duration::from_secs(300);
 /// How long the first look at all drivers may take before the node registers without the slow ones.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// How often it is looked whether the rules of bridge networks are still there.
+const RULES_CHECK: Duration = Duration::from_secs(10);
 /// How long an ending agent waits for its disk.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Artifacts fetched at the same time by one agent.
@@ -73,6 +77,8 @@ struct Inner {
     allocs: Arc<Allocs>,
     session: Session,
     stop: watch::Sender<bool>,
+    /// What tells others that this dev agent lives.
+    _living: Option<abandoned::Lock>,
 }
 
 impl Agent {
@@ -120,6 +126,8 @@ impl Agent {
         let mut node = described(&networks, node).await.0;
         let drivers = drivers(&options, &state_dir)?;
         look_at(&drivers, &mut node, FIRST_LOOK).await;
+        let (dir, keep) = (state_dir.clone(), options.gc.keep_logs);
+        let kept_logs = crate::blocking(move || KeptLogs::open(&dir, keep)).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
         let context = Arc::new(Context {
@@ -136,12 +144,16 @@ impl Agent {
             state_dir,
             node: RwLock::new(Arc::new(node)),
             dynamic_meta: Mutex::new(dynamic_meta),
+            kept_logs,
+            events: Mutex::default(),
+            crowd: tokio::sync::Notify::new(),
             downloads: tokio::sync::Semaphore::new(DOWNLOADS),
             options,
         });
+        let living = clean_after_dev_agents(&context).await;
         let found = match context.options.dev {
             true => Default::default(),
-            false => crate::found::look(&context.drivers, &context.place(), &mut records).await,
+            false => crate::found::look(&context, &mut records).await,
         };
         let ids: Vec<_> = records.iter().map(|r| r.alloc.id).chain(found.keys().copied()).collect();
         crate::found::clean_networks(&context, || ids.iter().copied().collect()).await;
@@ -164,11 +176,12 @@ impl Agent {
             tokio::spawn(look_after(driver.clone(), stopped.clone()));
             tokio::spawn(crate::found::end_strays(allocs.clone(), driver.clone(), stopped.clone()));
         }
+        tokio::spawn(watch_rules(context.clone(), stopped.clone()));
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
         tokio::spawn(allocs.clone().watch_usage(stopped.clone()));
         tokio::spawn(crate::found::sweep(allocs.clone(), stopped));
-        Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop }) })
+        Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop, _living: living }) })
     }
 
     pub fn node_id(&self) -> NodeId {
@@ -337,6 +350,48 @@ async fn look_after(driver: Arc<dyn Driver>, mut stopped: watch::Receiver<bool>)
         }
         if tokio::time::timeout(UPKEEP_PATIENCE, driver.upkeep()).await.is_err() {
             tracing::warn!(driver = driver.name(), "it does not get done with what it removes");
+        }
+    }
+}
+
+/// A dev agent remembers nothing, and nobody remembers what one that was killed ran: the next one ends it. Gives what says
+/// that this one lives.
+async fn clean_after_dev_agents(context: &Context) -> Option<abandoned::Lock> {
+    if !context.options.dev {
+        return None;
+    }
+    let temp = std::env::temp_dir();
+    for dir in abandoned::clean(&temp, &context.drivers, &context.networks, &context.cgroup_parent).await {
+        let dir = dir.display();
+        context.tell(
+            "Strays",
+            format!(
+                "a dev agent that was killed had left tasks, networks or files in {dir}: they were ended and removed"
+            ),
+        );
+    }
+    let held = abandoned::hold(&context.state_dir);
+    held.inspect_err(|error| tracing::warn!("saying that this dev agent lives: {error}")).ok()
+}
+
+/// Puts the rules of bridge networks back where others take them away: a firewall that is loaded anew knows nothing of them.
+async fn watch_rules(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(RULES_CHECK) => {}
+        }
+        let networks = context.networks.clone();
+        match crate::blocking(move || networks.mend()).await {
+            Ok(0) => {}
+            Ok(count) => context.tell(
+                "Networks",
+                format!(
+                    "rules of bridge networks were gone from the machine's packet filter, as after its firewall was loaded anew: \
+                     those of {count} (allocations, and the bridge itself) were put back"
+                ),
+            ),
+            Err(error) => tracing::warn!("looking after the rules of bridge networks: {error}"),
         }
     }
 }

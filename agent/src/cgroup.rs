@@ -298,6 +298,29 @@ pub fn oom_killed(dirs: &[PathBuf]) -> bool {
     count("memory.oom_control", "oom_kill ") || count("memory.events", "oom_kill ")
 }
 
+/// The limit of memory that stands for these groups, in bytes; `None`: there is none.
+pub fn memory_limit(dirs: &[PathBuf]) -> Option<u64> {
+    let files = dirs.iter().flat_map(|dir| ["memory.max", "memory.limit_in_bytes"].map(|name| dir.join(name)));
+    let limit = |file: PathBuf| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    // Version 1 says "none" by a number near the largest.
+    files.filter_map(limit).find(|bytes| *bytes < 1 << 60)
+}
+
+/// Names of groups that belong to an allocation, below `parent`, whichever task they are of: those that nobody knows of any more.
+pub fn of_alloc(parent: &str, alloc: &str) -> Vec<Cgroup> {
+    let parent = parent.trim_matches('/');
+    let inside: Vec<PathBuf> = match version() {
+        Version::Off => return Vec::new(),
+        Version::V1 => {
+            V1.iter().filter_map(|c| Path::new(ROOT).join(c).canonicalize().ok()).map(|h| h.join(parent)).collect()
+        }
+        Version::V2 => vec![Path::new(ROOT).join(parent).join("share.slice")],
+    };
+    let entries = inside.iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let own = entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.starts_with(&format!("{alloc}."))));
+    own.map(|entry| Cgroup { dirs: vec![entry.path()] }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,16 +5,21 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
+use tarpan_model::node::NodeEvent;
 use tarpan_model::{AllocId, Node};
 use tokio::sync::{SetOnce, watch};
 
 use crate::alloc_dir::AllocDir;
 use crate::driver::{Driver, Place};
+use crate::kept_logs::KeptLogs;
 use crate::neighbours::Neighbours;
 use crate::network::Networks;
 use crate::options::Options;
 use crate::session::{Outbox, Session};
 use crate::store::Store;
+
+/// Events that are told: the servers keep no more of a node's own.
+const TOLD: usize = 5;
 
 /// Shared by an agent and its runners; cheap to clone as an `Arc`.
 pub struct Context {
@@ -35,6 +40,11 @@ pub struct Context {
     /// The servers have told once what this node should have.
     pub contacted: watch::Sender<bool>,
     pub dynamic_meta: Mutex<BTreeMap<String, Option<String>>>,
+    pub(crate) kept_logs: KeptLogs,
+    /// What this agent has to tell of its node, the newest last.
+    pub(crate) events: Mutex<Vec<NodeEvent>>,
+    /// Somebody has ended, or come: what ended may take too much room now.
+    pub(crate) crowd: tokio::sync::Notify,
     /// Artifacts that are fetched at the same time.
     pub downloads: tokio::sync::Semaphore,
 }
@@ -52,8 +62,22 @@ impl Context {
         self.node.read().expect("no panic while held").clone()
     }
 
+    /// Something happened here that an operator may want to know: it is told with the node, and shown as the node's.
+    pub(crate) fn tell(&self, subsystem: &str, message: impl Into<String>) {
+        let (message, subsystem) = (message.into(), subsystem.to_owned());
+        tracing::warn!(subsystem, "{message}");
+        {
+            let mut events = self.events.lock().expect("no panic while held");
+            events.push(NodeEvent { message, subsystem, timestamp: crate::wall(), ..NodeEvent::default() });
+            let over = events.len().saturating_sub(TOLD);
+            events.drain(..over);
+        }
+        self.set_node((*self.node()).clone());
+    }
+
     /// The node changed: the session tells the servers.
-    pub fn set_node(&self, node: Node) {
+    pub fn set_node(&self, mut node: Node) {
+        node.events.clone_from(&self.events.lock().expect("no panic while held"));
         self.outbox.node_changed(&node);
         *self.node.write().expect("no panic while held") = Arc::new(node);
     }
@@ -81,6 +105,10 @@ impl Context {
     /// Removes the directories of an allocation of which nothing runs any more.
     #[allow(clippy::disallowed_methods, reason = "the directory of the allocation's runs, which no task sees")]
     pub(crate) async fn remove_files(&self, id: AllocId) {
+        // A start that was given up half-way may have left some.
+        for group in crate::cgroup::of_alloc(&self.cgroup_parent, &id.to_string()) {
+            group.remove().await;
+        }
         let dir = AllocDir::new(&self.alloc_root, id);
         let runs = self.state_dir.join("tasks").join(id.to_string());
         let removed = tokio::task::spawn_blocking(move || {

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and look at their own directories"))]
 
+mod abandoned;
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;
@@ -36,6 +37,8 @@ mod history;
 mod host;
 mod http;
 mod identity;
+mod kept_logs;
+mod log_times;
 mod names;
 mod neighbours;
 mod network;
@@ -53,9 +56,13 @@ mod template;
 pub(crate) mod test_support;
 mod usage;
 
+pub use abandoned::PREFIX as DEV_PREFIX;
 pub use agent::{Agent, StartError};
 pub use drain::{SelfDrain, Unfinished};
-pub use options::{ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, Retry, TemplateOptions};
+pub use kept_logs::KeepOptions;
+pub use options::{
+    ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, Retry, TemplateOptions, TemplateWait,
+};
 pub use session::Join;
 pub use simulate::{SimulateOptions, simulate};
 

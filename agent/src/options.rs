@@ -12,6 +12,7 @@ use tarpan_model::resources::NodeReserved;
 use tarpan_model::subnet::Subnet;
 use tarpan_tls::Tls;
 
+use crate::kept_logs::KeepOptions;
 use crate::session::Join;
 
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
@@ -267,6 +268,8 @@ pub struct GcOptions {
     pub disk_usage_threshold: f64,
     pub inode_usage_threshold: f64,
     pub max_allocs: usize,
+    /// What stays of the output of collected allocations.
+    pub keep_logs: KeepOptions,
 }
 
 impl Default for GcOptions {
@@ -277,6 +280,7 @@ impl Default for GcOptions {
             disk_usage_threshold: 80.0,
             inode_usage_threshold: 70.0,
             max_allocs: 50,
+            keep_logs: KeepOptions::default(),
         }
     }
 }
@@ -287,6 +291,36 @@ pub struct TemplateOptions {
     pub function_denylist: Vec<String>,
     /// Let templates read files outside of their task directory.
     pub disable_file_sandbox: bool,
+    /// For templates that say nothing of it.
+    pub wait: Option<TemplateWait>,
+    /// What a template may ask for.
+    pub wait_bounds: TemplateWait,
+    /// How long servers are asked to wait for news.
+    pub query_wait: Duration,
+}
+
+/// How long changes have to be over before a template is rendered again, and how long they may go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TemplateWait {
+    pub min: Option<Duration>,
+    pub max: Option<Duration>,
+}
+
+impl TemplateOptions {
+    /// How long a template waits, by its own block or by the node's, within the node's bounds: quiet for so long, or at most so
+    /// long. `None`: nobody says anything of it.
+    pub fn wait(&self, own: Option<TemplateWait>) -> Option<(Duration, Duration)> {
+        let wanted = own.or(self.wait)?;
+        // The field's.
+        let min = wanted.min.unwrap_or(Duration::from_secs(5));
+        let max = wanted.max.unwrap_or(Duration::from_secs(240)).max(min);
+        let bounds = self.wait_bounds;
+        let within = |time: Duration| {
+            let time = bounds.min.map_or(time, |least| time.max(least));
+            bounds.max.map_or(time, |most| time.min(most))
+        };
+        Some((within(min), within(max)))
+    }
 }
 
 impl Default for TemplateOptions {
@@ -294,6 +328,9 @@ impl Default for TemplateOptions {
         TemplateOptions {
             function_denylist: ["executeTemplate", "plugin", "writeToFile"].map(str::to_owned).to_vec(),
             disable_file_sandbox: false,
+            wait: None,
+            wait_bounds: TemplateWait::default(),
+            query_wait: Duration::from_secs(60),
         }
     }
 }
@@ -370,6 +407,23 @@ impl std::str::FromStr for ExtraPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_waits_as_it_says_or_the_node_says_within_the_nodes_bounds() {
+        let wait = |min: u64, max: u64| TemplateWait {
+            min: Some(Duration::from_secs(min)),
+            max: Some(Duration::from_secs(max)),
+        };
+        let of = |options: &TemplateOptions, own| options.wait(own).map(|(min, max)| (min.as_secs(), max.as_secs()));
+        let plain = TemplateOptions::default();
+        assert_eq!(of(&plain, None), None);
+        assert_eq!(of(&plain, Some(wait(2, 9))), Some((2, 9)));
+        assert_eq!(of(&plain, Some(TemplateWait::default())), Some((5, 240)));
+        let node = TemplateOptions { wait: Some(wait(3, 30)), wait_bounds: wait(2, 10), ..TemplateOptions::default() };
+        assert_eq!(of(&node, None), Some((3, 10)));
+        assert_eq!(of(&node, Some(wait(1, 5))), Some((2, 5)));
+        assert_eq!(of(&node, Some(wait(60, 60))), Some((10, 10)));
+    }
 
     #[test]
     fn extra_paths_are_read_or_refused_with_the_form() {

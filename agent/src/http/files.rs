@@ -155,12 +155,19 @@ pub async fn list(
 fn entries(place: &Place) -> Result<Vec<AllocFileInfo>, Error> {
     let failed = |e| Error::ground(&place.path, e);
     let dir = place.find()?.into_dir().map_err(failed)?;
+    let at_root = crate::ground::names(FilePath::new(&place.path)).is_ok_and(|names| names.is_empty());
     // Lists say nothing of what files hold.
     let one = |name: std::ffi::OsString| {
         let meta = dir.entry(&name).ok()?;
         Some(info(name.to_string_lossy().into_owned(), &meta, String::new()))
     };
-    let mut files: Vec<AllocFileInfo> = dir.names().map_err(failed)?.into_iter().filter_map(one).collect();
+    let mut files: Vec<AllocFileInfo> = dir
+        .names()
+        .map_err(failed)?
+        .into_iter()
+        .filter(|name| !at_root || name != crate::log_times::DIR)
+        .filter_map(one)
+        .collect();
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
 }

@@ -10,7 +10,7 @@ mod exec;
 mod files;
 mod flag;
 mod host;
-mod log_reader;
+pub(crate) mod log_reader;
 mod log_search;
 mod logs;
 mod stream;
@@ -136,8 +136,9 @@ fn local_namespace(f: &Forwarding, uri: &http::Uri) -> Option<String> {
     let path = f.table.names(uri.path())?;
     match path.find("alloc") {
         Some(id) => {
-            let runner = f.allocs.get(id.parse::<AllocId>().ok()?)?;
-            Some(runner.alloc().namespace.to_string())
+            let id = id.parse::<AllocId>().ok()?;
+            let running = f.allocs.get(id).map(|runner| runner.alloc().namespace.to_string());
+            running.or_else(|| Some(f.allocs.context.kept_logs.find(id)?.namespace.clone()))
         }
         None => {
             let asked = uri.query().unwrap_or_default().split('&').find_map(|p| p.strip_prefix("node_id="));

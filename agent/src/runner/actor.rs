@@ -343,6 +343,7 @@ impl Actor {
         *self.shared.ended_at.lock().expect("no panic while held") = crate::now();
         self.publish(true).await;
         self.shared.finished.send_replace(true);
+        self.context.crowd.notify_one();
     }
 
     /// The agent goes; tasks stay.

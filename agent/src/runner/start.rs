@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::actor::Actor;
+use super::advice::advised;
 use super::event;
 use super::inbox::Message;
 use super::request::{look_at_mounts, task_request};
@@ -18,7 +19,7 @@ impl Actor {
         let Some(task) = self.task(index) else { return };
         let Some(driver) = self.context.drivers.get(task.driver()).cloned() else {
             let text = format!("failed to initialize task: driver {:?} not found", task.driver());
-            let failure = StartFailure { event: event::driver_failure(&text), recoverable: true };
+            let failure = StartFailure { event: event::driver_failure(&advised(&text)), recoverable: true };
             return self.todo.push_back(Message::Task(index, task::Input::StartFailed(failure)));
         };
         let env = self.tasks[index].live.env();
@@ -134,10 +135,12 @@ impl Actor {
 
 fn start_failure(error: &DriverError) -> StartFailure {
     match error {
-        DriverError::Config(text) => StartFailure { event: event::failed_validation(text), recoverable: false },
-        DriverError::Start { message, recoverable } => {
-            StartFailure { event: event::driver_failure(message), recoverable: *recoverable }
+        DriverError::Config(text) => {
+            StartFailure { event: event::failed_validation(&advised(text)), recoverable: false }
         }
-        DriverError::Other(text) => StartFailure { event: event::driver_failure(text), recoverable: true },
+        DriverError::Start { message, recoverable } => {
+            StartFailure { event: event::driver_failure(&advised(message)), recoverable: *recoverable }
+        }
+        DriverError::Other(text) => StartFailure { event: event::driver_failure(&advised(text)), recoverable: true },
     }
 }

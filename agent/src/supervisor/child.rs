@@ -327,10 +327,16 @@ fn finish(spec: &Spec, child: &mut Started, pipes: &mut [Pipe], buffer: &mut [u8
             }),
             signal: status.signal().unwrap_or(0),
             oom_killed,
-            error: None,
+            error: out_of_memory(spec).filter(|_| oom_killed && !status.success()),
         },
         Err(error) => Exit { code: -1, signal: 0, oom_killed, error: Some(format!("waiting for the task: {error}")) },
     }
+}
+
+/// What is said of a task that the kernel ended for want of memory.
+fn out_of_memory(spec: &Spec) -> Option<String> {
+    let bytes = crate::cgroup::memory_limit(&spec.cgroups)?;
+    Some(format!("OOM Killed: its memory is limited to {} MiB", bytes >> 20))
 }
 
 /// Ends what is left in the task's control groups: with the node's processes around it, it has no init that takes all along.

@@ -91,7 +91,7 @@ pub struct Logs {
 }
 
 /// `pid.json`: the two processes, each with its start time (clock ticks since boot), so that a reused pid is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pids {
     pub supervisor: u32,
     pub supervisor_start: u64,
@@ -138,6 +138,17 @@ fn driver_file(run_dir: &Path) -> PathBuf {
     run_dir.join("driver")
 }
 
+/// The start of the machine in which the run was begun, where its directory says it.
+fn boot_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("boot")
+}
+
+/// Whether the machine was started anew since the run was begun: who has its pids now is somebody else.
+#[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
+fn is_of_earlier_boot(run_dir: &Path) -> bool {
+    std::fs::read_to_string(boot_file(run_dir)).is_ok_and(|boot| !boot.is_empty() && boot != crate::clock::boot())
+}
+
 /// Whether a supervisor was ever asked to run something in this directory.
 #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
 pub(crate) fn is_run(run_dir: &Path) -> bool {
@@ -147,6 +158,9 @@ pub(crate) fn is_run(run_dir: &Path) -> bool {
 /// Whether the task of a run lives, or its supervisor, which may be about to start it.
 #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
 pub(crate) fn is_running(run_dir: &Path) -> bool {
+    if is_of_earlier_boot(run_dir) {
+        return false;
+    }
     let lives = |pid: u32, start: u64| start_time(pid) == Some(start);
     let pids = std::fs::read(pid_file(run_dir)).ok().and_then(|text| serde_json::from_slice::<Pids>(&text).ok());
     let starting = match claim::read(run_dir) {

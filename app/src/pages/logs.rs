@@ -90,7 +90,8 @@ pub fn is_error(line: &str) -> bool {
 /// What is asked of a task's output: its last part, and with `follow` what comes.
 fn asked(alloc: &str, task: &str, stream: &str, follow: bool) -> Call<Raw> {
     let (task, stderr) = (task.to_owned(), stream == "stderr");
-    let request = LogRequest { task, stderr, follow, plain: true, offset: TAIL_BYTES, from_end: true };
+    let request =
+        LogRequest { task, stderr, follow, plain: true, offset: TAIL_BYTES, from_end: true, ..LogRequest::default() };
     calls::logs(&Query::new(), alloc, &request)
 }
 

@@ -302,6 +302,10 @@ pub struct ClientConfig {
     pub gc_disk_usage_threshold: f64,
     pub gc_inode_usage_threshold: f64,
     pub gc_max_allocs: usize,
+    /// Ours: how much of the output of collected allocations stays, all together; 0: none.
+    pub gc_keep_logs_mb: u64,
+    /// Ours: and for how long.
+    pub gc_keep_logs_for: Dur,
     pub disable_remote_exec: bool,
     pub host_volume: BTreeMap<String, HostVolume>,
     pub host_network: BTreeMap<String, HostNetwork>,
@@ -377,6 +381,8 @@ impl Default for ClientConfig {
             gc_disk_usage_threshold: 80.0,
             gc_inode_usage_threshold: 70.0,
             gc_max_allocs: 50,
+            gc_keep_logs_mb: 64,
+            gc_keep_logs_for: Dur::from_secs(24 * 3600),
             disable_remote_exec: false,
             host_volume: BTreeMap::new(),
             host_network: BTreeMap::new(),
@@ -438,6 +444,20 @@ pub struct TemplateConfig {
     #[serde(alias = "function_blacklist")]
     pub function_denylist: Option<Vec<String>>,
     pub disable_file_sandbox: bool,
+    /// For templates that say nothing of it.
+    pub wait: Option<TemplateWait>,
+    /// What a template may ask for.
+    pub wait_bounds: Option<TemplateWait>,
+    /// `None`: a minute.
+    pub block_query_wait: Option<Dur>,
+}
+
+/// How long changes have to be over before a template is rendered again, and how long they may go on.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TemplateWait {
+    pub min: Option<Dur>,
+    pub max: Option<Dur>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

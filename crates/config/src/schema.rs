@@ -223,11 +223,11 @@ static CLIENT: Block = Block(&[
         Int,
         Read,
         "network_speed cpu_total_compute memory_total_mb disk_total_mb disk_free_mb max_dynamic_port \
-         min_dynamic_port gc_parallel_destroys gc_max_allocs node_max_allocs",
+         min_dynamic_port gc_parallel_destroys gc_max_allocs gc_keep_logs_mb node_max_allocs",
     ),
     (Int, IDLE, "client_max_port client_min_port"),
     (Float, Read, "gc_disk_usage_threshold gc_inode_usage_threshold"),
-    (Duration, Read, "max_kill_timeout gc_interval"),
+    (Duration, Read, "max_kill_timeout gc_interval gc_keep_logs_for"),
     (Appended, Read, "servers"),
     (Map, Read, "meta"),
     (Map, Read, "chroot_env"),
@@ -277,11 +277,12 @@ static TEMPLATE: Block = Block(&[
     (List, Read, "function_denylist function_blacklist"),
     (Bool, Read, "disable_file_sandbox"),
     (Bool, OFF, "use_client_consul_token"),
-    (Duration, IDLE, "max_stale block_query_wait vault_default_lease_duration"),
-    (B(&WAIT), IDLE, "wait wait_bounds"),
+    (Duration, Read, "block_query_wait"),
+    (Duration, IDLE, "max_stale vault_default_lease_duration"),
+    (B(&WAIT), Read, "wait wait_bounds"),
     (B(&RETRY), IDLE, "consul_retry vault_retry nomad_retry"),
 ]);
-static WAIT: Block = Block(&[(Duration, IDLE, "min max")]);
+static WAIT: Block = Block(&[(Duration, Read, "min max")]);
 static RETRY: Block = Block(&[(Int, IDLE, "attempts"), (Duration, IDLE, "backoff max_backoff")]);
 
 static RPC: Block = Block(&[

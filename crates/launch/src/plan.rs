@@ -231,6 +231,10 @@ pub fn agent_options(
             disk_usage_threshold: client.gc_disk_usage_threshold,
             inode_usage_threshold: client.gc_inode_usage_threshold,
             max_allocs: client.gc_max_allocs,
+            keep_logs: tarpan_agent::KeepOptions {
+                bytes: client.gc_keep_logs_mb.saturating_mul(1 << 20),
+                age: client.gc_keep_logs_for.to_std(),
+            },
         },
         template: tarpan_agent::TemplateOptions {
             function_denylist: client
@@ -239,6 +243,9 @@ pub fn agent_options(
                 .clone()
                 .unwrap_or(default.template.function_denylist.clone()),
             disable_file_sandbox: client.template.disable_file_sandbox,
+            wait: client.template.wait.map(template_wait),
+            wait_bounds: client.template.wait_bounds.map(template_wait).unwrap_or_default(),
+            query_wait: client.template.block_query_wait.map_or(default.template.query_wait, Dur::to_std),
         },
         artifact: artifact(config, &default.artifact)?,
         drivers: config.plugin.iter().map(|(name, p)| (name.clone(), p.config.clone())).collect(),
@@ -251,6 +258,10 @@ pub fn agent_options(
         ..default
     };
     Ok(options)
+}
+
+fn template_wait(wait: tarpan_config::agent::TemplateWait) -> tarpan_agent::TemplateWait {
+    tarpan_agent::TemplateWait { min: wait.min.map(Dur::to_std), max: wait.max.map(Dur::to_std) }
 }
 
 fn bridge(client: &tarpan_config::agent::ClientConfig) -> Result<tarpan_agent::BridgeOptions, String> {

@@ -489,6 +489,7 @@ async fn a_task_that_takes_too_much_memory_is_ended_for_it() {
     let place = Place::script("x=a; while true; do x=$x$x; done");
     let (_, exit) = place.run().await;
     assert!(exit.oom_killed && exit.signal == libc::SIGKILL, "{exit:?}");
+    assert!(exit.error.as_deref().is_some_and(|e| e.starts_with("OOM Killed: its memory is limited to ")), "{exit:?}");
     let place = Place::script("echo ready; while true; do :; done");
     let handle = place.start().await.expect("starts");
     place.says("ready").await;

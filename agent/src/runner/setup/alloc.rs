@@ -20,9 +20,9 @@ use crate::runner::event;
 use crate::runner::inbox::{Inbox, Message};
 use crate::services;
 
-/// The hooks of an allocation, in order.
+/// The hooks of an allocation, in order. What the one before it holds (addresses, ports of the node, names) is free when its own are made.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
-    vec![Box::new(Directory), Box::new(Network), Box::new(Services), Box::new(Previous)]
+    vec![Box::new(Directory), Box::new(Previous), Box::new(Network), Box::new(Services)]
 }
 
 /// What they work on.
@@ -258,6 +258,13 @@ fn move_data(old: &AllocDir, new: &AllocDir, alloc: &Allocation) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Ports and addresses of the node are free again when the next one asks for them.
+    #[test]
+    fn the_allocation_before_has_ended_when_a_network_is_made() {
+        let names: Vec<&str> = hooks().iter().map(|hook| hook.name()).collect();
+        assert_eq!(names, ["directory", "previous", "network", "services"]);
+    }
 
     #[test]
     fn what_a_sticky_disk_keeps_moves_and_links_do_not() {
