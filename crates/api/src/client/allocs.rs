@@ -99,7 +99,7 @@ calls! {
         Call::get(query.at("/v1/client/allocation/{}/checks", id))
     }
 
-    /// The entries of a directory of an allocation.
+    /// The entries of a directory of an allocation, by name; a page at a time where asked for (ours).
     list_files(query: &Query, id: &str, path: &str) -> Vec<AllocFileInfo> {
         Call::get(query.at("/v1/client/fs/ls/{}", id)).with("path", path)
     }
@@ -171,6 +171,9 @@ streams! {
     cat_file(query: &Query, id: &str, path: &str) {
         Call::get(query.at("/v1/client/fs/cat/{}", id)).with("path", path)
     }
+
+    /// The same, as a file that a browser keeps and does not show; ours.
+    download_file(query: &Query, id: &str, path: &str) { cat_file(query, id, path).flag("download", true) }
 
     /// `limit` bytes of a file from `offset` on.
     read_file(query: &Query, id: &str, path: &str, offset: u64, limit: u64) {
