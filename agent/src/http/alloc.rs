@@ -15,6 +15,7 @@ use tarpan_model::AllocId;
 
 use super::body;
 use super::error::Error;
+use super::flag::flag;
 use crate::allocs::Allocs;
 use crate::driver::{Handle, TaskUsage};
 use crate::runner::{Refusal, Runner};
@@ -161,12 +162,24 @@ fn add(sum: &mut ResourceUsage, one: &ResourceUsage) {
     }
 }
 
+/// `history` (ours): with the runs that are kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AskedChecks {
+    history: Option<String>,
+}
+
 pub async fn checks(
     State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
+    Query(asked): Query<AskedChecks>,
 ) -> Result<Json<Option<BTreeMap<String, CheckQueryResult>>>, Error> {
+    let mut checks = find(&allocs, &alloc)?.checks();
+    if !flag(asked.history.as_deref(), false)? {
+        checks.values_mut().for_each(|check| check.history.clear());
+    }
     // `null` where there are none.
-    Ok(Json(Some(find(&allocs, &alloc)?.checks()).filter(|checks| !checks.is_empty())))
+    Ok(Json(Some(checks).filter(|checks| !checks.is_empty())))
 }
 
 #[derive(Debug, Default, Deserialize)]
