@@ -5,28 +5,36 @@ use leptos::prelude::*;
 use crate::prefs::Lang;
 
 macro_rules! catalogue {
-    ($( $name:ident: $en:literal, $zh:literal; )*) => {
-        /// Every text. `{0}`, `{1}` stand for values, see [`fill`].
+    ($(#[$doc:meta])* $texts:ident $( $name:ident: $en:literal, $zh:literal; )*) => {
+        $(#[$doc])*
         #[derive(Debug)]
-        pub struct Texts {
+        pub struct $texts {
             pub lang: Lang,
             $( pub $name: &'static str, )*
         }
-        static EN: Texts = Texts { lang: Lang::En, $( $name: $en, )* };
-        static ZH: Texts = Texts { lang: Lang::Zh, $( $name: $zh, )* };
+
+        impl $texts {
+            pub fn of(lang: Lang) -> &'static $texts {
+                static EN: $texts = $texts { lang: Lang::En, $( $name: $en, )* };
+                static ZH: $texts = $texts { lang: Lang::Zh, $( $name: $zh, )* };
+                match lang {
+                    Lang::En => &EN,
+                    Lang::Zh => &ZH,
+                }
+            }
+        }
     };
 }
 
+pub mod agent;
+
 /// The texts of the page's language.
 pub fn t() -> &'static Texts {
-    use_context::<&'static Texts>().unwrap_or(&EN)
+    use_context::<&'static Texts>().unwrap_or_else(|| Texts::of(Lang::En))
 }
 
 pub fn texts_of(lang: Lang) -> &'static Texts {
-    match lang {
-        Lang::En => &EN,
-        Lang::Zh => &ZH,
-    }
+    Texts::of(lang)
 }
 
 /// Puts values in the places `{0}`, `{1}`, … of a text.
@@ -59,6 +67,8 @@ pub fn counted(one: &str, many: &str, n: u64) -> String {
 }
 
 catalogue! {
+    /// Every text of the first page and of most others. `{0}`, `{1}` stand for values, see [`fill`].
+    Texts
     // Frame and places
     skip: "Skip to content", "跳到内容";
     main_navigation: "Main", "主导航";
@@ -510,7 +520,7 @@ catalogue! {
     payload_hint: "At most 16 KiB; the task finds it where its dispatch_payload block says.", "最多 16 KiB；任务会在 dispatch_payload 块指定的位置找到它。";
     still_missing: "still missing: {0}", "尚缺：{0}";
     // Logs
-    search_logs: "Search logs", "搜索日志";
+    search_logs: "Filter what is shown", "筛选显示的行";
     no_line_matches: "No line matches what you search for.", "没有匹配的行。";
     nothing_on_x: "Nothing was written to {0} yet.", "{0} 还没有内容。";
     show_x: "Show {0}", "显示 {0}";

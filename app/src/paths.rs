@@ -95,6 +95,15 @@ pub fn alloc_logs(id: &str, task: &str) -> String {
     format!("{}?tab=logs&task={}", alloc(id), encode(task, false))
 }
 
+pub fn alloc_terminal(id: &str, task: &str) -> String {
+    format!("{}?tab=terminal&task={}", alloc(id), encode(task, false))
+}
+
+/// The directory or file at `path` of an allocation.
+pub fn alloc_files(id: &str, path: &str) -> String {
+    format!("{}?tab=files&path={}", alloc(id), encode(path, true))
+}
+
 pub fn client(id: &str) -> String {
     format!("/ui/clients/{}", encode(id, false))
 }

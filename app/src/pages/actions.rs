@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use leptos::prelude::*;
 use serde_json::Value;
-use tarpan_api::wire::{DrainSpec, JobAction, JobDispatchRequest, NodeUpdateDrainRequest};
+use tarpan_api::wire::{DrainSpec, JobAction, JobDispatchRequest, NodeMetaApplyRequest, NodeUpdateDrainRequest};
 use tarpan_api::{Call, Client, Error, Query, calls};
 use tarpan_model::wire::Wire as _;
 use tarpan_model::{Dur, Job};
 
 use super::in_namespace;
 use crate::format::short;
+use crate::lang::agent::a;
 use crate::lang::{counted, fill, t};
 use crate::parts::dialog::{Ask, Done, doing};
 use crate::rows::Key;
@@ -19,8 +20,8 @@ fn namespace_flag(namespace: &str) -> String {
     if namespace.is_empty() || namespace == "default" { String::new() } else { format!(" -namespace {namespace}") }
 }
 
-/// Words of a command line for a job: quoted where a shell would split it.
-fn word(text: &str) -> String {
+/// A word of a command line: quoted where a shell would split it.
+pub fn word(text: &str) -> String {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@=".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
@@ -286,6 +287,44 @@ pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
             let request = NodeUpdateDrainRequest { node_id: id.clone(), drain_spec: Some(spec), ..Default::default() };
             sent(client, calls::drain_node(&Query::new(), &request), fill(texts.draining_x, &[&name]))
         }),
+    }
+}
+
+/// Sets `key` of a node's metadata to `value`; without one it is taken away.
+pub fn set_meta(id: String, key: String, value: Option<String>) -> Ask {
+    let words = a();
+    let said = match &value {
+        Some(value) => word(&format!("{key}={value}")),
+        None => format!("-unset {}", word(&key)),
+    };
+    let (title, verb) = match &value {
+        Some(_) => (words.set_meta_x, words.set_meta_verb),
+        None => (words.unset_meta_x, words.unset_meta_verb),
+    };
+    let request = NodeMetaApplyRequest { node_id: id.clone(), meta: [(key.clone(), value)].into() };
+    Ask {
+        title: fill(title, &[&key]),
+        text: words.set_meta_text.to_owned(),
+        command: fixed(format!("tarpan node meta apply -node-id {} {said}", short(&id))),
+        verb: verb.to_owned(),
+        icon: "check",
+        danger: false,
+        act: send(calls::apply_node_metadata(&Query::new(), Some(&id), &request), fill(words.meta_was_set, &[&key])),
+    }
+}
+
+/// Removes what ended allocations left on a node.
+pub fn collect_garbage(id: String, name: String) -> Ask {
+    let words = a();
+    let call = calls::collect_node_garbage(&Query::new(), Some(&id));
+    Ask {
+        title: fill(words.collect_x, &[&name]),
+        text: words.collect_text.to_owned(),
+        command: fixed(format!("tarpan operator api -X PUT '{}'", call.path())),
+        verb: words.collect_verb.to_owned(),
+        icon: "x",
+        danger: false,
+        act: send(call, fill(words.collected_x, &[&name])),
     }
 }
 

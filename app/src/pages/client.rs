@@ -1,9 +1,13 @@
 //! A client: what it has and what of it is taken, its drivers, its allocations, attributes, events; drain and eligibility.
 
+mod attributes;
+mod machine;
+
 use leptos::prelude::*;
 use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeListStub, NodeUse};
 use tarpan_api::{Query, calls};
 
+use self::attributes::Attributes;
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first};
 use super::{Paged, actions, everywhere, or_default, read_of, read_page};
@@ -93,7 +97,7 @@ fn Shown(node: Signal<Node>, on_it: OnIt, tab: Memo<String>) -> impl IntoView {
     };
     let body = move || match tab.get().as_str() {
         "allocations" => view! { <div class="pad">{panel(texts.allocations, (), (), on_it.table())}</div> }.into_any(),
-        "attributes" => attributes(node),
+        "attributes" => view! { <Attributes node=node/> }.into_any(),
         "events" => view! { <div class="pad">{events(node, PER_PAGE)}</div> }.into_any(),
         _ => view! { <Overview node=node on_it=on_it/> }.into_any(),
     };
@@ -181,6 +185,7 @@ fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Opt
 fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
     let texts = t();
     let id = Memo::new(move |_| node.with(|n| n.id.clone()));
+    let key = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone())));
     let stats = stats(move || id.get_untracked());
     let taken = on_it.usage;
     let has = Memo::new(move |_| {
@@ -235,6 +240,8 @@ fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
             </div>
             <aside class="side stack stack-4" aria-label=texts.about>
                 {move || drivers(node)}
+                {move || node.with(machine::network_panel)}
+                {machine::disk_panel(key, stats)}
                 {move || about(node, stats)}
                 {move || events(node, 6)}
             </aside>
@@ -276,10 +283,11 @@ fn drivers(node: Signal<Node>) -> AnyView {
                         .unwrap_or_else(|| texts.healthy.to_owned()),
                 ),
                 (true, false) => (Kind::Failed, d.health_description.clone()),
+                _ if !d.health_description.is_empty() => (Kind::Stopped, d.health_description.clone()),
                 _ => (Kind::Stopped, texts.not_there.to_owned()),
             };
             let mark = if kind == Kind::Complete { good_mark() } else { shape(kind) };
-            view! { <li>{mark}<span>{name}</span><span class="grow"></span><span class="t12 t3">{word}</span></li> }
+            view! { <li>{mark}<span>{name}</span><span class="grow"></span><span class="t12 t2 says">{crate::plain::name(&word)}</span></li> }
         };
         let volume = |(name, v): (String, tarpan_api::wire::ClientHostVolumeConfig)| {
             view! { <li>{good_mark()}<span>{texts.volume}" "{name}</span><span class="grow"></span><span class="t12 t3">{if v.read_only { texts.read_only } else { "" }}</span></li> }
@@ -332,26 +340,4 @@ fn events(node: Signal<Node>, most: usize) -> AnyView {
         events.into_iter().take(most).map(line).collect_view()
     };
     panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })
-}
-
-fn attributes(node: Signal<Node>) -> AnyView {
-    let texts = t();
-    let table = |title: &'static str, rows: std::collections::BTreeMap<String, String>| {
-        let rows =
-            rows.into_iter().map(|(k, v)| view! { <tr><td class="mono">{k}</td><td class="mono t2">{v}</td></tr> });
-        let table = view! {
-            <div class="table-wrap" tabindex="0" role="region" aria-label=title><table class="table fit" aria-label=title>
-                <thead><tr><th scope="col">{texts.name}</th><th scope="col">{texts.value}</th></tr></thead>
-                <tbody>{rows.collect_view()}</tbody>
-            </table></div>
-        };
-        panel(title, (), (), table)
-    };
-    view! {
-        <div class="pad stack stack-4">
-            {move || table(texts.attributes, node.with(|n| n.attributes.clone()))}
-            {move || node.with(|n| (!n.meta.is_empty()).then(|| table(texts.meta, n.meta.clone())))}
-        </div>
-    }
-    .into_any()
 }

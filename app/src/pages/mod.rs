@@ -6,6 +6,7 @@ pub mod client;
 pub mod clients;
 pub mod eval;
 pub mod evals;
+pub mod files;
 pub mod job;
 pub mod jobs;
 pub mod logs;
@@ -15,6 +16,7 @@ pub mod selected;
 pub mod servers;
 pub mod services;
 pub mod tables;
+pub mod terminal;
 pub mod topology;
 pub mod verdicts;
 
