@@ -11,19 +11,32 @@ use futures::future::BoxFuture;
 use tarpan_model::{Node, NodeId};
 use tokio::sync::watch;
 
+use crate::abandoned;
 use crate::allocs::Allocs;
 use crate::context::{Context, apply_meta};
+use crate::cores::Cores;
+use crate::csi::Plugins;
+use crate::devices::{self, Devices, Nvidia, Source, nvidia};
 use crate::drain::{SelfDrain, Unfinished};
-use crate::driver::{Driver, docker, exec::Exec, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec};
+use crate::driver::{
+    Driver, docker, exec::Exec, external::External, java::Java, mock::Mock, qemu::Qemu, raw_exec::RawExec,
+};
 use crate::history::History;
 use crate::host::NodeHost;
+use crate::kept_logs::KeptLogs;
 use crate::network::Networks;
 use crate::options::Options;
+use crate::plugin::{self, Plugin};
 use crate::runner::setup::Hooks;
 use crate::session::outbox::Batching;
 use crate::session::{self, Outbox, Session};
 use crate::store::{Identity, Opened, Store};
+use crate::volumes::HostVolumes;
 
+/// Drivers that an agent has itself, whatever its configuration allows.
+const OWN_DRIVERS: [&str; 6] = ["docker", "exec", "java", "mock_driver", "qemu", "raw_exec"];
+/// How long an ending agent waits for its drivers.
+const PARTING: Duration = Duration::from_secs(15);
 /// How often drivers are looked at again.
 const DRIVER_CHECK: Duration = Duration::from_secs(10);
 /// How often drivers look after what nobody asks for, and how long one may take over it.
@@ -31,6 +44,8 @@ const UPKEEP: Duration = Duration::from_secs(20);
 const UPKEEP_PATIENCE: Duration = Duration::from_secs(300);
 /// How long the first look at all drivers may take before the node registers without the slow ones.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// How often it is looked whether the rules of bridge networks are still there.
+const RULES_CHECK: Duration = Duration::from_secs(10);
 /// How long an ending agent waits for its disk.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// Artifacts fetched at the same time by one agent.
@@ -73,6 +88,8 @@ struct Inner {
     allocs: Arc<Allocs>,
     session: Session,
     stop: watch::Sender<bool>,
+    /// What tells others that this dev agent lives.
+    _living: Option<abandoned::Lock>,
 }
 
 impl Agent {
@@ -118,17 +135,37 @@ impl Agent {
         let (bridge, cni, dir) = (options.bridge.clone(), options.cni.clone(), state_dir.clone());
         let networks = Arc::new(crate::blocking(move || Networks::look(bridge, cni, &dir)).await);
         let mut node = described(&networks, node).await.0;
-        let drivers = drivers(&options, &state_dir)?;
-        look_at(&drivers, &mut node, FIRST_LOOK).await;
+        let volumes = HostVolumes::open(&options, store.clone());
+        let volumes = volumes.map_err(|source| StartError::Directory { path: options.host_volumes_dir(), source })?;
+        let volumes = Arc::new(volumes);
+        let mut drivers = drivers(&options, &state_dir)?;
+        let plugins = plugins(&options, &drivers, &state_dir, id).await;
+        let devices = devices(&options, &plugins)?;
+        let external = |plugin: Arc<Plugin>| (plugin.name.clone(), Arc::new(External::new(plugin)) as Arc<dyn Driver>);
+        drivers.extend(plugins.into_iter().map(external));
+        tokio::join!(look_at(&drivers, &mut node, FIRST_LOOK), volumes.first_look());
+        volumes.describe(&mut node);
+        devices.look(&mut node, FIRST_LOOK).await;
+        let csi_root = state_dir.join("csi");
+        std::fs::create_dir_all(&csi_root)
+            .map_err(|source| StartError::Directory { path: csi_root.clone(), source })?;
+        let (dir, keep) = (state_dir.clone(), options.gc.keep_logs);
+        let kept_logs = crate::blocking(move || KeptLogs::open(&dir, keep)).await;
         let outbox = Arc::new(Outbox::new(Batching::default()));
         let (stop, stopped) = watch::channel(false);
+        let cgroup_parent = crate::fingerprint::cgroup_parent(&options);
+        let cores = Cores::new(&cgroup_parent, crate::fingerprint::own_cores(), &options.reserved.cores);
         let context = Arc::new(Context {
-            cgroup_parent: crate::fingerprint::cgroup_parent(&options),
+            cgroup_parent,
+            cores,
             outbox: outbox.clone(),
+            csi: Arc::new(Plugins::new(csi_root, store.clone())),
             store,
             drivers,
             neighbours: Default::default(),
             networks,
+            volumes,
+            devices,
             resolvers: OnceLock::new(),
             contacted: watch::Sender::new(false),
             session: tokio::sync::SetOnce::new(),
@@ -136,13 +173,23 @@ impl Agent {
             state_dir,
             node: RwLock::new(Arc::new(node)),
             dynamic_meta: Mutex::new(dynamic_meta),
+            kept_logs,
+            events: Mutex::default(),
+            crowd: tokio::sync::Notify::new(),
             downloads: tokio::sync::Semaphore::new(DOWNLOADS),
             options,
         });
+        let living = clean_after_dev_agents(&context).await;
         let found = match context.options.dev {
             true => Default::default(),
-            false => crate::found::look(&context.drivers, &context.place(), &mut records).await,
+            false => crate::found::look(&context, &mut records).await,
         };
+        records.iter().filter(|record| !record.alloc.terminal()).for_each(|record| context.cores.take(&record.alloc));
+        crate::blocking({
+            let context = context.clone();
+            move || context.cores.divide()
+        })
+        .await;
         let ids: Vec<_> = records.iter().map(|r| r.alloc.id).chain(found.keys().copied()).collect();
         crate::found::clean_networks(&context, || ids.iter().copied().collect()).await;
         let history = History::open(&context.store);
@@ -164,11 +211,14 @@ impl Agent {
             tokio::spawn(look_after(driver.clone(), stopped.clone()));
             tokio::spawn(crate::found::end_strays(allocs.clone(), driver.clone(), stopped.clone()));
         }
+        let told = context.clone();
+        tokio::spawn(context.volumes.clone().watch(move || told.volumes_changed(), stopped.clone()));
+        tokio::spawn(watch_rules(context.clone(), stopped.clone()));
         tokio::spawn(watch_drivers(context, stopped.clone()));
         tokio::spawn(crate::gc::run(allocs.clone(), stopped.clone()));
         tokio::spawn(allocs.clone().watch_usage(stopped.clone()));
         tokio::spawn(crate::found::sweep(allocs.clone(), stopped));
-        Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop }) })
+        Ok(Agent { inner: Arc::new(Inner { id, allocs, session, stop, _living: living }) })
     }
 
     pub fn node_id(&self) -> NodeId {
@@ -235,6 +285,9 @@ impl Agent {
             let _ = tokio::time::timeout(longest, all).await;
         }
         runners.iter().for_each(|r| r.leave());
+        let parting =
+            futures::future::join_all(context.drivers.values().map(|driver| driver.part(context.options.dev)));
+        let _ = tokio::time::timeout(PARTING, parting).await;
         let networks = context.networks.clone();
         if let Err(error) = crate::blocking(move || networks.leave()).await {
             tracing::warn!("removing the bridge that nothing is on any more: {error}");
@@ -257,19 +310,21 @@ fn answer_names(allocs: &Arc<Allocs>, stopped: &watch::Receiver<bool>) {
     let _ = context.resolvers.set(told);
 }
 
-fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
-    fn plugin<T: serde::de::DeserializeOwned + Default>(
-        options: &Options,
-        name: &'static str,
-    ) -> Result<T, StartError> {
-        match options.drivers.get(name) {
-            None | Some(serde_json::Value::Null) => Ok(T::default()),
-            Some(value) => serde_json::from_value(value.clone()).map_err(|source| StartError::Plugin { name, source }),
-        }
+/// The `plugin` block of one of our own.
+fn plugin_config<T: serde::de::DeserializeOwned + Default>(
+    options: &Options,
+    name: &'static str,
+) -> Result<T, StartError> {
+    match options.drivers.get(name) {
+        None | Some(serde_json::Value::Null) => Ok(T::default()),
+        Some(value) => serde_json::from_value(value.clone()).map_err(|source| StartError::Plugin { name, source }),
     }
+}
+
+fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<dyn Driver>>, StartError> {
     let legacy = options.legacy_flag("driver.raw_exec.enable").unwrap_or(false);
-    let raw_exec = RawExec::new(plugin(options, "raw_exec")?, options.raw_exec_enabled || legacy);
-    let mut docker: docker::PluginConfig = plugin(options, "docker")?;
+    let raw_exec = RawExec::new(plugin_config(options, "raw_exec")?, options.raw_exec_enabled || legacy);
+    let mut docker: docker::PluginConfig = plugin_config(options, "docker")?;
     if let Some(enabled) = options.legacy_flag("docker.volumes.enabled") {
         docker.volumes.enabled = enabled;
     }
@@ -283,30 +338,68 @@ fn drivers(options: &Options, state_dir: &Path) -> Result<BTreeMap<String, Arc<d
     let chroot = crate::driver::chroot(&options.chroot_env);
     let mut all: Vec<Arc<dyn Driver>> = vec![
         Arc::new(raw_exec),
-        Arc::new(Exec::new(plugin(options, "exec")?, chroot.clone())),
-        Arc::new(Java::new(plugin(options, "java")?, chroot)),
-        Arc::new(Qemu::new(plugin(options, "qemu")?)),
+        Arc::new(Exec::new(plugin_config(options, "exec")?, chroot.clone())),
+        Arc::new(Java::new(plugin_config(options, "java")?, chroot)),
+        Arc::new(Qemu::new(plugin_config(options, "qemu")?)),
         Arc::new(docker),
     ];
     if options.mock_driver {
         all.push(Arc::new(Mock));
     }
-    let allowed = options.legacy_list(&["driver.allowlist", "driver.whitelist"]);
-    let denied = options.legacy_list(&["driver.denylist", "driver.blacklist"]).unwrap_or_default();
-    let kept =
-        |name: &str| allowed.as_ref().is_none_or(|a| a.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name);
-    Ok(all.into_iter().filter(|d| kept(d.name())).map(|d| (d.name().to_owned(), d)).collect())
+    Ok(all.into_iter().filter(|d| options.keeps_driver(d.name())).map(|d| (d.name().to_owned(), d)).collect())
+}
+
+/// Starts the plugins, each a driver until it says that it is none. Waits a while until they have said so.
+async fn plugins(
+    options: &Options,
+    own: &BTreeMap<String, Arc<dyn Driver>>,
+    state_dir: &Path,
+    id: NodeId,
+) -> Vec<Arc<Plugin>> {
+    let Some(dir) = options.plugin_dir.clone() else { return Vec::new() };
+    let setup = plugin::Setup { dir, homes: state_dir.join("plugins"), node_id: id.to_string() };
+    let builtin = OWN_DRIVERS.into_iter().chain(own.keys().map(String::as_str)).collect::<Vec<_>>();
+    // A program that knows the same devices is used instead of the agent's own.
+    let blocks = options.drivers.keys().filter(|name| *name != nvidia::NAME);
+    let mut names = plugin::names(&setup.dir, blocks, &builtin);
+    names.retain(|name| options.keeps_driver(name));
+    plugin::end_others(&setup.homes, &names).await;
+    let one = |name: String| {
+        let args = options.plugin_args.get(&name).cloned().unwrap_or_default();
+        let config = options.drivers.get(&name).cloned().unwrap_or_default();
+        let plugin = Plugin::new(&setup, &name, args, config);
+        tokio::spawn(plugin.clone().keep());
+        plugin
+    };
+    let plugins: Vec<Arc<Plugin>> = names.into_iter().map(one).collect();
+    futures::future::join_all(plugins.iter().map(|plugin| plugin.settled(FIRST_LOOK))).await;
+    plugins
+}
+
+/// Everybody who knows devices of the node.
+fn devices(options: &Options, plugins: &[Arc<Plugin>]) -> Result<Devices, StartError> {
+    let external = plugins.iter().map(|plugin| Arc::new(devices::External::new(plugin.clone())) as Arc<dyn Source>);
+    let mut sources: Vec<Arc<dyn Source>> = external.collect();
+    if !plugins.iter().any(|plugin| plugin.name == nvidia::NAME) {
+        sources.push(Arc::new(Nvidia::new(plugin_config(options, nvidia::NAME)?, Path::new("/"))));
+    }
+    Ok(Devices::new(sources))
 }
 
 /// Asks every driver how it is; whether the node changed by it.
 pub(crate) async fn look_at(drivers: &BTreeMap<String, Arc<dyn Driver>>, node: &mut Node, patience: Duration) -> bool {
     let one = |driver: Arc<dyn Driver>| async move {
         let found = tokio::time::timeout(patience, driver.fingerprint()).await;
-        (driver.name(), found.unwrap_or_else(|_| crate::driver::undetected("it does not answer")))
+        (driver, found.unwrap_or_else(|_| crate::driver::undetected("it does not answer")))
     };
     let all = futures::future::join_all(drivers.values().cloned().map(one)).await;
     let mut changed = false;
-    for (name, mut info) in all {
+    for (driver, mut info) in all {
+        let name = driver.name();
+        if !driver.is_there() {
+            changed |= node.drivers.remove(name).is_some();
+            continue;
+        }
         let same = node.drivers.get(name).is_some_and(|old| {
             info.update_time = if (old.detected, old.healthy) == (info.detected, info.healthy) {
                 old.update_time
@@ -341,6 +434,48 @@ async fn look_after(driver: Arc<dyn Driver>, mut stopped: watch::Receiver<bool>)
     }
 }
 
+/// A dev agent remembers nothing, and nobody remembers what one that was killed ran: the next one ends it. Gives what says
+/// that this one lives.
+async fn clean_after_dev_agents(context: &Context) -> Option<abandoned::Lock> {
+    if !context.options.dev {
+        return None;
+    }
+    let temp = std::env::temp_dir();
+    for dir in abandoned::clean(&temp, &context.drivers, &context.networks, &context.cgroup_parent).await {
+        let dir = dir.display();
+        context.tell(
+            "Strays",
+            format!(
+                "a dev agent that was killed had left tasks, networks or files in {dir}: they were ended and removed"
+            ),
+        );
+    }
+    let held = abandoned::hold(&context.state_dir);
+    held.inspect_err(|error| tracing::warn!("saying that this dev agent lives: {error}")).ok()
+}
+
+/// Puts the rules of bridge networks back where others take them away: a firewall that is loaded anew knows nothing of them.
+async fn watch_rules(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => return,
+            () = tokio::time::sleep(RULES_CHECK) => {}
+        }
+        let networks = context.networks.clone();
+        match crate::blocking(move || networks.mend()).await {
+            Ok(0) => {}
+            Ok(count) => context.tell(
+                "Networks",
+                format!(
+                    "rules of bridge networks were gone from the machine's packet filter, as after its firewall was loaded anew: \
+                     those of {count} (allocations, and the bridge itself) were put back"
+                ),
+            ),
+            Err(error) => tracing::warn!("looking after the rules of bridge networks: {error}"),
+        }
+    }
+}
+
 async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -348,6 +483,7 @@ async fn watch_drivers(context: Arc<Context>, mut stopped: watch::Receiver<bool>
             () = tokio::time::sleep(DRIVER_CHECK) => {}
         }
         let (mut node, changed) = described(&context.networks, (*context.node()).clone()).await;
+        let changed = context.devices.look(&mut node, DRIVER_CHECK).await || changed;
         if look_at(&context.drivers, &mut node, DRIVER_CHECK).await || changed {
             context.set_node(node);
         }

@@ -61,6 +61,7 @@ impl Allocs {
 
     fn add(&self, runner: Arc<Runner>) -> Arc<Runner> {
         self.runners.write().expect("no panic while held").insert(runner.id, runner.clone());
+        self.context.crowd.notify_one();
         runner
     }
 

@@ -12,6 +12,9 @@ use tarpan_model::resources::TaskResources;
 const ROOT: &str = "/sys/fs/cgroup";
 /// The version 1 hierarchies that a task joins.
 const V1: [&str; 6] = ["cpu", "cpuacct", "memory", "freezer", "pids", "blkio"];
+/// The version 1 hierarchy that says which cores a task runs on. Its groups lie two levels below the parent: those of tasks with
+/// cores of their own in `reserve`, and one for all others, `share`.
+const CPUSET: &str = "cpuset";
 
 /// Which control groups this machine lets us make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,16 +63,21 @@ pub fn version() -> Version {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cgroup {
     pub dirs: Vec<PathBuf>,
+    /// A group of many tasks, which this one joins. It is not this one's to empty or to remove.
+    #[serde(default)]
+    pub shared: Option<PathBuf>,
 }
 
 impl Cgroup {
     /// Makes the groups of a task below `parent` and sets its limits. What can't be set is left out: a limit that the
     /// kernel lacks must not keep a task from running. `None` where there are no control groups.
-    pub fn create(parent: &str, name: &str, limits: &Limits) -> Option<Cgroup> {
+    ///
+    /// `cores`: those that are the task's alone, such as `0-1,3`; empty: it runs on what is shared.
+    pub fn create(parent: &str, name: &str, limits: &Limits, cores: &str) -> Option<Cgroup> {
         let cgroup = match version() {
             Version::Off => return None,
-            Version::V1 => Cgroup { dirs: create_v1(parent, name) },
-            Version::V2 => Cgroup { dirs: create_v2(parent, name).into_iter().collect() },
+            Version::V1 => with_cores(Cgroup { dirs: create_v1(parent, name), shared: None }, parent, name, cores),
+            Version::V2 => Cgroup { dirs: create_v2(parent, name, cores).into_iter().collect(), shared: None },
         };
         for dir in &cgroup.dirs {
             limits.write(dir);
@@ -85,15 +93,23 @@ impl Cgroup {
                 let hierarchies = V1.iter().filter_map(|c| Path::new(ROOT).join(c).canonicalize().ok());
                 let mut dirs: Vec<PathBuf> = hierarchies.map(|h| h.join(parent.trim_matches('/')).join(name)).collect();
                 dirs.dedup();
+                dirs.extend(cpuset(parent).map(|dir| dir.join("reserve").join(name)));
                 dirs
             }
             Version::V2 => {
-                let share = Path::new(ROOT).join(parent.trim_matches('/')).join("share.slice");
-                vec![share.join(format!("{name}.scope"))]
+                let parent = Path::new(ROOT).join(parent.trim_matches('/'));
+                ["share.slice", "reserve.slice"].map(|slice| parent.join(slice).join(format!("{name}.scope"))).into()
             }
         };
         let dirs: Vec<PathBuf> = dirs.into_iter().filter(|dir| dir.is_dir()).collect();
-        (!dirs.is_empty()).then_some(Cgroup { dirs })
+        let own = dirs.iter().any(|dir| dir.parent().is_some_and(|above| above.ends_with("reserve")));
+        let shared = cpuset(parent).map(|dir| dir.join("share")).filter(|dir| !own && dir.is_dir());
+        (!dirs.is_empty()).then_some(Cgroup { dirs, shared })
+    }
+
+    /// All that a process of the task is in.
+    pub fn joined(&self) -> Vec<PathBuf> {
+        self.dirs.iter().chain(&self.shared).cloned().collect()
     }
 
     fn file(&self, name: &str) -> Option<String> {
@@ -272,19 +288,90 @@ fn create_v1(parent: &str, name: &str) -> Vec<PathBuf> {
     made
 }
 
-fn create_v2(parent: &str, name: &str) -> Option<PathBuf> {
+fn create_v2(parent: &str, name: &str, cores: &str) -> Option<PathBuf> {
+    let slice = slice_v2(parent, if cores.is_empty() { "share.slice" } else { "reserve.slice" })?;
+    let dir = slice.join(format!("{name}.scope"));
+    std::fs::create_dir_all(&dir).ok()?;
+    if !cores.is_empty() {
+        let _ = std::fs::write(dir.join("cpuset.cpus"), cores);
+    }
+    Some(dir)
+}
+
+/// Makes one of the two groups that tasks are in, with its controllers.
+fn slice_v2(parent: &str, name: &str) -> Option<PathBuf> {
     let root = Path::new(ROOT);
     let parent = root.join(parent.trim_matches('/'));
-    let share = parent.join("share.slice");
-    std::fs::create_dir_all(&share).ok()?;
-    for dir in [root, &parent, &share] {
+    let slice = parent.join(name);
+    std::fs::create_dir_all(&slice).ok()?;
+    for dir in [root, &parent, &slice] {
         for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
             let _ = std::fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"));
         }
     }
-    let dir = share.join(format!("{name}.scope"));
-    std::fs::create_dir_all(&dir).ok()?;
-    Some(dir)
+    Some(slice)
+}
+
+/// Where the parent is in the version 1 hierarchy of cores; `None` where there is no such hierarchy.
+fn cpuset(parent: &str) -> Option<PathBuf> {
+    (version() == Version::V1).then_some(())?;
+    let hierarchy = Path::new(ROOT).join(CPUSET).canonicalize().ok()?;
+    Some(hierarchy.join(parent.trim_matches('/')))
+}
+
+/// Version 1: the task's own group of cores, or that of all who have none.
+fn with_cores(mut cgroup: Cgroup, parent: &str, name: &str, cores: &str) -> Cgroup {
+    let Some(parent) = cpuset(parent) else { return cgroup };
+    match cores {
+        "" => cgroup.shared = Some(parent.join("share")).filter(|dir| dir.is_dir()),
+        cores => cgroup.dirs.extend(set_v1(&parent.join("reserve").join(name), cores)),
+    }
+    cgroup
+}
+
+/// Makes a version 1 group of cores, and those above it: one without cores and memory takes no processes. `cores` empty: a new one has
+/// what the one above has.
+fn set_v1(dir: &Path, cores: &str) -> Option<PathBuf> {
+    let read = |dir: &Path, file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default().trim().to_owned();
+    let above = dir.parent()?;
+    if read(above, "cpuset.cpus").is_empty() {
+        set_v1(above, "")?;
+    }
+    std::fs::create_dir_all(dir).ok()?;
+    if read(dir, "cpuset.mems").is_empty() {
+        std::fs::write(dir.join("cpuset.mems"), read(above, "cpuset.mems")).ok()?;
+    }
+    let now = read(dir, "cpuset.cpus");
+    let wanted = match (cores, now.as_str()) {
+        ("", "") => read(above, "cpuset.cpus"),
+        ("", _) => now.clone(),
+        (cores, _) => cores.to_owned(),
+    };
+    if now != wanted {
+        std::fs::write(dir.join("cpuset.cpus"), wanted).ok()?;
+    }
+    Some(dir.to_owned())
+}
+
+/// Divides the cores that tasks may have: what is shared, and what is kept for some; ranges such as `0-1,3`. Nothing where there are no
+/// control groups.
+pub fn divide(parent: &str, share: &str, reserve: &str) {
+    match version() {
+        Version::Off => {}
+        Version::V1 => {
+            let made = cpuset(parent).and_then(|dir| set_v1(&dir.join("share"), share));
+            if made.is_none() && cpuset(parent).is_some() {
+                tracing::debug!(share, "the group of shared cores was not set");
+            }
+        }
+        Version::V2 => {
+            for (slice, cores) in [("share.slice", share), ("reserve.slice", reserve)] {
+                if let Some(dir) = slice_v2(parent, slice) {
+                    let _ = std::fs::write(dir.join("cpuset.cpus"), cores);
+                }
+            }
+        }
+    }
 }
 
 /// Whether the kernel killed something in these groups for want of memory. Read before they are removed.
@@ -296,6 +383,33 @@ pub fn oom_killed(dirs: &[PathBuf]) -> bool {
         })
     };
     count("memory.oom_control", "oom_kill ") || count("memory.events", "oom_kill ")
+}
+
+/// The limit of memory that stands for these groups, in bytes; `None`: there is none.
+pub fn memory_limit(dirs: &[PathBuf]) -> Option<u64> {
+    let files = dirs.iter().flat_map(|dir| ["memory.max", "memory.limit_in_bytes"].map(|name| dir.join(name)));
+    let limit = |file: PathBuf| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    // Version 1 says "none" by a number near the largest.
+    files.filter_map(limit).find(|bytes| *bytes < 1 << 60)
+}
+
+/// Names of groups that belong to an allocation, below `parent`, whichever task they are of: those that nobody knows of any more.
+pub fn of_alloc(parent: &str, alloc: &str) -> Vec<Cgroup> {
+    let inside: Vec<PathBuf> = match version() {
+        Version::Off => return Vec::new(),
+        Version::V1 => {
+            let hierarchies = V1.iter().filter_map(|c| Path::new(ROOT).join(c).canonicalize().ok());
+            let all = hierarchies.map(|h| h.join(parent.trim_matches('/')));
+            all.chain(cpuset(parent).map(|dir| dir.join("reserve"))).collect()
+        }
+        Version::V2 => {
+            let parent = Path::new(ROOT).join(parent.trim_matches('/'));
+            ["share.slice", "reserve.slice"].map(|slice| parent.join(slice)).into()
+        }
+    };
+    let entries = inside.iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let own = entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.starts_with(&format!("{alloc}."))));
+    own.map(|entry| Cgroup { dirs: vec![entry.path()], shared: None }).collect()
 }
 
 #[cfg(test)]
@@ -311,6 +425,57 @@ mod tests {
         assert_eq!(limits(64, 0), (Some(64), None));
         assert_eq!(limits(64, 128), (Some(128), Some(64)));
         assert_eq!(limits(64, -1), (None, Some(64)));
+    }
+
+    /// What a process may run on, as the kernel says of it.
+    fn allowed(pid: u32) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).unwrap_or_default().trim().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_tasks_cores_are_its_own_and_others_run_on_the_rest() {
+        let has = cpuset("x").is_some() || version() == Version::V2;
+        if !has || allowed(std::process::id()) == "0" {
+            assert!(std::env::var_os("CI").is_none() || allowed(std::process::id()) == "0", "no groups of cores");
+            return eprintln!("skipped: there are no groups of cores here, or there is one core");
+        }
+        let parent = format!("tarpan-test-cores-{}", std::process::id());
+        divide(&parent, "0", "1");
+        let mut groups = Vec::new();
+        let mut children = Vec::new();
+        for (name, cores) in [("own", "1"), ("other", "")] {
+            let cgroup = Cgroup::create(&parent, name, &Limits::default(), cores).expect("made");
+            let child = std::process::Command::new("sleep").arg("600").spawn().expect("starts");
+            for dir in cgroup.joined() {
+                std::fs::write(dir.join("cgroup.procs"), child.id().to_string()).expect("joined");
+            }
+            children.push(child);
+            groups.push(cgroup);
+        }
+        assert_eq!(children.iter().map(|child| allowed(child.id())).collect::<Vec<_>>(), ["1", "0"]);
+        assert_eq!(Cgroup::existing(&parent, "own").map(|c| c.dirs.len()), Some(groups[0].dirs.len()));
+        assert_eq!(Cgroup::existing(&parent, "other"), Some(groups[1].clone()));
+        // The cores are given back.
+        groups[0].kill().await;
+        divide(&parent, "0-1", "");
+        assert_eq!(allowed(children[1].id()), "0-1");
+        for child in &mut children {
+            child.kill().expect("ended");
+            child.wait().expect("ours");
+        }
+        for cgroup in &groups {
+            cgroup.remove().await;
+            assert!(cgroup.dirs.iter().all(|dir| !dir.exists()), "{:?}", cgroup.dirs);
+        }
+        let hierarchies = V1.iter().chain(&[CPUSET]).map(|c| Path::new(ROOT).join(c)).chain([PathBuf::from(ROOT)]);
+        for dir in hierarchies.map(|h| h.join(&parent)) {
+            for below in ["share", "reserve", "share.slice", "reserve.slice"] {
+                let _ = std::fs::remove_dir(dir.join(below));
+            }
+            let _ = std::fs::remove_dir(&dir);
+            assert!(!dir.exists(), "{}", dir.display());
+        }
     }
 
     #[test]

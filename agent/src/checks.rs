@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use tarpan_api::wire::CheckQueryResult;
+use tarpan_api::wire::{CheckQueryResult, CheckRun};
 use tarpan_model::job::{Service, ServiceCheck};
 use tarpan_model::{Allocation, Dur};
 use tokio::task::JoinHandle;
@@ -18,6 +18,10 @@ use crate::services;
 
 /// Bytes of an answer that are kept as a check's output.
 const OUTPUT: usize = 3 << 10;
+
+/// Runs of a check that are kept, and characters of what each was answered.
+const RUNS: usize = 20;
+const RUN_OUTPUT: usize = 200;
 
 /// More than this between the passed and the measured time of a check: the agent was stopped while it ran.
 const PAUSED: Duration = Duration::from_secs(1);
@@ -106,7 +110,24 @@ fn result(check: &Check, status: &str, output: &str, code: i64) -> CheckQueryRes
         task: check.task.clone().unwrap_or_default(),
         service: check.service.clone(),
         check: check.name.clone(),
+        history: Vec::new(),
     }
+}
+
+/// Puts a run in the place of the one before, and behind those that are kept.
+fn note(results: &Results, mut now: CheckQueryResult) {
+    let mut results = results.lock().expect("no panic while held");
+    let slot = results.entry(now.id.clone()).or_default();
+    let mut history = std::mem::take(&mut slot.history);
+    history.push(CheckRun {
+        status: now.status.clone(),
+        status_code: now.status_code,
+        output: now.output.chars().take(RUN_OUTPUT).collect(),
+        timestamp: now.timestamp,
+    });
+    history.drain(..history.len().saturating_sub(RUNS));
+    now.history = history;
+    *slot = now;
 }
 
 async fn watch(check: Check, results: Results, tell: Tell, restart: Restart) {
@@ -127,7 +148,7 @@ async fn watch(check: Check, results: Results, tell: Tell, restart: Restart) {
             continue;
         }
         let one = result(&check, if ok { "success" } else { "failure" }, &output, code);
-        results.lock().expect("no panic while held").insert(check.id.clone(), one);
+        note(&results, one);
         tell(summary(&results));
         unhealthy = if ok { 0 } else { unhealthy + 1 };
         if let Some((limit, grace)) = check.restart
@@ -285,6 +306,18 @@ mod tests {
             timeout: Duration::from_secs(1),
             restart: Some((2, Duration::from_millis(10))),
         }
+    }
+
+    #[test]
+    fn the_last_runs_are_kept_and_no_more() {
+        let (results, check) = (Results::default(), check("tcp", String::new()));
+        for n in 0..RUNS as i64 + 5 {
+            note(&results, result(&check, if n % 2 == 0 { "success" } else { "failure" }, &"é".repeat(1000), n));
+        }
+        let kept = results.lock().expect("not held").remove("c").expect("noted");
+        assert_eq!((kept.status_code, kept.history.len()), (24, RUNS));
+        assert_eq!((kept.history[0].status_code, kept.history[0].status.as_str()), (5, "failure"));
+        assert_eq!(kept.history[0].output.chars().count(), RUN_OUTPUT);
     }
 
     /// It is a task that answers, and it may never stop.

@@ -67,6 +67,15 @@ pub(crate) fn since_boot() -> Dur {
     Dur(time.tv_sec.saturating_mul(tarpan_model::duration::SECOND).saturating_add(time.tv_nsec))
 }
 
+/// Which start of the machine this is. Builds for tests may be told another: the machine of a test is not started anew.
+pub(crate) fn boot() -> String {
+    #[cfg(debug_assertions)]
+    if let Ok(told) = std::env::var("TARPAN_BOOT_ID") {
+        return told;
+    }
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// What has to be added to a measured time to write it down; 0 until somebody sets the machine's clock or the agent pauses.
 pub(crate) fn offset() -> Dur {
     let offset = wall().0 - now().0;

@@ -235,7 +235,7 @@ pub fn join(ip: &str, port: u16) -> String {
 }
 
 /// `0-3,6` of core numbers; empty without cores.
-fn core_ranges(cores: &[u16]) -> String {
+pub(crate) fn core_ranges(cores: &[u16]) -> String {
     let mut parts: Vec<(u16, u16)> = Vec::new();
     let mut sorted = cores.to_vec();
     sorted.sort_unstable();

@@ -42,7 +42,7 @@ pub fn node(options: &Options, id: NodeId, secret: uuid::Uuid) -> Result<Node, N
     node.tls_enabled = options.http_tls;
     node.max_allocs = options.node_max_allocs;
     node.reserved = options.reserved.clone();
-    node.host_volumes = options.host_volumes.iter().map(|(k, v)| (Arc::from(k.as_str()), v.clone())).collect();
+    node.gc_volumes_on_node_gc = options.gc_volumes_on_node_gc;
     node.host_networks = options.host_networks.clone();
     node.meta = options.static_meta().iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect();
     node.cgroup_parent = cgroup_parent(options);
@@ -92,12 +92,12 @@ fn cpu(options: &Options, attributes: &mut Attributes, resources: &mut NodeResou
     let field = |name: &str| {
         info.lines().find(|l| l.starts_with(name)).and_then(|l| Some(l.split_once(':')?.1.trim().to_owned()))
     };
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get()).min(usize::from(u16::MAX)) as u16;
+    let all = own_cores();
+    let cores = all.len() as u16;
     let mhz = mhz(field("cpu MHz").as_deref());
     let total = if options.cpu_total_compute > 0 { options.cpu_total_compute } else { i64::from(cores) * mhz };
     resources.cpu_mhz = total;
     resources.cpu_cores = cores;
-    let all: Vec<u16> = (0..cores).collect();
     let wanted = crate::ranges(&options.reservable_cores);
     resources.reservable_cores = match wanted.is_empty() {
         true => all,
@@ -117,6 +117,15 @@ fn cpu(options: &Options, attributes: &mut Attributes, resources: &mut NodeResou
     for (number, cores) in nodes {
         set(attributes, &format!("numa.node{number}.cores"), cores);
     }
+}
+
+/// The cores that this process may run on, by their numbers.
+pub fn own_cores() -> Vec<u16> {
+    let affinity = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
+    let affinity = affinity.unwrap_or_else(|_| nix::sched::CpuSet::new());
+    let all = 0..nix::sched::CpuSet::count().min(usize::from(u16::MAX));
+    let own: Vec<u16> = all.filter(|core| affinity.is_set(*core).unwrap_or(false)).map(|core| core as u16).collect();
+    if own.is_empty() { vec![0] } else { own }
 }
 
 /// The frequency that a core sustains: base, else maximum, else what it runs at now. MHz; 1000 where nothing is told.
@@ -236,7 +245,6 @@ fn host(options: &Options, attributes: &mut Attributes) {
     set(attributes, "nomad.revision", "");
     set(attributes, "nomad.service_discovery", "true");
     set(attributes, "unique.advertise.address", &options.http_advertise);
-    set(attributes, "plugins.host_volume.mkdir.version", "0.0.1");
 }
 
 /// Version of the kernel's Landlock interface; `None` where it has none.

@@ -29,7 +29,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 type Drivers = BTreeMap<String, Arc<dyn Driver>>;
 
-async fn survey(drivers: &Drivers, place: &Place) -> Vec<Trace> {
+pub(crate) async fn survey(drivers: &Drivers, place: &Place) -> Vec<Trace> {
     let one = |driver: Arc<dyn Driver>| async move {
         match tokio::time::timeout(PATIENCE, driver.survey(place)).await {
             Ok(Ok(traces)) => traces,
@@ -47,18 +47,23 @@ async fn survey(drivers: &Drivers, place: &Place) -> Vec<Trace> {
 }
 
 /// Looks at the machine, settles what belongs to known allocations, and gives the rest.
-pub async fn look(drivers: &Drivers, place: &Place, records: &mut [Record]) -> Found {
-    let traces = survey(drivers, place).await;
-    let (known, mut unknown) = (sort(traces, records), directories(place));
+pub async fn look(context: &Context, records: &mut [Record]) -> Found {
+    let (drivers, place) = (&context.drivers, context.place());
+    let traces = survey(drivers, &place).await;
+    let (known, mut unknown) = (sort(traces, records), directories(&place));
     for (id, trace) in known.unknown {
         unknown.entry(id).or_default().push(trace);
     }
     unknown.retain(|id, _| !records.iter().any(|r| r.alloc.id == *id));
-    for mark in known.over {
+    for mark in &known.over {
         tracing::warn!(alloc_id = %mark.alloc_id, task = mark.task, driver = mark.driver, "a run that is over is removed");
         if let Some(driver) = drivers.get(&mark.driver) {
-            remove(driver, &mark).await;
+            remove(driver, mark).await;
         }
+    }
+    if !known.over.is_empty() {
+        let runs = named(&known.over);
+        context.tell("Strays", format!("found at the agent's start, nobody's any more, ended and removed: {runs}"));
     }
     for (id, traces) in &unknown {
         let running: Vec<&str> = traces.iter().filter(|t| t.running).map(|t| &*t.mark.task).collect();
@@ -69,9 +74,25 @@ pub async fn look(drivers: &Drivers, place: &Place, records: &mut [Record]) -> F
     unknown
 }
 
-/// Allocations with a directory of runs. It may be empty: then only files are left of them.
+/// So many are named in one sentence.
+const NAMED: usize = 5;
+
+/// What they are, for a sentence.
+fn named<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
+    let all: Vec<String> = marks
+        .into_iter()
+        .map(|mark| format!("task {} ({}) of allocation {}", mark.task, mark.driver, mark.alloc_id))
+        .collect();
+    match all.len().checked_sub(NAMED) {
+        None | Some(0) => all.join(", "),
+        Some(more) => format!("{} and {more} more", all[..NAMED].join(", ")),
+    }
+}
+
+/// Allocations with a directory, of runs or of their own. Then only files may be left of them.
 fn directories(place: &Place) -> Found {
-    let entries = std::fs::read_dir(&place.tasks).into_iter().flatten().flatten();
+    let inside = |dir: &PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let entries = [&place.tasks, &place.alloc_root].into_iter().flat_map(inside);
     let ids = entries.filter_map(|e| uuid::Uuid::parse_str(e.file_name().to_str()?).ok());
     ids.map(|id| (AllocId(id), Vec::new())).collect()
 }
@@ -144,7 +165,13 @@ pub fn record(context: &Context, alloc: Allocation, traces: Vec<Trace>) -> Recor
 pub async fn forget(allocs: &Allocs, id: AllocId) {
     let Some(traces) = allocs.take_found(id) else { return };
     let context = &allocs.context;
-    tracing::warn!(alloc_id = %id, "the servers know nothing of an allocation that was found on this node: it is removed");
+    let runs = named(traces.iter().filter(|trace| trace.running).map(|trace| &trace.mark));
+    let ran =
+        if runs.is_empty() { "nothing of it ran".to_owned() } else { format!("what ran of it was ended: {runs}") };
+    context.tell(
+        "Strays",
+        format!("the servers know nothing of allocation {id}, which was found on this node: {ran}; its network and its files were removed"),
+    );
     for trace in traces {
         if let Some(driver) = context.drivers.get(&trace.mark.driver) {
             remove(driver, &trace.mark).await;
@@ -171,7 +198,10 @@ pub async fn clean_networks(context: &Context, known: impl FnOnce() -> BTreeSet<
     }
     let known = known();
     for id in ids.into_iter().filter(|id| !known.contains(id)) {
-        tracing::warn!(alloc_id = %id, "a network that was left of an allocation which is not here any more is removed");
+        context.tell(
+            "Strays",
+            format!("a network was left of allocation {id}, which is not here any more: it was removed"),
+        );
         if let Err(error) = context.remove_network(id).await {
             tracing::warn!(alloc_id = %id, "removing a network: {error}");
         }
@@ -233,7 +263,7 @@ pub(crate) async fn end_strays_once(allocs: &Allocs, driver: &Arc<dyn Driver>, r
         match rules.dry_run {
             true => tracing::warn!(%alloc_id, task, driver = driver.name(), "a run is nobody's; dry_run leaves it"),
             false => {
-                tracing::warn!(%alloc_id, task, driver = driver.name(), "a run that is nobody's is ended");
+                allocs.context.tell("Strays", format!("a run was nobody's, and was ended: {}", named([&mark])));
                 remove(driver, &mark).await;
             }
         }

@@ -91,7 +91,7 @@ impl Host for NodeHost {
             }
         }
         for id in orders.forget {
-            tokio::spawn(crate::gc::collect(self.allocs.clone(), id));
+            tokio::spawn(crate::gc::forget(self.allocs.clone(), id));
         }
         if orders.complete {
             self.allocs.context.contacted.send_replace(true);

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make and look at their own directories"))]
 
+mod abandoned;
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;
@@ -18,10 +19,13 @@ mod clock;
 #[cfg(test)]
 mod clock_tests;
 mod context;
+mod cores;
 mod crash;
 #[cfg(test)]
 mod crash_tests;
+mod csi;
 pub mod descriptors;
+mod devices;
 mod disk;
 mod drain;
 pub mod driver;
@@ -36,10 +40,13 @@ mod history;
 mod host;
 mod http;
 mod identity;
+mod kept_logs;
+mod log_times;
 mod names;
 mod neighbours;
 mod network;
 pub mod options;
+mod plugin;
 mod proc_stat;
 mod relay;
 pub mod runner;
@@ -52,10 +59,15 @@ mod template;
 #[cfg(test)]
 pub(crate) mod test_support;
 mod usage;
+mod volumes;
 
+pub use abandoned::PREFIX as DEV_PREFIX;
 pub use agent::{Agent, StartError};
 pub use drain::{SelfDrain, Unfinished};
-pub use options::{ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, Retry, TemplateOptions};
+pub use kept_logs::KeepOptions;
+pub use options::{
+    ArtifactLimits, BridgeOptions, CniOptions, ExtraPath, GcOptions, Options, Retry, TemplateOptions, TemplateWait,
+};
 pub use session::Join;
 pub use simulate::{SimulateOptions, simulate};
 

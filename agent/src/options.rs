@@ -12,6 +12,7 @@ use tarpan_model::resources::NodeReserved;
 use tarpan_model::subnet::Subnet;
 use tarpan_tls::Tls;
 
+use crate::kept_logs::KeepOptions;
 use crate::session::Join;
 
 /// Everything an agent needs to know at its start. [`Options::default`] is a client with the field's defaults.
@@ -34,6 +35,14 @@ pub struct Options {
     pub alloc_dir: Option<PathBuf>,
     pub meta: BTreeMap<String, String>,
     pub host_volumes: BTreeMap<String, HostVolume>,
+    /// `None`: `<data_dir>/host_volumes`.
+    pub host_volumes_dir: Option<PathBuf>,
+    /// `None`: `<data_dir>/host_volume_plugins`.
+    pub host_volume_plugin_dir: Option<PathBuf>,
+    /// How long a plugin may take to make or to delete a volume.
+    pub host_volume_patience: Duration,
+    /// Dynamic host volumes go with the node when servers collect it.
+    pub gc_volumes_on_node_gc: bool,
     pub host_networks: BTreeMap<String, HostNetwork>,
     pub reserved: NodeReserved,
     /// Name of the interface whose addresses are the node's; templates are resolved already. `None`: that of the default route.
@@ -78,6 +87,10 @@ pub struct Options {
     pub artifact: ArtifactLimits,
     /// Configuration of `plugin "NAME"` blocks, by driver name.
     pub drivers: BTreeMap<String, serde_json::Value>,
+    /// Where programs lie that are plugins; `None`: there are none.
+    pub plugin_dir: Option<PathBuf>,
+    /// Arguments of plugins, by name.
+    pub plugin_args: BTreeMap<String, Vec<String>>,
     /// The `raw_exec` driver is off unless its plugin block or this says so.
     pub raw_exec_enabled: bool,
     /// The mock driver, for tests and simulations.
@@ -131,6 +144,10 @@ impl Default for Options {
             alloc_dir: None,
             meta: BTreeMap::new(),
             host_volumes: BTreeMap::new(),
+            host_volumes_dir: None,
+            host_volume_plugin_dir: None,
+            host_volume_patience: Duration::from_secs(120),
+            gc_volumes_on_node_gc: false,
             host_networks: BTreeMap::new(),
             reserved: NodeReserved::default(),
             network_interface: None,
@@ -158,6 +175,8 @@ impl Default for Options {
             template: TemplateOptions::default(),
             artifact: ArtifactLimits::default(),
             drivers: BTreeMap::new(),
+            plugin_dir: None,
+            plugin_args: BTreeMap::new(),
             raw_exec_enabled: false,
             mock_driver: false,
             http_advertise: "127.0.0.1:4646".to_owned(),
@@ -179,6 +198,14 @@ impl Options {
         self.alloc_dir.clone().unwrap_or_else(|| self.data_dir.join("alloc"))
     }
 
+    pub fn host_volumes_dir(&self) -> PathBuf {
+        self.host_volumes_dir.clone().unwrap_or_else(|| self.data_dir.join("host_volumes"))
+    }
+
+    pub fn host_volume_plugin_dir(&self) -> PathBuf {
+        self.host_volume_plugin_dir.clone().unwrap_or_else(|| self.data_dir.join("host_volume_plugins"))
+    }
+
     /// A boolean of the legacy `options` map; `None` where it is not set or not a boolean.
     pub fn legacy_flag(&self, key: &str) -> Option<bool> {
         go::boolean(self.options.get(key)?)
@@ -197,6 +224,13 @@ impl Options {
         let plain = user.split(':').next().unwrap_or_default();
         let is = |other: &String| plain == other || (id(user).is_some() && id(user) == id(other));
         !plain.is_empty() && checked.iter().any(|name| name == driver) && denied.iter().any(is)
+    }
+
+    /// Whether the lists of the legacy options leave the node a driver of this name.
+    pub fn keeps_driver(&self, name: &str) -> bool {
+        let allowed = self.legacy_list(&["driver.allowlist", "driver.whitelist"]);
+        let denied = self.legacy_list(&["driver.denylist", "driver.blacklist"]).unwrap_or_default();
+        allowed.is_none_or(|all| all.iter().any(|n| n == name)) && !denied.iter().any(|n| n == name)
     }
 
     /// A comma list of the legacy `options` map.
@@ -267,6 +301,8 @@ pub struct GcOptions {
     pub disk_usage_threshold: f64,
     pub inode_usage_threshold: f64,
     pub max_allocs: usize,
+    /// What stays of the output of collected allocations.
+    pub keep_logs: KeepOptions,
 }
 
 impl Default for GcOptions {
@@ -277,6 +313,7 @@ impl Default for GcOptions {
             disk_usage_threshold: 80.0,
             inode_usage_threshold: 70.0,
             max_allocs: 50,
+            keep_logs: KeepOptions::default(),
         }
     }
 }
@@ -287,6 +324,36 @@ pub struct TemplateOptions {
     pub function_denylist: Vec<String>,
     /// Let templates read files outside of their task directory.
     pub disable_file_sandbox: bool,
+    /// For templates that say nothing of it.
+    pub wait: Option<TemplateWait>,
+    /// What a template may ask for.
+    pub wait_bounds: TemplateWait,
+    /// How long servers are asked to wait for news.
+    pub query_wait: Duration,
+}
+
+/// How long changes have to be over before a template is rendered again, and how long they may go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TemplateWait {
+    pub min: Option<Duration>,
+    pub max: Option<Duration>,
+}
+
+impl TemplateOptions {
+    /// How long a template waits, by its own block or by the node's, within the node's bounds: quiet for so long, or at most so
+    /// long. `None`: nobody says anything of it.
+    pub fn wait(&self, own: Option<TemplateWait>) -> Option<(Duration, Duration)> {
+        let wanted = own.or(self.wait)?;
+        // The field's.
+        let min = wanted.min.unwrap_or(Duration::from_secs(5));
+        let max = wanted.max.unwrap_or(Duration::from_secs(240)).max(min);
+        let bounds = self.wait_bounds;
+        let within = |time: Duration| {
+            let time = bounds.min.map_or(time, |least| time.max(least));
+            bounds.max.map_or(time, |most| time.min(most))
+        };
+        Some((within(min), within(max)))
+    }
 }
 
 impl Default for TemplateOptions {
@@ -294,6 +361,9 @@ impl Default for TemplateOptions {
         TemplateOptions {
             function_denylist: ["executeTemplate", "plugin", "writeToFile"].map(str::to_owned).to_vec(),
             disable_file_sandbox: false,
+            wait: None,
+            wait_bounds: TemplateWait::default(),
+            query_wait: Duration::from_secs(60),
         }
     }
 }
@@ -370,6 +440,23 @@ impl std::str::FromStr for ExtraPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_waits_as_it_says_or_the_node_says_within_the_nodes_bounds() {
+        let wait = |min: u64, max: u64| TemplateWait {
+            min: Some(Duration::from_secs(min)),
+            max: Some(Duration::from_secs(max)),
+        };
+        let of = |options: &TemplateOptions, own| options.wait(own).map(|(min, max)| (min.as_secs(), max.as_secs()));
+        let plain = TemplateOptions::default();
+        assert_eq!(of(&plain, None), None);
+        assert_eq!(of(&plain, Some(wait(2, 9))), Some((2, 9)));
+        assert_eq!(of(&plain, Some(TemplateWait::default())), Some((5, 240)));
+        let node = TemplateOptions { wait: Some(wait(3, 30)), wait_bounds: wait(2, 10), ..TemplateOptions::default() };
+        assert_eq!(of(&node, None), Some((3, 10)));
+        assert_eq!(of(&node, Some(wait(1, 5))), Some((2, 5)));
+        assert_eq!(of(&node, Some(wait(60, 60))), Some((10, 10)));
+    }
 
     #[test]
     fn extra_paths_are_read_or_refused_with_the_form() {

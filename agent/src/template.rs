@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rand::RngExt;
-use tarpan_model::TaskEvent;
-use tarpan_model::job::Template;
+use tarpan_model::job::{Template, WaitConfig};
 use tarpan_model::service::ServiceRegistration;
+use tarpan_model::{Dur, TaskEvent};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -25,6 +25,7 @@ use crate::alloc_dir::{TaskDirs, inside};
 use crate::context::Context;
 use crate::env::TaskEnv;
 use crate::ground::{Dir, Found};
+use crate::options::TemplateWait;
 use crate::runner::event;
 use crate::services;
 
@@ -289,8 +290,7 @@ impl Set {
     async fn watch(mut self, tell: Tell) {
         loop {
             self.data.changed.notified().await;
-            let quiet = self.templates.iter().filter_map(|t| t.template.wait.as_ref()?.min).max();
-            tokio::time::sleep(quiet.map_or(SETTLE, |d| d.to_std())).await;
+            self.settle().await;
             let rendered = match self.render_whole().await {
                 Ok(Some(rendered)) => rendered,
                 Ok(None) => continue,
@@ -303,6 +303,23 @@ impl Set {
                     tell(self.change(&changed)).await;
                 }
                 Err(error) => return tell(Change::Failed(format!("Template failed: {error}"))).await,
+            }
+        }
+    }
+
+    /// Waits until changes are over, as long as the most patient of the templates wants it.
+    async fn settle(&self) {
+        let options = &self.context.options.template;
+        let own = |wait: &WaitConfig| TemplateWait { min: wait.min.map(Dur::to_std), max: wait.max.map(Dur::to_std) };
+        let waits = self.templates.iter().filter_map(|t| options.wait(t.template.wait.as_ref().map(own)));
+        let Some((min, max)) = waits.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))) else {
+            return tokio::time::sleep(SETTLE).await;
+        };
+        let until = tokio::time::Instant::now() + max;
+        loop {
+            let quiet = until.min(tokio::time::Instant::now() + min);
+            if tokio::time::timeout_at(quiet, self.data.changed.notified()).await.is_err() {
+                return;
             }
         }
     }
@@ -399,11 +416,12 @@ async fn follow_service(context: Arc<Context>, data: Arc<Data>, namespace: Strin
 /// Asks a server for a page again and again; blocking queries make the servers wait for news.
 async fn poll_page(context: Arc<Context>, data: Arc<Data>, namespace: String, path: String) {
     let session = context.session.wait().await.clone();
+    let wait = context.options.template.query_wait.as_secs().max(1);
     let mut index = 0u64;
     loop {
         let client = session.client().await;
         let separator = if path.contains('?') { '&' } else { '?' };
-        let asked = format!("{path}{separator}namespace={namespace}&index={index}&wait=60s");
+        let asked = format!("{path}{separator}namespace={namespace}&index={index}&wait={wait}s");
         if let Ok((status, seen, body)) = crate::forward::get(client, &asked).await {
             let value = match status {
                 200 => serde_json::from_slice(&body).map_err(|e| e.to_string()).map(Some).transpose(),

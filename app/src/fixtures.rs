@@ -219,7 +219,8 @@ fn job(name: &str) -> Option<Value> {
     let mut value = stub(line);
     let more = json!({
         "Version": line.version, "Stable": false, "Periodic": periodic, "ParameterizedJob": parameterized, "JobModifyIndex": 47_900,
-        "Meta": { "team": "storefront" }, "TaskGroups": [{ "Name": "web", "Count": line.wanted, "Update": update, "Tasks": [task("web")] }],
+        "Meta": { "team": "storefront" }, "TaskGroups": [{ "Name": "web", "Count": line.wanted, "Update": update, "Tasks": [task("web")],
+            "Services": [{ "Name": "web", "Provider": "nomad", "Checks": [{ "Name": "alive", "Type": "http" }] }] }],
     });
     for (name, field) in more.as_object().into_iter().flatten() {
         value[name] = field.clone();
@@ -330,23 +331,59 @@ fn node(found: &str) -> Option<Value> {
     node["Drivers"] = json!({
         "docker": { "Detected": true, "Healthy": true, "Attributes": { "driver.docker.version": "27.3" } },
         "exec": { "Detected": true, "Healthy": false, "HealthDescription": "cgroups are not writable" }, "java": { "Detected": false } });
+    let instance = |id: &str, why: &str| json!({ "ID": id, "Healthy": why.is_empty(), "HealthDescription": why });
+    node["NodeResources"]["Devices"] = json!([{ "Vendor": "acme", "Type": "gpu", "Name": "x1", "Attributes": { "memory": { "Int": 16, "Unit": "GiB" } },
+        "Instances": [instance("gpu-0", ""), instance("gpu-1", "it is too hot")] }]);
+    node["HostNetworks"] = json!({ "inner": { "Name": "inner", "CIDR": "192.168.0.0/24", "Interface": "eth1" } });
     node["HostVolumes"] = json!({ "pgdata": { "Name": "pgdata", "ReadOnly": false } });
     node["Events"] =
         json!([{ "Message": "Node registered", "Subsystem": "Cluster", "Timestamp": "2026-11-02T09:00:00Z" }]);
     Some(node)
 }
 
+fn host_volumes() -> Vec<Value> {
+    let one = |name: &str, start: &str, state: &str| {
+        json!({ "ID": id(start), "Name": name, "Namespace": "default", "PluginID": "mkdir", "NodePool": "default", "NodeID": id("5e0d1a90"),
+            "CapacityBytes": 0, "State": state, "HostPath": "/srv/volumes/a", "CreateTime": ago(3_600), "ModifyTime": ago(60) })
+    };
+    vec![one("scratch", "4c1d77aa", "ready"), one("archive", "5c1d77aa", "unavailable")]
+}
+
 fn alloc(found: &str) -> Option<Value> {
     let mut alloc = allocs("pytechco-web").into_iter().find(|a| a["ID"] == found)?;
     let event = |kind: &str, text: &str, age: i64| json!({ "Type": kind, "DisplayMessage": text, "Time": ago(age) });
     alloc["Job"] = job("pytechco-web").unwrap_or_default();
-    alloc["TaskStates"] = json!({ "web": { "State": "running", "Restarts": 0, "StartedAt": "2026-11-21T10:21:43Z", "Events": [
-        event("Received", "Task received by client", 161), event("Task Setup", "Building Task Directory", 160),
+    let mut ended = event("Terminated", "Exit Code: 137, Signal: 9, Exit Message: \"OOM Killed\"", 172);
+    ended["Details"] = json!({ "exit_code": "137", "signal": "9", "oom_killed": "true" });
+    let mut again = event("Restarting", "Task restarting in 15s", 172);
+    again["Details"] = json!({ "start_delay": "15000000000" });
+    alloc["TaskStates"] = json!({ "web": { "State": "running", "Restarts": 1, "StartedAt": "2026-11-21T10:21:43Z", "Events": [
+        event("Received", "Task received by client", 191), event("Started", "Task started by client", 190), ended, again,
         event("Driver", "Pulled image registry.example/web:1.9.0", 159), event("Started", "Task started by client", 158) ] } });
+    alloc["AllocatedResources"]["Shared"]["Networks"] =
+        json!([{ "Mode": "bridge", "IP": "10.0.4.21", "DNS": { "Servers": ["9.9.9.9"] } }]);
+    alloc["NetworkStatus"] = json!({ "InterfaceName": "eth0", "Address": "172.26.64.9", "DNS": null });
     alloc["AllocatedResources"]["Shared"]["Ports"] = json!([{ "Label": "http", "Value": 24_117, "To": 5000, "HostIP": "10.0.4.21" }, { "Label": "metrics", "Value": 28_830, "To": 9102, "HostIP": "10.0.4.21" }]);
+    alloc["AllocatedResources"]["Tasks"]["web"]["Devices"] =
+        json!([{ "Vendor": "acme", "Type": "gpu", "Name": "x1", "DeviceIDs": ["gpu-0"] }]);
     let score = |start: &str, norm: f64| json!({ "NodeID": id(start), "Scores": { "binpack": 0.62, "allocation-spread": 0.84, "node-affinity": 0.6 }, "NormScore": norm });
     alloc["Metrics"] = json!({ "NodesEvaluated": 4, "NodesFiltered": 1, "NodesExhausted": 0, "ScoreMetaData": [score("5e0d1a90", 0.69), score("7c1d1a90", 0.6), score("2b1d1a90", 0.57)] });
     Some(alloc)
+}
+
+/// What is in each of its directories.
+fn files() -> Vec<Value> {
+    let one = |name: &str, mode: &str, size: i64| {
+        let kind = if mode.starts_with('-') { "text/plain; charset=utf-8" } else { "" };
+        json!({ "Name": name, "IsDir": mode.starts_with('d'), "Size": size, "FileMode": mode, "ModTime": "2026-11-21T10:21:43Z", "ContentType": kind })
+    };
+    vec![
+        one("alloc", "drwxrwxrwx", 4096),
+        one("app.log", "-rw-r--r--", 351),
+        one("current", "Lrwxrwxrwx", 9),
+        one("events.pipe", "prw-------", 0),
+        one("web", "drwxr-xr-x", 4096),
+    ]
 }
 
 const LOG: &str = "10:24:08.377 INFO  GET /healthz 200 1 ms\n10:24:08.912 INFO  worker pool ready, 8 threads\n\
@@ -385,6 +422,21 @@ pub fn answer(path: &str) -> (u16, String) {
         ["job", id] => job(id),
         ["nodes"] => Some(json!(nodes())),
         ["node", id] => node(id),
+        ["volumes", "claims"] => Some(json!([{ "ID": id("9d1d77aa"), "Namespace": "default", "JobID": "pytechco-redis", "TaskGroupName": "web",
+            "AllocID": id("5510bd9c"), "VolumeID": id("4c1d77aa"), "VolumeName": "scratch" }])),
+        ["volume", "host", id] => host_volumes().into_iter().find(|v| v["ID"] == *id).map(|mut v| {
+            v["RequestedCapabilities"] = json!([{ "AccessMode": "single-node-writer", "AttachmentMode": "file-system" }]);
+            v["Parameters"] = json!({ "mode": "0755" });
+            v["Allocations"] = json!(allocs("pytechco-redis"));
+            v
+        }),
+        ["volumes"] if query.contains("type=host") => Some(json!(host_volumes())),
+        ["volumes"] => Some(json!([
+            { "ID": "pgdata", "Name": "pgdata", "Namespace": "default", "ExternalID": "vol-1", "AccessMode": "single-node-writer",
+              "CurrentWriters": 1, "Schedulable": true, "PluginID": "disks" }])),
+        ["plugins"] => Some(json!([
+            { "ID": "disks", "Provider": "disks.example", "ControllerRequired": true, "ControllersHealthy": 1, "ControllersExpected": 1,
+              "NodesHealthy": 2, "NodesExpected": 3 }])),
         ["allocations"] => Some(json!([allocs("pytechco-web"), allocs("pytechco-redis")].concat())),
         ["allocation", id] => alloc(id),
         ["evaluations"] => Some(json!([evals("search-indexer"), evals("pytechco-web")].concat())),
@@ -404,9 +456,21 @@ pub fn answer(path: &str) -> (u16, String) {
         ["status", "leader"] => Some(json!("10.0.0.1:4647")),
         ["regions"] => Some(json!(["global"])),
         ["search", "fuzzy"] => Some(json!({ "Matches": { "jobs": [{ "ID": "pytechco-web", "Scope": ["default", "pytechco-web"] }] } })),
+        ["client", "fs", "logs", ..] if query.contains("search=") => Some(json!({ "Lines": [
+            { "File": 0, "Offset": 237, "Text": "10:24:13.118 ERROR redis: read timeout after 250 ms, retry 1 of 3" }], "Scanned": 351, "NextToken": "0:351" })),
         ["client", "fs", "logs", ..] => return (200, LOG.to_owned()),
+        ["client", "allocation", _, "checks"] => Some(json!({ "c1": { "ID": "c1", "Mode": "healthiness", "Status": "failure", "StatusCode": 503,
+            "Output": "no database", "Timestamp": ago(8) / 1_000_000_000, "Group": "web", "Service": "web", "Check": "alive", "History": [
+            { "Status": "success", "StatusCode": 200, "Output": "nomad: http ok", "Timestamp": 1 }, { "Status": "failure", "StatusCode": 503, "Output": "no database", "Timestamp": 2 }] } })),
+        ["client", "metadata"] => Some(json!({ "Meta": { "ssd": "true", "rack": "r7" }, "Dynamic": { "rack": "r7", "zone": null }, "Static": { "ssd": "true", "zone": "a" } })),
+        ["client", "fs", "ls", ..] => Some(json!(files())),
+        ["client", "fs", "stat", ..] => {
+            let path = Query::parse(query).get("path").unwrap_or_default();
+            files().into_iter().find(|f| path.ends_with(f["Name"].as_str().unwrap_or_default()))
+        }
+        ["client", "fs", "readat", ..] => return (200, LOG.to_owned()),
         ["client", "allocation", _, "stats"] => Some(json!({ "Tasks": { "web": { "ResourceUsage": { "CpuStats": { "TotalTicks": 44.0 }, "MemoryStats": { "RSS": 100_663_296 } } } } })),
-        ["client", "stats"] => Some(json!({ "Memory": { "Total": 8_589_934_592_u64, "Used": 3_476_029_440_u64 }, "CPUTicksConsumed": 1753.0, "Uptime": 1_641_600 })),
+        ["client", "stats"] => Some(json!({ "Memory": { "Total": 8_589_934_592_u64, "Used": 3_476_029_440_u64 }, "DiskStats": [{ "Device": "/dev/vda1", "Mountpoint": "/", "Size": 262_144_000_000_u64, "Used": 52_428_800_000_u64, "UsedPercent": 20.0 }], "CPUTicksConsumed": 1753.0, "Uptime": 1_641_600 })),
         _ => None,
     };
     match (found, parts.first()) {
@@ -414,6 +478,7 @@ pub fn answer(path: &str) -> (u16, String) {
         (None, Some(&"job")) => (404, "job not found".to_owned()),
         (None, Some(&"allocation")) => (404, "alloc not found".to_owned()),
         (None, Some(&"evaluation")) => (404, "eval not found".to_owned()),
+        (None, Some(&"volume")) => (404, "volume not found".to_owned()),
         (None, Some(&"node")) => (404, "node not found".to_owned()),
         _ => (404, String::new()),
     }

@@ -5,28 +5,39 @@ use leptos::prelude::*;
 use crate::prefs::Lang;
 
 macro_rules! catalogue {
-    ($( $name:ident: $en:literal, $zh:literal; )*) => {
-        /// Every text. `{0}`, `{1}` stand for values, see [`fill`].
+    ($(#[$doc:meta])* $texts:ident $( $name:ident: $en:literal, $zh:literal; )*) => {
+        $(#[$doc])*
         #[derive(Debug)]
-        pub struct Texts {
+        pub struct $texts {
             pub lang: Lang,
             $( pub $name: &'static str, )*
         }
-        static EN: Texts = Texts { lang: Lang::En, $( $name: $en, )* };
-        static ZH: Texts = Texts { lang: Lang::Zh, $( $name: $zh, )* };
+
+        impl $texts {
+            pub fn of(lang: Lang) -> &'static $texts {
+                static EN: $texts = $texts { lang: Lang::En, $( $name: $en, )* };
+                static ZH: $texts = $texts { lang: Lang::Zh, $( $name: $zh, )* };
+                match lang {
+                    Lang::En => &EN,
+                    Lang::Zh => &ZH,
+                }
+            }
+        }
     };
 }
 
+pub mod agent;
+pub mod doing;
+pub mod plan;
+pub mod storage;
+
 /// The texts of the page's language.
 pub fn t() -> &'static Texts {
-    use_context::<&'static Texts>().unwrap_or(&EN)
+    use_context::<&'static Texts>().unwrap_or_else(|| Texts::of(Lang::En))
 }
 
 pub fn texts_of(lang: Lang) -> &'static Texts {
-    match lang {
-        Lang::En => &EN,
-        Lang::Zh => &ZH,
-    }
+    Texts::of(lang)
 }
 
 /// Puts values in the places `{0}`, `{1}`, … of a text.
@@ -59,6 +70,8 @@ pub fn counted(one: &str, many: &str, n: u64) -> String {
 }
 
 catalogue! {
+    /// Every text of the first page and of most others. `{0}`, `{1}` stand for values, see [`fill`].
+    Texts
     // Frame and places
     skip: "Skip to content", "跳到内容";
     main_navigation: "Main", "主导航";
@@ -227,21 +240,11 @@ catalogue! {
     one_voter: "{0} voter", "{0} 个投票者";
     n_voters: "{0} voters", "{0} 个投票者";
     make_leader: "Make leader", "设为领导者";
-    make_leader_x: "Have {0} lead?", "让 {0} 成为领导者？";
-    make_leader_text: "Nothing is refused.", "不会拒绝请求。";
-    leads_now_x: "{0} leads", "{0} 现在是领导者";
     remove_peer: "Remove", "移除";
-    remove_peer_x: "Remove {0}?", "移除 {0}？";
-    remove_peer_text: "Stop its agent first.", "请先停止其代理。";
-    removed_peer_x: "{0} removed", "{0} 已移除";
     snapshot_e: "Snapshot", "快照";
     restore_e: "Restore…", "恢复…";
-    restore_x: "Restore the state?", "恢复状态？";
-    restore_text: "All that the region has is replaced by the file.", "该地域的一切都会被文件替换。";
-    restore_verb: "Replace everything", "全部替换";
     restore_file: "Snapshot file", "快照文件";
     restore_no_file: "No file was chosen", "未选择文件";
-    restored: "The state was restored", "状态已恢复";
     role: "Role", "角色";
     region: "Region", "地域";
     client: "Client", "客户端";
@@ -331,8 +334,11 @@ catalogue! {
     version_submitted: "Version {0} submitted", "已提交版本 {0}";
     version_is_healthy: "Version {0} is deployed and healthy.", "版本 {0} 已部署且健康。";
     first_version: "The first version", "第一个版本";
+    devices: "Devices", "设备";
     volume: "volume", "卷";
     volumes: "Volumes", "卷";
+    storage: "Storage", "存储";
+    unavailable: "Unavailable", "不可用";
     not_there: "not found", "未找到";
     copy: "Copy", "复制";
     copy_address: "Copy address", "复制地址";
@@ -438,63 +444,16 @@ catalogue! {
     revert_e: "Revert to {0}…", "回退到 {0}…";
     make_eligible_e: "Make eligible…", "恢复调度…";
     make_ineligible_e: "Make ineligible…", "暂停调度…";
-    stop_x: "Stop {0}?", "停止 {0}？";
-    stop_text: "{0} running allocations are stopped.", "将停止 {0} 个运行中的分配。";
-    stop_one_text: "{0} running allocation is stopped.", "将停止 {0} 个运行中的分配。";
-    stop_verb: "Stop {0}", "停止 {0}";
-    stopping_x: "{0} is being stopped", "正在停止 {0}";
     purge_too: "Purge: forget the job and its versions too", "清除：同时删除作业及其版本";
-    start_x: "Start {0}?", "启动 {0}？";
-    start_text: "The job runs again as it was.", "作业将按原样再次运行。";
-    start_verb: "Start {0}", "启动 {0}";
-    starting_x: "{0} is being started", "正在启动 {0}";
     launch_now: "Launch now", "立即启动";
-    launch_x_now: "Launch {0} now?", "立即启动 {0}？";
-    launch_text: "One child is launched now; the schedule stays as it is.", "现在启动一个子作业；排程保持不变。";
-    launched_x: "{0} was launched", "已启动 {0}";
-    revert_to: "Revert to version {0}?", "回退到版本 {0}？";
-    revert_text: "{0} runs again as in version {1}, as a new version.", "{0} 将按版本 {1} 再次运行，并成为新版本。";
-    revert_verb: "Revert to version {0}", "回退到版本 {0}";
-    reverted: "Reverted to version {0}", "已回退到版本 {0}";
-    scale_x: "Run {0} with count {1}?", "将 {0} 的数量设为 {1}？";
-    scale_text: "The job gets a new version with this count.", "作业将以此数量生成新版本。";
-    scale_verb: "Run {0}", "设为 {0}";
-    scaled_x: "{0} runs with count {1}", "{0} 的数量已设为 {1}";
     one_less: "One less of {0}", "{0} 减少一个";
     one_more: "One more of {0}", "{0} 增加一个";
     promote: "Promote", "提升";
-    promote_title: "Promote the canaries?", "提升金丝雀？";
-    promote_text: "The new version replaces the older one.", "新版本将替换旧版本。";
     promoted: "The canaries are promoted", "金丝雀已提升";
-    fail_title: "Fail the deployment?", "将部署判为失败？";
-    fail_text: "The roll-out ends; the job goes back to its last stable version where it asks for that.", "推出将终止；若作业要求，会回到上一个稳定版本。";
-    fail_verb: "Fail the deployment", "判为失败";
-    deployment_failed: "The deployment was failed", "部署已判为失败";
     pause: "Pause", "暂停";
-    pause_title: "Pause the deployment?", "暂停部署？";
-    pause_text: "Nothing more is placed until it is resumed.", "恢复之前不再放置。";
     resume: "Resume", "恢复";
-    resume_title: "Resume the deployment?", "恢复部署？";
-    resume_text: "The roll-out goes on.", "推出将继续。";
-    stop_alloc_text: "The allocation is stopped; its job places another.", "将停止此分配；作业会放置另一个。";
-    restart_x: "Restart {0}?", "重启 {0}？";
     restart_of: "Restart {0}", "重启 {0}";
-    restart_text: "Its tasks end and start again in the same place.", "任务将结束并在原处重新启动。";
-    restart_verb: "Restart {0}", "重启 {0}";
-    restarting_x: "{0} is being restarted", "正在重启 {0}";
-    drain_x: "Drain {0}?", "排空 {0}？";
-    drain_text: "{0} allocations leave this client.", "{0} 个分配将离开此客户端。";
-    drain_verb: "Drain {0}", "排空 {0}";
-    draining_x: "{0} is being drained", "正在排空 {0}";
     stop_drain: "Stop the drain", "停止排空";
-    stop_drain_x: "Stop draining {0}?", "停止排空 {0}？";
-    stop_drain_text: "The client takes allocations again.", "客户端将重新接受分配。";
-    make_eligible: "Make eligible", "恢复调度";
-    make_eligible_x: "Make {0} eligible?", "恢复对 {0} 的调度？";
-    eligible_text: "The client takes new allocations.", "客户端将接受新的分配。";
-    make_ineligible: "Make ineligible", "暂停调度";
-    make_ineligible_x: "Make {0} ineligible?", "暂停对 {0} 的调度？";
-    ineligible_text: "The client keeps what runs and takes nothing new.", "客户端保留运行中的分配，不再接受新的分配。";
     deadline: "Deadline", "期限";
     one_hour: "1 hour", "1 小时";
     ten_minutes: "10 minutes", "10 分钟";
@@ -502,15 +461,13 @@ catalogue! {
     at_once: "Stop all at once", "立即全部停止";
     system_jobs: "System jobs", "系统作业";
     leave_running: "Leave them running", "保持运行";
-    n_jobs_l: "{0} jobs", "{0} 个作业";
-    one_job_l: "{0} job", "{0} 个作业";
     dispatch: "Dispatch", "派发";
     dispatch_title: "Dispatch an instance", "派发一个实例";
     dispatched_x: "Dispatched {0}", "已派发 {0}";
     payload_hint: "At most 16 KiB; the task finds it where its dispatch_payload block says.", "最多 16 KiB；任务会在 dispatch_payload 块指定的位置找到它。";
     still_missing: "still missing: {0}", "尚缺：{0}";
     // Logs
-    search_logs: "Search logs", "搜索日志";
+    search_logs: "Filter what is shown", "筛选显示的行";
     no_line_matches: "No line matches what you search for.", "没有匹配的行。";
     nothing_on_x: "Nothing was written to {0} yet.", "{0} 还没有内容。";
     show_x: "Show {0}", "显示 {0}";
@@ -524,19 +481,7 @@ catalogue! {
     find_in_text: "Find in text", "在文本中查找";
     write_a_job: "Write or paste a jobspec here, or begin with a template.", "在此编写或粘贴作业定义，或从模板开始。";
     plan: "Plan", "计划";
-    as_you_type: "as you type", "随输随算";
-    plan_appears_here: "What a run would change appears here as soon as the text is a job.", "文本成为有效作业后，这里会显示运行将带来的变化。";
-    where_it_would_go: "Where it would go", "将放置到";
-    memory_after: "Memory after", "放置后内存";
-    memory_before_after: "memory {0} % before, {1} % after", "内存：之前 {0} %，之后 {1} %";
-    score: "Score", "评分";
-    and_n_more_clients: "and {0} more clients", "以及另外 {0} 个客户端";
-    and_one_more_client: "and {0} more client", "以及另外 {0} 个客户端";
-    added_by_plan: "added by this plan", "本计划新增";
-    begin_with: "Begin with a template", "从模板开始";
-    begin_with_text: "The four jobs of a small company, on Docker or as plain processes, and two larger ones. Or paste, open or drop a file.", "一家小公司的四个作业（Docker 或普通进程），以及两个更大的作业。也可以粘贴、打开或拖入文件。";
     all_n_lines: "All {0} lines", "全部 {0} 行";
-    plan_is_old: "This is the plan of the text before its last errors.", "这是出错之前文本的计划。";
     run: "Run", "运行";
     running_now: "Running", "正在运行";
     open_the_job: "Open the job", "打开作业";
@@ -552,18 +497,6 @@ catalogue! {
     n_errors: "{0} errors", "{0} 个错误";
     one_warning: "{0} warning", "{0} 个警告";
     n_warnings: "{0} warnings", "{0} 个警告";
-    canaries_first: "canaries first", "个金丝雀先行";
-    added: "added", "新增";
-    replaced: "replaced", "替换";
-    changed_in_place: "changed in place", "原地更改";
-    moved: "moved", "迁移";
-    stopped_l: "stopped", "停止";
-    preempted: "preempted", "被抢占";
-    unchanged: "unchanged", "不变";
-    cant_be_placed: "can't be placed", "无法放置";
-    next_launch: "Next launch", "下次启动";
-    new_job: "A new job", "新作业";
-    changes: "Changes", "变更";
 }
 
 #[cfg(test)]

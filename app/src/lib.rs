@@ -25,12 +25,15 @@ pub mod parts;
 pub mod past;
 pub mod paths;
 pub mod place;
+pub mod plain;
 pub mod prefs;
 pub mod routes;
 pub mod rows;
+pub mod runs;
 pub mod shapes;
 pub mod shell;
 pub mod status;
+pub mod term;
 pub mod transport;
 pub mod usage;
 pub mod web;
@@ -87,6 +90,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/ui/evaluations") view={Lazy::<routes::EvalsRoute>::new()} ssr=SsrMode::InOrder/>
                     <Route path=path!("/ui/evaluations/:id") view={Lazy::<routes::EvalRoute>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/ui/services") view={Lazy::<routes::ServicesRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/storage") view={Lazy::<routes::StorageRoute>::new()} ssr=SsrMode::InOrder/>
+                    <Route path=path!("/ui/storage/:id") view={Lazy::<routes::VolumeRoute>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/ui/topology") view={Lazy::<routes::TopologyRoute>::new()} ssr=SsrMode::InOrder/>
                 </Routes>
             </parts::frame::Frame>

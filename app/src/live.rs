@@ -27,6 +27,9 @@ pub enum Topic {
     Deployment,
     Node,
     Service,
+    HostVolume,
+    CSIVolume,
+    CSIPlugin,
 }
 
 impl Topic {
@@ -38,6 +41,9 @@ impl Topic {
             Topic::Deployment => "Deployment",
             Topic::Node => "Node",
             Topic::Service => "Service",
+            Topic::HostVolume => "HostVolume",
+            Topic::CSIVolume => "CSIVolume",
+            Topic::CSIPlugin => "CSIPlugin",
         }
     }
 }

@@ -95,8 +95,26 @@ pub fn alloc_logs(id: &str, task: &str) -> String {
     format!("{}?tab=logs&task={}", alloc(id), encode(task, false))
 }
 
+pub fn alloc_terminal(id: &str, task: &str) -> String {
+    format!("{}?tab=terminal&task={}", alloc(id), encode(task, false))
+}
+
+/// The directory or file at `path` of an allocation.
+pub fn alloc_files(id: &str, path: &str) -> String {
+    format!("{}?tab=files&path={}", alloc(id), encode(path, true))
+}
+
 pub fn client(id: &str) -> String {
     format!("/ui/clients/{}", encode(id, false))
+}
+
+pub fn host_volume(id: &str) -> String {
+    format!("/ui/storage/{}", encode(id, false))
+}
+
+/// The host volumes of a client.
+pub fn volumes_of(client: &str) -> String {
+    format!("/ui/storage?node={}", encode(client, false))
 }
 
 pub fn eval(id: &str) -> String {

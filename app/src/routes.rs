@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use leptos_router::LazyRoute;
 
 use crate::later::{Around, Later};
-use crate::pages::{alloc, client, clients, eval, evals, job, run, selected, servers, services, topology};
+use crate::pages::{alloc, client, clients, eval, evals, job, run, selected, servers, services, storage, topology};
 use crate::parts::palette as search;
 use crate::rows::JobRow;
 
@@ -31,6 +31,8 @@ pub enum OfCluster {
     Evaluations,
     Evaluation,
     Services,
+    Storage,
+    Volume,
     Topology,
 }
 
@@ -53,6 +55,8 @@ fn of_cluster(page: OfCluster) -> AnyView {
         OfCluster::Evaluations => view! { <evals::Evaluations/> }.into_any(),
         OfCluster::Evaluation => view! { <eval::EvaluationPage/> }.into_any(),
         OfCluster::Services => view! { <services::Services/> }.into_any(),
+        OfCluster::Storage => view! { <storage::Storage/> }.into_any(),
+        OfCluster::Volume => view! { <storage::VolumePage/> }.into_any(),
         OfCluster::Topology => view! { <topology::Topology/> }.into_any(),
     }
 }
@@ -100,6 +104,8 @@ route!(ServersRoute, of_cluster, OfCluster::Servers);
 route!(EvalsRoute, of_cluster, OfCluster::Evaluations);
 route!(EvalRoute, of_cluster, OfCluster::Evaluation);
 route!(ServicesRoute, of_cluster, OfCluster::Services);
+route!(StorageRoute, of_cluster, OfCluster::Storage);
+route!(VolumeRoute, of_cluster, OfCluster::Volume);
 route!(TopologyRoute, of_cluster, OfCluster::Topology);
 
 /// Loads the part that has the page at `path`.

@@ -107,7 +107,14 @@ part! {
         scaling: Option<Scaling>,
         constraints: Vec<Constraint>,
         volumes: BTreeMap<String, Volume>,
+        services: Vec<Service>,
     }
+}
+part! {
+    Service of job::Service { checks: Vec<Check> }
+}
+part! {
+    Check of job::ServiceCheck { name: String }
 }
 part! {
     Scaling of job::ScalingPolicy { min: Option<i64>, max: Option<i64>, enabled: Option<bool> }
@@ -121,6 +128,7 @@ part! {
         constraints: Vec<Constraint>,
         actions: Vec<Action>,
         mounts = volume_mounts: Vec<VolumeMount>,
+        services: Vec<Service>,
     }
 }
 part! {
@@ -177,6 +185,12 @@ impl Alloc {
     /// The group as the allocation's own job version has it.
     pub fn group(&self) -> Option<&Group> {
         self.job.as_ref()?.groups.iter().find(|g| g.name == self.task_group)
+    }
+    /// Whether there are checks of its services.
+    pub fn has_checks(&self) -> bool {
+        let services =
+            self.group().into_iter().flat_map(|g| g.services.iter().chain(g.tasks.iter().flat_map(|t| &t.services)));
+        services.into_iter().any(|service| !service.checks.is_empty())
     }
     /// Nothing of it runs any more, or will.
     pub fn ended(&self) -> bool {

@@ -18,6 +18,7 @@ pub struct Assets {
     pub wasm: String,
     pub css: String,
     pub editor: String,
+    pub terminal: String,
     pub worker: String,
 }
 

@@ -102,6 +102,16 @@ impl Badge {
     }
 }
 
+/// A host volume's state.
+pub fn volume_badge(t: &Texts, state: &str) -> Badge {
+    match state {
+        "ready" => Badge::new(Kind::Running, t.ready),
+        "pending" => Badge::new(Kind::Pending, t.pending),
+        "unavailable" => Badge::new(Kind::Lost, t.unavailable),
+        other => Badge::new(Kind::Pending, other),
+    }
+}
+
 /// An allocation's state from both sides: what the servers want and what the node reports.
 pub fn alloc_badge(t: &Texts, desired: &str, client: &str, health: Option<&AllocDeploymentStatus>) -> Badge {
     let stopping = desired == "stop" || desired == "evict";

@@ -2,7 +2,10 @@
 
 use leptos::prelude::*;
 use serde_json::Value;
-use tarpan_api::wire::{AllocResourceUsage, CpuStats, MemoryStats, ResourceUsage, TaskResourceUsage};
+use tarpan_api::wire::{
+    AllocResourceUsage, CpuStats, DeviceGroupStats, DeviceStats, MemoryStats, ResourceUsage, StatValue,
+    TaskResourceUsage,
+};
 use tarpan_api::{Client, Query, calls};
 use tarpan_model::wire::{Light, Wire as _};
 
@@ -18,6 +21,8 @@ pub struct Usage {
     pub memory: Vec<f64>,
     /// MHz and MiB by task, of the newest sample.
     pub tasks: Vec<(String, (f64, f64))>,
+    /// Figures of devices in the newest sample, as they came: the first page shows none, and need not know how to read them.
+    devices: Vec<Value>,
 }
 
 /// Samples kept.
@@ -27,6 +32,7 @@ impl Usage {
     /// Adds one sample: the sum over the answers ([`AllocResourceUsage`]) of `allocs`.
     pub fn add(&mut self, allocs: &[&Value]) {
         self.tasks.clear();
+        self.devices.clear();
         let mut sum = (0.0, 0.0);
         for alloc in allocs {
             let alloc = Light::<AllocResourceUsage>::of(alloc);
@@ -40,6 +46,8 @@ impl Usage {
                 }
                 total = (total.0 + cpu, total.1 + memory);
             }
+            let all = alloc.inside(AllocResourceUsage::FIELDS.resource_usage);
+            self.devices.push(all.inside(ResourceUsage::FIELDS.device_stats).kept());
             let total = numbers(alloc.inside(AllocResourceUsage::FIELDS.resource_usage)).unwrap_or(total);
             sum = (sum.0 + total.0, sum.1 + total.1);
         }
@@ -51,6 +59,12 @@ impl Usage {
         }
     }
 
+    /// The first figure of a device, by `vendor/type/name[id]`.
+    pub fn device(&self, name: &str) -> Option<String> {
+        let groups = self.devices.iter().flat_map(|list| Light::<Vec<DeviceGroupStats>>::of(list).items());
+        groups.flat_map(figures).find(|(n, _)| n == name).map(|(_, figure)| figure)
+    }
+
     /// MHz and MiB of a task, in the newest sample.
     pub fn task(&self, name: &str) -> Option<(f64, f64)> {
         self.tasks.iter().find(|(n, _)| n == name).map(|(_, used)| *used)
@@ -60,6 +74,28 @@ impl Usage {
     pub fn newest(&self) -> Option<(f64, f64)> {
         Some((*self.cpu.last()?, *self.memory.last()?))
     }
+}
+
+/// `vendor/type/name[id]`, and its first figure: `3 / 16 GiB`.
+fn figures(group: Light<'_, DeviceGroupStats>) -> Vec<(String, String)> {
+    let (vendor, type_) = (group.text(DeviceGroupStats::FIELDS.vendor), group.text(DeviceGroupStats::FIELDS.type_));
+    let name = group.text(DeviceGroupStats::FIELDS.name);
+    let instances = group.named(DeviceGroupStats::FIELDS.instance_stats).map(|(id, stats)| {
+        let summary = stats.inside(DeviceStats::FIELDS.summary);
+        let figure = StatValue {
+            float_numerator: summary.inside(StatValue::FIELDS.float_numerator).number(),
+            float_denominator: summary.inside(StatValue::FIELDS.float_denominator).number(),
+            unit: summary.text(StatValue::FIELDS.unit).to_owned(),
+            ..StatValue::default()
+        };
+        (device_name(vendor, type_, name, id), figure.text())
+    });
+    instances.collect()
+}
+
+/// How a page names an instance of a device.
+pub fn device_name(vendor: &str, type_: &str, name: &str, id: &str) -> String {
+    format!("{vendor}/{type_}/{name}[{id}]")
 }
 
 /// MHz and MiB; nothing where nothing was measured.

@@ -64,6 +64,92 @@ impl Drop for Daemon {
     }
 }
 
+/// An engine of one test alone, in the namespaces of the thread that starts it. It ends with this value.
+pub struct Engine {
+    child: Child,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Engine {
+    /// With its files below `dir`, and its containers' control groups in `group`. `None` where the machine can't run one, with why.
+    pub fn start(dir: &Path, group: &str) -> Result<std::result::Result<Engine, String>> {
+        fs::create_dir_all(dir)?;
+        let (socket, log) = (dir.join("sock"), dir.join("log"));
+        let file = fs::File::create(&log).with_context(|| format!("making {}", log.display()))?;
+        let mut command = Command::new("dockerd");
+        command.arg("--data-root").arg(dir.join("data")).arg("--exec-root").arg(dir.join("exec"));
+        command.arg("--pidfile").arg(dir.join("pid")).arg("--cgroup-parent").arg(format!("/{group}"));
+        command.arg("--host").arg(format!("unix://{}", socket.display()));
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
+        let child = match child {
+            Ok(child) => child,
+            Err(error) => return Ok(Err(format!("dockerd can't be started: {error}"))),
+        };
+        let mut engine = Engine { child, socket, log };
+        let up = eventually("dockerd to answer", Duration::from_secs(60), || {
+            if let Some(status) = engine.child.try_wait()? {
+                bail!("dockerd ended with {status}");
+            }
+            engine.docker(&["version"]).map(Some)
+        });
+        Ok(match up {
+            Ok(_) => Ok(engine),
+            Err(error) => Err(format!("{error:#}: {}", engine.log_tail())),
+        })
+    }
+
+    /// What drivers are told: `unix://…`.
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// What `docker ARGS` prints.
+    pub fn docker(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new("docker");
+        let out = command.env("DOCKER_HOST", self.endpoint()).args(args).stdin(Stdio::null()).output()?;
+        if !out.status.success() {
+            bail!("docker {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
+    /// Makes an image of the machine's own busybox.
+    pub fn busybox(&self, lab: &Lab, name: &str) -> Result<()> {
+        let root = lab.path().join("busybox-rootfs");
+        fs::create_dir_all(root.join("bin"))?;
+        fs::create_dir_all(root.join("tmp"))?;
+        fs::copy("/bin/busybox", root.join("bin/busybox")).context("busybox-static is needed")?;
+        for applet in ["sh", "sleep", "echo", "cat", "true", "false"] {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
+        }
+        let archive = root.with_extension("tar");
+        run(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&root).arg("."))?;
+        self.docker(&["import", "--change", "ENV PATH=/bin", &archive.display().to_string(), name]).map(drop)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for id in self.docker(&["ps", "-aq"]).unwrap_or_default().lines() {
+            let _ = self.docker(&["rm", "-f", id]);
+        }
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
 /// The images of the first demo, made from `ptc` and Debian's Redis (package `redis-tools`).
 pub fn make_images(lab: &Lab) -> Result<()> {
     let rootfs = lab.path().join("ptc-rootfs");

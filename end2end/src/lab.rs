@@ -71,13 +71,21 @@ pub fn mounts_below(folder: &Path) -> Vec<PathBuf> {
 
 /// Ends what runs on `folder`; not this process.
 pub fn kill_all_of(folder: &Path) {
-    for pid in processes_of(folder) {
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+    kill_all_but(folder, &[]);
+}
+
+/// The same but for some; gives how many there were.
+pub fn kill_all_but(folder: &Path, kept: &[u32]) -> usize {
+    let mut all = processes_of(folder);
+    all.retain(|pid| !kept.contains(&pid.as_raw().cast_unsigned()));
+    for pid in &all {
+        let _ = nix::sys::signal::kill(*pid, nix::sys::signal::Signal::SIGKILL);
     }
+    all.len()
 }
 
 /// Processes with a path below `folder` in their command line or environment; not this one.
-fn processes_of(folder: &Path) -> Vec<nix::unistd::Pid> {
+pub fn processes_of(folder: &Path) -> Vec<nix::unistd::Pid> {
     let needle = folder.as_os_str().as_encoded_bytes();
     let names = |path: PathBuf| {
         std::fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))

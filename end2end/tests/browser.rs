@@ -6,8 +6,9 @@ use anyhow::Result;
 use tarpan_end2end::browser::Browser;
 use tarpan_end2end::demo::Flavour;
 use tarpan_end2end::docker::{self, Daemon};
-use tarpan_end2end::lab::FixedPorts;
-use tarpan_end2end::{Agent, Lab};
+use tarpan_end2end::lab::{FixedPorts, PATIENCE};
+use tarpan_end2end::pair::server_and_client;
+use tarpan_end2end::{Agent, Lab, eventually};
 
 /// On containers where this machine can run them, else as processes.
 #[test]
@@ -37,6 +38,43 @@ fn first_demo_in_the_browser() -> Result<()> {
 #[test]
 fn pages_in_the_browser() -> Result<()> {
     on_processes("pages.spec.ts")
+}
+
+#[test]
+fn a_node_in_the_browser() -> Result<()> {
+    on_processes("node.spec.ts")
+}
+
+/// Waits until the browser's part asks for `what`, does it, and says so.
+fn when_asked(lab: &Lab, what: &str, done: impl FnOnce() -> Result<()>) -> Result<()> {
+    eventually(&format!("the browser to ask for {what:?}"), PATIENCE * 3, || {
+        Ok(lab.path().join(what).exists().then_some(()))
+    })?;
+    done()?;
+    lab.file(&format!("{what}.done"), "").map(|_| ())
+}
+
+/// The server is killed and started again under an open page; the task and its node go on.
+#[test]
+fn terminals_in_the_browser() -> Result<()> {
+    let Some(browser) = Browser::find()? else { return Ok(()) };
+    let lab = Lab::new()?;
+    let (mut server, client) = server_and_client(&lab)?;
+    let (addr, asked) = (server.addr.clone(), lab.path().display().to_string());
+    let env = [("TARPAN_ADDR", &*addr), ("TARPAN_ASKED", &*asked), ("TARPAN_CLIENT", &*client.addr)];
+    std::thread::scope(|scope| {
+        let helper = scope.spawn(|| {
+            when_asked(&lab, "kill", || server.kill9())?;
+            when_asked(&lab, "start", || server.start_again())
+        });
+        let played = browser.play(&lab, &client, "terminal.spec.ts", lab.path(), &env);
+        // A spec that failed asks for nothing more.
+        for what in ["kill", "start"] {
+            lab.file(what, "")?;
+        }
+        let helped = helper.join().expect("no panic");
+        played.and(helped)
+    })
 }
 
 /// Of a release build; with another it says so.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Uid;
+use tarpan_end2end::counting::{self, unbroken};
 use tarpan_end2end::lab::{PATIENCE, mounts_below};
 use tarpan_end2end::pair::server_and_client_with;
 use tarpan_end2end::{Agent, Lab, eventually};
@@ -38,21 +39,6 @@ fn private_kib(pid: u32) -> Result<u64> {
     let number =
         |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
     Ok(number("Private_Clean:").unwrap_or(0) + number("Private_Dirty:").unwrap_or(0))
-}
-
-/// `line 1`, `line 2`, … without a gap; gives the last number. What a machine says before is its own affair, and its last words
-/// may come after the first line.
-fn unbroken(text: &str) -> Result<u64> {
-    let begins = |(line, before)| text.find(line).map(|at| (at, before));
-    let begun = [("line 1\n", 0), ("line 00002\n", 1)].into_iter().filter_map(begins).min();
-    let (at, mut last) = begun.unwrap_or((text.len(), 0));
-    for line in text[at..].lines() {
-        let number: u64 =
-            line.strip_prefix("line ").with_context(|| format!("a line of the counter, not {line:?}"))?.parse()?;
-        ensure!(number == last + 1, "after line {last} came {line:?}");
-        last = number;
-    }
-    Ok(last)
 }
 
 fn goes_on(server: &Agent, id: &str, beyond: u64) -> Result<u64> {
@@ -125,8 +111,6 @@ fn child(of: u32) -> Result<u32> {
     text.split_whitespace().next().context("a child")?.parse().context("a pid")
 }
 
-const COUNT: &str = "i=0; while true; do i=$((i+1)); echo line $i; sleep 0.05; done";
-
 /// A job of one task.
 fn job(name: &str, driver: &str, config: &str, memory: u32) -> String {
     format!(
@@ -140,8 +124,10 @@ fn exec() -> Result<()> {
     if !isolates() {
         return Ok(());
     }
-    let config =
-        format!("command = \"/bin/sh\"\n        args = [\"-c\", \"echo secret > $NOMAD_SECRETS_DIR/s; {COUNT}\"]");
+    let config = format!(
+        "command = \"/bin/sh\"\n        args = [\"-c\", \"echo secret > $NOMAD_SECRETS_DIR/s; {}\"]",
+        counting::SHELL
+    );
     let command = ["/bin/sh", "-c", "id -un; cat /secrets/s; readlink /proc/2/cwd"];
     let text = job("walled", "exec", &config, 64);
     through_everything(&Lab::new()?, &More::default(), "walled", &text, &command, "nobody\nsecret\n/\n")
@@ -157,46 +143,22 @@ fn has(program: &str) -> bool {
     there
 }
 
-const COUNTER: &str = "public class Counter { public static void main(String[] a) throws Exception {
-    for (int i = 1; ; i++) { System.out.println(a[0] + \" \" + i); Thread.sleep(50); } } }";
-
 #[test]
 fn java() -> Result<()> {
     if !isolates() || !has("javac") || !has("java") {
         return Ok(());
     }
     let lab = Lab::new()?;
-    std::fs::create_dir(lab.path().join("classes"))?;
-    let source = lab.file("classes/Counter.java", COUNTER)?;
-    let compiled = std::process::Command::new("javac").args(["--release", "11"]).arg(&source).status()?;
-    ensure!(compiled.success(), "javac: {compiled}");
+    let classes = lab.path().join("classes");
+    counting::java_class(&classes)?;
     // What of the node a task sees is the operator's to say: here its classes as well.
     let system = ["/bin", "/etc", "/lib", "/lib64", "/usr"].map(|dir| format!("\"{dir}\" = \"{dir}\"\n")).concat();
-    let classes = source.parent().context("a folder")?.display().to_string();
+    let classes = classes.display().to_string();
     let more =
         More { client: format!("chroot_env {{\n{system}\"{classes}\" = \"/opt/classes\"\n}}\n"), ..More::default() };
     let config = "class = \"Counter\"\n        class_path = \"/opt/classes\"\n        args = [\"line\"]\n        jvm_options = [\"-Xmx64m\"]";
     let command = ["/bin/sh", "-c", "id -un; ls /opt/classes"];
     through_everything(&lab, &more, "jvm", &job("jvm", "java", config, 300), &command, "nobody\nCounter.class\n")
-}
-
-/// A guest that counts on its first serial port, a line each time the clock interrupts it: a boot sector at 0x7c00, 16 bits.
-fn counting_guest() -> Vec<u8> {
-    let code: &[u8] = &[
-        0x31, 0xc0, 0x8e, 0xd8, 0xfb, // xor ax, ax; mov ds, ax; sti
-        0xbe, 0x2f, 0x7c, // next: mov si, the last digit
-        0xfe, 0x04, 0x80, 0x3c, 0x3a, 0x75, 0x06, // count: inc byte [si]; cmp byte [si], 0x3a; jne print
-        0xc6, 0x04, 0x30, 0x4e, 0xeb, 0xf3, // mov byte [si], '0'; dec si; jmp count
-        0xbe, 0x26, 0x7c, // print: mov si, text
-        0xac, 0x08, 0xc0, 0x74, 0x06, // say: lodsb; or al, al; jz done
-        0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, // mov dx, 0x3f8; out dx, al; jmp say
-        0xf4, 0xeb, 0xdf, // done: hlt; jmp next
-    ];
-    let mut disk = [code, b"line 00000\n\0"].concat();
-    disk.resize(510, 0);
-    disk.extend([0x55, 0xaa]);
-    disk.resize(1 << 20, 0);
-    disk
 }
 
 #[test]
@@ -206,8 +168,7 @@ fn qemu() -> Result<()> {
     }
     let lab = Lab::new()?;
     let images = lab.path().join("images");
-    std::fs::create_dir(&images)?;
-    std::fs::write(images.join("counts.img"), counting_guest())?;
+    let disk = counting::guest_disk(&images)?;
     let more = More {
         beside: format!(
             "plugin \"qemu\" {{\n  config {{\n    image_paths = [{:?}]\n  }}\n}}\n",
@@ -215,6 +176,66 @@ fn qemu() -> Result<()> {
         ),
         ..More::default()
     };
-    let config = format!("image_path = {:?}", images.join("counts.img").display().to_string());
+    let config = format!("image_path = {:?}", disk.display().to_string());
     through_everything(&lab, &more, "guest", &job("guest", "qemu", &config, 128), &["/bin/ls"], "local\n")
+}
+
+/// Says all the time which cores it may run on: `0`, `0-3`, …
+const CORES: &str = "command = \"/bin/sh\"\n        args = [\"-c\", \"while true; do grep Cpus_allowed_list /proc/self/status; sleep 0.05; done\"]";
+
+/// What the task said last.
+fn allowed(server: &Agent, id: &str) -> Result<String> {
+    let said = server.ok(&["alloc", "logs", "-tail", "-n", "1", id])?;
+    Ok(said.split_whitespace().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_tasks_cores_are_its_own() -> Result<()> {
+    let several = std::thread::available_parallelism().is_ok_and(|n| n.get() > 1);
+    if !isolates() || !several {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    // Agents that share a parent share its cores, too.
+    let parent = format!("tarpan-cores-{}", std::process::id());
+    let (server, mut client) = server_and_client_with(&lab, &format!("cgroup_parent = \"{parent}\"\n"), "")?;
+    let run = |name: &str, text: &str| -> Result<String> {
+        let file = lab.file(&format!("{name}.nomad.hcl"), text)?.display().to_string();
+        server.ok(&["job", "run", "-detach", &file])?;
+        Ok(server.wait_alloc(name, "running").with_context(|| server.tasks_tail())?.id)
+    };
+    let rest = run("rest", &job("rest", "raw_exec", CORES, 32))?;
+    let says = |id: &str, good: &dyn Fn(&str) -> bool| {
+        eventually("the task to say where it runs", PATIENCE, || {
+            Ok(Some(allowed(&server, id)?).filter(|said| !said.is_empty() && good(said)))
+        })
+    };
+    let all = says(&rest, &|_| true)?;
+    let kept = run("kept", &job("kept", "exec", CORES, 32).replace("cpu = 50", "cores = 1"))?;
+    let core = says(&kept, &|said| said.parse::<u16>().is_ok())?;
+    let shared = says(&rest, &|said| said != all)?;
+    ensure!(shared != core && !shared.split(',').any(|part| part == core), "{shared:?} of {all:?} beside {core:?}");
+    // A later agent knows whose they are.
+    client.kill9()?;
+    client.start_again()?;
+    server.wait_nodes(1)?;
+    says(&kept, &|said| said == core)?;
+    says(&rest, &|said| said == shared)?;
+    server.ok(&["job", "stop", "-purge", "-detach", "kept"])?;
+    says(&rest, &|said| said == all)?;
+    server.ok(&["job", "stop", "-purge", "-detach", "rest"])?;
+    eventually("all of it to be gone", PATIENCE, || {
+        Ok((groups(&rest).is_empty() && groups(&kept).is_empty()).then_some(()))
+    })?;
+    drop(client);
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup")?
+        .flatten()
+        .map(|entry| entry.path())
+        .chain([PathBuf::from("/sys/fs/cgroup")])
+    {
+        for below in ["share", "reserve", "share.slice", "reserve.slice", ""] {
+            let _ = std::fs::remove_dir(hierarchy.join(&parent).join(below));
+        }
+    }
+    Ok(())
 }

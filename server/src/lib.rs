@@ -2,12 +2,14 @@
 //!
 //! Start at [`Server`]: a cheap handle that HTTP handlers, the UI and tests share. Inside it: `raft` (the log, its store
 //! and the state machine that holds `tarpan_state::State`), `publish` (snapshots, recent events, watchers), `sessions`
-//! (agents over gRPC) and `control` (the leader's loops that drive `tarpan_control`).
+//! (agents over gRPC) `control` (the leader's loops that drive `tarpan_control`) and `csi`
+//! (plugins' controllers, asked over the sessions of their nodes).
 
 pub mod archive;
 mod chance;
 mod clock;
 mod control;
+mod csi;
 mod errors;
 mod forwarded;
 mod gossip;

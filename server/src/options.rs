@@ -50,6 +50,9 @@ pub struct Options {
     pub job_gc_threshold: Duration,
     pub deployment_gc_threshold: Duration,
     pub node_gc_threshold: Duration,
+    pub csi_plugin_gc_threshold: Duration,
+    /// How often a step of giving back a claim is tried again that did not work.
+    pub csi_volume_claim_gc_interval: Duration,
     /// RPC connections that one client address may hold, and all together; 0: any number.
     pub rpc_max_conns_per_client: usize,
     pub rpc_max_conns: usize,
@@ -97,6 +100,8 @@ impl Default for Options {
             job_gc_threshold: 4 * HOUR,
             deployment_gc_threshold: HOUR,
             node_gc_threshold: 24 * HOUR,
+            csi_plugin_gc_threshold: HOUR,
+            csi_volume_claim_gc_interval: Duration::from_secs(300),
             rpc_max_conns_per_client: 0,
             rpc_max_conns: 0,
             rpc_handshake_timeout: Duration::from_secs(5),

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::control::Control;
+use crate::csi::reaper;
 use crate::errors::StartError;
 use crate::gossip::{About, Gossip, How};
 use crate::members::Members;
@@ -78,7 +79,9 @@ impl Server {
             kicked.sessions.kick(node, "no heartbeat came in time");
             kicked.holding.end(node);
         };
-        tokio::spawn(control.clone().run(stop.subscribe(), kick));
+        let (claimed, interval) = (host.clone(), options.csi_volume_claim_gc_interval);
+        let give_back = move || -> BoxFuture<'static, ()> { Box::pin(reaper::run(claimed.clone(), interval)) };
+        tokio::spawn(control.clone().run(stop.subscribe(), kick, give_back));
         let (server, stopped) = (self.clone(), stop.subscribe());
         tokio::spawn(async move { server.troubles().follow(|| server.trouble(), stopped).await });
         let mut stopping = stop.subscribe();

@@ -3,7 +3,8 @@
 //! Reads: the router of `/v1`; `dist/ui`, embedded (a debug build reads it from disk at each request). Without a built UI the pages
 //! are rendered all the same, and say what to run. Start at [`router`].
 
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -154,7 +155,7 @@ fn provide_page_context(v1: &Router, home: &Handle) {
     provide_context(Prefs::from_headers(text(header::COOKIE), text(header::ACCEPT_LANGUAGE)));
     let credentials = credentials(&headers);
     let region = Region::from_headers(text(header::COOKIE));
-    let inner = InProcess { v1: v1.clone(), home: home.clone(), credentials };
+    let inner = InProcess { v1: v1.clone(), home: home.clone(), credentials, answers: Answers::default() };
     provide_context(Client::new(InRegion { inner, region: region.0.clone() }));
     provide_context(region);
     if let Some(response) = use_context::<ResponseOptions>() {
@@ -265,6 +266,44 @@ struct InProcess {
     /// Where the API works: a page's thread only renders, and lives no longer than pages are rendered.
     home: Handle,
     credentials: HeaderMap,
+    answers: Answers,
+}
+
+/// What was answered while one page is rendered. Rendering runs parts of a page more than once, and the browser begins with what one of
+/// the runs read: who asks again gets the same answer, or markup and data would tell of different moments.
+#[derive(Clone, Default)]
+struct Answers(Arc<Mutex<BTreeMap<String, Kept>>>);
+
+#[derive(Clone)]
+struct Kept {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answers {
+    fn get(&self, asked: &str) -> Option<Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(asked).cloned()
+    }
+    /// Keeps an answer; of two at the same time the first.
+    fn keep(&self, asked: String, answer: Kept) -> Kept {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(asked).or_insert(answer).clone()
+    }
+}
+
+/// Bytes that a page takes of what comes as a stream.
+const MOST_STREAMED: usize = 1 << 20;
+
+/// The begin of a body.
+async fn begin_of(body: Body) -> Result<Bytes, Error> {
+    let (mut parts, mut all) = (body.into_data_stream(), Vec::new());
+    while let Some(part) = parts.try_next().await.map_err(|e| Error::Unreachable(e.to_string()))? {
+        all.extend_from_slice(&part);
+        if all.len() >= MOST_STREAMED {
+            break;
+        }
+    }
+    Ok(all.into())
 }
 
 impl InProcess {
@@ -280,26 +319,51 @@ impl InProcess {
     }
 }
 
+impl InProcess {
+    /// The answer to a request, the same for who reads it again while the page is rendered.
+    fn kept<F: Future<Output = Result<Bytes, Error>> + Send>(
+        &self,
+        request: http::Request<Bytes>,
+        read: impl FnOnce(Body) -> F + Send,
+    ) -> impl Future<Output = Result<Kept, Error>> + Send {
+        let asked = (request.method() == http::Method::GET).then(|| request.uri().to_string());
+        let before = asked.as_ref().and_then(|asked| self.answers.get(asked));
+        let answer = before.is_none().then(|| self.call(request));
+        let answers = self.answers.clone();
+        async move {
+            let Some(answer) = answer else { return Ok(before.expect("there is one or the other")) };
+            let (parts, body) = answer.await.into_parts();
+            let answer = Kept { status: parts.status, headers: parts.headers, body: read(body).await? };
+            Ok(match asked {
+                Some(asked) => answers.keep(asked, answer),
+                None => answer,
+            })
+        }
+    }
+}
+
 impl Transport for InProcess {
     fn send(&self, request: http::Request<Bytes>) -> Fut<'_, Result<http::Response<Bytes>, Error>> {
-        let answer = self.call(request);
+        let answer = self.kept(request, |body| async {
+            axum::body::to_bytes(body, usize::MAX).await.map_err(|e| Error::Unreachable(e.to_string()))
+        });
         Box::pin(async move {
-            let (parts, body) = answer.await.into_parts();
-            let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|e| Error::Unreachable(e.to_string()))?;
-            Ok(http::Response::from_parts(parts, body))
+            let Kept { status, headers, body } = answer.await?;
+            let mut answer = http::Response::new(body);
+            (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+            Ok(answer)
         })
     }
 
     fn stream(&self, request: http::Request<Bytes>) -> Fut<'_, Result<ByteStream, Error>> {
-        let answer = self.call(request);
+        let answer = self.kept(request, begin_of);
         Box::pin(async move {
-            let (parts, body) = answer.await.into_parts();
-            if !parts.status.is_success() {
-                let text = axum::body::to_bytes(body, 64 * 1024).await.unwrap_or_default();
-                let message = String::from_utf8_lossy(&text).trim().to_owned();
-                return Err(Error::Status { code: parts.status.as_u16(), message });
+            let Kept { status, body, .. } = answer.await?;
+            if !status.is_success() {
+                let message = String::from_utf8_lossy(&body).trim().to_owned();
+                return Err(Error::Status { code: status.as_u16(), message });
             }
-            Ok(Box::pin(body.into_data_stream().map_err(|e| Error::Unreachable(e.to_string()))) as ByteStream)
+            Ok(Box::pin(futures::stream::iter([Ok(body)])) as ByteStream)
         })
     }
 }

@@ -127,9 +127,12 @@ fn failures(records: &[Value]) -> Result<()> {
     bail!("parts of the benchmark failed: {}", failed.join("; "))
 }
 
+/// Takes the flags behind `bench`.
+type Measurement = fn(&[&str]) -> Result<()>;
+
 /// `-full` runs every suite; else all but the reads, at 100 and 1,000 nodes. `-pages`, `-many`, `-drivers` and `-cost` are other measurements.
 pub fn run(flags: &[&str]) -> Result<()> {
-    let others: [(&str, fn(&[&str]) -> Result<()>); 4] =
+    let others: [(&str, Measurement); 4] =
         [("pages", pages::run), ("many", many::run), ("drivers", drivers::run), ("cost", cost::run)];
     for (flag, other) in others {
         if flags.contains(&flag) {

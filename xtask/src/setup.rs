@@ -31,6 +31,9 @@ const TOOLS: &[Tool] = &[
     ("qemu-system-x86_64", "qemu-system-x86", "the tests of the driver qemu"),
     // On nobody's PATH.
     ("/usr/lib/cni/bridge", "containernetworking-plugins", "the tests of networks"),
+    ("/usr/lib/python3/dist-packages/grpc/__init__.py", "python3-grpcio", "the test of plugins"),
+    ("/usr/lib/python3/dist-packages/google/protobuf/__init__.py", "python3-protobuf", "the test of plugins"),
+    ("protoc", "protobuf-compiler", "the test of plugins"),
 ];
 
 /// What the pages need to be live, and the editor to be one.

@@ -87,7 +87,7 @@ pub fn build(options: &Options) -> Result<Built> {
     let sizes = compress(&files, options.release)?;
     let manifest = json!({
         "base": format!("/ui/assets/{stamp}"), "js": "app.js", "wasm": "app_bg.wasm", "css": "app.css",
-        "editor": web.editor, "worker": "check.js",
+        "editor": web.editor, "terminal": web.terminal, "worker": "check.js",
     });
     fs::write(fresh.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
     let _ = fs::remove_dir_all(&folder);
@@ -266,8 +266,9 @@ fn empty_unused(module: &mut walrus::Module) {
 /// What npm made, or its plain stand-in.
 struct Web {
     files: BTreeMap<String, Vec<u8>>,
-    /// The editor's entry; empty without npm.
+    /// The entries of the editor and of the terminal; empty without npm.
     editor: String,
+    terminal: String,
 }
 
 /// Bundles the npm parts and the style sheet.
@@ -275,11 +276,11 @@ fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web>
     let web = root.join("app/web");
     if !has_npm() {
         notes.push(
-            "npm was not found: the job editor is a plain text area (install nodejs and npm for the real one)"
+            "npm was not found: the job editor is a plain text area, and there is no terminal (install nodejs and npm for both)"
                 .to_owned(),
         );
         let files = BTreeMap::from([("app.css".to_owned(), plain_css(root)?.into_bytes())]);
-        return Ok(Web { files, editor: String::new() });
+        return Ok(Web { files, editor: String::new(), terminal: String::new() });
     }
     install_packages(&web)?;
     let dist = web.join("dist");
@@ -287,6 +288,7 @@ fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web>
     let mut command = Command::new(web.join("node_modules/.bin/esbuild"));
     command.current_dir(&web).args([
         "editor.js",
+        "terminal.js",
         "app.css",
         "--bundle",
         "--splitting",
@@ -305,7 +307,7 @@ fn web_parts(root: &Path, release: bool, notes: &mut Vec<String>) -> Result<Web>
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         files.insert(name, fs::read(&path)?);
     }
-    Ok(Web { files, editor: "editor.js".to_owned() })
+    Ok(Web { files, editor: "editor.js".to_owned(), terminal: "terminal.js".to_owned() })
 }
 
 /// Shortens the JavaScript that was made around the modules.
@@ -338,7 +340,7 @@ fn install_packages(web: &Path) -> Result<()> {
     if installed.is_some() && installed >= modified(web.join("package-lock.json")) {
         return Ok(());
     }
-    let step = Step { what: "the editor's npm parts", minutes: 1, crates: None };
+    let step = Step { what: "the npm parts of editor and terminal", minutes: 1, crates: None };
     let mut command = xtask_start::command("npm");
     command.current_dir(web).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
     crate::shell::build(&step, &mut command).with_context(|| format!("`npm ci` failed in {}", web.display()))

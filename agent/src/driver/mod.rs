@@ -5,6 +5,7 @@
 
 pub mod docker;
 pub mod exec;
+pub mod external;
 pub mod java;
 pub mod mark;
 pub mod mock;
@@ -54,6 +55,8 @@ pub struct TaskRequest {
     pub env: BTreeMap<String, String>,
     pub user: String,
     pub resources: TaskResources,
+    /// Cores of those who have none for themselves, such as `0-1,3`; empty: all that there are.
+    pub shared_cores: String,
     /// Everything the node can give, in MHz: the base of relative shares.
     pub node_cpu_mhz: i64,
     pub ports: Vec<PortMapping>,
@@ -67,6 +70,8 @@ pub struct TaskRequest {
     pub dns: Option<Dns>,
     pub dirs: TaskDirs,
     pub mounts: Vec<Mount>,
+    /// A task that sees the node's paths has them already.
+    pub devices: Vec<DeviceNode>,
     pub logs: Option<LogTarget>,
     /// The node's own directory for this start: pid and exit files.
     pub run_dir: PathBuf,
@@ -95,6 +100,17 @@ pub struct Mount {
     pub propagation: String,
     /// `z` (shared) or `Z` (the task's alone) has the files labelled for SELinux; empty: they stay as they are.
     pub selinux_label: String,
+}
+
+/// A device file that the task is given, of a device that the servers gave it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// Below `/dev` of the node.
+    pub source: PathBuf,
+    /// Below `/dev` of the task.
+    pub target: PathBuf,
+    /// Of `r`, `w` and `m`.
+    pub permissions: String,
 }
 
 /// Where a driver that writes logs itself puts them: [`crate::alloc_dir::LOGS`] below the allocation's directory.
@@ -139,6 +155,23 @@ pub struct TaskUsage {
     pub rss: u64,
     pub cache: u64,
     pub swap: u64,
+}
+
+impl From<crate::cgroup::Usage> for TaskUsage {
+    fn from(u: crate::cgroup::Usage) -> TaskUsage {
+        TaskUsage {
+            cpu_ns: u.cpu_ns,
+            user_ns: u.user_ns,
+            system_ns: u.system_ns,
+            throttled_periods: u.throttled_periods,
+            throttled_ns: u.throttled_ns,
+            memory: u.memory,
+            memory_max: u.memory_max,
+            rss: u.rss,
+            cache: u.cache,
+            swap: u.swap,
+        }
+    }
 }
 
 /// The address a driver gave its task.
@@ -207,7 +240,11 @@ pub trait Execution: Send {
 }
 
 pub trait Driver: Send + Sync {
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
+    /// Whether there is such a driver at all: a plugin may turn out to be something else.
+    fn is_there(&self) -> bool {
+        true
+    }
     fn isolation(&self) -> Isolation;
     /// Signal of a stop where the job names none.
     fn default_signal(&self) -> &'static str {
@@ -248,6 +285,11 @@ pub trait Driver: Send + Sync {
         let _ = (id, netns);
         Box::pin(async {})
     }
+    /// Tasks without cores of their own run on these from now on, such as `0-1,3`. Of drivers whose tasks are in groups of somebody else's.
+    fn share_cores<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, ()> {
+        let _ = shared;
+        Box::pin(async {})
+    }
     /// What nobody asks for, such as removing what is not used any more. Called now and then, never twice at a time.
     fn upkeep(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
@@ -255,6 +297,11 @@ pub trait Driver: Send + Sync {
     /// How runs are dealt with that are nobody's; `None`: they stay.
     fn strays(&self) -> Option<Strays> {
         None
+    }
+    /// The agent ends. `for_good`: its tasks have ended as well.
+    fn part<'a>(&'a self, for_good: bool) -> BoxFuture<'a, ()> {
+        let _ = for_good;
+        Box::pin(async {})
     }
     /// Removes what a start that was given up may have left.
     fn clean_up<'a>(&'a self, request: &'a TaskRequest) -> BoxFuture<'a, ()> {

@@ -69,7 +69,7 @@ impl RawExec {
         let (path, user) = found.await?;
         supervised::check_ids(user.as_ref(), &self.plugin.denied_host_uids, &self.plugin.denied_host_gids)?;
         let cgroup = match overridden(&config) {
-            Some(dirs) => Some(Cgroup { dirs }),
+            Some(dirs) => Some(Cgroup { dirs, shared: None }),
             None => supervised::cgroup(&request),
         };
         let denied: Vec<&String> = self.plugin.denied_envvars.iter().chain(&config.denied_envvars).collect();

@@ -45,7 +45,13 @@ pub(super) fn cgroup(request: &TaskRequest) -> Option<Cgroup> {
 }
 
 pub(super) fn cgroup_with(request: &TaskRequest, limits: &Limits) -> Option<Cgroup> {
-    Cgroup::create(&request.cgroup_parent, &cgroup_name(request.alloc_id, &request.task), limits)
+    let cores = crate::env::core_ranges(&request.resources.cores);
+    Cgroup::create(&request.cgroup_parent, &cgroup_name(request.alloc_id, &request.task), limits, &cores)
+}
+
+/// The groups that were made for a start before, as far as they are there.
+pub(super) fn existing_cgroup(mark: &Mark) -> Option<Cgroup> {
+    Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task))
 }
 
 fn cgroup_name(alloc: AllocId, task: &str) -> String {
@@ -63,6 +69,7 @@ pub(super) async fn launch_with(
     monitor: Option<Monitor>,
 ) -> Result<Arc<dyn Handle>, DriverError> {
     spec.cgroups = cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
+    spec.shared_group = cgroup.as_ref().and_then(|c| c.shared.clone());
     let run_dir = spec.run_dir.clone();
     match Process::spawn(&spec).await {
         Ok(process) => Ok(Arc::new(Supervised { process, saved: Saved { run_dir, cgroup, monitor } })),
@@ -99,7 +106,7 @@ pub(super) fn recover(saved: &Value) -> Result<Arc<dyn Handle>, DriverError> {
 pub(super) async fn find(mark: &Mark) -> Result<Option<Arc<dyn Handle>>, DriverError> {
     let found = Process::find(&mark.run_dir).await.map_err(|e| DriverError::Other(crate::chain(&e)))?;
     let Some(process) = found else { return Ok(None) };
-    let cgroup = Cgroup::existing(&mark.cgroup_parent, &cgroup_name(mark.alloc_id, &mark.task));
+    let cgroup = existing_cgroup(mark);
     let monitor = mark.logs.as_ref().map(|logs| Monitor { alloc: logs.alloc.clone(), task: mark.task.clone() });
     let saved = Saved { run_dir: mark.run_dir.clone(), cgroup, monitor };
     Ok(Some(Arc::new(Supervised { process, saved })))
@@ -227,7 +234,7 @@ impl Handle for Supervised {
     }
 
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Box<dyn Execution>, DriverError>> {
-        let cgroups = self.saved.cgroup.as_ref().map(|c| c.dirs.clone()).unwrap_or_default();
+        let cgroups = self.saved.cgroup.as_ref().map(Cgroup::joined).unwrap_or_default();
         Box::pin(async move {
             match crate::supervisor::is_walled(&self.saved.run_dir, self.process.pid()) {
                 true => super::process_exec::begin_behind_walls(&self.saved.run_dir, &cgroups, request).await,
@@ -239,18 +246,7 @@ impl Handle for Supervised {
     fn usage(&self) -> BoxFuture<'_, Option<TaskUsage>> {
         Box::pin(async {
             match self.saved.cgroup.as_ref().and_then(Cgroup::usage) {
-                Some(u) => Some(TaskUsage {
-                    cpu_ns: u.cpu_ns,
-                    user_ns: u.user_ns,
-                    system_ns: u.system_ns,
-                    throttled_periods: u.throttled_periods,
-                    throttled_ns: u.throttled_ns,
-                    memory: u.memory,
-                    memory_max: u.memory_max,
-                    rss: u.rss,
-                    cache: u.cache,
-                    swap: u.swap,
-                }),
+                Some(usage) => Some(usage.into()),
                 None => process_usage(self.process.pid()),
             }
         })

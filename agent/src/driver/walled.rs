@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Dns, DriverError, Handle, Mount, TaskRequest, raw_exec, supervised};
+use super::{DeviceNode, DriverError, Handle, Mount, TaskRequest, raw_exec, supervised};
 use crate::cgroup;
-use crate::supervisor::{Bind, Propagation, Rights, Spec, User, Walls};
+use crate::network::hosts;
+use crate::supervisor::{Bind, DeviceFile, Propagation, Rights, Spec, User, Walls};
 
 /// Who a task is when its job names nobody.
 pub(super) const USER: &str = "nobody";
@@ -179,13 +180,21 @@ fn walls(node: &Node, ask: &Ask, request: &TaskRequest) -> Result<Walls, DriverE
         task: request.task.clone(),
         chroot: node.chroot.clone(),
         mounts: request.mounts.iter().map(bind).collect::<Result<_, _>>()?,
+        devices: request.devices.iter().map(device).collect(),
         host_pid: mode("pid_mode", ask.pid_mode.as_deref(), &plugin.default_pid_mode)?,
         host_ipc: mode("ipc_mode", ask.ipc_mode.as_deref(), &plugin.default_ipc_mode)?,
         no_pivot_root: plugin.no_pivot_root,
         hostname: request.hostname.clone(),
-        resolv_conf: request.dns.as_ref().and_then(resolv_conf),
+        resolv_conf: request.dns.as_ref().and_then(hosts::resolv_conf),
+        // In the node's network the node's names are right.
+        hosts: request.netns.is_some().then(|| hosts::hosts(&request.address, &request.hostname, &[])),
         rights: rights(node.driver, plugin, &ask.cap_add, &ask.cap_drop)?,
     })
+}
+
+fn device(node: &DeviceNode) -> DeviceFile {
+    let writable = node.permissions.contains('w');
+    DeviceFile { source: node.source.clone(), target: node.target.clone(), writable }
 }
 
 /// Whether it is the node's.
@@ -210,18 +219,6 @@ fn bind(mount: &Mount) -> Result<Bind, DriverError> {
     };
     let target = PathBuf::from(&mount.target);
     Ok(Bind { source: mount.source.clone(), target, read_only: mount.read_only, propagation })
-}
-
-/// The text of a `resolv.conf`; `None` where nothing is asked for.
-fn resolv_conf(dns: &Dns) -> Option<String> {
-    let mut text: String = dns.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
-    if !dns.searches.is_empty() {
-        text.push_str(&format!("search {}\n", dns.searches.join(" ")));
-    }
-    if !dns.options.is_empty() {
-        text.push_str(&format!("options {}\n", dns.options.join(" ")));
-    }
-    (!text.is_empty()).then_some(text)
 }
 
 fn work_dir(asked: Option<&str>) -> Result<PathBuf, DriverError> {

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 pub use meta::{Kind, Meta};
+pub use mounts::is_mount_point;
 pub use threads::{Busy, Threads};
 pub use walk::{Found, names};
 pub use write::Attr;

@@ -72,6 +72,11 @@ fn by_handle(found: &Found) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
+/// Whether something is mounted right there, by what the kernel lists.
+pub fn is_mount_point(path: &Path) -> bool {
+    mount_points().iter().any(|point| point == path)
+}
+
 #[allow(clippy::disallowed_methods, reason = "a file of the kernel, which no task writes")]
 fn mount_points() -> Vec<PathBuf> {
     points_in(&std::fs::read("/proc/self/mounts").unwrap_or_default())

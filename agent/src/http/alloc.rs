@@ -15,7 +15,9 @@ use tarpan_model::AllocId;
 
 use super::body;
 use super::error::Error;
+use super::flag::flag;
 use crate::allocs::Allocs;
+use crate::devices;
 use crate::driver::{Handle, TaskUsage};
 use crate::runner::{Refusal, Runner};
 use crate::usage::Span;
@@ -61,9 +63,18 @@ pub async fn stats(
         cpu_stats: Some(CpuStats::default()),
         device_stats: Some(Vec::new()),
     };
+    let alloc = runner.alloc();
+    let given = |name: &str| alloc.resources.tasks.get(name).map(|task| task.devices.clone()).unwrap_or_default();
+    let devices = match alloc.resources.tasks.values().any(|task| !task.devices.is_empty()) {
+        true => allocs.context.devices.stats().await,
+        false => Vec::new(),
+    };
     let mut tasks = BTreeMap::new();
     for (name, usage) in all {
-        let Some(usage) = usage else { continue };
+        let Some(mut usage) = usage else { continue };
+        let own = devices::of_task(&devices, &given(&name));
+        sum.device_stats.get_or_insert_default().extend(own.iter().cloned());
+        usage.device_stats = Some(own).filter(|own| !own.is_empty());
         add(&mut sum, &usage);
         tasks.insert(name, TaskResourceUsage { resource_usage: Some(usage), timestamp, pids: BTreeMap::new() });
     }
@@ -161,12 +172,24 @@ fn add(sum: &mut ResourceUsage, one: &ResourceUsage) {
     }
 }
 
+/// `history` (ours): with the runs that are kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AskedChecks {
+    history: Option<String>,
+}
+
 pub async fn checks(
     State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
+    Query(asked): Query<AskedChecks>,
 ) -> Result<Json<Option<BTreeMap<String, CheckQueryResult>>>, Error> {
+    let mut checks = find(&allocs, &alloc)?.checks();
+    if !flag(asked.history.as_deref(), false)? {
+        checks.values_mut().for_each(|check| check.history.clear());
+    }
     // `null` where there are none.
-    Ok(Json(Some(find(&allocs, &alloc)?.checks()).filter(|checks| !checks.is_empty())))
+    Ok(Json(Some(checks).filter(|checks| !checks.is_empty())))
 }
 
 #[derive(Debug, Default, Deserialize)]

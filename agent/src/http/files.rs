@@ -3,16 +3,22 @@
 //! The directory is the task's. Everything is found and opened through [`crate::ground`], on its threads; a stream that waits
 //! for news holds neither a thread nor a file.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
+use base64::Engine;
 use bytes::Bytes;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
+use tarpan_api::transport::NEXT_TOKEN;
 use tarpan_api::wire::AllocFileInfo;
 
 use super::error::Error;
@@ -29,6 +35,11 @@ pub struct Asked {
     limit: Option<i64>,
     follow: Option<String>,
     origin: String,
+    /// Ours: entries of one answer, and where an earlier one stopped.
+    per_page: Option<usize>,
+    next_token: String,
+    /// Ours: to be kept as a file rather than shown.
+    download: Option<String>,
 }
 
 /// A path below an allocation's directory, as it was asked for.
@@ -147,22 +158,63 @@ pub async fn list(
     State(allocs): State<Arc<Allocs>>,
     Path(alloc): Path<String>,
     Query(asked): Query<Asked>,
-) -> Result<Json<Vec<AllocFileInfo>>, Error> {
+) -> Result<Response, Error> {
+    let part = Part::of(&asked)?;
     let place = Place::of(&allocs, &alloc, asked.path.unwrap_or_else(|| "/".to_owned()))?;
-    on_thread(&allocs.files, move || entries(&place)).await.map(Json)
+    let (files, next) = on_thread(&allocs.files, move || entries(&place, &part)).await?;
+    let token = next.and_then(|name| HeaderValue::from_str(&TOKEN.encode(name.as_bytes())).ok());
+    let headers = token.map(|token| [(NEXT_TOKEN.clone(), token)]);
+    Ok((headers.into_iter().flatten().collect::<HeaderMap>(), Json(files)).into_response())
 }
 
-fn entries(place: &Place) -> Result<Vec<AllocFileInfo>, Error> {
+/// Entries of one answer, where a caller asks for pages.
+const MOST_OF_A_PAGE: usize = 1000;
+/// A name as a token: any bytes, in what a header may hold.
+const TOKEN: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Which entries of a directory are wanted, in the order of their names.
+#[derive(Default)]
+struct Part {
+    after: Option<OsString>,
+    /// `None`: all that come after.
+    most: Option<usize>,
+}
+
+impl Part {
+    fn of(asked: &Asked) -> Result<Part, Error> {
+        let wrong = |_| Error::bad(format!("next_token {:?} is not one of ours", asked.next_token));
+        let after = match asked.next_token.as_str() {
+            "" => None,
+            token => Some(OsString::from_vec(TOKEN.decode(token).map_err(wrong)?)),
+        };
+        Ok(Part { after, most: asked.per_page.map(|n| n.clamp(1, MOST_OF_A_PAGE)) })
+    }
+
+    /// Those of `names` that are wanted, sorted, and the last of them where there are more.
+    fn take(&self, mut names: Vec<OsString>) -> (Vec<OsString>, Option<OsString>) {
+        names.retain(|name| self.after.as_ref().is_none_or(|after| name > after));
+        names.sort();
+        let Some(most) = self.most.filter(|most| *most < names.len()) else { return (names, None) };
+        names.truncate(most);
+        let last = names.last().cloned();
+        (names, last)
+    }
+}
+
+/// Entries of a directory, and where a next answer goes on.
+fn entries(place: &Place, part: &Part) -> Result<(Vec<AllocFileInfo>, Option<OsString>), Error> {
     let failed = |e| Error::ground(&place.path, e);
     let dir = place.find()?.into_dir().map_err(failed)?;
+    let at_root = crate::ground::names(FilePath::new(&place.path)).is_ok_and(|names| names.is_empty());
     // Lists say nothing of what files hold.
-    let one = |name: std::ffi::OsString| {
+    let one = |name: OsString| {
         let meta = dir.entry(&name).ok()?;
         Some(info(name.to_string_lossy().into_owned(), &meta, String::new()))
     };
-    let mut files: Vec<AllocFileInfo> = dir.names().map_err(failed)?.into_iter().filter_map(one).collect();
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
+    let mut names = dir.names().map_err(failed)?;
+    names.retain(|name| !at_root || name != crate::log_times::DIR);
+    let (names, next) = part.take(names);
+    Ok((names.into_iter().filter_map(one).collect(), next))
 }
 
 fn required(asked: &Asked) -> Result<String, Error> {
@@ -180,10 +232,10 @@ pub async fn stat(
 
 fn look(place: &Place) -> Result<AllocFileInfo, Error> {
     let found = place.find()?;
-    let name = match crate::ground::names(FilePath::new(&place.path)) {
-        Ok(names) if !names.is_empty() => names[names.len() - 1].to_string_lossy().into_owned(),
+    let name = match last_name(&place.path) {
         // The allocation's directory itself.
-        _ => place.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        name if name.is_empty() => place.root.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        name => name,
     };
     Ok(match found.link() {
         Some(link) => info(name, link, String::new()),
@@ -200,7 +252,25 @@ pub async fn cat(
     if let Some(sentence) = outside(&place) {
         return Ok(sentence);
     }
-    raw(allocs, place, 0, None).await
+    let name = flag(asked.download.as_deref(), false)?.then(|| last_name(&place.path));
+    let mut answer = raw(allocs, place, 0, None).await?;
+    if let Some(disposition) = name.and_then(|name| HeaderValue::from_str(&kept_as(&name)).ok()) {
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(CONTENT_DISPOSITION, disposition);
+    }
+    Ok(answer)
+}
+
+/// What the browser is told to keep a file as: the name escaped, whatever it holds.
+fn kept_as(name: &str) -> String {
+    format!("attachment; filename*=UTF-8''{}", tarpan_api::client::escape(name))
+}
+
+/// The last name of a path; empty for the top.
+fn last_name(path: &str) -> String {
+    let names = crate::ground::names(FilePath::new(path)).unwrap_or_default();
+    names.last().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 pub async fn read_at(
@@ -384,7 +454,7 @@ mod tests {
             assert_eq!(read(&alloc.place(path)), Err(refused("secret", path)), "{path}");
             assert!(look(&alloc.place(path)).is_err(), "{path}");
         }
-        assert!(entries(&alloc.place("web/local/keys")).is_err());
+        assert!(entries(&alloc.place("web/local/keys"), &Part::default()).is_err());
         for path in ["web/local/out", "../host/f"] {
             assert_eq!(read(&alloc.place(path)), Err((400, "Path escapes the alloc directory".to_owned())));
         }
@@ -398,12 +468,43 @@ mod tests {
     }
 
     #[test]
+    fn a_large_directory_is_listed_a_page_at_a_time() {
+        let alloc = Alloc::new();
+        for n in 0..250 {
+            std::fs::write(alloc.at(&format!("a/web/local/f{n:03}")), "").expect("written");
+        }
+        // A name that is no text stands in its place like any other, and is a place to stop at.
+        std::fs::write(alloc.at("a/web/local").join(OsString::from_vec(b"f099\xff".to_vec())), "").expect("written");
+        let (mut names, mut answers, mut token) = (Vec::new(), 0, String::new());
+        loop {
+            let asked = Asked { per_page: Some(101), next_token: token, ..Asked::default() };
+            let part = Part::of(&asked).expect("good");
+            let (listed, next) = entries(&alloc.place("web/local"), &part).expect("listed");
+            names.extend(listed.into_iter().map(|file| file.name));
+            answers += 1;
+            let Some(next) = next else { break };
+            token = TOKEN.encode(next.as_bytes());
+        }
+        // A directory beside them: release-1.
+        assert_eq!((answers, names.len(), names[100].as_str()), (3, 252, "f099\u{fffd}"));
+        assert!(names.is_sorted());
+        let wrong = Part::of(&Asked { next_token: "f 1".to_owned(), ..Asked::default() }).err().expect("refused");
+        assert_eq!(wrong.text, "next_token \"f 1\" is not one of ours");
+    }
+
+    #[test]
+    fn a_name_cannot_end_its_header() {
+        assert_eq!(last_name("/web/../web/local/a\r\nb"), "a\r\nb");
+        assert_eq!(kept_as("a\r\nX-Y: \"é"), "attachment; filename*=UTF-8''a%0D%0AX-Y%3A%20%22%C3%A9");
+    }
+
+    #[test]
     fn pipes_and_devices_are_shown_and_not_read() {
         let alloc = Alloc::new();
         nix::unistd::mkfifo(&alloc.at("a/alloc/logs/pipe"), nix::sys::stat::Mode::S_IRWXU).expect("made");
         let sentence = "file \"alloc/logs/pipe\" is a named pipe: only regular files and directories are read";
         assert_eq!(read(&alloc.place("alloc/logs/pipe")), Err((400, sentence.to_owned())));
-        let listed = entries(&alloc.place("alloc/logs")).expect("listed");
+        let (listed, _) = entries(&alloc.place("alloc/logs"), &Part::default()).expect("listed");
         assert_eq!((listed[0].name.as_str(), listed[0].file_mode.as_str()), ("pipe", "prwx------"));
         assert!(matches!(news(&alloc.place("alloc/logs/pipe"), 0), News::Gone));
         let device = nix::sys::stat::makedev(1, 5);

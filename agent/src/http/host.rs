@@ -73,6 +73,7 @@ pub async fn stats(State(allocs): State<Arc<Allocs>>) -> Json<HostStats> {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime.split('.').next().and_then(|s| s.trim().parse().ok()).unwrap_or(0);
     let alloc_dir = disk(&allocs.context.alloc_root);
+    let devices = allocs.context.devices.stats().await;
     Json(HostStats {
         memory: Some(memory()),
         cpu_ticks_consumed: cpu.iter().map(|c| c.total_ticks).sum(),
@@ -80,7 +81,7 @@ pub async fn stats(State(allocs): State<Arc<Allocs>>) -> Json<HostStats> {
         disk_stats: disk(std::path::Path::new("/")).into_iter().collect(),
         alloc_dir_stats: alloc_dir,
         uptime,
-        device_stats: None,
+        device_stats: Some(devices).filter(|all| !all.is_empty()),
         timestamp: crate::clock::wall().0,
     })
 }

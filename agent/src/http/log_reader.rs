@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 
+use tarpan_model::UnixNanos;
+
 use crate::alloc_dir::LOGS;
 use crate::ground::{Dir, Found, Meta};
+use crate::log_times::Times;
 use crate::supervisor::{log_file_name, log_indexes};
 
 pub enum Step {
@@ -29,11 +32,13 @@ pub struct Reader {
     index: u64,
     offset: u64,
     file: Option<File>,
+    /// Reading ends there: number of the file, bytes in it.
+    end: Option<(u64, u64)>,
 }
 
 impl Reader {
     pub fn new(root: PathBuf, base: String) -> Reader {
-        Reader { root, base, index: 0, offset: 0, file: None }
+        Reader { root, base, index: 0, offset: 0, file: None, end: None }
     }
 
     pub fn indexes(&self) -> Vec<u64> {
@@ -73,8 +78,56 @@ impl Reader {
         }
     }
 
+    fn times(&self, index: u64) -> Times {
+        Dir::trusted(&self.root).map(|root| Times::read(&root, &self.base, index)).unwrap_or_default()
+    }
+
+    /// Goes to what was written at `time` or later, as exactly as it was noted: usually to a second.
+    pub fn since(&mut self, time: UnixNanos) {
+        let indexes = self.indexes();
+        for index in &indexes {
+            let Some(meta) = self.find(*index).map(|found| *found.meta()) else { continue };
+            let last = indexes.last() == Some(index);
+            // The last byte of a file is as old as the file says.
+            if meta.modified_ns() < time.0 && !last {
+                continue;
+            }
+            let times = self.times(*index);
+            let begins = match times.since(time) {
+                _ if meta.modified_ns() < time.0 => meta.len(),
+                Some(offset) => offset.min(meta.len()),
+                None if times.is_empty() => 0,
+                None if !last => continue,
+                None => meta.len(),
+            };
+            return self.go_to(*index, begins);
+        }
+    }
+
+    /// Reading ends where what was written after `time` begins.
+    pub fn until(&mut self, time: UnixNanos) {
+        let ends = |index: &u64| self.times(*index).after(time).map(|offset| (*index, offset));
+        self.end = self.indexes().iter().find_map(ends);
+    }
+
+    /// So many bytes of the current file may be read.
+    fn room(&self) -> usize {
+        match self.end {
+            Some((index, _)) if index > self.index => usize::MAX,
+            Some((index, offset)) if index == self.index => {
+                usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX)
+            }
+            Some(_) => 0,
+            None => usize::MAX,
+        }
+    }
+
     /// The next bytes, at most `most`.
     pub fn read(&mut self, most: usize) -> Step {
+        let most = most.min(self.room());
+        if most == 0 {
+            return Step::End;
+        }
         // Whether there is a later file must be known before the read: what the writer added to this one before it
         // moved on is then surely in the read that follows.
         let next = self.next();
@@ -180,6 +233,40 @@ mod tests {
             let mut reader = Reader::new(dir.path().to_owned(), "t.stdout".to_owned());
             reader.seek(offset, from_end);
             assert_eq!(read_all(&mut reader), expected, "{offset} {from_end}");
+        }
+    }
+
+    #[test]
+    fn a_stretch_of_time_is_a_stretch_of_the_output() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let hour_ago = crate::wall().0 - 3_600_000_000_000;
+        let minute = |n: i64| UnixNanos(hour_ago + n * 60_000_000_000);
+        // Files of two lines, and one that holds all.
+        for file_bytes in [16, 1 << 20] {
+            let base = format!("t{file_bytes}.stdout");
+            let mut log =
+                Rotator::open(Dir::trusted(dir.path()).expect("there"), &base, 100, file_bytes).expect("there");
+            for n in 0..9 {
+                log.write_of(format!("line {n}\n").as_bytes(), minute(n)).expect("written");
+            }
+            let lines = |since: Option<i64>, until: Option<i64>| {
+                let mut reader = Reader::new(dir.path().to_owned(), base.clone());
+                let half = |n: i64| UnixNanos(minute(n).0 - 30_000_000_000);
+                if let Some(n) = since {
+                    reader.since(half(n));
+                }
+                if let Some(n) = until {
+                    reader.until(half(n));
+                }
+                read_all(&mut reader).replace("line ", "").replace('\n', "")
+            };
+            assert_eq!(lines(None, None), "012345678", "{file_bytes}");
+            assert_eq!(lines(Some(3), None), "345678", "{file_bytes}");
+            assert_eq!(lines(None, Some(3)), "012", "{file_bytes}");
+            assert_eq!(lines(Some(2), Some(5)), "234", "{file_bytes}");
+            assert_eq!(lines(Some(20), None), "", "{file_bytes}: nothing is so young");
+            assert_eq!(lines(None, Some(0)), "", "{file_bytes}: nothing is so old");
+            assert_eq!(lines(Some(5), Some(2)), "", "{file_bytes}: the wrong way about");
         }
     }
 

@@ -4,16 +4,18 @@
 
 mod alloc;
 mod body;
+mod csi;
 mod disk;
 mod error;
 mod exec;
 mod files;
 mod flag;
 mod host;
-mod log_reader;
+pub(crate) mod log_reader;
 mod log_search;
 mod logs;
 mod stream;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -52,7 +54,8 @@ pub fn router(allocs: Arc<Allocs>) -> Router {
 pub fn for_servers(allocs: Arc<Allocs>) -> Router {
     let disk = axum::routing::get(disk::disk);
     let own = Router::new().route(&format!("{}/{{alloc}}", tarpan_rpc::DISK), disk);
-    router(allocs.clone()).merge(own.with_state(allocs))
+    let own = own.route(tarpan_rpc::csi::PATH, axum::routing::post(csi::answer));
+    router(allocs.clone()).merge(own.merge(volumes::router()).with_state(allocs))
 }
 
 /// What answers a row. The listener's gate knows which of them act by GET too.
@@ -136,8 +139,9 @@ fn local_namespace(f: &Forwarding, uri: &http::Uri) -> Option<String> {
     let path = f.table.names(uri.path())?;
     match path.find("alloc") {
         Some(id) => {
-            let runner = f.allocs.get(id.parse::<AllocId>().ok()?)?;
-            Some(runner.alloc().namespace.to_string())
+            let id = id.parse::<AllocId>().ok()?;
+            let running = f.allocs.get(id).map(|runner| runner.alloc().namespace.to_string());
+            running.or_else(|| Some(f.allocs.context.kept_logs.find(id)?.namespace.clone()))
         }
         None => {
             let asked = uri.query().unwrap_or_default().split('&').find_map(|p| p.strip_prefix("node_id="));

@@ -13,7 +13,7 @@ mod kernel;
 pub mod namespace;
 mod netlink;
 mod pool;
-mod program;
+pub(crate) mod program;
 mod rules;
 mod tables;
 #[cfg(test)]
@@ -99,23 +99,25 @@ pub struct Networks {
     place: AtomicU64,
     /// Why there can be none, in a sentence.
     missing: Option<String>,
+    /// What stands on the bridge by this agent: its rules are put back where others take them away.
+    mapped: Mutex<BTreeMap<AllocId, (Vec<PortMapping>, NetworkStatus)>>,
 }
 
 impl Networks {
     /// Tries what it needs, in a namespace that goes at once. Called in a runtime, on a thread that may wait.
     pub fn look(bridge: BridgeOptions, cni: CniOptions, state_dir: &Path) -> Networks {
-        let digest = Sha256::digest(state_dir.as_os_str().as_encoded_bytes());
         let (missing, cni) = (rehearse(&bridge).err(), Cni::new(cni));
         Networks {
             plugins: cni.versions(),
             cni,
             told: Mutex::default(),
-            owner: digest[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
+            owner: owner(state_dir),
             namespaces: Namespaces::new(state_dir),
             turn: Mutex::default(),
             place: AtomicU64::new(u64::from(rand::random::<u32>())),
             missing,
             bridge,
+            mapped: Mutex::default(),
         }
     }
 
@@ -229,8 +231,36 @@ impl Networks {
             Some(status) => status,
             None => self.connect(&mut netlink, bridge, wanted)?,
         };
-        self.map_ports(wanted, &status)?;
+        self.map_ports(wanted.id, &wanted.ports, &status)?;
+        let mut mapped = self.mapped.lock().expect("no panic while held");
+        mapped.insert(wanted.id, (wanted.ports.clone(), status.clone()));
         Ok(status)
+    }
+
+    /// Puts back the rules that somebody took away, as loading a firewall anew does: for how many that was necessary, the bridge
+    /// counted as one. The error is a sentence.
+    pub fn mend(&self) -> Result<usize, String> {
+        let _turn = self.turn.lock().expect("no panic while held");
+        let mapped = self.mapped.lock().expect("no panic while held").clone();
+        if mapped.is_empty() {
+            return Ok(0);
+        }
+        kernel::forward(&self.bridge.name, self.bridge.subnet_v6.is_some())?;
+        let mut mended = BTreeSet::new();
+        for (tables, subnet) in self.subnets() {
+            let present = tables.present()?;
+            let bridge = (rules::bridge_tag(&self.bridge.name), rules::of_bridge(&self.bridge, subnet));
+            let of_allocs = mapped.iter().map(|(id, (ports, status))| {
+                (rules::alloc_tag(&self.owner, *id), self.rules_of(ports, status, subnet))
+            });
+            for (tag, rules) in std::iter::once(bridge).chain(of_allocs) {
+                if rules::put(&present, &tag, &rules).is_some() {
+                    put(tables, &tag, &rules)?;
+                    mended.insert(tag);
+                }
+            }
+        }
+        Ok(mended.len())
     }
 
     /// Removes everything of an allocation's network, however much of it there is. The error is a sentence.
@@ -240,6 +270,7 @@ impl Networks {
             self.cni.delete(&call)?;
         }
         let _turn = self.turn.lock().expect("no panic while held");
+        self.mapped.lock().expect("no panic while held").remove(&id);
         let tag = rules::alloc_tag(&self.owner, id);
         let mut wrong = Vec::new();
         for tables in self.families() {
@@ -377,17 +408,38 @@ impl Networks {
         self.subnets().map(one).collect()
     }
 
-    fn map_ports(&self, wanted: &Wanted, status: &NetworkStatus) -> Result<(), String> {
-        let tag = rules::alloc_tag(&self.owner, wanted.id);
-        for (tables, subnet) in self.subnets() {
-            let own = [&status.address, &status.address_ipv6].into_iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
-            let own: Vec<IpAddr> = own.filter(|ip| subnet.contains(*ip)).collect();
-            let rules: Vec<Rule> =
-                own.iter().flat_map(|ip| rules::of_ports(&self.bridge, &wanted.ports, *ip)).collect();
-            put(tables, &tag, &rules)?;
-        }
-        Ok(())
+    fn map_ports(&self, id: AllocId, ports: &[PortMapping], status: &NetworkStatus) -> Result<(), String> {
+        let tag = rules::alloc_tag(&self.owner, id);
+        self.subnets().try_for_each(|(tables, subnet)| put(tables, &tag, &self.rules_of(ports, status, subnet)))
     }
+
+    /// The rules of an allocation's ports, in the family of one of the bridge's ranges.
+    fn rules_of(&self, ports: &[PortMapping], status: &NetworkStatus, subnet: Subnet) -> Vec<Rule> {
+        let own = [&status.address, &status.address_ipv6].into_iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+        own.filter(|ip| subnet.contains(*ip)).flat_map(|ip| rules::of_ports(&self.bridge, ports, ip)).collect()
+    }
+
+    /// Those of another agent, by its state directory: to remove what it left when it is no more.
+    pub fn of_another(&self, state_dir: &Path) -> Networks {
+        Networks {
+            bridge: self.bridge.clone(),
+            cni: self.cni.clone(),
+            plugins: BTreeMap::new(),
+            told: Mutex::default(),
+            owner: owner(state_dir),
+            namespaces: Namespaces::new(state_dir),
+            turn: Mutex::default(),
+            place: AtomicU64::new(0),
+            missing: self.missing.clone(),
+            mapped: Mutex::default(),
+        }
+    }
+}
+
+/// What tells one agent of a machine from others.
+fn owner(state_dir: &Path) -> String {
+    let digest = Sha256::digest(state_dir.as_os_str().as_encoded_bytes());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn said(error: netlink::Error) -> String {

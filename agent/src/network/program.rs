@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
@@ -32,11 +34,14 @@ pub fn run(
 ) -> Result<Said, String> {
     let mut command = Command::new(path);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // A group of its own: what it started ends with it where it does not end by itself.
+    command.process_group(0);
     if let Some(env) = env {
         command.env_clear().envs(env.iter().map(|(k, v)| (k, v)));
     }
+    let wrong = |error| format!("running {}: {error}", path.display());
+    let mut child = command.spawn().map_err(wrong)?;
     let called = async {
-        let mut child = command.spawn()?;
         let (mut stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
             // One that ends without reading says why by itself.
@@ -48,8 +53,13 @@ pub fn run(
         Ok::<_, std::io::Error>(Said { status: child.wait().await?, out: out?, err: err? })
     };
     let bounded = async { tokio::time::timeout(bounds.patience, called).await };
-    match tokio::runtime::Handle::current().block_on(bounded) {
-        Ok(said) => said.map_err(|error| format!("running {}: {error}", path.display())),
+    let ended = tokio::runtime::Handle::current().block_on(bounded);
+    // One that was not waited for still holds its number: nobody else has it.
+    if let Some(group) = child.id().and_then(|group| i32::try_from(group).ok()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    match ended {
+        Ok(said) => said.map_err(wrong),
         Err(_) => Err(format!("{} does not come to an end", path.display())),
     }
 }
@@ -65,6 +75,7 @@ async fn text(from: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Resul
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a file of the test, and /proc")]
 mod tests {
     use super::*;
 
@@ -86,6 +97,18 @@ mod tests {
         assert_eq!(endless.as_deref(), Some("/bin/sh does not come to an end"));
         let talks = sh("while :; do echo more; done", long, 100).await.err();
         assert!(talks.is_some_and(|t| t.contains("more than can be read")));
+        // What it started and left behind ends with it.
+        let dir = tempfile::tempdir().expect("a directory");
+        let left = dir.path().join("left").display().to_string();
+        let script: &'static str = Box::leak(format!("sleep 600 & echo $! > {left}.pid; wait").into_boxed_str());
+        assert!(sh(script, Duration::from_secs(3), 100).await.is_err());
+        let pid = std::fs::read_to_string(format!("{left}.pid")).expect("it was begun");
+        let gone = || !Path::new(&format!("/proc/{}/stat", pid.trim())).exists();
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        while !gone() {
+            assert!(std::time::Instant::now() < until, "{pid} goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         assert_eq!(sh("env | grep -c HOME", long, 100).await.expect("runs").out, "0\n", "the agent's is not handed on");
     }
 }

@@ -282,6 +282,26 @@ fn what_is_there_is_taken_up_and_what_is_missing_is_made_again() {
             assert_eq!(agent().make(&wanted(Some(first.clone()))).as_ref(), Ok(&first), "{harm}");
             assert!(asked(), "{harm}");
         }
+        // The agent that made it notices by itself.
+        let living = agent();
+        living.make(&wanted(Some(first.clone()))).expect("taken up");
+        assert_eq!(living.mend(), Ok(0), "all is there");
+        for (harm, mended) in [
+            ("iptables -w -t nat -F TARPAN-PORTS", 1),
+            ("iptables -w -F TARPAN-FORWARD", 1),
+            // What leads to our chains is nobody's in particular: whoever is looked at first misses it.
+            ("iptables -w -t nat -F", 2),
+            ("iptables -w -F", 2),
+        ] {
+            run(harm);
+            assert_eq!(living.mend(), Ok(mended), "{harm}");
+            assert!(asked(), "{harm}");
+            assert_eq!(living.mend(), Ok(0), "{harm}: once is enough");
+        }
+        living.remove(id).expect("removed");
+        run("iptables -w -t nat -F");
+        assert_eq!(living.mend(), Ok(0), "nothing is wanted");
+        agent().make(&wanted(Some(first.clone()))).expect("made");
         // As after a restart of the machine: files and records alone.
         agent().remove(id).expect("removed");
         std::fs::write(dir.path().join("netns").join(id.to_string()), "").expect("written");

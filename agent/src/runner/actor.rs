@@ -158,6 +158,7 @@ impl Actor {
         task.record.adopted = false;
         self.shared.handles.lock().expect("no panic while held").insert(task.name.clone(), handle.clone());
         task.handle = Some(handle);
+        task.live.set_started(true);
     }
 
     async fn take(&mut self, message: Message) {
@@ -343,6 +344,7 @@ impl Actor {
         *self.shared.ended_at.lock().expect("no panic while held") = crate::now();
         self.publish(true).await;
         self.shared.finished.send_replace(true);
+        self.context.crowd.notify_one();
     }
 
     /// The agent goes; tasks stay.

@@ -22,10 +22,8 @@ struct Count {
 }
 
 impl Count {
-    #[allow(clippy::disallowed_methods, reason = "a file of the kernel")]
     fn read() -> Count {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Count { boot: boot.trim().to_owned(), at: crate::clock::since_boot().0 }
+        Count { boot: crate::clock::boot(), at: crate::clock::since_boot().0 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs allocations: [`core`] and [`task`] decide, [`actor`] does.
 
 mod actor;
+mod advice;
 mod birth;
 pub mod core;
 pub mod event;

@@ -10,6 +10,7 @@ use tarpan_model::resources::TaskResources;
 
 use crate::alloc_dir::{AllocDir, TaskDirs};
 use crate::context::Context;
+use crate::devices::Reservation;
 use crate::driver::{Dns, Driver, Isolation, LogTarget, Mount, TaskRequest};
 use crate::env::{SeenDirs, Source, TaskEnv, host_env};
 use crate::network;
@@ -54,7 +55,55 @@ pub(super) fn environment(
         host_env: if isolation == Isolation::Image { BTreeMap::new() } else { host_env(context.env_denylist()) },
     });
     env.extend(template_env.clone());
+    if let Some(dirs) = csi_dirs(context, alloc, task) {
+        let endpoint = format!("unix://{}", dirs.socket_seen.join("csi.sock").display());
+        env.extend(BTreeMap::from([("CSI_ENDPOINT".to_owned(), endpoint)]));
+    }
     env
+}
+
+/// Where a task that is a CSI plugin has its socket and its volumes: on the node, and as it sees them.
+pub(super) struct CsiDirs {
+    pub socket: PathBuf,
+    pub socket_seen: PathBuf,
+    pub volumes: PathBuf,
+    pub volumes_seen: PathBuf,
+}
+
+/// `None`: the task is no plugin. A driver that mounts nothing has its task see the node's own directories.
+pub(super) fn csi_dirs(context: &Context, alloc: &Allocation, task: &Task) -> Option<CsiDirs> {
+    let config = task.csi_plugin_config.as_ref()?;
+    let socket = context.csi.socket_dir(alloc.id, task.name());
+    let volumes = context.csi.volumes_dir(config.id.as_deref().unwrap_or_default());
+    let mounts = context.drivers.get(task.driver()).is_some_and(|driver| driver.supports_mounts());
+    let seen = |at: &Option<String>, default: &str, own: &PathBuf| match mounts {
+        true => PathBuf::from(at.as_deref().filter(|at| !at.is_empty()).unwrap_or(default)),
+        false => own.clone(),
+    };
+    let socket_seen = seen(&config.mount_dir, "/csi", &socket);
+    let volumes_seen = seen(&config.stage_publish_base_dir, "/local/csi", &volumes);
+    Some(CsiDirs { socket, socket_seen, volumes, volumes_seen })
+}
+
+/// What a task that is a CSI plugin mounts besides: its socket's directory, its volumes' (what it mounts there is seen by the
+/// node), and the node's devices.
+fn csi_mounts(context: &Context, alloc: &Allocation, task: &Task, driver: &dyn Driver) -> Vec<Mount> {
+    let Some(dirs) = csi_dirs(context, alloc, task).filter(|_| driver.supports_mounts()) else { return Vec::new() };
+    let mount = |source: PathBuf, target: &Path, propagation: &str| Mount {
+        volume: "csi_plugin".to_owned(),
+        source,
+        target: target.to_string_lossy().into_owned(),
+        propagation: propagation.to_owned(),
+        ..Mount::default()
+    };
+    let mut mounts = vec![
+        mount(dirs.socket, &dirs.socket_seen, "private"),
+        mount(dirs.volumes, &dirs.volumes_seen, "bidirectional"),
+    ];
+    if driver.isolation() == Isolation::Image {
+        mounts.push(mount(PathBuf::from("/dev"), Path::new("/dev"), "private"));
+    }
+    mounts
 }
 
 /// What the driver is asked; the error is a sentence for the task's events.
@@ -65,11 +114,18 @@ pub(super) fn task_request(
     task: &Task,
     driver: &dyn Driver,
     template_env: &BTreeMap<String, String>,
+    devices: Reservation,
 ) -> Result<TaskRequest, String> {
     let env = environment(context, alloc, dir, task, template_env);
     let node = context.node();
     let suffix = format!("{:08x}", rand::random::<u32>());
     let config = task.config.as_ref().map(|c| c.0.iter().map(|(k, v)| (k.clone(), env.value(v))).collect());
+    let csi = |name: &str| context.csi.mounts.given(alloc.id, name);
+    let mut mounts = mounts(alloc, task, driver, &node, &env, &csi)?;
+    mounts.extend(csi_mounts(context, alloc, task, driver));
+    if driver.supports_mounts() {
+        mounts.extend(devices.mounts);
+    }
     let resources = alloc.resources.tasks.get(task.name()).cloned().unwrap_or_else(TaskResources::default);
     Ok(TaskRequest {
         alloc_id: alloc.id,
@@ -78,6 +134,7 @@ pub(super) fn task_request(
         config: config.unwrap_or_default(),
         user: env.text(task.user.as_deref().unwrap_or_default()),
         resources,
+        shared_cores: context.cores.told(),
         node_cpu_mhz: node.resources.cpu_mhz,
         ports: alloc.resources.ports.clone(),
         network_mode: alloc.resources.network_mode.to_string(),
@@ -86,7 +143,8 @@ pub(super) fn task_request(
         hostname: env.text(&alloc.resources.hostname),
         dns: dns(context, alloc, &env),
         dirs: dir.task(task.name()),
-        mounts: mounts(alloc, task, driver, &node, &env)?,
+        mounts,
+        devices: devices.nodes,
         logs: logs(task, dir),
         run_dir: context.state_dir.join("tasks").join(alloc.id.to_string()).join(format!("{}-{suffix}", task.name())),
         cgroup_parent: context.cgroup_parent.clone(),
@@ -141,13 +199,14 @@ fn labels(alloc: &Allocation, task: &Task, node: &tarpan_model::Node) -> BTreeMa
     .collect()
 }
 
-/// Host volumes that the task mounts.
+/// Volumes that the task mounts; `csi`: where a CSI volume of the allocation is.
 fn mounts(
     alloc: &Allocation,
     task: &Task,
     driver: &dyn Driver,
     node: &tarpan_model::Node,
     env: &TaskEnv,
+    csi: &dyn Fn(&str) -> Option<PathBuf>,
 ) -> Result<Vec<Mount>, String> {
     let wanted = task.volume_mounts.as_deref().unwrap_or_default();
     if !wanted.is_empty() && !driver.supports_mounts() {
@@ -161,12 +220,16 @@ fn mounts(
         let Some(request) = volumes.get(name) else {
             return Err(format!("host volume validation error: the group has no volume {name:?}"));
         };
-        let mut source = request.source.clone().unwrap_or_default();
-        if request.per_alloc == Some(true) {
-            source.push_str(&format!("[{}]", alloc.index().unwrap_or(0)));
-        }
-        let Some(volume) = node.host_volumes.get(source.as_str()) else {
-            return Err(missing(&source, node));
+        let source = tarpan_model::volume::source(request, alloc.index());
+        let (path, read_only) = match request.type_.as_deref() {
+            Some("csi") => {
+                let missing = || format!("CSI volume {name:?} is not mounted on this node");
+                (csi(name).ok_or_else(missing)?, false)
+            }
+            _ => match node.host_volumes.get(source.as_str()) {
+                Some(volume) => (PathBuf::from(&volume.path), volume.read_only),
+                None => return Err(missing(&source, node)),
+            },
         };
         let target = env.text(mount.destination.as_deref().unwrap_or_default());
         if !target.starts_with('/') {
@@ -178,9 +241,9 @@ fn mounts(
         }
         mounts.push(Mount {
             volume: source,
-            source: PathBuf::from(&volume.path),
+            source: path,
             target,
-            read_only: volume.read_only || request.read_only == Some(true) || mount.read_only == Some(true),
+            read_only: read_only || request.read_only == Some(true) || mount.read_only == Some(true),
             propagation: mount.propagation_mode.clone().unwrap_or_default(),
             selinux_label: mount.selinux_label.clone().unwrap_or_default(),
         });
@@ -194,7 +257,9 @@ fn missing(source: &str, node: &tarpan_model::Node) -> String {
         [] => "has none".to_owned(),
         names => format!("has {}", names.join(", ")),
     };
-    format!("host volume validation error: missing {source}: this node {has} (client.host_volume in its configuration)")
+    format!(
+        "host volume validation error: missing {source}: this node {has} (client.host_volume in its configuration, or volume create)"
+    )
 }
 
 /// Looks at what is to be mounted, which the scheduler takes the node's word for. The error is a sentence.
@@ -229,7 +294,8 @@ mod tests {
         let mut task = test_support::task("web", "docker", json!({}));
         task.volume_mounts = Some(vec![VolumeMount { volume: Some("data".to_owned()), ..mount }]);
         let mut job = test_support::job("j", "service", vec![task]);
-        let request = VolumeRequest { type_: Some("host".to_owned()), ..request };
+        let type_ = request.type_.clone().or_else(|| Some("host".to_owned()));
+        let request = VolumeRequest { type_, ..request };
         job.task_groups.as_mut().expect("one")[0].volumes = Some([("data".to_owned(), request)].into());
         test_support::place(&Arc::new(job), 2)
     }
@@ -241,7 +307,16 @@ mod tests {
         node.host_volumes.insert(Arc::from("disk"), volume("/srv/disk", false));
         node.host_volumes.insert(Arc::from("disk[2]"), volume("/srv/second", true));
         let task = alloc.group().expect("one").tasks()[0].clone();
-        mounts(&alloc, &task, driver, &node, &TaskEnv::default())
+        let csi = |name: &str| (name == "data").then(|| PathBuf::from("/mounted"));
+        mounts(&alloc, &task, driver, &node, &TaskEnv::default(), &csi)
+    }
+
+    #[test]
+    fn a_csi_volume_is_where_its_plugin_mounted_it() {
+        let docker = DockerDriver::new(Default::default());
+        let csi = VolumeRequest { type_: Some("csi".to_owned()), read_only: Some(true), ..request() };
+        let mounts = asked(csi, mount(), &docker).expect("mounted");
+        assert_eq!((mounts[0].source.to_str(), mounts[0].read_only), (Some("/mounted"), true));
     }
 
     fn request() -> VolumeRequest {

@@ -137,8 +137,8 @@ impl Actor {
             return self.leave_behind(index);
         }
         self.step(Input::Task(index, task::Input::Hold { lost: true })).await;
-        let text = "failed to restore task; will not run until server is contacted";
-        self.step(Input::Task(index, task::Input::Notice(event::failed_restore(text)))).await;
+        let text = format!("failed to restore task; will not run until server is contacted: {error}");
+        self.step(Input::Task(index, task::Input::Notice(event::failed_restore(&text)))).await;
         let (inbox, mut contacted) = (self.inbox.clone(), self.context.contacted.subscribe());
         tokio::spawn(async move {
             if contacted.wait_for(|c| *c).await.is_ok() {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::actor::Actor;
+use super::advice::advised;
 use super::event;
 use super::inbox::Message;
 use super::request::{look_at_mounts, task_request};
@@ -18,11 +19,12 @@ impl Actor {
         let Some(task) = self.task(index) else { return };
         let Some(driver) = self.context.drivers.get(task.driver()).cloned() else {
             let text = format!("failed to initialize task: driver {:?} not found", task.driver());
-            let failure = StartFailure { event: event::driver_failure(&text), recoverable: true };
+            let failure = StartFailure { event: event::driver_failure(&advised(&text)), recoverable: true };
             return self.todo.push_back(Message::Task(index, task::Input::StartFailed(failure)));
         };
-        let env = self.tasks[index].live.env();
-        let request = match task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, &env) {
+        let live = &self.tasks[index].live;
+        let (env, devices) = (live.env(), live.devices());
+        let request = match task_request(&self.context, &self.alloc, &self.dir, &task, &*driver, &env, devices) {
             Ok(request) => request,
             Err(sentence) => {
                 let failure = StartFailure { event: event::setup_failure(&sentence), recoverable: false };
@@ -70,6 +72,7 @@ impl Actor {
     pub(super) fn let_go(&mut self, index: usize) {
         let task = &mut self.tasks[index];
         task.handle = None;
+        task.live.set_started(false);
         task.record.forget_run();
         self.shared.handles.lock().expect("no panic while held").remove(&task.name);
         self.shared.marks.lock().expect("no panic while held").remove(&task.name);
@@ -134,10 +137,12 @@ impl Actor {
 
 fn start_failure(error: &DriverError) -> StartFailure {
     match error {
-        DriverError::Config(text) => StartFailure { event: event::failed_validation(text), recoverable: false },
-        DriverError::Start { message, recoverable } => {
-            StartFailure { event: event::driver_failure(message), recoverable: *recoverable }
+        DriverError::Config(text) => {
+            StartFailure { event: event::failed_validation(&advised(text)), recoverable: false }
         }
-        DriverError::Other(text) => StartFailure { event: event::driver_failure(text), recoverable: true },
+        DriverError::Start { message, recoverable } => {
+            StartFailure { event: event::driver_failure(&advised(message)), recoverable: *recoverable }
+        }
+        DriverError::Other(text) => StartFailure { event: event::driver_failure(&advised(text)), recoverable: true },
     }
 }

@@ -78,6 +78,11 @@ fn greet(greeting: &Greeting) {
     line.push('\n');
     let mut out = std::io::stdout();
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    close_standard();
+}
+
+/// Stdin and stdout lead nowhere any more.
+pub(super) fn close_standard() {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         for fd in 0..=1 {
             // SAFETY: replaces our own standard descriptors.
@@ -171,7 +176,7 @@ fn start_error(spec: &Spec, error: &std::io::Error) -> String {
     super::not_started(&command.to_string(), error)
 }
 
-fn rotator(logs: &Logs, kind: &str) -> Result<Rotator, String> {
+pub(super) fn rotator(logs: &Logs, kind: &str) -> Result<Rotator, String> {
     let opened = Dir::trusted(&logs.alloc)
         .map_err(std::io::Error::from)
         .and_then(|alloc| Rotator::open(alloc, &format!("{}.{kind}", logs.task), logs.max_files, logs.max_bytes));
@@ -327,10 +332,16 @@ fn finish(spec: &Spec, child: &mut Started, pipes: &mut [Pipe], buffer: &mut [u8
             }),
             signal: status.signal().unwrap_or(0),
             oom_killed,
-            error: None,
+            error: out_of_memory(spec).filter(|_| oom_killed && !status.success()),
         },
         Err(error) => Exit { code: -1, signal: 0, oom_killed, error: Some(format!("waiting for the task: {error}")) },
     }
+}
+
+/// What is said of a task that the kernel ended for want of memory.
+fn out_of_memory(spec: &Spec) -> Option<String> {
+    let bytes = crate::cgroup::memory_limit(&spec.cgroups)?;
+    Some(format!("OOM Killed: its memory is limited to {} MiB", bytes >> 20))
 }
 
 /// Ends what is left in the task's control groups: with the node's processes around it, it has no init that takes all along.

@@ -6,10 +6,13 @@
 //! there before the task's program runs, and `exit.json` when it ended. The agent's side of it is [`Process`]. Its further
 //! arguments are the directory of the run and the driver: by them a later agent finds it even when that directory is gone.
 //!
+//! What a plugin's task says is read by [`collector`], a process of the same kind.
+//!
 //! A task that has [`Walls`] runs in namespaces and a root of its own: [`walls`].
 
 mod child;
 mod claim;
+pub(crate) mod collector;
 mod nursery;
 mod process;
 mod rotate;
@@ -27,13 +30,15 @@ use crate::proc_stat::Stat;
 pub use process::{AttachError, Process, SpawnError};
 pub use rotate::{Rotator, file_name as log_file_name, indexes as log_indexes};
 pub(crate) use survey::runs;
-pub use walls::{Bind, Propagation, Rights, Walls};
+pub use walls::{Bind, DeviceFile, Propagation, Rights, Walls};
 pub(crate) use walls::{Errand, Word, is_walled};
 
 /// The first word of a supervisor's command line behind the program.
 pub(crate) const ARGUMENT: &str = "__task-supervisor";
 /// That of the helper which takes a further command behind a task's walls.
 pub(crate) const ERRAND: &str = "__task-errand";
+/// That of who reads the output of a plugin's task.
+pub(crate) const COLLECTOR: &str = "__task-output";
 
 /// Becomes the process that task supervisors are forks of, or a supervisor's helper, when the process was started as one, and then never returns.
 ///
@@ -42,6 +47,7 @@ pub fn run_if_supervisor() {
     match std::env::args_os().nth(1) {
         Some(arg) if arg == nursery::NURSERY => nursery::run(),
         Some(arg) if arg == ERRAND => walls::run_errand(),
+        Some(arg) if arg == COLLECTOR => collector::run(),
         _ => {}
     }
 }
@@ -64,6 +70,9 @@ pub struct Spec {
     pub logs: Option<Logs>,
     /// Directories of control groups that the task joins.
     pub cgroups: Vec<PathBuf>,
+    /// One that it joins with others: it is nobody's to empty.
+    #[serde(default)]
+    pub shared_group: Option<PathBuf>,
     pub oom_score_adj: i32,
     /// Network namespace to join, such as `/run/netns/x`.
     pub netns: Option<PathBuf>,
@@ -93,7 +102,7 @@ pub struct Logs {
 }
 
 /// `pid.json`: the two processes, each with its start time (clock ticks since boot), so that a reused pid is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pids {
     pub supervisor: u32,
     pub supervisor_start: u64,
@@ -140,6 +149,17 @@ fn driver_file(run_dir: &Path) -> PathBuf {
     run_dir.join("driver")
 }
 
+/// The start of the machine in which the run was begun, where its directory says it.
+fn boot_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("boot")
+}
+
+/// Whether the machine was started anew since the run was begun: who has its pids now is somebody else.
+#[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
+fn is_of_earlier_boot(run_dir: &Path) -> bool {
+    std::fs::read_to_string(boot_file(run_dir)).is_ok_and(|boot| !boot.is_empty() && boot != crate::clock::boot())
+}
+
 /// Whether a supervisor was ever asked to run something in this directory.
 #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
 pub(crate) fn is_run(run_dir: &Path) -> bool {
@@ -149,6 +169,9 @@ pub(crate) fn is_run(run_dir: &Path) -> bool {
 /// Whether the task of a run lives, or its supervisor, which may be about to start it.
 #[allow(clippy::disallowed_methods, reason = "the run's own directory, which no task sees")]
 pub(crate) fn is_running(run_dir: &Path) -> bool {
+    if is_of_earlier_boot(run_dir) {
+        return false;
+    }
     let lives = |pid: u32, start: u64| start_time(pid) == Some(start);
     let pids = std::fs::read(pid_file(run_dir)).ok().and_then(|text| serde_json::from_slice::<Pids>(&text).ok());
     let starting = match claim::read(run_dir) {

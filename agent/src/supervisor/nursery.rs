@@ -152,9 +152,10 @@ impl Order {
     }
 
     fn become_supervisor(self) -> ! {
-        super::signals_as_usual();
-        // SAFETY: replaces our own standard descriptors.
+        // SAFETY: a supervisor waits for its task, and outlives who reads what it says; then these are our own standard descriptors.
         unsafe {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             libc::dup2(self.stdin.as_raw_fd(), 0);
             libc::dup2(self.stdout.as_raw_fd(), 1);
         }
@@ -224,6 +225,31 @@ mod tests {
         assert!(says(begin(run, "raw_exec").expect("begun")).contains("description is not readable"));
         let now = ALL.lock().expect("no panic")[&network().expect("a namespace")].process.id();
         assert_ne!(gone, now);
+    }
+
+    /// An agent that is killed right after it has told what to run: there is nobody to be told that it runs.
+    #[test]
+    fn a_supervisor_does_not_need_to_be_heard() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mark = dir.path().join("ran");
+        let spec = super::super::Spec {
+            run_dir: dir.path().join("run"),
+            command: "/bin/touch".into(),
+            args: vec![mark.display().to_string()],
+            work_dir: "/".into(),
+            ..super::super::Spec::default()
+        };
+        std::fs::create_dir(&spec.run_dir).expect("made");
+        let begun = begin(&spec.run_dir, "raw_exec").expect("begun");
+        drop(begun.stdout);
+        let told = serde_json::to_vec(&spec).expect("a spec serialises");
+        File::from(begun.stdin).write_all(&told).expect("told");
+        let since = std::time::Instant::now();
+        while !super::super::exit_file(&spec.run_dir).exists() {
+            assert!(since.elapsed() < std::time::Duration::from_secs(20), "how it ended is not written down");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(mark.exists());
     }
 
     #[test]

@@ -13,7 +13,8 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::claim::{self, Claim};
 use super::nursery;
-use super::{Exit, Greeting, Pids, Spec, exit_file, pid_file, pidfd, start_time};
+use super::{Exit, Greeting, Pids, Spec};
+use super::{boot_file, exit_file, is_of_earlier_boot, pid_file, pidfd, start_time, write_whole};
 
 /// How long a supervisor has to say that its task runs.
 const GREETING: Duration = Duration::from_secs(30);
@@ -41,6 +42,8 @@ pub enum SpawnError {
 pub enum AttachError {
     #[error("nothing is known of a run in {0}")]
     Unknown(PathBuf),
+    #[error("the machine was started anew, and the task ended with it")]
+    EarlierBoot,
     #[error("reading {path}")]
     Read {
         path: PathBuf,
@@ -68,7 +71,9 @@ impl Process {
     /// Starts a supervisor and waits until its task runs or could not be started. Must be called within a tokio runtime.
     pub async fn spawn(spec: &Spec) -> Result<Process, SpawnError> {
         let run_dir = spec.run_dir.clone();
-        let prepared = std::fs::create_dir_all(&run_dir).and_then(|()| remove_if_there(&exit_file(&run_dir)));
+        let prepared = std::fs::create_dir_all(&run_dir)
+            .and_then(|()| remove_if_there(&exit_file(&run_dir)))
+            .and_then(|()| write_whole(&boot_file(&run_dir), crate::clock::boot().as_bytes()));
         prepared.map_err(|source| SpawnError::RunDir { path: run_dir.clone(), source })?;
         let (of, driver) = (run_dir.clone(), spec.driver.clone());
         let begun = crate::blocking(move || nursery::begin(&of, &driver)).await.map_err(SpawnError::Supervisor)?;
@@ -94,11 +99,19 @@ impl Process {
             _ => AttachError::Read { path: path.clone(), source },
         })?;
         let pids = serde_json::from_slice(&text).map_err(|error| AttachError::Read { path, source: error.into() })?;
-        Ok(Process::from_pids(run_dir.to_owned(), pids))
+        match is_of_earlier_boot(run_dir) {
+            false => Ok(Process::from_pids(run_dir.to_owned(), pids)),
+            // How it ended was written down before.
+            true if exit_file(run_dir).exists() => Ok(Process::from_pids(run_dir.to_owned(), Pids::default())),
+            true => Err(AttachError::EarlierBoot),
+        }
     }
 
     /// The task that a start in `run_dir` has brought about. `None`: there is none, and none will come of that start.
     pub async fn find(run_dir: &Path) -> Result<Option<Process>, AttachError> {
+        if is_of_earlier_boot(run_dir) && !exit_file(run_dir).exists() {
+            return Ok(None);
+        }
         let failed = |source| AttachError::Read { path: run_dir.to_owned(), source };
         // The directory is made before the supervisor: without it there was none.
         if !run_dir.is_dir() || claim::take(run_dir, Claim::Void).map_err(failed)? {
@@ -307,6 +320,26 @@ mod tests {
         again.kill_group();
         assert_eq!(again.wait().await.code, -1);
         assert!(Process::attach(&dir.path().join("nothing")).is_err());
+    }
+
+    /// Its pids are those of somebody else by then.
+    #[tokio::test]
+    async fn a_run_of_an_earlier_start_of_the_machine_is_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let spec = spec(dir.path(), "exec sleep 60");
+        let first = Process::spawn(&spec).await.expect("starts");
+        assert!(super::super::is_running(&spec.run_dir));
+        std::fs::write(boot_file(&spec.run_dir), "of yesterday").expect("written");
+        assert!(matches!(Process::attach(&spec.run_dir), Err(AttachError::EarlierBoot)));
+        assert!(Process::find(&spec.run_dir).await.expect("looked").is_none());
+        assert!(!super::super::is_running(&spec.run_dir));
+        first.kill_group();
+        first.wait().await;
+        first.supervisor_gone().await;
+        // What was written down before the machine went is as good as ever.
+        let ended = Process::attach(&spec.run_dir).expect("known");
+        assert!(!ended.alive());
+        assert_eq!(ended.wait().await.signal, libc::SIGKILL);
     }
 
     #[tokio::test]

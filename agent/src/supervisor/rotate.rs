@@ -5,8 +5,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tarpan_model::UnixNanos;
+
 use crate::alloc_dir::{LOGS, logs_dir};
 use crate::ground::{Dir, Error, Meta};
+use crate::log_times;
 
 /// How far back from the end of a full file a newline is looked for, so that a line is not split between files.
 const NEWLINE_WINDOW: usize = 32 * 1024;
@@ -32,6 +35,8 @@ pub struct Rotator {
     /// Device and inode of the file.
     identity: (u64, u64),
     looked: Instant,
+    /// `None`: they could not be opened, and what is written has no times.
+    times: Option<log_times::Writer>,
 }
 
 /// A file of the row, opened.
@@ -47,7 +52,9 @@ impl Rotator {
     pub fn open(alloc: Dir, base: &str, max_files: u64, max_bytes: u64) -> io::Result<Rotator> {
         let index = indexes(&logs_dir(&alloc)?, base)?.last().copied().unwrap_or(0);
         let Opened { index, written, file, identity } = append(&alloc, base, index)?;
+        let times = log_times::Writer::open(&alloc, base, index, written).ok();
         Ok(Rotator {
+            times,
             alloc,
             base: base.to_owned(),
             max_files: max_files.max(1),
@@ -65,6 +72,7 @@ impl Rotator {
         let dir = logs_dir(alloc)?;
         for newer in indexes(&dir, base)?.into_iter().filter(|i| *i > index) {
             remove(&dir, base, newer);
+            log_times::remove(alloc, base, newer);
         }
         match dir.change(&file_name(base, index)) {
             Ok(file) if file.metadata()?.len() > size => file.set_len(size),
@@ -81,7 +89,12 @@ impl Rotator {
     }
 
     /// Writes everything; on an error (a full disk) what is left of `bytes` is lost, and the next call tries again.
-    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_of(bytes, crate::wall())
+    }
+
+    /// The same for what was written at another time of day.
+    pub fn write_of(&mut self, mut bytes: &[u8], time: UnixNanos) -> io::Result<()> {
         if self.looked.elapsed() >= LOOK {
             self.look()?;
         }
@@ -92,6 +105,9 @@ impl Rotator {
                 continue;
             }
             let (now, full) = cut(bytes, usize::try_from(room).unwrap_or(usize::MAX));
+            if let Some(times) = &mut self.times {
+                times.note(self.written, time);
+            }
             self.file.write_all(now)?;
             self.written += now.len() as u64;
             bytes = &bytes[now.len()..];
@@ -114,6 +130,7 @@ impl Rotator {
     }
 
     fn take(&mut self, opened: Opened) {
+        self.times = log_times::Writer::open(&self.alloc, &self.base, opened.index, opened.written).ok();
         (self.index, self.written) = (opened.index, opened.written);
         (self.file, self.identity) = (opened.file, opened.identity);
     }
@@ -127,6 +144,7 @@ impl Rotator {
         // Without a list of the directory: the task may have put a million names there.
         for old in gone(before).unwrap_or(0)..gone(self.index).unwrap_or(0) {
             remove(&dir, &self.base, old);
+            log_times::remove(&self.alloc, &self.base, old);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     pub fn of(spec: &Spec) -> Surroundings {
         Surroundings {
-            cgroups: spec.cgroups.clone(),
+            cgroups: spec.cgroups.iter().chain(&spec.shared_group).cloned().collect(),
             netns: spec.netns.clone(),
             descriptors: spec.descriptors,
             oom_score_adj: spec.oom_score_adj,

@@ -40,6 +40,9 @@ pub struct Walls {
     /// What of the node the task may read: the node's path, and where the task sees it. What the node lacks is left out.
     pub chroot: Vec<(PathBuf, PathBuf)>,
     pub mounts: Vec<Bind>,
+    /// Device files beside those that every task has.
+    #[serde(default)]
+    pub devices: Vec<DeviceFile>,
     /// It shares the node's process ids.
     pub host_pid: bool,
     /// It shares the node's System V IPC, message queues and shared memory.
@@ -50,6 +53,9 @@ pub struct Walls {
     pub hostname: String,
     /// The whole text of its `/etc/resolv.conf`; `None`: the node's.
     pub resolv_conf: Option<String>,
+    /// The same of `/etc/hosts`.
+    #[serde(default)]
+    pub hosts: Option<String>,
     pub rights: Rights,
 }
 
@@ -60,6 +66,14 @@ pub struct Bind {
     pub target: PathBuf,
     pub read_only: bool,
     pub propagation: Propagation,
+}
+
+/// A device file of the node, and where below `/dev` the task sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFile {
+    pub source: PathBuf,
+    pub target: PathBuf,
+    pub writable: bool,
 }
 
 /// What becomes of mounts below a bound directory that are made later.

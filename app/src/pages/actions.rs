@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use leptos::prelude::*;
 use serde_json::Value;
-use tarpan_api::wire::{DrainSpec, JobAction, JobDispatchRequest, NodeUpdateDrainRequest};
+use tarpan_api::wire::{DrainSpec, JobAction, JobDispatchRequest, NodeMetaApplyRequest, NodeUpdateDrainRequest};
 use tarpan_api::{Call, Client, Error, Query, calls};
 use tarpan_model::wire::Wire as _;
 use tarpan_model::{Dur, Job};
 
 use super::in_namespace;
 use crate::format::short;
+use crate::lang::agent::a;
+use crate::lang::doing::d;
 use crate::lang::{counted, fill, t};
 use crate::parts::dialog::{Ask, Done, doing};
 use crate::rows::Key;
@@ -19,14 +21,14 @@ fn namespace_flag(namespace: &str) -> String {
     if namespace.is_empty() || namespace == "default" { String::new() } else { format!(" -namespace {namespace}") }
 }
 
-/// Words of a command line for a job: quoted where a shell would split it.
-fn word(text: &str) -> String {
+/// A word of a command line: quoted where a shell would split it.
+pub fn word(text: &str) -> String {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@=".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<bool>) -> Ask {
-    let texts = t();
+    let own = d();
     let command = {
         let (namespace, id) = (namespace.clone(), id.clone());
         Signal::derive(move || {
@@ -39,15 +41,15 @@ pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<boo
         })
     };
     Ask {
-        title: fill(texts.stop_x, &[&id]),
-        text: counted(texts.stop_one_text, texts.stop_text, running),
+        title: fill(own.stop_x, &[&id]),
+        text: counted(own.stop_one_text, own.stop_text, running),
         command,
-        verb: fill(texts.stop_verb, &[&id]),
+        verb: fill(own.stop_verb, &[&id]),
         icon: "stop",
         danger: true,
         act: Callback::new(move |client: Client| {
             let call = calls::stop_job(&in_namespace(&namespace), &id, purge.get_untracked());
-            sent(client, call, fill(texts.stopping_x, &[&id]))
+            sent(client, call, fill(own.stopping_x, &[&id]))
         }),
     }
 }
@@ -56,7 +58,7 @@ pub fn stop_job(namespace: String, id: String, running: u64, purge: RwSignal<boo
 fn several(keys: &[Key]) -> String {
     match keys {
         [(_, id)] => id.clone(),
-        _ => counted(t().one_job_l, t().n_jobs_l, keys.len() as u64),
+        _ => counted(d().one_job_l, d().n_jobs_l, keys.len() as u64),
     }
 }
 
@@ -74,18 +76,18 @@ fn named(keys: &[Key]) -> String {
 }
 
 pub fn stop_jobs(keys: Vec<Key>, running: u64) -> Ask {
-    let texts = t();
+    let own = d();
     let what = several(&keys);
-    let count = counted(texts.stop_one_text, texts.stop_text, running);
+    let count = counted(own.stop_one_text, own.stop_text, running);
     Ask {
-        title: fill(texts.stop_x, &[&what]),
+        title: fill(own.stop_x, &[&what]),
         text: format!("{} · {count}", named(&keys)),
         command: fixed(commands("stop", &keys)),
-        verb: fill(texts.stop_verb, &[&what]),
+        verb: fill(own.stop_verb, &[&what]),
         icon: "stop",
         danger: true,
         act: Callback::new(move |client: Client| {
-            let (keys, said) = (keys.clone(), fill(texts.stopping_x, &[&what]));
+            let (keys, said) = (keys.clone(), fill(own.stopping_x, &[&what]));
             doing(async move {
                 for (namespace, id) in keys {
                     client.stop_job(&in_namespace(&namespace), &id, false).await?;
@@ -98,17 +100,17 @@ pub fn stop_jobs(keys: Vec<Key>, running: u64) -> Ask {
 
 /// Registers stopped jobs again as they were.
 pub fn start_jobs(keys: Vec<Key>) -> Ask {
-    let texts = t();
+    let own = d();
     let what = several(&keys);
     Ask {
-        title: fill(texts.start_x, &[&what]),
-        text: if keys.len() > 1 { named(&keys) } else { texts.start_text.to_owned() },
+        title: fill(own.start_x, &[&what]),
+        text: if keys.len() > 1 { named(&keys) } else { own.start_text.to_owned() },
         command: fixed(commands("start", &keys)),
-        verb: fill(texts.start_verb, &[&what]),
+        verb: fill(own.start_verb, &[&what]),
         icon: "play",
         danger: false,
         act: Callback::new(move |client: Client| {
-            let (keys, said) = (keys.clone(), fill(texts.starting_x, &[&what]));
+            let (keys, said) = (keys.clone(), fill(own.starting_x, &[&what]));
             doing(async move {
                 for (namespace, id) in keys {
                     start(&client, &namespace, &id).await?;
@@ -128,56 +130,58 @@ async fn start(client: &Client, namespace: &str, id: &str) -> Result<(), Error> 
 
 pub fn force_periodic(namespace: String, id: String) -> Ask {
     let texts = t();
+    let own = d();
     Ask {
-        title: fill(texts.launch_x_now, &[&id]),
-        text: texts.launch_text.to_owned(),
+        title: fill(own.launch_x_now, &[&id]),
+        text: own.launch_text.to_owned(),
         command: fixed(format!("tarpan job periodic force{} {}", namespace_flag(&namespace), word(&id))),
         verb: texts.launch_now.to_owned(),
         icon: "play",
         danger: false,
-        act: send(calls::periodic_force(&in_namespace(&namespace), &id), fill(texts.launched_x, &[&id])),
+        act: send(calls::periodic_force(&in_namespace(&namespace), &id), fill(own.launched_x, &[&id])),
     }
 }
 
 pub fn revert(namespace: String, id: String, version: u64) -> Ask {
-    let texts = t();
+    let own = d();
     let number = version.to_string();
     Ask {
-        title: fill(texts.revert_to, &[&number]),
-        text: fill(texts.revert_text, &[&id, &number]),
+        title: fill(own.revert_to, &[&number]),
+        text: fill(own.revert_text, &[&id, &number]),
         command: fixed(format!("tarpan job revert{} {} {version}", namespace_flag(&namespace), word(&id))),
-        verb: fill(texts.revert_verb, &[&number]),
+        verb: fill(own.revert_verb, &[&number]),
         icon: "restart",
         danger: false,
-        act: send(calls::revert(&in_namespace(&namespace), &id, version, None), fill(texts.reverted, &[&number])),
+        act: send(calls::revert(&in_namespace(&namespace), &id, version, None), fill(own.reverted, &[&number])),
     }
 }
 
 /// Runs a group with another count.
 pub fn scale(namespace: String, id: String, group: String, count: i64) -> Ask {
-    let texts = t();
+    let own = d();
     let call = calls::scale(&in_namespace(&namespace), &id, &group, Some(count), "");
     Ask {
-        title: fill(texts.scale_x, &[&group, &count.to_string()]),
-        text: texts.scale_text.to_owned(),
+        title: fill(own.scale_x, &[&group, &count.to_string()]),
+        text: own.scale_text.to_owned(),
         command: fixed(format!(
             "tarpan job scale{} {} {} {count}",
             namespace_flag(&namespace),
             word(&id),
             word(&group)
         )),
-        verb: fill(texts.scale_verb, &[&count.to_string()]),
+        verb: fill(own.scale_verb, &[&count.to_string()]),
         icon: "scale",
         danger: false,
-        act: send(call, fill(texts.scaled_x, &[&group, &count.to_string()])),
+        act: send(call, fill(own.scaled_x, &[&group, &count.to_string()])),
     }
 }
 
 pub fn promote(deployment: String) -> Ask {
     let texts = t();
+    let own = d();
     Ask {
-        title: texts.promote_title.to_owned(),
-        text: texts.promote_text.to_owned(),
+        title: own.promote_title.to_owned(),
+        text: own.promote_text.to_owned(),
         command: fixed(format!("tarpan deployment promote {}", short(&deployment))),
         verb: texts.promote.to_owned(),
         icon: "check",
@@ -187,24 +191,25 @@ pub fn promote(deployment: String) -> Ask {
 }
 
 pub fn fail_deployment(deployment: String) -> Ask {
-    let texts = t();
+    let own = d();
     Ask {
-        title: texts.fail_title.to_owned(),
-        text: texts.fail_text.to_owned(),
+        title: own.fail_title.to_owned(),
+        text: own.fail_text.to_owned(),
         command: fixed(format!("tarpan deployment fail {}", short(&deployment))),
-        verb: texts.fail_verb.to_owned(),
+        verb: own.fail_verb.to_owned(),
         icon: "restart",
         danger: true,
-        act: send(calls::fail_deployment(&Query::new(), &deployment), texts.deployment_failed.to_owned()),
+        act: send(calls::fail_deployment(&Query::new(), &deployment), own.deployment_failed.to_owned()),
     }
 }
 
 pub fn pause_deployment(deployment: String, pause: bool) -> Ask {
     let texts = t();
+    let own = d();
     let word = if pause { "pause" } else { "resume" };
     Ask {
-        title: if pause { texts.pause_title } else { texts.resume_title }.to_owned(),
-        text: if pause { texts.pause_text } else { texts.resume_text }.to_owned(),
+        title: if pause { own.pause_title } else { own.resume_title }.to_owned(),
+        text: if pause { own.pause_text } else { own.resume_text }.to_owned(),
         command: fixed(format!("tarpan deployment {word} {}", short(&deployment))),
         verb: if pause { texts.pause } else { texts.resume }.to_owned(),
         icon: if pause { "pause" } else { "play" },
@@ -214,33 +219,33 @@ pub fn pause_deployment(deployment: String, pause: bool) -> Ask {
 }
 
 pub fn stop_alloc(id: String, name: String) -> Ask {
-    let texts = t();
+    let own = d();
     Ask {
-        title: fill(texts.stop_x, &[&name]),
-        text: texts.stop_alloc_text.to_owned(),
+        title: fill(own.stop_x, &[&name]),
+        text: own.stop_alloc_text.to_owned(),
         command: fixed(format!("tarpan alloc stop {}", short(&id))),
-        verb: fill(texts.stop_verb, &[&name]),
+        verb: fill(own.stop_verb, &[&name]),
         icon: "stop",
         danger: true,
-        act: send(calls::stop_allocation(&Query::new(), &id, false), fill(texts.stopping_x, &[&name])),
+        act: send(calls::stop_allocation(&Query::new(), &id, false), fill(own.stopping_x, &[&name])),
     }
 }
 
 /// Restarts one task, or all of them when `task` is empty.
 pub fn restart_alloc(id: String, name: String, task: String) -> Ask {
-    let texts = t();
+    let own = d();
     let what = if task.is_empty() { name } else { task.clone() };
     let (one, all) = (Some(task.as_str()).filter(|name| !name.is_empty()), task.is_empty());
     let call = calls::restart_allocation(&Query::new(), &id, one, all);
     let flag = if task.is_empty() { " -all-tasks".to_owned() } else { format!(" -task {}", word(&task)) };
     Ask {
-        title: fill(texts.restart_x, &[&what]),
-        text: texts.restart_text.to_owned(),
+        title: fill(own.restart_x, &[&what]),
+        text: own.restart_text.to_owned(),
         command: fixed(format!("tarpan alloc restart{flag} {}", short(&id))),
-        verb: fill(texts.restart_verb, &[&what]),
+        verb: fill(own.restart_verb, &[&what]),
         icon: "restart",
         danger: false,
-        act: send(call, fill(texts.restarting_x, &[&what])),
+        act: send(call, fill(own.restarting_x, &[&what])),
     }
 }
 
@@ -253,7 +258,7 @@ pub struct DrainForm {
 }
 
 pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
-    let texts = t();
+    let own = d();
     let command = {
         let id = short(&id);
         Signal::derive(move || {
@@ -270,10 +275,10 @@ pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
         })
     };
     Ask {
-        title: fill(texts.drain_x, &[&name]),
-        text: fill(texts.drain_text, &[&allocs.to_string()]),
+        title: fill(own.drain_x, &[&name]),
+        text: fill(own.drain_text, &[&allocs.to_string()]),
         command,
-        verb: fill(texts.drain_verb, &[&name]),
+        verb: fill(own.drain_verb, &[&name]),
         icon: "drain",
         danger: false,
         act: Callback::new(move |client: Client| {
@@ -284,17 +289,56 @@ pub fn drain(id: String, name: String, allocs: usize, form: DrainForm) -> Ask {
             let ignore_system_jobs = form.ignore_system.get_untracked();
             let spec = DrainSpec { deadline: Dur(deadline), ignore_system_jobs };
             let request = NodeUpdateDrainRequest { node_id: id.clone(), drain_spec: Some(spec), ..Default::default() };
-            sent(client, calls::drain_node(&Query::new(), &request), fill(texts.draining_x, &[&name]))
+            sent(client, calls::drain_node(&Query::new(), &request), fill(own.draining_x, &[&name]))
         }),
+    }
+}
+
+/// Sets `key` of a node's metadata to `value`; without one it is taken away.
+pub fn set_meta(id: String, key: String, value: Option<String>) -> Ask {
+    let words = a();
+    let said = match &value {
+        Some(value) => word(&format!("{key}={value}")),
+        None => format!("-unset {}", word(&key)),
+    };
+    let (title, verb) = match &value {
+        Some(_) => (words.set_meta_x, words.set_meta_verb),
+        None => (words.unset_meta_x, words.unset_meta_verb),
+    };
+    let request = NodeMetaApplyRequest { node_id: id.clone(), meta: [(key.clone(), value)].into() };
+    Ask {
+        title: fill(title, &[&key]),
+        text: words.set_meta_text.to_owned(),
+        command: fixed(format!("tarpan node meta apply -node-id {} {said}", short(&id))),
+        verb: verb.to_owned(),
+        icon: "check",
+        danger: false,
+        act: send(calls::apply_node_metadata(&Query::new(), Some(&id), &request), fill(words.meta_was_set, &[&key])),
+    }
+}
+
+/// Removes what ended allocations left on a node.
+pub fn collect_garbage(id: String, name: String) -> Ask {
+    let words = a();
+    let call = calls::collect_node_garbage(&Query::new(), Some(&id));
+    Ask {
+        title: fill(words.collect_x, &[&name]),
+        text: words.collect_text.to_owned(),
+        command: fixed(format!("tarpan operator api -X PUT '{}'", call.path())),
+        verb: words.collect_verb.to_owned(),
+        icon: "x",
+        danger: false,
+        act: send(call, fill(words.collected_x, &[&name])),
     }
 }
 
 pub fn stop_drain(id: String, name: String) -> Ask {
     let texts = t();
+    let own = d();
     let request = NodeUpdateDrainRequest { node_id: id.clone(), mark_eligible: true, ..Default::default() };
     Ask {
-        title: fill(texts.stop_drain_x, &[&name]),
-        text: texts.stop_drain_text.to_owned(),
+        title: fill(own.stop_drain_x, &[&name]),
+        text: own.stop_drain_text.to_owned(),
         command: fixed(format!("tarpan node drain -disable {}", short(&id))),
         verb: texts.stop_drain.to_owned(),
         icon: "check",
@@ -305,15 +349,16 @@ pub fn stop_drain(id: String, name: String) -> Ask {
 
 pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
     let texts = t();
+    let own = d();
     Ask {
-        title: fill(if eligible { texts.make_eligible_x } else { texts.make_ineligible_x }, &[&name]),
-        text: if eligible { texts.eligible_text } else { texts.ineligible_text }.to_owned(),
+        title: fill(if eligible { own.make_eligible_x } else { own.make_ineligible_x }, &[&name]),
+        text: if eligible { own.eligible_text } else { own.ineligible_text }.to_owned(),
         command: fixed(format!(
             "tarpan node eligibility -{} {}",
             if eligible { "enable" } else { "disable" },
             short(&id)
         )),
-        verb: if eligible { texts.make_eligible } else { texts.make_ineligible }.to_owned(),
+        verb: if eligible { own.make_eligible } else { own.make_ineligible }.to_owned(),
         icon: "check",
         danger: false,
         act: send(calls::set_node_eligibility(&Query::new(), &id, eligible), texts.done.to_owned()),
@@ -324,29 +369,31 @@ pub fn eligibility(id: String, name: String, eligible: bool) -> Ask {
 /// Has another voter lead.
 pub fn make_leader(id: String, name: String) -> Ask {
     let texts = t();
+    let own = d();
     Ask {
-        title: fill(texts.make_leader_x, &[&name]),
-        text: texts.make_leader_text.to_owned(),
+        title: fill(own.make_leader_x, &[&name]),
+        text: own.make_leader_text.to_owned(),
         command: fixed(format!("tarpan operator raft transfer-leadership -peer-id {}", word(&id))),
         verb: texts.make_leader.to_owned(),
         icon: "up",
         danger: false,
-        act: send(calls::raft_transfer_leadership(&id, ""), fill(texts.leads_now_x, &[&name])),
+        act: send(calls::raft_transfer_leadership(&id, ""), fill(own.leads_now_x, &[&name])),
     }
 }
 
 /// Takes a server that is gone out of raft.
 pub fn remove_peer(id: String, name: String) -> Ask {
     let texts = t();
+    let own = d();
     Ask {
-        title: fill(texts.remove_peer_x, &[&name]),
-        text: texts.remove_peer_text.to_owned(),
+        title: fill(own.remove_peer_x, &[&name]),
+        text: own.remove_peer_text.to_owned(),
         command: fixed(format!("tarpan operator raft remove-peer -peer-id {}", word(&id))),
         verb: texts.remove_peer.to_owned(),
         icon: "x",
         danger: true,
         act: Callback::new(move |client: Client| {
-            let (id, said) = (id.clone(), fill(texts.removed_peer_x, &[&name]));
+            let (id, said) = (id.clone(), fill(own.removed_peer_x, &[&name]));
             doing(async move { client.raft_remove_peer(&id).await.map(|_| said) })
         }),
     }
@@ -354,19 +401,19 @@ pub fn remove_peer(id: String, name: String) -> Ask {
 
 /// Puts what a file holds in place of the state; `file` is read when that was confirmed.
 pub fn restore(name: Signal<String>, file: Callback<(), Read>) -> Ask {
-    let texts = t();
+    let own = d();
     Ask {
-        title: texts.restore_x.to_owned(),
-        text: texts.restore_text.to_owned(),
+        title: own.restore_x.to_owned(),
+        text: own.restore_text.to_owned(),
         command: Signal::derive(move || format!("tarpan operator snapshot restore {}", word(&name.get()))),
-        verb: texts.restore_verb.to_owned(),
+        verb: own.restore_verb.to_owned(),
         icon: "restart",
         danger: true,
         act: Callback::new(move |client: Client| {
             let read = file.run(());
             doing(async move {
                 let file = read.await?;
-                client.restore_snapshot(file).await.map(|_| texts.restored.to_owned())
+                client.restore_snapshot(file).await.map(|_| own.restored.to_owned())
             })
         }),
     }

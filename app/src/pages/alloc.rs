@@ -1,21 +1,29 @@
 //! An allocation: its tasks with their states, use over time, logs, ports, why it is where it is, events.
 
+mod checks;
+mod network;
+mod runs;
+
 use leptos::prelude::*;
 use tarpan_api::wire::{TaskEvent, TaskState};
 use tarpan_api::{Query, calls};
 
+use self::checks::Checks;
+use super::files::FilesPanel;
 use super::logs::LogPanel;
 use super::tables::instance;
+use super::terminal::TerminalPanel;
 use super::{actions, read_of};
 use crate::digits::thousands;
 use crate::format::{At, Since, amount, short};
+use crate::lang::agent::a;
 use crate::lang::{fill, t};
 use crate::live::Topic;
 use crate::parts::dialog::AskButton;
 use crate::parts::loaded::{Loaded, Read};
 use crate::parts::pager::PER_PAGE;
 use crate::parts::title::Title;
-use crate::parts::{copy_button, crumbs, icon, meter, note, panel, pill, shape, status, tabs};
+use crate::parts::{crumbs, icon, meter, note, panel, pill, shape, status, tabs};
 use crate::past::{Live, UseCharts};
 use crate::shapes::{Alloc, Task};
 use crate::status::{Badge, Kind, alloc_badge, event_kind, task_badge};
@@ -74,6 +82,8 @@ fn Shown(alloc: Signal<Alloc>, tab: Memo<String>, task: Memo<String>) -> impl In
         let all = [
             ("", texts.overview, None),
             ("logs", texts.logs, None),
+            ("files", a().files, None),
+            ("terminal", a().terminal, None),
             ("placement", texts.placement, None),
             ("events", texts.events, Some(events)),
         ];
@@ -94,6 +104,8 @@ fn Shown(alloc: Signal<Alloc>, tab: Memo<String>, task: Memo<String>) -> impl In
         ids.track();
         match tab.get().as_str() {
             "logs" => view! { <div class="pad">{logs()}</div> }.into_any(),
+            "files" => view! { <div class="pad"><FilesPanel alloc=ids.into()/></div> }.into_any(),
+            "terminal" => view! { <div class="pad"><TerminalPanel alloc=alloc task=task/></div> }.into_any(),
             "events" => view! { <div class="pad">{move || alloc.with(|a| events(a, PER_PAGE))}</div> }.into_any(),
             "placement" => view! { <div class="pad">{move || alloc.with(|a| placement(a).unwrap_or_else(|| panel(texts.placement, (), (), view! { <p class="body t2">{texts.no_scores}</p> })))}</div> }.into_any(),
             _ => view! { <Overview alloc=alloc logs=logs().into_any()/> }.into_any(),
@@ -129,6 +141,7 @@ fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
     let texts = t();
     let id = Memo::new(move |_| alloc.with(|a| a.id.clone()));
     let ended = Memo::new(move |_| alloc.with(|a| a.ended()));
+    let checked = Memo::new(move |_| alloc.with(|a| a.client_status == "running" && a.has_checks()));
     let usage = usage(id, ended);
     let failure = move || {
         alloc.with(|a| {
@@ -153,8 +166,11 @@ fn Overview(alloc: Signal<Alloc>, logs: AnyView) -> impl IntoView {
                 {logs}
             </div>
             <aside class="side stack stack-4" aria-label=texts.about>
-                {move || alloc.with(ports)}
+                {move || alloc.with(runs::history)}
+                {move || checked.get().then(|| view! { <Checks alloc=id/> })}
+                {move || alloc.with(network::network)}
                 {move || alloc.with(mounts)}
+                {move || alloc.with(|a| devices(a, usage))}
                 {move || alloc.with(placement)}
                 {move || alloc.with(|a| events(a, 12))}
             </aside>
@@ -205,6 +221,7 @@ fn Use(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
 #[component]
 fn Tasks(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
     let texts = t();
+    let words = a();
     let names = Memo::new(move |_| alloc.with(task_names));
     let row = move |name: String| {
         let this = StoredValue::new(name.clone());
@@ -223,7 +240,18 @@ fn Tasks(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
         }
         };
         let id = alloc.with_untracked(|a| a.id.clone());
-        let (logs, restart_id) = (paths::alloc_logs(&id, &name), id);
+        let (logs, files, terminal) = (
+            paths::alloc_logs(&id, &name),
+            paths::alloc_files(&id, &format!("/{name}")),
+            paths::alloc_terminal(&id, &name),
+        );
+        let restart_id = id;
+        let waits = move || {
+            state.with(|s| {
+                crate::runs::under_way(s)
+                    .map(|text| view! { <span class="t12 t2 cut">{crate::plain::name(text)}</span> })
+            })
+        };
         let running = move || state.with(|s| s.state == "running");
         let restart = move || {
             let (id, task) = (restart_id.clone(), this.get_value());
@@ -233,7 +261,7 @@ fn Tasks(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
         };
         view! {
             <tr>
-                <td class="m1"><a class="name" href=logs.clone()>{name.clone()}</a></td>
+                <td class="m1"><span class="stack-0"><a class="name" href=logs.clone()>{name.clone()}</a>{waits}</span></td>
                 <td class="mr">{move || state.with(|s| status(with_time(task_badge(texts, s), s)))}</td>
                 <td class="t2 x4">{move || task.with(|t| t.driver.clone())}</td>
                 <td class="t2 x5">{move || task.with(|t| runs(t).to_owned())}</td>
@@ -241,7 +269,10 @@ fn Tasks(alloc: Signal<Alloc>, usage: Signal<Usage>) -> impl IntoView {
                 <td class="num mr">{move || number(used().map(|u| u.1), task.with(|t| t.resources.memory_mb), texts.memory)}</td>
                 <td class="num x4">{move || state.with(|s| s.restarts)}</td>
                 <td class="num"><span class="row row-1 end-r">
-                    <a class="btn icon ghost small" href=logs aria-label=fill(texts.logs_of, &[&name]) title=fill(texts.logs_of, &[&name])>{icon("logs")}</a>{restart}
+                    <a class="btn icon ghost small" href=logs aria-label=fill(texts.logs_of, &[&name]) title=fill(texts.logs_of, &[&name])>{icon("logs")}</a>
+                    <a class="btn icon ghost small" href=files aria-label=fill(words.files_of, &[&name]) title=fill(words.files_of, &[&name])>{icon("files")}</a>
+                    {move || running().then(|| view! { <a class="btn icon ghost small" href=terminal.clone() aria-label=fill(words.terminal_of, &[&this.get_value()]) title=fill(words.terminal_of, &[&this.get_value()])>{icon("terminal")}</a> })}
+                    {restart}
                 </span></td>
             </tr>
         }
@@ -281,23 +312,6 @@ fn with_time(badge: Badge, state: &TaskState) -> Badge {
     }
 }
 
-fn ports(alloc: &Alloc) -> Option<AnyView> {
-    let texts = t();
-    let ports = alloc.resources.as_ref().map(|r| r.shared.ports.clone()).filter(|p| !p.is_empty())?;
-    let line = |p: tarpan_api::wire::AllocatedPortMapping| {
-        let address = format!("{}:{}", p.host_ip, p.value);
-        view! {
-            <li>
-                {icon("port")}<span>{p.label}</span><span class="grow"></span>
-                <a class="mono link" href=paths::web(&address) rel="noreferrer">{address.clone()}</a>
-                {(p.to > 0).then(|| view! { <span class="t3 t12">"→ "{p.to}</span> })}
-                {copy_button(address, texts.copy_address)}
-            </li>
-        }
-    };
-    Some(panel(texts.ports, (), (), view! { <ul class="rows">{ports.into_iter().map(line).collect_view()}</ul> }))
-}
-
 /// What of the node its tasks see: volume, the place in the task, and whether it may be written.
 pub fn mounted(alloc: &Alloc) -> Vec<(String, String, String, bool)> {
     let Some(group) = alloc.group() else { return Vec::new() };
@@ -314,17 +328,47 @@ pub fn mounted(alloc: &Alloc) -> Vec<(String, String, String, bool)> {
 
 fn mounts(alloc: &Alloc) -> Option<AnyView> {
     let texts = t();
-    let all = mounted(alloc);
+    let (all, node) = (mounted(alloc), alloc.node_id.clone());
     let line = |(volume, task, destination, read_only): (String, String, String, bool)| {
         view! {
             <li>
-                <span>{volume}</span><span class="t3 t12">"→ "{task}</span><span class="mono t12">{destination}</span>
+                <a href=paths::volumes_of(&node)>{volume}</a><span class="t3 t12">"→ "{task}</span><span class="mono t12">{destination}</span>
                 <span class="grow"></span><span class="t12 t3">{if read_only { texts.read_only } else { "" }}</span>
             </li>
         }
     };
     (!all.is_empty()).then(|| {
         panel(texts.volumes, (), (), view! { <ul class="rows">{all.into_iter().map(line).collect_view()}</ul> })
+    })
+}
+
+/// Instances of devices that its tasks were given: the task, and the instance as it is named in figures.
+pub fn given_devices(alloc: &Alloc) -> Vec<(String, String)> {
+    let tasks = alloc.resources.iter().flat_map(|r| &r.tasks);
+    let of = |(task, given): (&String, &tarpan_api::wire::AllocatedTaskResources)| {
+        let instances = given.devices.iter().flat_map(|d| {
+            d.device_ids.iter().map(|id| usage::device_name(&d.vendor, &d.type_, &d.name, id)).collect::<Vec<_>>()
+        });
+        instances.map(|name| (task.clone(), name)).collect::<Vec<_>>()
+    };
+    tasks.flat_map(of).collect()
+}
+
+fn devices(alloc: &Alloc, usage: Signal<Usage>) -> Option<AnyView> {
+    let texts = t();
+    let all = given_devices(alloc);
+    let line = |(task, name): (String, String)| {
+        let shown = name.clone();
+        let figure = move || usage.with(|u| u.device(&name)).unwrap_or_default();
+        view! {
+            <li>
+                <span class="mono t12">{shown}</span><span class="t3 t12">"→ "{task}</span>
+                <span class="grow"></span><span class="t12 t3">{figure}</span>
+            </li>
+        }
+    };
+    (!all.is_empty()).then(|| {
+        panel(texts.devices, (), (), view! { <ul class="rows">{all.into_iter().map(line).collect_view()}</ul> })
     })
 }
 
@@ -386,6 +430,25 @@ fn events(alloc: &Alloc, most: usize) -> AnyView {
 mod tests {
     use super::*;
     use crate::shapes::{Group, Job, Volume, VolumeMount};
+
+    #[test]
+    fn devices_are_listed_by_task_with_their_newest_figure() {
+        let given = serde_json::json!({ "Tasks": { "web": { "Devices": [
+            { "Vendor": "acme", "Type": "gpu", "Name": "x1", "DeviceIDs": ["a", "b"] },
+        ] }, "log": {} } });
+        let alloc = Alloc { resources: serde_json::from_value(given).expect("a shape"), ..Default::default() };
+        let row = |name: &str| ("web".to_owned(), name.to_owned());
+        assert_eq!(given_devices(&alloc), [row("acme/gpu/x1[a]"), row("acme/gpu/x1[b]")]);
+        let sample = serde_json::json!({ "ResourceUsage": { "DeviceStats": [
+            { "Vendor": "acme", "Type": "gpu", "Name": "x1", "InstanceStats": {
+                "b": { "Summary": { "FloatNumeratorVal": 3.0, "FloatDenominatorVal": 16.0, "Unit": "GiB" } },
+            } },
+        ] } });
+        let mut usage = Usage::default();
+        usage.add(&[&sample]);
+        assert_eq!(usage.device("acme/gpu/x1[b]").as_deref(), Some("3 / 16 GiB"));
+        assert_eq!(usage.device("acme/gpu/x1[a]"), None);
+    }
 
     #[test]
     fn volumes_are_listed_by_task() {

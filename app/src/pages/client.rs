@@ -1,9 +1,13 @@
 //! A client: what it has and what of it is taken, its drivers, its allocations, attributes, events; drain and eligibility.
 
+mod attributes;
+mod machine;
+
 use leptos::prelude::*;
-use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeListStub, NodeUse};
+use tarpan_api::wire::{AllocListStub, HostStats, Node, NodeDevice, NodeDeviceResource, NodeListStub, NodeUse};
 use tarpan_api::{Query, calls};
 
+use self::attributes::Attributes;
 use super::clients::percent;
 use super::tables::{AllocTable, Columns, newest_first};
 use super::{Paged, actions, everywhere, or_default, read_of, read_page};
@@ -20,7 +24,7 @@ use crate::parts::title::Title;
 use crate::parts::{crumbs, fact, icon12, meter_two, panel, pill, shape, tabs};
 use crate::past::{Live, UseCharts};
 use crate::status::{Kind, node_badge};
-use crate::usage::SAMPLES;
+use crate::usage::{SAMPLES, device_name};
 use crate::{paths, place};
 
 #[component]
@@ -93,7 +97,7 @@ fn Shown(node: Signal<Node>, on_it: OnIt, tab: Memo<String>) -> impl IntoView {
     };
     let body = move || match tab.get().as_str() {
         "allocations" => view! { <div class="pad">{panel(texts.allocations, (), (), on_it.table())}</div> }.into_any(),
-        "attributes" => attributes(node),
+        "attributes" => view! { <Attributes node=node/> }.into_any(),
         "events" => view! { <div class="pad">{events(node, PER_PAGE)}</div> }.into_any(),
         _ => view! { <Overview node=node on_it=on_it/> }.into_any(),
     };
@@ -181,6 +185,7 @@ fn stats(id: impl Fn() -> String + Copy + Send + Sync + 'static) -> RwSignal<Opt
 fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
     let texts = t();
     let id = Memo::new(move |_| node.with(|n| n.id.clone()));
+    let key = Memo::new(move |_| node.with(|n| (n.id.clone(), n.name.clone())));
     let stats = stats(move || id.get_untracked());
     let taken = on_it.usage;
     let has = Memo::new(move |_| {
@@ -235,6 +240,9 @@ fn Overview(node: Signal<Node>, on_it: OnIt) -> impl IntoView {
             </div>
             <aside class="side stack stack-4" aria-label=texts.about>
                 {move || drivers(node)}
+                {move || devices(node, stats)}
+                {move || node.with(machine::network_panel)}
+                {machine::disk_panel(key, stats)}
                 {move || about(node, stats)}
                 {move || events(node, 6)}
             </aside>
@@ -276,17 +284,52 @@ fn drivers(node: Signal<Node>) -> AnyView {
                         .unwrap_or_else(|| texts.healthy.to_owned()),
                 ),
                 (true, false) => (Kind::Failed, d.health_description.clone()),
+                _ if !d.health_description.is_empty() => (Kind::Stopped, d.health_description.clone()),
                 _ => (Kind::Stopped, texts.not_there.to_owned()),
             };
             let mark = if kind == Kind::Complete { good_mark() } else { shape(kind) };
-            view! { <li>{mark}<span>{name}</span><span class="grow"></span><span class="t12 t3">{word}</span></li> }
+            view! { <li>{mark}<span>{name}</span><span class="grow"></span><span class="t12 t2 says">{crate::plain::name(&word)}</span></li> }
         };
         let volume = |(name, v): (String, tarpan_api::wire::ClientHostVolumeConfig)| {
-            view! { <li>{good_mark()}<span>{texts.volume}" "{name}</span><span class="grow"></span><span class="t12 t3">{if v.read_only { texts.read_only } else { "" }}</span></li> }
+            let dynamic = (!v.id.is_empty()).then(|| paths::host_volume(&v.id));
+            view! { <li>{good_mark()}<span>{texts.volume}" "{match dynamic {
+                Some(page) => view! { <a href=page>{name}</a> }.into_any(),
+                None => name.into_any(),
+            }}</span><span class="grow"></span><span class="t12 t3">{if v.read_only { texts.read_only } else { "" }}</span></li> }
         };
         view! { {drivers.into_iter().map(line).collect_view()}{volumes.into_iter().map(volume).collect_view()} }
     };
     panel(texts.health, (), (), view! { <ul class="rows">{rows}</ul> })
+}
+
+/// Instances of devices: how they are, and their first figure.
+fn devices(node: Signal<Node>, stats: RwSignal<Option<HostStats>>) -> Option<AnyView> {
+    let texts = t();
+    let groups = node.with(|n| n.node_resources.as_ref().map(|r| r.devices.clone()).unwrap_or_default());
+    let line = |(group, instance): (NodeDeviceResource, NodeDevice)| {
+        let name = device_name(&group.vendor, &group.type_, &group.name, &instance.id);
+        let figure = move || {
+            let of_group = |all: &HostStats| {
+                let groups = all.device_stats.iter().flatten();
+                let mut same =
+                    groups.filter(|g| (&g.vendor, &g.type_, &g.name) == (&group.vendor, &group.type_, &group.name));
+                Some(same.find_map(|g| g.instance_stats.get(&instance.id))?.summary.as_ref()?.text())
+            };
+            match instance.healthy {
+                true => stats.with(|s| s.as_ref().and_then(of_group)).unwrap_or_else(|| texts.healthy.to_owned()),
+                false => instance.health_description.clone(),
+            }
+        };
+        let mark = if instance.healthy { good_mark() } else { shape(Kind::Failed) };
+        view! { <li>{mark}<span class="mono t12">{name}</span><span class="grow"></span><span class="t12 t3">{figure}</span></li> }
+    };
+    let rows: Vec<_> = groups
+        .into_iter()
+        .flat_map(|group| group.instances.clone().into_iter().map(move |instance| (group.clone(), instance)))
+        .collect();
+    (!rows.is_empty()).then(|| {
+        panel(texts.devices, (), (), view! { <ul class="rows">{rows.into_iter().map(line).collect_view()}</ul> })
+    })
 }
 
 /// The green tick.
@@ -332,26 +375,4 @@ fn events(node: Signal<Node>, most: usize) -> AnyView {
         events.into_iter().take(most).map(line).collect_view()
     };
     panel(texts.events, (), (), view! { <div class="body"><ol class="trace">{lines}</ol></div> })
-}
-
-fn attributes(node: Signal<Node>) -> AnyView {
-    let texts = t();
-    let table = |title: &'static str, rows: std::collections::BTreeMap<String, String>| {
-        let rows =
-            rows.into_iter().map(|(k, v)| view! { <tr><td class="mono">{k}</td><td class="mono t2">{v}</td></tr> });
-        let table = view! {
-            <div class="table-wrap" tabindex="0" role="region" aria-label=title><table class="table fit" aria-label=title>
-                <thead><tr><th scope="col">{texts.name}</th><th scope="col">{texts.value}</th></tr></thead>
-                <tbody>{rows.collect_view()}</tbody>
-            </table></div>
-        };
-        panel(title, (), (), table)
-    };
-    view! {
-        <div class="pad stack stack-4">
-            {move || table(texts.attributes, node.with(|n| n.attributes.clone()))}
-            {move || node.with(|n| (!n.meta.is_empty()).then(|| table(texts.meta, n.meta.clone())))}
-        </div>
-    }
-    .into_any()
 }

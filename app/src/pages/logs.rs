@@ -1,21 +1,30 @@
-//! A task's output as it comes: stdout or stderr, search, wrap, pause, download. Without JavaScript the last of it, as it was.
+//! A task's output as it comes: stdout or stderr, filter, wrap, pause, download; a search through all that is kept, and the lines around
+//! what it finds ([`found`]). Without JavaScript the last of it, as it was, and the search.
+
+pub mod found;
 
 use std::collections::VecDeque;
 
 use futures::StreamExt;
 use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::use_navigate;
 use tarpan_api::client::{LogRequest, Raw};
 use tarpan_api::{Call, Client, Error, Query, calls};
 
+use self::found::{Around, Matches, Place, Wish, marked};
 use super::or_default;
 use crate::context::client;
-use crate::dom;
+use crate::lang::agent::a;
 use crate::lang::{counted, fill, t};
 use crate::parts::icon;
 use crate::parts::loaded::{Read, sentence};
+use crate::{dom, paths, place};
 
 /// Lines kept; older ones go.
 const MOST_LINES: usize = 5_000;
+/// Nearer to its end than this the box follows what comes.
+const END_PX: i32 = 40;
 /// Bytes asked for of what was written before.
 const TAIL_BYTES: u64 = 65_536;
 
@@ -90,7 +99,8 @@ pub fn is_error(line: &str) -> bool {
 /// What is asked of a task's output: its last part, and with `follow` what comes.
 fn asked(alloc: &str, task: &str, stream: &str, follow: bool) -> Call<Raw> {
     let (task, stderr) = (task.to_owned(), stream == "stderr");
-    let request = LogRequest { task, stderr, follow, plain: true, offset: TAIL_BYTES, from_end: true };
+    let request =
+        LogRequest { task, stderr, follow, plain: true, offset: TAIL_BYTES, from_end: true, ..LogRequest::default() };
     calls::logs(&Query::new(), alloc, &request)
 }
 
@@ -106,12 +116,39 @@ struct Choice {
 /// The panel. `task` is the one shown at first.
 #[component]
 pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoView {
+    let query = place::query();
     let choice = Choice {
         alloc: StoredValue::new(alloc),
         task: RwSignal::new(if tasks.contains(&task) { task } else { tasks.first().cloned().unwrap_or_default() }),
-        stream: RwSignal::new("stdout"),
+        stream: RwSignal::new(if query.with_untracked(|q| q.get("stream")).as_deref() == Some("stderr") {
+            "stderr"
+        } else {
+            "stdout"
+        }),
         paused: RwSignal::new(false),
     };
+    // What the address asks for: a search, a place. Without JavaScript the form writes it.
+    let address = Memo::new(move |_| {
+        let text = query.with(|q| q.get("search")).unwrap_or_default();
+        let exact = query.with(|q| q.get("exact")).is_some_and(|exact| exact == "true");
+        (text, exact, query.with(|q| q.get("at")).as_deref().and_then(Place::of))
+    });
+    let wish = move |(text, exact)| Wish {
+        alloc: choice.alloc.get_value(),
+        task: choice.task.get(),
+        stderr: choice.stream.get() == "stderr",
+        text,
+        exact,
+    };
+    let found = move || {
+        let (text, exact, at) = address.get();
+        (!text.is_empty()).then(|| view! { <Matches wish=wish((text, exact)) at=at/> })
+    };
+    let around = move || {
+        let (text, exact, at) = address.get();
+        at.map(|at| view! { <Around wish=wish((text, exact)) at=at/> })
+    };
+    let live = Memo::new(move |_| address.with(|(.., at)| at.is_none()));
     let client = client();
     let first: Read<String> = Resource::new(move || (choice.task.get(), choice.stream.get()), {
         let client = client.clone();
@@ -123,17 +160,74 @@ pub fn LogPanel(alloc: String, tasks: Vec<String>, task: String) -> impl IntoVie
     let (lines, said) = (RwSignal::new(Lines::default()), RwSignal::new(None::<String>));
     follow(client, choice, lines, said);
     // Everything that reads the first text stands below the transition, so that server and browser begin with the same lines.
-    view! { <Transition fallback=super::super::parts::skeleton><Shown choice=choice tasks=tasks first=first lines=lines said=said/></Transition> }
+    view! {
+        <section class="panel">
+            <Search choice=choice tasks=tasks asked=address/>
+            {found}
+            {around}
+            {move || live.get().then(|| view! {
+                <Transition fallback=super::super::parts::skeleton><Shown choice=choice first=first lines=lines said=said/></Transition>
+            })}
+        </section>
+    }
+}
+
+/// What the address asks for: a text, whether large and small letters are told apart, a place.
+type Asked = Memo<(String, bool, Option<Place>)>;
+
+/// Whose output, which stream, and what is looked for in all that is kept. A time range has its place in the form.
+#[component]
+fn Search(choice: Choice, tasks: Vec<String>, asked: Asked) -> impl IntoView {
+    let (texts, words) = (t(), a());
+    let Choice { alloc, task, stream, .. } = choice;
+    let (text, exact) = asked.with_untracked(|(text, exact, _)| (RwSignal::new(text.clone()), RwSignal::new(*exact)));
+    let go = StoredValue::new(use_navigate());
+    let search = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let wish = Wish {
+            alloc: alloc.get_value(),
+            task: task.get_untracked(),
+            stderr: stream.get_untracked() == "stderr",
+            text: text.get_untracked(),
+            exact: exact.get_untracked(),
+        };
+        let options = NavigateOptions { scroll: false, ..Default::default() };
+        go.with_value(|go| go(&wish.address(None), options));
+    };
+    let choose = move |name: &'static str| {
+        view! { <button type="button" aria-pressed=move || (stream.get() == name).to_string() on:click=move |_| stream.set(name)>{name}</button> }
+    };
+    let pick = move |name: String| {
+        let (this, chosen) = (name.clone(), name.clone());
+        view! { <button type="button" aria-pressed=move || (task.get() == chosen).to_string() on:click=move |_| task.set(this.clone())>{name}</button> }
+    };
+    let clear = move || {
+        let wish =
+            Wish { alloc: alloc.get_value(), task: task.get(), stderr: stream.get() == "stderr", ..Wish::default() };
+        asked.with(|(text, ..)| !text.is_empty()).then(|| view! { <a class="btn icon ghost small" href=wish.address(None) aria-label=words.end_search title=words.end_search>{icon("x")}</a> })
+    };
+    view! {
+        <header class="wrap">
+            <h2>{texts.logs}</h2>
+            {(tasks.len() > 1).then(|| view! { <div class="seg" role="group" aria-label=texts.task>{tasks.into_iter().map(pick).collect_view()}</div> })}
+            <div class="seg" role="group" aria-label=texts.stream>{choose("stdout")}{choose("stderr")}</div>
+            <span class="grow"></span>
+            <form class="row" role="search" method="get" action=move || paths::alloc(&alloc.get_value()) on:submit=search>
+                <input type="hidden" name="tab" value="logs"/>
+                <input type="hidden" name="task" value=move || task.get()/>
+                <input type="hidden" name="stream" value=move || stream.get()/>
+                <label class="affix find">{icon("search")}<span class="vh">{words.search_all}</span>
+                    <input type="search" name="search" placeholder=words.search_all value=text.get_untracked() maxlength="1000" on:input=move |e| text.set(event_target_value(&e))/></label>
+                <label class="check t12"><input type="checkbox" name="exact" value="true" checked=exact.get_untracked() on:change=move |e| exact.set(event_target_checked(&e))/>{words.match_case}</label>
+                <button type="submit" class="btn small">{texts.search}</button>
+                {clear}
+            </form>
+        </header>
+    }
 }
 
 #[component]
-fn Shown(
-    choice: Choice,
-    tasks: Vec<String>,
-    first: Read<String>,
-    lines: RwSignal<Lines>,
-    said: RwSignal<Option<String>>,
-) -> impl IntoView {
+fn Shown(choice: Choice, first: Read<String>, lines: RwSignal<Lines>, said: RwSignal<Option<String>>) -> impl IntoView {
     let texts = t();
     let Choice { task, stream, paused, .. } = choice;
     let (wrap, search) = (RwSignal::new(true), RwSignal::new(String::new()));
@@ -147,17 +241,18 @@ fn Shown(
         first.with(|text| then.push(text.as_bytes()));
         then.matching(&search.get())
     });
-    let choose = move |name: &'static str| {
-        view! { <button type="button" aria-pressed=move || (stream.get() == name).to_string() on:click=move |_| stream.set(name)>{name}</button> }
-    };
-    let pick = move |name: String| {
-        let (this, chosen) = (name.clone(), name.clone());
-        view! { <button type="button" aria-pressed=move || (task.get() == chosen).to_string() on:click=move |_| task.set(this.clone())>{name}</button> }
-    };
     let box_ref = NodeRef::<leptos::html::Div>::new();
+    // Who scrolled up reads: the lines stay where they are until the end is reached again.
+    let at_end = StoredValue::new(true);
+    let scrolled = move |_| {
+        if let Some(element) = box_ref.get_untracked() {
+            let below = element.scroll_height() - element.scroll_top() - element.client_height();
+            at_end.set_value(below < END_PX);
+        }
+    };
     Effect::new(move |_| {
         shown.track();
-        if let (Some(element), false) = (box_ref.get(), paused.get_untracked()) {
+        if let (Some(element), false, true) = (box_ref.get(), paused.get_untracked(), at_end.get_value()) {
             request_animation_frame(move || element.set_scroll_top(element.scroll_height()));
         }
     });
@@ -185,13 +280,8 @@ fn Shown(
         (_, false) => "log logbox nowrap",
     };
     view! {
-        <section class="panel">
-            <header class="wrap">
-                <h2>{texts.logs}</h2>
-                {(tasks.len() > 1).then(|| view! { <div class="seg" role="group" aria-label=texts.task>{tasks.into_iter().map(pick).collect_view()}</div> })}
-                <div class="seg" role="group" aria-label=texts.stream>{choose("stdout")}{choose("stderr")}</div>
-                <span class="grow"></span>
-                <label class="affix find">{icon("search")}<span class="vh">{texts.search_logs}</span>
+            <div class="row wrap log-bar">
+                <label class="affix find grow">{icon("filter")}<span class="vh">{texts.search_logs}</span>
                     <input type="text" placeholder=texts.search_logs on:input=move |e| search.set(event_target_value(&e))/></label>
                 <span class="t12 t2 nw">{move || counted(texts.one_line, texts.n_lines, shown.with(Vec::len) as u64)}</span>
                 <span class="wide row row-1">
@@ -202,15 +292,15 @@ fn Shown(
                 <button type="button" class="btn small" aria-pressed=move || paused.get().to_string() on:click=move |_| paused.update(|p| *p = !*p)>
                     {move || icon(if paused.get() { "play" } else { "pause" })}{move || if paused.get() { texts.follow } else { texts.pause }}
                 </button>
-            </header>
+            </div>
             {nothing}
-            <div class=class node_ref=box_ref tabindex="0" role="log" aria-label=texts.logs>
-                <For each=move || shown.get() key=|(n, line)| (*n, line.len()) children=|(_, line)| {
+            <div class=class node_ref=box_ref tabindex="0" role="log" aria-label=texts.logs on:scroll=scrolled>
+                <For each=move || search.with(|s| shown.get().into_iter().map(|(n, line)| (n, line, s.clone())).collect::<Vec<_>>())
+                    key=|(n, line, search)| (*n, line.len(), search.clone()) children=|(_, line, search)| {
                     let class = if is_error(&line) { "l err" } else { "l" };
-                    view! { <div class=class><span class="lane"></span><span>{line}</span></div> }
+                    view! { <div class=class><span class="lane"></span><span>{marked(&line, &search, false)}</span></div> }
                 }/>
             </div>
-        </section>
     }
 }
 

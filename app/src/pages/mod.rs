@@ -6,6 +6,7 @@ pub mod client;
 pub mod clients;
 pub mod eval;
 pub mod evals;
+pub mod files;
 pub mod job;
 pub mod jobs;
 pub mod logs;
@@ -14,7 +15,9 @@ pub mod run;
 pub mod selected;
 pub mod servers;
 pub mod services;
+pub mod storage;
 pub mod tables;
+pub mod terminal;
 pub mod topology;
 pub mod verdicts;
 

@@ -239,8 +239,13 @@ pub fn command(text: String) -> AnyView {
 
 /// Copies `text`.
 pub fn copy_button(text: String, label: &'static str) -> AnyView {
+    copy_button_of(move || text.clone(), label)
+}
+
+/// Copies what `text` is when the button is pressed.
+pub fn copy_button_of(text: impl Fn() -> String + 'static, label: &'static str) -> AnyView {
     let copy = move |_| {
-        let text = text.clone();
+        let text = text();
         leptos::task::spawn_local(async move {
             let said = match crate::dom::copy_text(&text).await {
                 Ok(_) => t_now().copied,

@@ -62,6 +62,7 @@ fn places(texts: &'static Texts) -> [Vec<(&'static str, &'static str, &'static s
         vec![
             ("/ui/clients", "clients", texts.clients),
             ("/ui/servers", "servers", texts.servers),
+            ("/ui/storage", "storage", texts.storage),
             ("/ui/topology", "topology", texts.topology),
         ],
     ]

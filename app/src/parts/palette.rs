@@ -36,6 +36,7 @@ pub fn pages(texts: &'static Texts, text: &str) -> Vec<Item> {
         ("evals", texts.evaluations, "/ui/evaluations"),
         ("clients", texts.clients, "/ui/clients"),
         ("servers", texts.servers, "/ui/servers"),
+        ("storage", texts.storage, "/ui/storage"),
         ("topology", texts.topology, "/ui/topology"),
     ];
     let text = dom::lower(text);
@@ -66,6 +67,7 @@ pub fn found(texts: &'static Texts, answer: &FuzzySearchResponse) -> Vec<Item> {
                 }
                 "allocs" => (texts.allocations, "play", scope(0), paths::alloc(last)),
                 "nodes" => (texts.clients, "clients", String::new(), paths::client(last)),
+                "host_volumes" => (texts.storage, "storage", scope(0), paths::host_volume(last)),
                 "evals" => (texts.evaluations, "evals", scope(0), paths::eval(&id)),
                 _ => continue,
             };

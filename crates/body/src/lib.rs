@@ -41,10 +41,14 @@ macro_rules! requests {
 }
 
 requests! {
+    wire::CsiSecrets,
+    wire::CsiSnapshots,
+    wire::CsiVolumesRequest,
     wire::DeploymentAllocHealthRequest,
     wire::DeploymentPauseRequest,
     wire::DeploymentPromoteRequest,
     wire::EvalDeleteRequest,
+    wire::HostVolumeRequest,
     wire::JobDispatchRequest,
     wire::JobEvaluateRequest,
     wire::JobPlanRequest,

@@ -116,6 +116,9 @@ fn about_group(name: &str) -> &'static str {
         "tls" => "Make and look at what agents encrypt with",
         "ca" => "Certificate authorities",
         "cert" => "Certificates",
+        "volume" => "Make, look at and delete volumes",
+        "plugin" => "Look at the plugins that volumes come from",
+        "claim" => "Look at and end what groups hold of volumes",
         "meta" => "Look at and change node metadata",
         _ => "More commands",
     }

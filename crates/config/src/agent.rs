@@ -41,6 +41,8 @@ pub struct AgentConfig {
     pub leave_on_interrupt: bool,
     pub leave_on_terminate: bool,
     pub plugin: BTreeMap<String, PluginConfig>,
+    /// Where programs lie that are plugins; `None`: `<data_dir>/plugins`.
+    pub plugin_dir: Option<PathBuf>,
     pub http_api_response_headers: BTreeMap<String, String>,
     /// Names, beside the agent's own, that requests may be sent to; `*.corp.example` for all below one.
     pub http_allowed_hosts: Vec<String>,
@@ -76,6 +78,7 @@ impl Default for AgentConfig {
             leave_on_interrupt: false,
             leave_on_terminate: false,
             plugin: BTreeMap::new(),
+            plugin_dir: None,
             http_api_response_headers: BTreeMap::new(),
             http_allowed_hosts: Vec::new(),
             dev: false,
@@ -156,6 +159,9 @@ pub struct ServerConfig {
     pub eval_gc_threshold: Dur,
     pub batch_eval_gc_threshold: Dur,
     pub deployment_gc_threshold: Dur,
+    pub csi_plugin_gc_threshold: Dur,
+    /// How often what can not be given back of a claim is tried again.
+    pub csi_volume_claim_gc_interval: Dur,
     pub event_buffer_size: Option<usize>,
     /// Allocations that one job may ask for; 0: no bound.
     pub job_max_count: u64,
@@ -187,6 +193,8 @@ impl Default for ServerConfig {
             eval_gc_threshold: hours(1),
             batch_eval_gc_threshold: hours(24),
             deployment_gc_threshold: hours(1),
+            csi_plugin_gc_threshold: hours(1),
+            csi_volume_claim_gc_interval: Dur::from_secs(300),
             event_buffer_size: None,
             job_max_count: 50_000,
             job_max_source_size: "1MB".to_owned(),
@@ -268,6 +276,9 @@ pub struct ClientConfig {
     pub enabled: bool,
     pub state_dir: Option<PathBuf>,
     pub alloc_dir: Option<PathBuf>,
+    pub host_volumes_dir: Option<PathBuf>,
+    pub host_volume_plugin_dir: Option<PathBuf>,
+    pub gc_volumes_on_node_gc: bool,
     pub servers: Vec<String>,
     pub server_join: ServerJoin,
     pub node_class: String,
@@ -302,6 +313,10 @@ pub struct ClientConfig {
     pub gc_disk_usage_threshold: f64,
     pub gc_inode_usage_threshold: f64,
     pub gc_max_allocs: usize,
+    /// Ours: how much of the output of collected allocations stays, all together; 0: none.
+    pub gc_keep_logs_mb: u64,
+    /// Ours: and for how long.
+    pub gc_keep_logs_for: Dur,
     pub disable_remote_exec: bool,
     pub host_volume: BTreeMap<String, HostVolume>,
     pub host_network: BTreeMap<String, HostNetwork>,
@@ -346,6 +361,9 @@ impl Default for ClientConfig {
             enabled: false,
             state_dir: None,
             alloc_dir: None,
+            host_volumes_dir: None,
+            host_volume_plugin_dir: None,
+            gc_volumes_on_node_gc: false,
             servers: Vec::new(),
             server_join: ServerJoin::default(),
             node_class: String::new(),
@@ -377,6 +395,8 @@ impl Default for ClientConfig {
             gc_disk_usage_threshold: 80.0,
             gc_inode_usage_threshold: 70.0,
             gc_max_allocs: 50,
+            gc_keep_logs_mb: 64,
+            gc_keep_logs_for: Dur::from_secs(24 * 3600),
             disable_remote_exec: false,
             host_volume: BTreeMap::new(),
             host_network: BTreeMap::new(),
@@ -438,6 +458,20 @@ pub struct TemplateConfig {
     #[serde(alias = "function_blacklist")]
     pub function_denylist: Option<Vec<String>>,
     pub disable_file_sandbox: bool,
+    /// For templates that say nothing of it.
+    pub wait: Option<TemplateWait>,
+    /// What a template may ask for.
+    pub wait_bounds: Option<TemplateWait>,
+    /// `None`: a minute.
+    pub block_query_wait: Option<Dur>,
+}
+
+/// How long changes have to be over before a template is rendered again, and how long they may go on.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TemplateWait {
+    pub min: Option<Dur>,
+    pub max: Option<Dur>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -515,6 +549,8 @@ impl Default for LimitsConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PluginConfig {
+    /// Of a program in `plugin_dir`.
+    pub args: Vec<String>,
     pub config: serde_json::Value,
 }
 

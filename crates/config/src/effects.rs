@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::hcl1::{Body, Item, Position, Value};
-use crate::schema::{Block, Effect, Kind, plugin_config};
+use crate::schema::{Block, Effect, Kind, OWN_PLUGIN, plugin_config};
 
 /// One key that does not do what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +42,8 @@ fn walk(body: &Body, schema: &'static Block, path: &str, notes: &mut Notes) {
                 for (label, body) in labelled(item) {
                     let path = format!("{full}.{label}");
                     match (item.key.as_str(), plugin_config(label)) {
-                        ("plugin", None) => no_driver(item.at, label, path, notes),
                         ("fingerprint", _) if label != "network" => no_fingerprint(item.at, label, path, notes),
-                        ("plugin", Some(config)) => plugin(body, inner, config, &path, notes),
+                        ("plugin", Some(config)) => plugin(body, &OWN_PLUGIN, config, &path, notes),
                         _ => walk(body, inner, &path, notes),
                     }
                 }
@@ -101,11 +100,6 @@ fn options(body: &Body, known: &'static Block, path: &str, notes: &mut Notes) {
         let note = note(item, effect, &full);
         notes.insert(full, note);
     }
-}
-
-fn no_driver(at: Position, label: &str, path: String, notes: &mut Notes) {
-    let message = format!("{path:?} has no effect: this version has no driver {label:?}");
-    notes.insert(path, Some(Note { at, refused: false, message }));
 }
 
 fn no_fingerprint(at: Position, label: &str, path: String, notes: &mut Notes) {

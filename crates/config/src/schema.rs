@@ -79,7 +79,7 @@ impl Block {
     }
 }
 
-/// What `plugin "name" { config { … } }` may hold, by driver.
+/// What `plugin "name" { config { … } }` may hold, by driver; `None`: a program of `plugin_dir` has that name, and knows.
 pub fn plugin_config(name: &str) -> Option<&'static Block> {
     match name {
         "docker" => Some(&DOCKER),
@@ -87,14 +87,15 @@ pub fn plugin_config(name: &str) -> Option<&'static Block> {
         "exec" => Some(&EXEC),
         "java" => Some(&JAVA),
         "qemu" => Some(&QEMU),
+        "nvidia-gpu" => Some(&NVIDIA),
         _ => None,
     }
 }
 
 /// A whole file.
 pub static AGENT: Block = Block(&[
-    (Str, Read, "region datacenter name data_dir log_level log_file bind_addr"),
-    (Str, IDLE, "plugin_dir syslog_facility"),
+    (Str, Read, "region datacenter name data_dir log_level log_file bind_addr plugin_dir"),
+    (Str, IDLE, "syslog_facility"),
     (Duration, Read, "log_rotate_duration"),
     (Int, Read, "log_rotate_bytes log_rotate_max_files"),
     (Bool, Read, "log_json log_include_location"),
@@ -147,12 +148,12 @@ static SERVER: Block = Block(&[
         Duration,
         Read,
         "node_gc_threshold job_gc_threshold eval_gc_threshold batch_eval_gc_threshold deployment_gc_threshold \
-         heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl retry_interval",
+         csi_plugin_gc_threshold csi_volume_claim_gc_interval heartbeat_grace min_heartbeat_ttl failover_heartbeat_ttl retry_interval",
     ),
     (
         Duration,
         IDLE,
-        "job_gc_interval csi_volume_claim_gc_interval csi_volume_claim_gc_threshold csi_plugin_gc_threshold \
+        "job_gc_interval csi_volume_claim_gc_threshold \
          acl_token_gc_threshold root_key_gc_interval root_key_gc_threshold root_key_rotation_threshold \
          raft_snapshot_interval start_timeout",
     ),
@@ -207,27 +208,26 @@ static CLIENT: Block = Block(&[
         Bool,
         Read,
         "enabled disable_remote_exec default_ineligible bridge_network_hairpin_mode \
-         bind_wildcard_default_host_network",
+         bind_wildcard_default_host_network gc_volumes_on_node_gc",
     ),
-    (Bool, OFF, "gc_volumes_on_node_gc"),
     (Bool, given(&["true"]), "no_host_uuid nomad_service_discovery"),
     (Bool, MOOT, "cpu_disable_dmidecode"),
     (
         Str,
         Read,
-        "state_dir alloc_dir node_class node_pool network_interface preferred_address_family reservable_cores \
+        "state_dir alloc_dir host_volumes_dir host_volume_plugin_dir node_class node_pool network_interface preferred_address_family reservable_cores \
          cgroup_parent bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 cni_path cni_config_dir",
     ),
-    (Str, IDLE, "alloc_mounts_dir host_volumes_dir host_volume_plugin_dir common_plugin_dir log_file"),
+    (Str, IDLE, "alloc_mounts_dir common_plugin_dir log_file"),
     (
         Int,
         Read,
         "network_speed cpu_total_compute memory_total_mb disk_total_mb disk_free_mb max_dynamic_port \
-         min_dynamic_port gc_parallel_destroys gc_max_allocs node_max_allocs",
+         min_dynamic_port gc_parallel_destroys gc_max_allocs gc_keep_logs_mb node_max_allocs",
     ),
     (Int, IDLE, "client_max_port client_min_port"),
     (Float, Read, "gc_disk_usage_threshold gc_inode_usage_threshold"),
-    (Duration, Read, "max_kill_timeout gc_interval"),
+    (Duration, Read, "max_kill_timeout gc_interval gc_keep_logs_for"),
     (Appended, Read, "servers"),
     (Map, Read, "meta"),
     (Map, Read, "chroot_env"),
@@ -277,11 +277,12 @@ static TEMPLATE: Block = Block(&[
     (List, Read, "function_denylist function_blacklist"),
     (Bool, Read, "disable_file_sandbox"),
     (Bool, OFF, "use_client_consul_token"),
-    (Duration, IDLE, "max_stale block_query_wait vault_default_lease_duration"),
-    (B(&WAIT), IDLE, "wait wait_bounds"),
+    (Duration, Read, "block_query_wait"),
+    (Duration, IDLE, "max_stale vault_default_lease_duration"),
+    (B(&WAIT), Read, "wait wait_bounds"),
     (B(&RETRY), IDLE, "consul_retry vault_retry nomad_retry"),
 ]);
-static WAIT: Block = Block(&[(Duration, IDLE, "min max")]);
+static WAIT: Block = Block(&[(Duration, Read, "min max")]);
 static RETRY: Block = Block(&[(Int, IDLE, "attempts"), (Duration, IDLE, "backoff max_backoff")]);
 
 static RPC: Block = Block(&[
@@ -345,7 +346,12 @@ static CSP: Block =
     Block(&[(List, IDLE, "connect_src default_src form_action frame_ancestors img_src script_src style_src")]);
 static UI_URL: Block = Block(&[(Str, IDLE, "ui_url")]);
 static UI_LABEL: Block = Block(&[(Str, IDLE, "text background_color text_color")]);
-static PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
+static PLUGIN: Block = Block(&[(List, Read, "args"), (Free, Read, "config")]);
+/// The block of a driver that this program has itself: there is no program to give arguments to.
+pub(crate) static OWN_PLUGIN: Block = Block(&[(List, IDLE, "args"), (Free, Read, "config")]);
+/// Devices, not a driver.
+static NVIDIA: Block =
+    Block(&[(Bool, Read, "enabled"), (List, Read, "ignored_gpu_ids"), (Duration, IDLE, "fingerprint_period")]);
 static DOCKER: Block = Block(&[
     (Str, Read, "endpoint"),
     (Duration, Read, "image_pull_timeout pull_activity_timeout"),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tarpan_model::duration::MINUTE;
-use tarpan_model::ids::{EvalId, NamespacedId, NodeId};
+use tarpan_model::ids::{EvalId, Namespace, NamespacedId, NodeId};
 use tarpan_model::{Dur, Evaluation, JobType, Trigger, UnixNanos};
 
 /// How long it is remembered that room appeared somewhere.
@@ -27,6 +27,8 @@ pub struct Released {
 enum Room {
     Class(Arc<str>),
     Node(NodeId),
+    /// A volume of this namespace may be claimed again, or is new.
+    Volume(Namespace),
 }
 
 /// Blocked evaluations: one a job, or one a job and node for jobs that run on every node.
@@ -99,6 +101,11 @@ impl Blocked {
         self.unblock(Room::Node(node), index, now)
     }
 
+    /// A volume of `namespace` is new, or was given back.
+    pub fn unblock_volume(&mut self, namespace: &Namespace, index: u64, now: UnixNanos) -> Vec<Released> {
+        self.unblock(Room::Volume(namespace.clone()), index, now)
+    }
+
     fn unblock(&mut self, room: Room, index: u64, now: UnixNanos) -> Vec<Released> {
         if !self.enabled {
             return Vec::new();
@@ -169,6 +176,8 @@ fn seen(eval: &Evaluation) -> u64 {
 fn helps(eval: &Evaluation, room: &Room) -> bool {
     match room {
         Room::Class(class) => eval.escaped_computed_class || eval.class_eligibility.get(class).copied().unwrap_or(true),
+        // What asks for a volume has always escaped: no class says whether it may be claimed.
+        Room::Volume(namespace) => eval.escaped_computed_class && eval.namespace == *namespace,
         Room::Node(node) => matches!(eval.type_, JobType::System | JobType::SysBatch) && eval.node_id == Some(*node),
     }
 }
@@ -218,6 +227,14 @@ mod tests {
         assert_eq!(numbers(&blocked.unblock_class(&Arc::from("x"), 9, at(1))), [1, 3, 4]);
         assert_eq!(blocked.len(), 1);
         assert_eq!(numbers(&blocked.unblock_class(&Arc::from("new"), 10, at(1))), [2]);
+    }
+
+    #[test]
+    fn a_volume_that_is_given_back_releases_those_who_may_ask_for_it() {
+        let escaped = Evaluation { escaped_computed_class: true, ..eval(1, "a", &[]) };
+        let mut blocked = blocked([escaped, eval(2, "b", &[])]);
+        assert!(blocked.unblock_volume(&Namespace::new("other"), 8, at(1)).is_empty());
+        assert_eq!(numbers(&blocked.unblock_volume(&Namespace::new("default"), 9, at(1))), [1]);
     }
 
     #[test]

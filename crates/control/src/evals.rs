@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tarpan_model::ids::{EvalId, NodeId};
+use tarpan_model::volume::HostVolumeState;
 use tarpan_model::{EvalStatus, Evaluation, UnixNanos};
 use tarpan_state::{Change, Event, State};
 
@@ -90,7 +91,15 @@ impl Evals {
                 Change::Allocation { row, gone: false } if row.client_terminal() && event.reported() => {
                     room.insert(row.node_id, event.index);
                 }
+                // It may be used now, or in another way than before.
+                Change::HostVolume { row, gone: false } if row.state == HostVolumeState::Ready => {
+                    room.insert(row.node_id, event.index);
+                }
                 Change::Job { row, gone: true } => self.blocked.untrack(&row.key()),
+                Change::CSIVolume { row, gone: false } if event.index == row.freed_index.max(row.create_index) => {
+                    let released = self.blocked.unblock_volume(&row.namespace, event.index, now);
+                    self.enqueue(released, now);
+                }
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! Removes what nobody needs any more: old evaluations with their allocations, jobs, deployments, nodes.
+//! Removes what nobody needs any more: old evaluations with their allocations, jobs, deployments, nodes, CSI plugins.
 //!
 //! Source: `reference/semantics.md` §12.1.
 
@@ -12,7 +12,7 @@ use tarpan_model::{
 use tarpan_state::command::DeregisterJob;
 use tarpan_state::{Command, Guard, State};
 
-use crate::{follow_ups, nodes};
+use crate::{csi, follow_ups, nodes};
 
 /// Ids in one command.
 const CHUNK: usize = 7_281;
@@ -26,6 +26,7 @@ pub struct GcOptions {
     pub job: Dur,
     pub deployment: Dur,
     pub node: Dur,
+    pub csi_plugin: Dur,
 }
 
 impl Default for GcOptions {
@@ -37,6 +38,7 @@ impl Default for GcOptions {
             job: Dur(4 * HOUR),
             deployment: Dur(HOUR),
             node: Dur(24 * HOUR),
+            csi_plugin: Dur(HOUR),
         }
     }
 }
@@ -70,6 +72,7 @@ impl Gc {
         let guarded = |n: &Arc<Node>, command: Command| command.guarded(vec![Guard::Silent { node: n.id }]);
         let gone = silent.filter_map(|n| Some(guarded(n, nodes::deregister(state, n.id, now, ids).ok()?)));
         commands.extend(gone);
+        commands.extend(csi::unused_plugins(state, before(self.options.csi_plugin)));
         commands
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! [`Evals`] holds [`Broker`] and [`Blocked`] and is fed with the events of state; workers dequeue from it. [`Planner`] verifies
 //! their plans. [`Heartbeats`], [`Periodic`], [`Deployments`], [`Drainer`] and [`Gc`] say which [`tarpan_state::Command`]s time asks
-//! for. The functions of [`jobs`], [`allocs`], [`nodes`], [`follow_ups`], [`dispatch`] and [`deployments`] turn requests into
-//! commands.
+//! for. The functions of [`jobs`], [`allocs`], [`nodes`], [`csi`], [`follow_ups`], [`dispatch`], [`deployments`] and [`volumes`] turn
+//! requests into commands.
 
 pub mod allocs;
 pub mod blocked;
 pub mod broker;
 pub mod cron;
+pub mod csi;
 pub mod deployments;
 pub mod dispatch;
 pub mod drainer;
@@ -23,6 +24,7 @@ pub mod places;
 pub mod planner;
 pub mod servers;
 pub mod steps;
+pub mod volumes;
 
 pub use blocked::{Blocked, Released};
 pub use broker::{Broker, BrokerError, Dequeued};

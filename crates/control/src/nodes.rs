@@ -68,6 +68,8 @@ fn matters(old: &Node, new: &Node) -> bool {
         || old.attributes != new.attributes
         || old.meta != new.meta
         || old.host_volumes != new.host_volumes
+        || old.csi_controllers != new.csi_controllers
+        || old.csi_nodes != new.csi_nodes
         || old.resources != new.resources
         || old.drivers.len() != new.drivers.len()
         || old.drivers.iter().any(|(name, info)| {

@@ -226,7 +226,7 @@ impl Planner {
             balance.set(preempted.id, None);
         }
         for alloc in placements {
-            balance.set(alloc.id, (!alloc.terminal()).then(|| Taken::of(state, alloc)));
+            balance.set(alloc.id, (!alloc.terminal()).then(|| Taken::of(state, id, alloc)));
         }
         balance.fits(node)
     }
@@ -238,7 +238,7 @@ impl Planner {
         let placed = plan
             .placements
             .iter()
-            .flat_map(|(n, list)| list.iter().map(|a| (*n, a.id, (!a.terminal()).then(|| Taken::of(state, a)))));
+            .flat_map(|(n, list)| list.iter().map(|a| (*n, a.id, (!a.terminal()).then(|| Taken::of(state, *n, a)))));
         let mut nodes: Vec<NodeId> = Vec::new();
         for (node, alloc, taken) in stops.chain(preempted).chain(placed) {
             if nodes.last() != Some(&node) {

@@ -80,6 +80,15 @@ pub struct AgentFlags {
     /// Where allocations have their directories.
     #[arg(long, value_name = "path")]
     pub alloc_dir: Option<String>,
+    /// Where dynamic host volumes are.
+    #[arg(long, value_name = "path")]
+    pub host_volumes_dir: Option<String>,
+    /// Where plugins of dynamic host volumes are.
+    #[arg(long, value_name = "path")]
+    pub host_volume_plugin_dir: Option<String>,
+    /// Where programs lie that are plugins.
+    #[arg(long, value_name = "path")]
+    pub plugin_dir: Option<String>,
     /// The class of this node.
     #[arg(long, value_name = "class")]
     pub node_class: Option<String>,
@@ -135,8 +144,7 @@ macro_rules! idle_flags {
 }
 
 idle_flags! {
-        plugin_dir, alloc_mounts_dir, host_volumes_dir,
-        host_volume_plugin_dir, client_intro_token, acl_replication_token, eventlog_level, consul_auth,
+        alloc_mounts_dir, client_intro_token, acl_replication_token, eventlog_level, consul_auth,
         consul_auto_advertise, consul_ca_file, consul_cert_file, consul_key_file, consul_checks_use_advertise,
         consul_client_auto_join, consul_client_service_name, consul_client_http_check_name,
         consul_client_failures_before_critical, consul_client_failures_before_warning, consul_server_service_name,
@@ -193,6 +201,7 @@ impl AgentFlags {
             ("datacenter", &self.dc),
             ("name", &self.node),
             ("data_dir", &self.data_dir),
+            ("plugin_dir", &self.plugin_dir),
             ("log_level", &self.log_level),
         ] {
             text(&mut top, key, value);
@@ -200,6 +209,8 @@ impl AgentFlags {
         for (key, value) in [
             ("state_dir", &self.state_dir),
             ("alloc_dir", &self.alloc_dir),
+            ("host_volumes_dir", &self.host_volumes_dir),
+            ("host_volume_plugin_dir", &self.host_volume_plugin_dir),
             ("node_class", &self.node_class),
             ("node_pool", &self.node_pool),
             ("network_interface", &self.network_interface),

@@ -179,9 +179,11 @@ pub fn agent_options(
         datacenter: config.datacenter.clone(),
         node_class: client.node_class.clone(),
         node_pool: client.node_pool.clone(),
-        data_dir,
         state_dir: client.state_dir.clone(),
         alloc_dir: client.alloc_dir.clone(),
+        host_volumes_dir: client.host_volumes_dir.clone(),
+        host_volume_plugin_dir: client.host_volume_plugin_dir.clone(),
+        gc_volumes_on_node_gc: client.gc_volumes_on_node_gc,
         meta: client.meta.clone(),
         host_volumes: client
             .host_volume
@@ -231,6 +233,10 @@ pub fn agent_options(
             disk_usage_threshold: client.gc_disk_usage_threshold,
             inode_usage_threshold: client.gc_inode_usage_threshold,
             max_allocs: client.gc_max_allocs,
+            keep_logs: tarpan_agent::KeepOptions {
+                bytes: client.gc_keep_logs_mb.saturating_mul(1 << 20),
+                age: client.gc_keep_logs_for.to_std(),
+            },
         },
         template: tarpan_agent::TemplateOptions {
             function_denylist: client
@@ -239,18 +245,28 @@ pub fn agent_options(
                 .clone()
                 .unwrap_or(default.template.function_denylist.clone()),
             disable_file_sandbox: client.template.disable_file_sandbox,
+            wait: client.template.wait.map(template_wait),
+            wait_bounds: client.template.wait_bounds.map(template_wait).unwrap_or_default(),
+            query_wait: client.template.block_query_wait.map_or(default.template.query_wait, Dur::to_std),
         },
         artifact: artifact(config, &default.artifact)?,
         drivers: config.plugin.iter().map(|(name, p)| (name.clone(), p.config.clone())).collect(),
+        plugin_dir: Some(config.plugin_dir.clone().unwrap_or_else(|| data_dir.join("plugins"))),
+        plugin_args: config.plugin.iter().map(|(name, p)| (name.clone(), p.args.clone())).collect(),
         raw_exec_enabled: raw_exec(config),
         http_advertise: addresses.http_advertise.clone(),
         http_tls: tls.http(),
         rpc_tls: tls.rpc().then(|| tls.clone()),
         dev: config.dev,
         options: client.options.clone(),
+        data_dir,
         ..default
     };
     Ok(options)
+}
+
+fn template_wait(wait: tarpan_config::agent::TemplateWait) -> tarpan_agent::TemplateWait {
+    tarpan_agent::TemplateWait { min: wait.min.map(Dur::to_std), max: wait.max.map(Dur::to_std) }
 }
 
 fn bridge(client: &tarpan_config::agent::ClientConfig) -> Result<tarpan_agent::BridgeOptions, String> {

@@ -258,7 +258,7 @@ fn data_dir(config: &AgentConfig) -> Result<(PathBuf, Option<tempfile::TempDir>)
         std::fs::create_dir_all(dir).map_err(|e| format!("creating the data directory {}: {e}", dir.display()))?;
         return Ok((dir.clone(), None));
     }
-    let scratch = tempfile::Builder::new().prefix("tarpan-dev-").tempdir();
+    let scratch = tempfile::Builder::new().prefix(tarpan_agent::DEV_PREFIX).tempdir();
     let scratch = scratch.map_err(|e| format!("creating a temporary data directory: {e}"))?;
     // Tasks of any user have to get through to their directories.
     use std::os::unix::fs::PermissionsExt as _;

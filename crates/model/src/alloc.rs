@@ -8,9 +8,9 @@ use crate::duration::Dur;
 use crate::ids::{AllocId, DeploymentId, EvalId, JobId, Namespace, NamespacedId, NodeId};
 use crate::job::{Job, TaskGroup};
 use crate::metric::AllocMetric;
-use crate::node::text_enum;
 use crate::resources::{AllocatedResources, Amount};
 use crate::sorted::SortedMap;
+use crate::text_enum::text_enum;
 use crate::time::UnixNanos;
 
 text_enum!(

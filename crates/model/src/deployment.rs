@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::Dur;
 use crate::ids::{AllocId, DeploymentId, JobId, Namespace, NamespacedId};
-use crate::node::text_enum;
+use crate::text_enum::text_enum;
 use crate::time::UnixNanos;
 
 text_enum!(

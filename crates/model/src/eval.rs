@@ -9,8 +9,8 @@ use crate::duration::Dur;
 use crate::ids::{DeploymentId, EvalId, JobId, Namespace, NamespacedId, NodeId};
 use crate::job::{Job, JobType};
 use crate::metric::AllocMetric;
-use crate::node::text_enum;
 use crate::plan::PlanAnnotations;
+use crate::text_enum::text_enum;
 use crate::time::UnixNanos;
 
 text_enum!(

@@ -69,6 +69,14 @@ uuid_id!(
     /// A root key of the cluster.
     KeyId
 );
+uuid_id!(
+    /// A dynamic host volume.
+    VolumeId
+);
+uuid_id!(
+    /// What a group with a sticky volume holds of it.
+    ClaimId
+);
 
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {

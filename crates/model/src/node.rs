@@ -5,34 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::csi::CsiInfo;
 use crate::duration::Dur;
 use crate::ids::NodeId;
 use crate::resources::{NodeReserved, NodeResources};
 use crate::sorted::SortedMap;
+use crate::text_enum::text_enum;
 use crate::time::UnixNanos;
-
-macro_rules! text_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
-        impl $name {
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-            pub fn parse(text: &str) -> Option<$name> {
-                match text { $($text => Some($name::$variant),)+ _ => None }
-            }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
-}
-pub(crate) use text_enum;
 
 text_enum!(
     /// What the servers hold of a node's health.
@@ -80,6 +59,14 @@ pub struct Node {
     pub drivers: SortedMap<Arc<str>, DriverInfo>,
     #[serde(default)]
     pub host_volumes: SortedMap<Arc<str>, HostVolume>,
+    /// Controllers of CSI plugins that run here, and the plugins that mount volumes here, by plugin id.
+    #[serde(default)]
+    pub csi_controllers: SortedMap<Arc<str>, CsiInfo>,
+    #[serde(default)]
+    pub csi_nodes: SortedMap<Arc<str>, CsiInfo>,
+    /// Its dynamic host volumes go with it when it is collected.
+    #[serde(default)]
+    pub gc_volumes_on_node_gc: bool,
     #[serde(default)]
     pub host_networks: BTreeMap<String, HostNetwork>,
     /// Hash over what scheduling can see that is not unique to the node; equal classes are feasible alike.
@@ -131,6 +118,9 @@ impl Node {
             reserved: NodeReserved::default(),
             drivers: SortedMap::new(),
             host_volumes: SortedMap::new(),
+            csi_controllers: SortedMap::new(),
+            csi_nodes: SortedMap::new(),
+            gc_volumes_on_node_gc: false,
             host_networks: BTreeMap::new(),
             computed_class: Arc::from(""),
             status: NodeStatus::Ready,

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::KeyId;
-use crate::node::text_enum;
+use crate::text_enum::text_enum;
 use crate::time::UnixNanos;
 
 text_enum!(

@@ -234,9 +234,21 @@ impl<'a, W> Light<'a, W> {
 }
 
 impl<'a, T> Light<'a, Vec<T>> {
+    /// The list as it came, to be read later by [`Light::of`].
+    pub fn kept(self) -> Value {
+        self.0.clone()
+    }
+
     /// The objects of a list.
     pub fn items(self) -> impl Iterator<Item = Light<'a, T>> {
         items(self.0).iter().map(Light::of)
+    }
+}
+
+impl Light<'_, f64> {
+    /// The number, where there is one.
+    pub fn number(self) -> Option<f64> {
+        self.0.as_f64()
     }
 }
 

@@ -1,9 +1,12 @@
-//! The messages between agents and servers, and between servers, as compiled from `proto/`.
+//! The messages between agents and servers, between servers, and between an agent and its plugins, as compiled from `proto/`.
 //!
 //! Rows travel as MessagePack with names inside protobuf messages: see [`pack`] and [`unpack`].
 
 mod codec;
+pub mod csi;
+mod host_volumes;
 
+pub use host_volumes::{HOST_VOLUME, HostVolumeAnswer};
 pub use prost::Message;
 
 use serde::Serialize;
@@ -19,6 +22,12 @@ pub mod agent {
 pub mod server {
     #![allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
     tonic::include_proto!("tarpan.server.v1");
+}
+
+/// Between an agent and a plugin.
+pub mod plugin {
+    #![allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
+    tonic::include_proto!("tarpan.plugin.v1");
 }
 
 /// Metadata of `Agents.Bulk`, `WatchService`, `Disk` and `Http`: the id of the node that asks, as text.

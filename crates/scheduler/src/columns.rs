@@ -61,6 +61,8 @@ pub struct Nodes {
     by_id: HashMap<NodeId, NodeIndex>,
     classes: HashMap<Arc<str>, u32>,
     next_class: u32,
+    /// CSI volumes, their plugins, and who claims them.
+    pub csi: State,
 }
 
 impl Nodes {
@@ -84,6 +86,7 @@ impl Nodes {
         if !same_nodes || at != self.rows.len() {
             self.rebuild(state);
         }
+        self.csi = state.of_csi();
     }
 
     fn refresh_row(&mut self, at: usize, node: &Arc<Node>, usage: Option<&Arc<NodeUsage>>) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tarpan_model::Dur;
 use tarpan_model::job::{Job, JobType, NetworkResource, Task, TaskGroup};
 use tarpan_model::resources::{AllocatedResources, Amount, TaskResources};
+use tarpan_model::volume::Capability;
 
 use crate::constraint::{Affinity, Constraint, Target};
 use crate::glob::Globs;
@@ -65,8 +66,11 @@ pub struct Group {
     pub drivers: Vec<Arc<str>>,
     pub network: Option<Network>,
     pub host_volumes: Vec<VolumeAsk>,
+    pub csi_volumes: Vec<VolumeAsk>,
     /// Devices asked for, with the task that asks.
     pub devices: Vec<DeviceAsk>,
+    /// Some of them have affinities.
+    pub wishes_devices: bool,
     /// Cores asked for by task name.
     pub cores: Vec<(String, u16)>,
     /// What every allocation of the group is given, without ports, cores and devices.
@@ -116,6 +120,10 @@ pub struct PortAsk {
 pub struct VolumeAsk {
     pub source: String,
     pub read_only: bool,
+    /// The group comes back to the volume that it had.
+    pub sticky: bool,
+    /// How a dynamic volume is used; `None`: in a way that there is not.
+    pub capability: Option<Capability>,
     /// The source is followed by the allocation's `[index]`.
     pub per_alloc: bool,
 }
@@ -127,6 +135,8 @@ pub struct DeviceAsk {
     pub id: Vec<String>,
     pub count: usize,
     pub constraints: Vec<(String, Constraint)>,
+    /// Wishes for a kind of device, each with its weight.
+    pub affinities: Vec<(String, Constraint, f64)>,
 }
 
 /// How a change is rolled out; only where `max_parallel` is above zero.
@@ -253,11 +263,13 @@ impl Group {
             affinities: affinities.map(Affinity::compile).collect(),
             spreads: job.spreads.iter().flatten().chain(group.spreads.iter().flatten()).map(Spread::new).collect(),
             drivers,
-            host_volumes: volumes_of(group),
+            host_volumes: volumes_of(group, "host"),
+            csi_volumes: volumes_of(group, "csi"),
             has_own_resources: network.as_ref().is_some_and(|n| !n.ports.is_empty())
                 || !cores.is_empty()
                 || !devices.is_empty(),
             network,
+            wishes_devices: devices.iter().any(|ask| !ask.affinities.is_empty()),
             devices,
             cores,
             resources: Arc::new(resources),
@@ -376,19 +388,29 @@ fn devices_of(tasks: &[Task]) -> Vec<DeviceAsk> {
                 .flatten()
                 .map(|c| (c.l_target.clone().unwrap_or_default(), Constraint::compile(c)))
                 .collect(),
+            affinities: device
+                .affinities
+                .iter()
+                .flatten()
+                .map(|a| (a.l_target.clone().unwrap_or_default(), Affinity::compile(a)))
+                .map(|(target, affinity)| (target, affinity.wish, affinity.weight))
+                .collect(),
         })
     };
     tasks.iter().flat_map(of_task).collect()
 }
 
-fn volumes_of(group: &TaskGroup) -> Vec<VolumeAsk> {
-    let host = group.volumes.iter().flatten().filter(|(_, v)| v.type_.as_deref().unwrap_or("host") == "host");
-    host.map(|(name, v)| VolumeAsk {
-        source: v.source.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| name.clone()),
-        read_only: v.read_only == Some(true),
-        per_alloc: v.per_alloc == Some(true),
-    })
-    .collect()
+fn volumes_of(group: &TaskGroup, type_: &str) -> Vec<VolumeAsk> {
+    let of_type = group.volumes.iter().flatten().filter(|(_, v)| v.type_.as_deref().unwrap_or("host") == type_);
+    of_type
+        .map(|(name, v)| VolumeAsk {
+            source: v.source.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| name.clone()),
+            read_only: v.read_only == Some(true),
+            sticky: v.sticky == Some(true),
+            capability: Capability::asked(v).ok(),
+            per_alloc: v.per_alloc == Some(true),
+        })
+        .collect()
 }
 
 fn update_of(job: &Job, type_: JobType, group: &TaskGroup) -> Option<Update> {

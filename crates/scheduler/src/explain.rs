@@ -129,13 +129,18 @@ pub fn node_score(row: &Row, parts: &Parts) -> NodeScore {
         ("node-affinity", parts.affinity),
         ("node-reschedule-penalty", parts.penalty),
         ("allocation-spread", parts.spread),
+        ("devices", parts.devices.unwrap_or(0.0)),
     ];
     NodeScore {
         node_id: row.node.id,
-        // Where nothing is to be spread, nothing is said of it.
+        // Where nothing is to be spread, or no device is wished for, nothing is said of it.
         scores: scores
             .into_iter()
-            .filter(|(name, score)| *name != "allocation-spread" || *score != 0.0)
+            .filter(|(name, score)| match *name {
+                "allocation-spread" => *score != 0.0,
+                "devices" => parts.devices.is_some(),
+                _ => true,
+            })
             .map(|(name, score)| (name_of(name), score))
             .collect(),
         norm_score: parts.score,
@@ -147,7 +152,7 @@ fn name_of(name: &'static str) -> Arc<str> {
     use std::sync::OnceLock;
     static NAMES: OnceLock<BTreeMap<&'static str, Arc<str>>> = OnceLock::new();
     let names = NAMES.get_or_init(|| {
-        ["binpack", "job-anti-affinity", "node-affinity", "node-reschedule-penalty", "allocation-spread"]
+        ["binpack", "job-anti-affinity", "node-affinity", "node-reschedule-penalty", "allocation-spread", "devices"]
             .into_iter()
             .map(|name| (name, Arc::from(name)))
             .collect()

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tarpan_model::{Node, go};
+use tarpan_state::State;
 
 use crate::columns::{NodeIndex, Nodes, Row};
 use crate::compile::{Compiled, Group, Network, VolumeAsk};
 use crate::constraint::Constraint;
+use crate::csi;
 use crate::ports::device_matches;
 
 /// Why a node can't run a group.
@@ -54,17 +56,19 @@ impl FilterCounts {
 }
 
 /// Answers of one pass, by class.
-#[derive(Debug)]
 pub struct Feasibility {
     by_class: Vec<Option<Result<(), Filtered>>>,
+    /// CSI volumes, their plugins, and who claims them; `None`: the group asks for none.
+    csi: Option<State>,
     /// Some constraint looks at what only one node has.
     pub escaped: bool,
 }
 
 impl Feasibility {
     pub fn new(nodes: &Nodes, job: &Compiled, group: &Group) -> Feasibility {
-        let escaped = job.constraints.iter().chain(&group.constraints).any(|c| c.unique);
-        Feasibility { by_class: vec![None; nodes.class_bound()], escaped }
+        let unique = job.constraints.iter().chain(&group.constraints).any(|c| c.unique);
+        let csi = (!group.csi_volumes.is_empty()).then(|| nodes.csi.clone());
+        Feasibility { by_class: vec![None; nodes.class_bound()], escaped: unique || csi.is_some(), csi }
     }
 
     /// Can this node run the group? `index` is the instance, for volumes of one's own.
@@ -75,7 +79,16 @@ impl Feasibility {
             None => known.insert(check_class(&row.node, job, group)),
         };
         by_class.clone()?;
-        check_node(&row.node, job, group)
+        check_node(&row.node, job, group)?;
+        match &self.csi {
+            Some(state) => csi::check(state, &row.node, job, group).map_err(Filtered::new),
+            None => Ok(()),
+        }
+    }
+
+    /// May instance `index` have its own CSI volumes on this node?
+    pub fn has_own_csi(&self, node: &Node, job: &Compiled, group: &Group, index: u32) -> bool {
+        self.csi.as_ref().is_none_or(|state| csi::check_own(state, node, job, group, index))
     }
 
     /// What is known of computed classes: could a node of it take the group?
@@ -212,7 +225,10 @@ fn check_network(node: &Node, network: &Network) -> Result<(), Filtered> {
 
 /// With `per_alloc` any instance's volume will do here; each instance finds its own when it is placed.
 fn has_volume(node: &Node, ask: &VolumeAsk) -> bool {
-    let fits = |volume: &tarpan_model::node::HostVolume| ask.read_only || !volume.read_only;
+    // Nobody keeps claims to what the configuration has.
+    let fits = |volume: &tarpan_model::node::HostVolume| {
+        (ask.read_only || !volume.read_only) && (!ask.sticky || !volume.id.is_empty())
+    };
     if ask.per_alloc {
         let prefix = format!("{}[", ask.source);
         return node.host_volumes.iter().any(|(name, volume)| name.starts_with(&prefix) && fits(volume));

@@ -48,7 +48,7 @@ pub fn what_would_fit(state: &State, job: &Arc<Job>) -> Vec<Fit> {
     let compiled = Compiled::new(job);
     let key = job.key();
     let live: Vec<_> = state.allocs_by_job(&key).filter(|a| !a.terminal()).collect();
-    let mut placer = Placer::new(&nodes, &compiled, state.scheduler_config(), 0, live.iter().copied());
+    let mut placer = Placer::new(&nodes, &compiled, state, 0, live.iter().copied());
     live.iter().for_each(|alloc| placer.stop(alloc));
     let everywhere = matches!(compiled.type_, JobType::System | JobType::SysBatch);
     let mut fits = Vec::with_capacity(compiled.groups.len());

@@ -105,10 +105,10 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
     }
 
     fn placer(&mut self, job: &'i Compiled) -> &mut Placer<'i> {
-        let (input, nodes, seed) = (self.input, self.nodes, self.seed);
+        let (input, nodes, state, seed) = (self.input, self.nodes, self.state, self.seed);
         self.placer.get_or_insert_with(|| {
             let live = input.allocs.iter().filter(|a| !a.terminal()).copied();
-            Placer::new(nodes, job, self.state.scheduler_config(), seed, live)
+            Placer::new(nodes, job, state, seed, live)
         })
     }
 
@@ -244,7 +244,7 @@ impl<'a: 'i, 'i> Turn<'a, 'i> {
             }
             let gone = |id: AllocId| self.plan.stops.values().flatten().any(|s| s.id == id);
             let live = self.input.allocs.iter().filter(|a| !a.terminal() && !gone(a.id)).copied();
-            let mut placer = Placer::new(self.nodes, &older, self.state.scheduler_config(), self.seed, live);
+            let mut placer = Placer::new(self.nodes, &older, self.state, self.seed, live);
             for stop in self.plan.stops.values().flatten() {
                 if let Some(alloc) = self.state.alloc(stop.id).filter(|a| !a.terminal()) {
                     placer.stop(alloc);

@@ -7,6 +7,7 @@ pub mod class;
 pub mod columns;
 pub mod compile;
 pub mod constraint;
+mod csi;
 mod differs;
 mod explain;
 mod feasible;

@@ -60,6 +60,8 @@ pub struct Parts {
     pub penalty: f64,
     pub affinity: f64,
     pub spread: f64,
+    /// `None`: no device is wished for.
+    pub devices: Option<f64>,
     pub score: f64,
 }
 

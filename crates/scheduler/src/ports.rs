@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tarpan_model::Node;
-use tarpan_model::resources::{AllocatedDevice, AllocatedResources, PortMapping};
+use tarpan_model::resources::{AllocatedDevice, AllocatedResources, NodeDeviceGroup, PortMapping};
+use tarpan_model::{Node, measure};
 
 use crate::columns::{NodeIndex, Row, usable_cores};
 use crate::compile::{DeviceAsk, Group, Network, PortAsk};
+use crate::constraint::{Constraint, Target};
 use crate::rng::Rng;
 
 /// What the plan changes on one node.
@@ -25,6 +26,15 @@ struct Changes {
 #[derive(Debug, Default)]
 pub struct Ledger {
     nodes: HashMap<NodeIndex, Changes>,
+}
+
+/// Devices for one ask of a task.
+#[derive(Debug)]
+pub struct Chosen {
+    pub task: String,
+    pub device: AllocatedDevice,
+    /// The weights of the wishes that it fulfils.
+    wished: f64,
 }
 
 /// Why a node can't give what was asked: the text counted in `DimensionExhausted`.
@@ -132,49 +142,67 @@ impl Ledger {
         (chosen.len() == wanted).then_some(chosen)
     }
 
-    /// Free, healthy instances for each ask, in the order of the asks; one kind of device for one ask.
-    pub fn choose_devices(
-        &self,
-        index: NodeIndex,
-        row: &Row,
-        asks: &[DeviceAsk],
-    ) -> Result<Vec<(String, AllocatedDevice)>, Shortage> {
-        let mut chosen: Vec<(String, AllocatedDevice)> = Vec::new();
-        let changes = self.nodes.get(&index);
+    /// Free, healthy instances for each ask, in the order of the asks; one kind of device for one ask: the one that is wished for
+    /// most, of equals the first.
+    pub fn choose_devices(&self, index: NodeIndex, row: &Row, asks: &[DeviceAsk]) -> Result<Vec<Chosen>, Shortage> {
+        let mut chosen: Vec<Chosen> = Vec::new();
         for ask in asks {
             let mut matched = false;
-            let found = row.node.resources.devices.iter().filter(|d| device_matches(d, ask)).find_map(|device| {
+            let mut best: Option<Chosen> = None;
+            for group in row.node.resources.devices.iter().filter(|group| device_matches(group, ask)) {
                 matched = true;
-                let name = device_name(&device.vendor, &device.type_, &device.name);
-                let is_free = |id: &str| {
-                    let key = (name.clone(), id.to_owned());
-                    let used = row.usage.as_ref().and_then(|u| u.devices.get(&key)).copied().unwrap_or(0) as i32;
-                    let taken = chosen.iter().any(|(_, d)| {
-                        device_name(&d.vendor, &d.type_, &d.name) == name && d.ids.iter().any(|i| i == id)
-                    });
-                    used + changes.and_then(|c| c.devices.get(&key)).copied().unwrap_or(0) <= 0 && !taken
-                };
-                let ids: Vec<String> = device
-                    .instances
-                    .iter()
-                    .filter(|i| i.healthy && is_free(&i.id))
-                    .map(|i| i.id.clone())
-                    .take(ask.count)
-                    .collect();
-                (ids.len() == ask.count).then(|| AllocatedDevice {
-                    vendor: device.vendor.clone(),
-                    type_: device.type_.clone(),
-                    name: device.name.clone(),
-                    ids,
-                })
-            });
-            match found {
-                Some(device) => chosen.push((ask.task.clone(), device)),
+                let Some(device) = self.free_instances(index, row, group, ask.count, &chosen) else { continue };
+                let wished = wished(group, ask);
+                if best.as_ref().is_none_or(|best| wished > best.wished) {
+                    best = Some(Chosen { task: ask.task.clone(), device, wished });
+                }
+            }
+            match best {
+                Some(best) => chosen.push(best),
                 None if matched => return Err(Arc::from("devices: no devices available")),
                 None => return Err(Arc::from("devices: no devices match request")),
             }
         }
         Ok(chosen)
+    }
+
+    fn free_instances(
+        &self,
+        index: NodeIndex,
+        row: &Row,
+        group: &NodeDeviceGroup,
+        count: usize,
+        chosen: &[Chosen],
+    ) -> Option<AllocatedDevice> {
+        let changes = self.nodes.get(&index);
+        let name = device_name(&group.vendor, &group.type_, &group.name);
+        let is_free = |id: &str| {
+            let key = (name.clone(), id.to_owned());
+            let used = row.usage.as_ref().and_then(|u| u.devices.get(&key)).copied().unwrap_or(0) as i32;
+            let taken = chosen
+                .iter()
+                .map(|chosen| &chosen.device)
+                .any(|d| device_name(&d.vendor, &d.type_, &d.name) == name && d.ids.iter().any(|i| i == id));
+            used + changes.and_then(|c| c.devices.get(&key)).copied().unwrap_or(0) <= 0 && !taken
+        };
+        let free = group.instances.iter().filter(|i| i.healthy && is_free(&i.id));
+        let ids: Vec<String> = free.map(|i| i.id.clone()).take(count).collect();
+        (ids.len() == count).then(|| AllocatedDevice {
+            vendor: group.vendor.clone(),
+            type_: group.type_.clone(),
+            name: group.name.clone(),
+            ids,
+        })
+    }
+
+    /// How far what would be chosen is what the group wishes for, from -1 to 1; `None`: it has no such wishes.
+    pub fn device_score(&self, index: NodeIndex, row: &Row, asks: &[DeviceAsk]) -> Option<f64> {
+        let weights: f64 = asks.iter().flat_map(|ask| &ask.affinities).map(|(_, _, weight)| weight.abs()).sum();
+        if weights == 0.0 {
+            return None;
+        }
+        let chosen = self.choose_devices(index, row, asks).ok()?;
+        Some(chosen.iter().map(|chosen| chosen.wished).sum::<f64>() / weights)
     }
 
     /// What an allocation of `group` is given on a node: `shared` as it is, or a copy with ports, cores and devices.
@@ -203,9 +231,9 @@ impl Ledger {
                     task.cpu_mhz = row.core_mhz() * i64::from(*count);
                 }
             }
-            for (task, device) in self.choose_devices(index, row, &group.devices)? {
-                if let Some(task) = tasks.get_mut(&task) {
-                    task.devices.push(device);
+            for chosen in self.choose_devices(index, row, &group.devices)? {
+                if let Some(task) = tasks.get_mut(&chosen.task) {
+                    task.devices.push(chosen.device);
                 }
             }
         }
@@ -249,32 +277,43 @@ pub fn device_name(vendor: &str, type_: &str, name: &str) -> String {
 }
 
 /// Does the kind of device fit the name asked for and its constraints?
-pub fn device_matches(device: &tarpan_model::resources::NodeDeviceGroup, ask: &DeviceAsk) -> bool {
+pub fn device_matches(device: &NodeDeviceGroup, ask: &DeviceAsk) -> bool {
     let named = match ask.id.as_slice() {
         [type_] => *type_ == device.type_,
         [vendor, type_] => *vendor == device.vendor && *type_ == device.type_,
         [vendor, type_, name] => *vendor == device.vendor && *type_ == device.type_ && *name == device.name,
         _ => false,
     };
-    named
-        && ask.constraints.iter().all(|(target, constraint)| {
-            let inner = target.strip_prefix("${device.").and_then(|t| t.strip_suffix('}')).unwrap_or_default();
-            let left: Option<Arc<str>> = match inner {
-                "model" => Some(Arc::from(device.name.as_str())),
-                "vendor" => Some(Arc::from(device.vendor.as_str())),
-                "type" => Some(Arc::from(device.type_.as_str())),
-                "ids" => Some(Arc::from(
-                    device.instances.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(",").as_str(),
-                )),
-                other => other
-                    .strip_prefix("attr.")
-                    .and_then(|key| device.attributes.get(key))
-                    .map(|v| Arc::from(v.as_str())),
-            };
-            let right = match &constraint.right {
-                crate::constraint::Target::Literal(text) => Some(text.clone()),
-                _ => None,
-            };
-            constraint.operator.holds(left, right)
-        })
+    named && ask.constraints.iter().all(|(target, constraint)| holds(device, target, constraint))
+}
+
+/// The weights of the wishes that the kind of device fulfils.
+fn wished(device: &NodeDeviceGroup, ask: &DeviceAsk) -> f64 {
+    let fulfilled = ask.affinities.iter().filter(|(target, wish, _)| holds(device, target, wish));
+    fulfilled.map(|(_, _, weight)| weight).sum()
+}
+
+/// Whether this is so of a kind of device. Amounts with units are compared by what they are: `16 GiB` is more than `900 MB`.
+fn holds(device: &NodeDeviceGroup, target: &str, constraint: &Constraint) -> bool {
+    let inner = target.strip_prefix("${device.").and_then(|t| t.strip_suffix('}')).unwrap_or_default();
+    let ids = || device.instances.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(",");
+    let left: Option<Arc<str>> = match inner {
+        "model" => Some(Arc::from(device.name.as_str())),
+        "vendor" => Some(Arc::from(device.vendor.as_str())),
+        "type" => Some(Arc::from(device.type_.as_str())),
+        "ids" => Some(Arc::from(ids().as_str())),
+        other => other.strip_prefix("attr.").and_then(|key| device.attributes.get(key)).map(|v| Arc::from(v.as_str())),
+    };
+    let right = match &constraint.right {
+        Target::Literal(text) => Some(text.clone()),
+        _ => None,
+    };
+    let amount = |text: &Option<Arc<str>>| text.as_deref().and_then(measure::parse);
+    match (amount(&left), amount(&right)) {
+        (Some(l), Some(r)) if l.family == r.family => {
+            let plain = |amount: f64| Some(Arc::from(amount.to_string()));
+            constraint.operator.holds(plain(l.amount), plain(r.amount))
+        }
+        _ => constraint.operator.holds(left, right),
+    }
 }

@@ -45,7 +45,7 @@ pub fn verdicts(state: &State, job: &Arc<Job>, group: &str) -> Vec<Verdict> {
     let Some(group) = compiled.group(group) else { return Vec::new() };
     let key = job.key();
     let live: Vec<_> = state.allocs_by_job(&key).filter(|a| !a.terminal()).collect();
-    let mut placer = Placer::new(&nodes, &compiled, state.scheduler_config(), 0, live.iter().copied());
+    let mut placer = Placer::new(&nodes, &compiled, state, 0, live.iter().copied());
     let mut found = Vec::with_capacity(nodes.len());
     for (index, row) in nodes.rows().iter().enumerate() {
         let early = early(row, &compiled);

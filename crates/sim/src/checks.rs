@@ -251,6 +251,8 @@ fn print(replies: &[Reply], events: &[Event]) -> u64 {
             }
             Change::Node { row, gone } => (row.id, row.modify_index, row.status, gone).hash(&mut hasher),
             Change::Deployment { row, gone } => (row.id, row.modify_index, row.status, gone).hash(&mut hasher),
+            Change::CSIVolume { row, gone } => (&row.id, row.modify_index, gone).hash(&mut hasher),
+            Change::CSIPlugin { row, gone } => (&row.id, row.modify_index, gone).hash(&mut hasher),
             Change::Job { row, gone } => (row.id(), row.modify_index, row.version, gone).hash(&mut hasher),
             _ => {}
         }

@@ -53,7 +53,15 @@ fn command_of(command: &Command, state: &State) -> String {
         Command::DeleteServices { .. } => "DeleteServices".to_owned(),
         Command::SetPeriodicLaunch { job, .. } => format!("SetPeriodicLaunch {}", job.id),
         Command::SetSchedulerConfig { .. } => "SetSchedulerConfig".to_owned(),
+        Command::UpsertHostVolume { volume, .. } => {
+            format!("UpsertHostVolume {} on {} {}", volume.name, last(volume.node_id), volume.state)
+        }
+        Command::DeleteHostVolume { id } => format!("DeleteHostVolume {}", id.short()),
+        Command::DeleteHostVolumeClaim { id, .. } => format!("DeleteHostVolumeClaim {}", id.short()),
         Command::InitRootKey(_) => "InitRootKey".to_owned(),
+        Command::PutCsiVolume { volume, .. } => format!("PutCsiVolume {} {} claims", volume.id, volume.claims.len()),
+        Command::DeleteCsiVolume { id, .. } => format!("DeleteCsiVolume {id}"),
+        Command::DeleteCsiPlugins { ids, .. } => format!("DeleteCsiPlugins {}", ids.join(", ")),
         Command::StageRestore { number, .. } => format!("StageRestore part {number}"),
         Command::FinishRestore { .. } => "FinishRestore".to_owned(),
         Command::TagJobVersion { job, .. } => format!("TagJobVersion {}", job.id),

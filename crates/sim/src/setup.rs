@@ -51,6 +51,7 @@ impl Setup {
             job: Dur(3 * MINUTE),
             deployment: Dur(2 * MINUTE),
             node: Dur(10 * MINUTE),
+            csi_plugin: Dur(10 * MINUTE),
         }
     }
 }

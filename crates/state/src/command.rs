@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tarpan_model::alloc::{AllocUpdate, DesiredTransition};
+use tarpan_model::csi::CsiVolume;
 use tarpan_model::deployment::DeploymentUpdate;
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, NamespacedId, NodeId};
+use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::node::{DrainStrategy, NodeEvent};
 use tarpan_model::plan::{Plan, PlanResult};
 use tarpan_model::service::ServiceRegistration;
+use tarpan_model::volume::HostVolume;
 use tarpan_model::{Eligibility, Evaluation, Job, Node, NodeStatus, RootKey, ScalingEvent, UnixNanos};
 
 use crate::guard::Guard;
@@ -128,6 +130,21 @@ pub enum Command {
         config: SchedulerConfig,
         check_index: Option<u64>,
     },
+    /// A host volume as it is to be; its state follows from its node.
+    UpsertHostVolume {
+        volume: Box<HostVolume>,
+        now: UnixNanos,
+    },
+    /// A host volume is gone, with all claims to it.
+    DeleteHostVolume {
+        id: VolumeId,
+    },
+    /// A group may be placed on another volume.
+    DeleteHostVolumeClaim {
+        id: ClaimId,
+        /// Of what may be placed now.
+        evals: Vec<Evaluation>,
+    },
     /// The cluster's first root key. Refused where there is one that is active.
     InitRootKey(Box<RootKey>),
     /// A part of a snapshot that is to become the state; the first has number 0 and begins anew.
@@ -143,6 +160,21 @@ pub enum Command {
         id: u128,
         /// Bytes that must have come.
         length: Option<u64>,
+    },
+    /// A CSI volume as it is from now on. `claims`: nothing but its claims is changed.
+    PutCsiVolume {
+        volume: Box<CsiVolume>,
+        claims: bool,
+        now: UnixNanos,
+    },
+    DeleteCsiVolume {
+        namespace: Namespace,
+        id: Arc<str>,
+    },
+    /// Plugins of which nothing is left, unless something of them came since raft index `seen`.
+    DeleteCsiPlugins {
+        ids: Vec<Arc<str>>,
+        seen: u64,
     },
     TagJobVersion {
         job: NamespacedId,

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tarpan_model::ids::{AllocId, DeploymentId, NamespacedId, NodeId};
+use tarpan_model::ids::{AllocId, DeploymentId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::{Job, NodeStatus};
 
 use crate::state::State;
@@ -53,9 +53,29 @@ pub enum Guard {
     Over {
         job: NamespacedId,
     },
+    /// The volume was not written since; `None`: there is no such volume.
+    CsiVolume {
+        namespace: Namespace,
+        id: Arc<str>,
+        modify_index: Option<u64>,
+    },
     /// The node is down and nothing is expected of it.
     Silent {
         node: NodeId,
+    },
+    /// The host volume was not written since; 0: there is none of this id.
+    HostVolume {
+        id: VolumeId,
+        modify_index: u64,
+    },
+    /// No allocation that is not over mounts the host volume.
+    Unused {
+        volume: VolumeId,
+    },
+    /// No host volume of the node has this name.
+    FreeName {
+        node: NodeId,
+        name: Arc<str>,
     },
 }
 
@@ -89,6 +109,16 @@ impl Guard {
                 let tagged = state.job_versions(job).any(|version| version.version_tag.is_some());
                 dead && !tagged && (live.allocs, live.evals, live.deployments) == (0, 0, 0)
             }
+            Guard::CsiVolume { namespace, id, modify_index } => {
+                state.csi_volume(namespace, id).map(|volume| volume.modify_index) == *modify_index
+            }
+            Guard::HostVolume { id, modify_index } => {
+                state.host_volume(*id).map_or(0, |volume| volume.modify_index) == *modify_index
+            }
+            Guard::Unused { volume } => {
+                state.host_volume(*volume).is_none_or(|volume| state.users_of(volume).next().is_none())
+            }
+            Guard::FreeName { node, name } => state.host_volumes_by_node(*node).all(|volume| volume.name != *name),
             Guard::Silent { node } => {
                 state.node(*node).is_some_and(|n| n.status == NodeStatus::Down)
                     && state.allocs_by_node(*node).all(|a| a.terminal())

@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod command;
+mod csi;
 pub mod event;
 pub mod guard;
 pub mod lineage;
@@ -21,6 +22,7 @@ pub mod usage;
 
 pub use apply::same_spec;
 pub use command::{Command, Envelope};
+pub use csi::PluginHealth;
 pub use event::{Change, Event, Topic};
 pub use guard::Guard;
 pub use lineage::{Epoch, Lineage, Seen, Standing};

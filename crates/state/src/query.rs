@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId};
+use tarpan_model::csi::{CsiPlugin, CsiVolume};
+use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::root_key::{RootKey, RootKeyState};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, ScalingEvents};
+use tarpan_model::volume::{HostVolume, HostVolumeClaim};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, ScalingEvents, TaskGroup};
 use uuid::Uuid;
 
 use crate::rows::{JobSubmission, JobSummary, PeriodicLaunch, SchedulerConfig};
 use crate::state::{JobLive, NodeUsage, State};
-use crate::tables::{Table, Tables};
+use crate::tables::{Table, Tables, csi_plugins};
 
 const LAST: Uuid = Uuid::max();
 
@@ -121,6 +123,34 @@ impl State {
 
     pub fn job_summary(&self, key: &NamespacedId) -> Option<&Arc<JobSummary>> {
         self.tables.job_summaries.get(key)
+    }
+
+    pub fn csi_volume(&self, namespace: &Namespace, id: &str) -> Option<&Arc<CsiVolume>> {
+        self.tables.csi_volumes.get(&(namespace.clone(), Arc::from(id)))
+    }
+
+    pub fn csi_volumes(&self) -> impl DoubleEndedIterator<Item = &Arc<CsiVolume>> {
+        self.tables.csi_volumes.values()
+    }
+
+    /// Those that somebody claims.
+    pub fn csi_volumes_claimed(&self) -> impl Iterator<Item = &Arc<CsiVolume>> {
+        self.tables.csi_volumes_claimed.iter().filter_map(|(_, key)| self.tables.csi_volumes.get(key))
+    }
+
+    pub fn csi_plugin(&self, id: &str) -> Option<&Arc<CsiPlugin>> {
+        self.tables.csi_plugins.get(id)
+    }
+
+    pub fn csi_plugins(&self) -> impl DoubleEndedIterator<Item = &Arc<CsiPlugin>> {
+        self.tables.csi_plugins.values()
+    }
+
+    /// What jobs that are not stopped have tasks for: id and type of a CSI plugin, the job and the group.
+    pub fn csi_plugin_groups(&self) -> impl Iterator<Item = (&str, &str, &Arc<Job>, &TaskGroup)> {
+        let jobs = self.tables.csi_jobs.iter().filter_map(|(_, key)| self.tables.jobs.get(key));
+        let jobs = jobs.filter(|job| !job.stopped());
+        jobs.flat_map(|job| csi_plugins(job).map(move |(id, kind, group)| (id, kind, job, group)))
     }
 
     /// `None`: nobody asked anything of the counts of the job's groups.
@@ -284,6 +314,48 @@ impl State {
             .range((alloc, Default::default())..)
             .take_while(move |(a, _)| *a == alloc)
             .filter_map(|(_, key)| self.tables.services.get(key))
+    }
+
+    pub fn host_volume(&self, id: VolumeId) -> Option<&Arc<HostVolume>> {
+        self.tables.host_volumes.get(&id)
+    }
+
+    pub fn host_volumes(&self) -> impl DoubleEndedIterator<Item = &Arc<HostVolume>> {
+        self.tables.host_volumes.values()
+    }
+
+    /// As [`State::evals_within`].
+    pub fn host_volumes_within(&self, ids: RangeInclusive<Uuid>) -> impl DoubleEndedIterator<Item = &Arc<HostVolume>> {
+        within(&self.tables.host_volumes, ids, VolumeId)
+    }
+
+    /// In id order.
+    pub fn host_volumes_by_node(&self, node: NodeId) -> impl Iterator<Item = &Arc<HostVolume>> {
+        by(&self.tables.host_volumes_by_node, &node, VolumeId(LAST)).filter_map(|id| self.tables.host_volumes.get(&id))
+    }
+
+    /// Allocations that are not over and mount the volume, in id order.
+    pub fn users_of(&self, volume: &HostVolume) -> impl Iterator<Item = &Arc<Allocation>> {
+        self.allocs_by_node(volume.node_id).filter(|alloc| !alloc.client_terminal() && volume.is_of(alloc))
+    }
+
+    pub fn host_volume_claim(&self, id: ClaimId) -> Option<&Arc<HostVolumeClaim>> {
+        self.tables.host_volume_claims.get(&id)
+    }
+
+    pub fn host_volume_claims(&self) -> impl DoubleEndedIterator<Item = &Arc<HostVolumeClaim>> {
+        self.tables.host_volume_claims.values()
+    }
+
+    /// Those of all groups of a job.
+    pub fn host_volume_claims_by_job(&self, key: &NamespacedId) -> impl Iterator<Item = &Arc<HostVolumeClaim>> {
+        let ids = by(&self.tables.host_volume_claims_by_job, key, ClaimId(LAST));
+        ids.filter_map(|id| self.tables.host_volume_claims.get(&id))
+    }
+
+    pub fn host_volume_claims_by_volume(&self, volume: VolumeId) -> impl Iterator<Item = &Arc<HostVolumeClaim>> {
+        let ids = by(&self.tables.host_volume_claims_by_volume, &volume, ClaimId(LAST));
+        ids.filter_map(|id| self.tables.host_volume_claims.get(&id))
     }
 
     pub fn periodic_launch(&self, key: &NamespacedId) -> Option<PeriodicLaunch> {

@@ -10,9 +10,11 @@ mod declare;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use tarpan_model::ids::{AllocId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId};
+use tarpan_model::csi::{CsiPlugin, CsiVolume, CsiVolumeKey};
+use tarpan_model::ids::{AllocId, ClaimId, DeploymentId, EvalId, KeyId, Namespace, NamespacedId, NodeId, VolumeId};
 use tarpan_model::service::ServiceRegistration;
-use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, ScalingEvents};
+use tarpan_model::volume::{HostVolume, HostVolumeClaim};
+use tarpan_model::{Allocation, Deployment, Evaluation, Job, Node, RootKey, ScalingEvents, TaskGroup};
 
 pub(crate) use self::declare::{Declared, Restores, Setting};
 use self::declare::{Held, declare, refile};
@@ -42,7 +44,10 @@ declare! {
         }
         /// Jobs as they are now.
         Jobs in jobs: NamespacedId => Job {
-            found: [job_children: NamespacedId = parent],
+            found: [
+                job_children: NamespacedId = parent,
+                csi_jobs: bool = |job| csi_plugins(job).next().map(|_| true),
+            ],
             topic: [Job { Job(NamespacedId) = Job::key }],
             kept: Job = |(_, row)| row,
             restored: R::job,
@@ -134,6 +139,34 @@ declare! {
             kept: RootKey = |(_, row)| row,
             restored: |_, row| (row.id, Arc::new(row)),
         }
+        CsiPlugins in csi_plugins: Arc<str> => CsiPlugin {
+            found: [],
+            topic: [CSIPlugin { CsiPlugin(Arc<str>) = |row| row.id.clone() }],
+            kept: CsiPlugin = |(_, row)| row,
+            restored: |_, row| (row.id.clone(), Arc::new(row)),
+        }
+        CsiVolumes in csi_volumes: CsiVolumeKey => CsiVolume {
+            found: [csi_volumes_claimed: bool = |row| (!row.claims.is_empty()).then_some(true)],
+            topic: [CSIVolume { CsiVolume(CsiVolumeKey) = CsiVolume::key }],
+            kept: CsiVolume = |(_, row)| row,
+            restored: |_, row| (row.key(), Arc::new(row)),
+        }
+        HostVolumes in host_volumes: VolumeId => HostVolume {
+            found: [host_volumes_by_node: NodeId = |row| Some(row.node_id)],
+            topic: [HostVolume { HostVolume(VolumeId) = |row| row.id }],
+            kept: HostVolume = |(_, row)| row,
+            restored: |_, row| (row.id, Arc::new(row)),
+        }
+        /// What groups with sticky volumes hold of them.
+        HostVolumeClaims in host_volume_claims: ClaimId => HostVolumeClaim {
+            found: [
+                host_volume_claims_by_job: NamespacedId = |row| Some(row.job_key()),
+                host_volume_claims_by_volume: VolumeId = |row| Some(row.volume_id),
+            ],
+            topic: [],
+            kept: HostVolumeClaim = |(_, row)| row,
+            restored: |_, row| (row.id, Arc::new(row)),
+        }
     }
     // What there is one of: a value that has a default.
     settings {
@@ -145,4 +178,14 @@ declare! {
 pub(crate) fn parent(job: &Job) -> Option<NamespacedId> {
     let id = job.parent_id.as_deref().filter(|id| !id.is_empty())?;
     Some(NamespacedId::new(job.namespace(), id))
+}
+
+/// The CSI plugins that tasks of `job` are: id, type and group.
+pub(crate) fn csi_plugins(job: &Job) -> impl Iterator<Item = (&str, &str, &TaskGroup)> {
+    let groups = job.groups().iter().flat_map(|group| group.tasks().iter().map(move |task| (task, group)));
+    groups.filter_map(|(task, group)| {
+        let plugin = task.csi_plugin_config.as_ref()?;
+        let id = plugin.id.as_deref().filter(|id| !id.is_empty())?;
+        Some((id, plugin.type_.as_deref().unwrap_or_default(), group))
+    })
 }

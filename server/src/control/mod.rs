@@ -15,6 +15,7 @@ mod worker;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tarpan_control::broker::BrokerStats;
 use tarpan_control::evals::Evals;
 use tarpan_control::gc::{Gc, GcOptions};
@@ -68,6 +69,7 @@ impl Control {
             job: options.job_gc_threshold.into(),
             deployment: options.deployment_gc_threshold.into(),
             node: options.node_gc_threshold.into(),
+            csi_plugin: options.csi_plugin_gc_threshold.into(),
             ..GcOptions::default()
         };
         Control {
@@ -86,7 +88,14 @@ impl Control {
     }
 
     /// Runs the loops whenever this server leads, until `stop`.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>, kick: impl Fn(NodeId) + Send + Sync + 'static) {
+    ///
+    /// `beside`: what else runs as long as this server leads.
+    pub async fn run(
+        self: Arc<Self>,
+        mut stop: watch::Receiver<bool>,
+        kick: impl Fn(NodeId) + Send + Sync + 'static,
+        beside: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
         let kick: Arc<dyn Fn(NodeId) + Send + Sync> = Arc::new(kick);
         let mut leaderships = self.consensus.leaderships();
         let mut loops: Option<(u64, JoinSet<()>)> = None;
@@ -107,7 +116,9 @@ impl Control {
                 // Everything of earlier terms is applied once this entry is.
                 if self.consensus.propose(Command::Noop).await.is_ok() {
                     tracing::info!(term = now.term, "leading");
-                    loops = Some((now.term, self.start(&kick)));
+                    let mut started = self.start(&kick);
+                    started.spawn(beside());
+                    loops = Some((now.term, started));
                 }
             }
             let retry = if now.me && loops.is_none() { RETRY } else { FAR };

@@ -2,11 +2,13 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use tarpan_control::csi::CsiError;
 use tarpan_control::deployments::DeploymentError;
 use tarpan_control::dispatch::DispatchError;
 use tarpan_control::jobs::JobError;
 use tarpan_control::nodes::NodeError;
 use tarpan_control::periodic::PeriodicError;
+use tarpan_control::volumes::VolumeError;
 use tarpan_state::Rejection;
 
 use super::meta::Meta;
@@ -142,6 +144,25 @@ impl From<NodeError> for ApiError {
         match why {
             // Wishes about a node that is not there are errors like others in the field, unlike reading it.
             NodeError::NotFound | NodeError::Draining => ApiError::internal(why),
+        }
+    }
+}
+
+impl From<VolumeError> for ApiError {
+    fn from(why: VolumeError) -> Self {
+        match &why {
+            VolumeError::NotFound | VolumeError::NoClaim => ApiError::not_found(why),
+            VolumeError::Asked(_) => ApiError::bad_request(why),
+            VolumeError::Refused(_) => ApiError::internal(why),
+        }
+    }
+}
+
+impl From<CsiError> for ApiError {
+    fn from(why: CsiError) -> Self {
+        match &why {
+            CsiError::NotFound => ApiError::not_found(why),
+            CsiError::NoPlugin(_) | CsiError::Refused(_) => ApiError::internal(why),
         }
     }
 }

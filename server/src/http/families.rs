@@ -4,8 +4,8 @@ use tarpan_api::routes::Name;
 
 use super::bind::Handler;
 use super::{
-    agent, allocs, client, deployments, evals, events, jobs, keyring, namespaces, nodes, operator, scaling, search,
-    services, unsupported,
+    agent, allocs, client, csi, deployments, evals, events, jobs, keyring, namespaces, nodes, operator, scaling,
+    search, services, unsupported, volumes,
 };
 
 /// What answers a row.
@@ -25,6 +25,8 @@ pub fn handler(name: Name) -> Handler {
         Name::Services(route) => services::handler(route),
         Name::Namespaces(route) => namespaces::handler(route),
         Name::Scaling(route) => scaling::handler(route),
+        Name::Volumes(route) => volumes::handler(route),
+        Name::Csi(route) => csi::handler(route),
         Name::Unsupported(route) => unsupported::handler(route),
     }
 }

@@ -14,6 +14,7 @@ mod bind;
 pub mod caller;
 mod client;
 mod context;
+mod csi;
 mod deployments;
 pub mod dump;
 mod elsewhere;
@@ -46,6 +47,7 @@ mod services;
 mod snapshot;
 mod unsupported;
 mod upload;
+mod volumes;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,12 @@ fn namespace_of(path: &Captures, state: &State) -> Option<Namespace> {
     if let Some(id) = path.find("deployment") {
         return state.deployment(id.parse().ok()?).map(|row| row.namespace.clone());
     }
+    if let Some(id) = path.find("volume") {
+        return state.host_volume(id.parse().ok()?).map(|row| row.namespace.clone());
+    }
+    if let Some(id) = path.find("claim") {
+        return state.host_volume_claim(id.parse().ok()?).map(|row| row.namespace.clone());
+    }
     policies::namespace_of(state, path.find("policy")?)
 }
 

@@ -71,6 +71,11 @@ fn node_request(cx: &Context, path: String) -> HttpRequest {
     HttpRequest { method: cx.method().to_string(), path, headers: headers.collect(), body: cx.body.clone() }
 }
 
+/// What a node answers to a request of this server's own, which no caller may make.
+pub async fn tell(cx: &Context, node: NodeId, request: HttpRequest) -> Result<NodeResponse, NodeRequestError> {
+    cx.server.node_request(node, request).await
+}
+
 /// What the node of the request answers.
 pub async fn ask(cx: &Context, path: String) -> Result<NodeResponse, ApiError> {
     let node = cx.node.expect("whoever answers for a node is in the table as answered by one");

@@ -58,7 +58,8 @@ fn allowed(cx: &Context, contexts: Vec<&'static str>) -> Result<Vec<&'static str
     if allowed.is_empty() { Err(ApiError::denied()) } else { Ok(allowed) }
 }
 
-const TABLES: [Table; 5] = [Table::Jobs, Table::Allocs, Table::Evals, Table::Deployments, Table::Nodes];
+const TABLES: [Table; 6] =
+    [Table::Jobs, Table::Allocs, Table::Evals, Table::Deployments, Table::Nodes, Table::HostVolumes];
 
 fn index(state: &State) -> u64 {
     TABLES.into_iter().map(|t| state.table_index(t)).max().unwrap_or(0)

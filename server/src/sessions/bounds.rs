@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use tarpan_model::alloc::AllocUpdate;
+use tarpan_model::csi::CsiInfo;
 use tarpan_model::service::ServiceRegistration;
 use tarpan_model::{Node, TaskEvent};
 use tarpan_rpc::agent::{AllocVersion, from_agent};
@@ -58,6 +59,7 @@ pub(super) fn node(node: &Node) -> Result<(), Status> {
         ("node metadata", node.meta.len()),
         ("node drivers", node.drivers.len()),
         ("node volumes", node.host_volumes.len()),
+        ("node CSI plugins", node.csi_controllers.len() + node.csi_nodes.len()),
         ("node networks", node.host_networks.len()),
         ("node events", node.events.len()),
     ] {
@@ -66,7 +68,18 @@ pub(super) fn node(node: &Node) -> Result<(), Status> {
     let names = [&node.name, &node.datacenter, &node.node_class, &node.node_pool];
     let facts = node.attributes.iter().chain(node.meta.iter()).flat_map(|(key, value)| [key, value]);
     let longest = names.into_iter().chain(facts).map(|text| text.len()).max().unwrap_or(0);
+    let plugins = node.csi_controllers.iter().chain(node.csi_nodes.iter()).map(|(id, info)| id.len() + said(info));
+    let longest = longest.max(plugins.max().unwrap_or(0));
     within("bytes of a fact about the node", longest.max(node.http_addr.len()), TEXT)
+}
+
+/// Bytes of what a plugin says of itself.
+fn said(info: &CsiInfo) -> usize {
+    let node = info.node.as_ref();
+    let places = node.and_then(|node| node.topology.as_ref()).into_iter().flatten();
+    let places: usize = places.map(|(name, value)| name.len() + value.len()).sum();
+    let texts = [&info.provider, &info.version, &info.health_description].map(|text| text.len());
+    texts.into_iter().sum::<usize>() + places + node.map_or(0, |node| node.id.len())
 }
 
 pub(super) fn services(rows: &[ServiceRegistration]) -> Result<(), Status> {

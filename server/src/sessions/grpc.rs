@@ -9,8 +9,8 @@ use futures::Stream;
 use tarpan_model::ids::{Namespace, NodeId};
 use tarpan_rpc::agent::agents_server::{Agents, AgentsServer};
 use tarpan_rpc::agent::{
-    BulkDown, BulkUp, DiskPart, DiskRequest, DrainRequest, DrainState, FromAgent, FromServer, HttpRequest, ServiceSet,
-    SignIdentitiesRequest, SignedIdentities, WatchServiceRequest,
+    BulkDown, BulkUp, ClaimVolumeRequest, ClaimedVolume, DiskPart, DiskRequest, DrainRequest, DrainState, FromAgent,
+    FromServer, HttpRequest, ServiceSet, SignIdentitiesRequest, SignedIdentities, WatchServiceRequest,
 };
 use tarpan_tls::view::{client_name, server_name};
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::host::Host;
-use super::{Down, bulk, disks, drain, identities, register, session};
+use super::{Down, bulk, claims, disks, drain, identities, register, session};
 use crate::forwarded;
 use crate::guests::GuestInfo;
 use crate::watch::Watch;
@@ -154,6 +154,11 @@ impl Agents for AgentService {
         let node = self.known_node(&request)?;
         let parts = disks::open(&self.host, node, &request.into_inner()).await?;
         Ok(Response::new(Box::pin(parts)))
+    }
+
+    async fn claim_volume(&self, request: Request<ClaimVolumeRequest>) -> Result<Response<ClaimedVolume>, Status> {
+        let node = self.known_node(&request)?;
+        claims::claim(&self.host, node, &request.into_inner()).await.map(Response::new)
     }
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainState>, Status> {

@@ -5,6 +5,7 @@
 
 mod bounds;
 pub(crate) mod bulk;
+mod claims;
 mod disks;
 mod drain;
 pub(crate) mod grpc;

@@ -30,8 +30,11 @@ fn check_names(node: &Node) -> Result<(), String> {
     let meta = node.meta.keys().map(|key| ("meta key", &**key, MAX_KEY));
     let drivers = node.drivers.keys().map(|name| ("driver", &**name, MAX_LABEL));
     let volumes = node.host_volumes.keys().map(|name| ("host volume", &**name, MAX_LABEL));
+    let plugins = node.csi_controllers.keys().chain(node.csi_nodes.keys());
+    let plugins = plugins.map(|id| ("CSI plugin", &**id, MAX_LABEL));
     let networks = node.host_networks.keys().map(|name| ("host network", &**name, MAX_LABEL));
-    let mut all = own.chain(address).chain(attributes).chain(meta).chain(drivers).chain(volumes).chain(networks);
+    let mut all =
+        own.chain(address).chain(attributes).chain(meta).chain(drivers).chain(volumes).chain(plugins).chain(networks);
     let wrong = all.find_map(|(what, text, max)| Some((what, text, name::text(text, max).err()?)));
     wrong.map_or(Ok(()), |(what, text, wrong)| Err(format!("the node's {what} {} {wrong}", name::quoted(text))))
 }

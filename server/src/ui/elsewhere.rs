@@ -61,6 +61,11 @@ fn leads(path: &str, query: &str) -> Option<Leads> {
         ["exec", ..] => surely(exec(&segments[1..], query)),
         ["allocations", id, rest @ ..] if !rest.is_empty() && is_id(id) => surely(allocation(id, rest)),
         ["clients", id, "monitor"] => surely(format!("/ui/clients/{id}")),
+        ["storage", "volumes", "dynamic", id, ..] => {
+            let id = id.split(['@', '%']).next().unwrap_or_default();
+            surely(format!("/ui/storage/{id}"))
+        }
+        ["storage", "volumes" | "plugins", ..] => surely("/ui/storage".to_owned()),
         ["servers", _, ..] => surely("/ui/servers".to_owned()),
         ["evaluations"] => {
             let id = query.split('&').find_map(|pair| pair.strip_prefix("currentEval=")).filter(|id| !id.is_empty())?;
@@ -161,6 +166,10 @@ mod tests {
         check(&format!("/ui/allocations/{ID}/t/fs/local"), Some(&format!("/ui/allocations/{ID}?task=t")));
         check(&format!("/ui/allocations/{ID}/fs/alloc"), Some(&format!("/ui/allocations/{ID}")));
         check("/ui/clients/0a/monitor", Some("/ui/clients/0a"));
+        check("/ui/storage/volumes", Some("/ui/storage"));
+        check("/ui/storage/plugins/x/allocations", Some("/ui/storage"));
+        check("/ui/storage/volumes/dynamic/0a@default", Some("/ui/storage/0a"));
+        check("/ui/storage/volumes/dynamic/0a%40default", Some("/ui/storage/0a"));
         check("/ui/servers/a.global/monitor", Some("/ui/servers"));
         check("/ui/evaluations?currentEval=0a", Some("/ui/evaluations/0a"));
     }
@@ -179,6 +188,8 @@ mod tests {
             "/ui/allocations/no/id",
             "/ui/clients/0a",
             "/ui/servers",
+            "/ui/storage",
+            "/ui/storage/0a",
             "/ui/evaluations",
             "/ui/evaluations/0a",
             "/ui/assets/x/app.js",

@@ -12,7 +12,7 @@ const HOSTILE: &str = "</title></script><x-pwn onfocus=alert(1)>\"'><!--]]>{{7*7
 const RAW: [&str; 3] = ["<x-pwn", "alert(1)>\"", "alert(1)>\\\"'><"];
 
 /// Fields whose values something reads: left as they are.
-const READ: [&str; 24] = [
+const READ: [&str; 26] = [
     "ID",
     "NodeID",
     "AllocID",
@@ -28,6 +28,8 @@ const READ: [&str; 24] = [
     "State",
     "Timestamp",
     "StartedAt",
+    "ModTime",
+    "NextToken",
     "TriggeredBy",
     "SchedulingEligibility",
     "Fails",
@@ -39,7 +41,10 @@ const READ: [&str; 24] = [
     "Change",
 ];
 /// Objects whose names strangers choose.
-const NAMED: [&str; 7] = [
+const NAMED: [&str; 10] = [
+    "HostNetworks",
+    "Dynamic",
+    "Static",
     "Meta",
     "Attributes",
     "HostVolumes",
@@ -91,7 +96,7 @@ const ID: &str = "-1111-4222-8333-444455556666";
 /// Every page and every tab.
 fn pages() -> Vec<String> {
     let mut all: Vec<String> =
-        ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "topology"]
+        ["jobs", "run?job=pytechco-web", "clients", "servers", "evaluations", "services", "storage", "topology"]
             .map(|page| format!("/ui/{page}"))
             .into();
     let tabs = [
@@ -109,13 +114,22 @@ fn pages() -> Vec<String> {
         all.push(format!("/ui/jobs/{job}"));
         all.extend(tabs.map(|tab| format!("/ui/jobs/{job}?tab={tab}")));
     }
-    for tab in ["", "?tab=logs", "?tab=placement", "?tab=events"] {
+    let logs = "?tab=logs&task=web&search=redis";
+    let tabs = ["", "?tab=logs", logs, "?tab=terminal&task=web", "?tab=placement", "?tab=events"];
+    let files = [
+        "?tab=files",
+        "?tab=files&path=/web/app.log",
+        "?tab=files&path=/web/current",
+        "?tab=files&path=/web/events.pipe",
+    ];
+    for tab in tabs.into_iter().chain(files) {
         all.push(format!("/ui/allocations/b1f07c2e{ID}{tab}"));
     }
-    for tab in ["", "?tab=allocations", "?tab=attributes", "?tab=events"] {
+    for tab in ["", "?tab=allocations", "?tab=attributes", "?tab=attributes&q=a", "?tab=events"] {
         all.push(format!("/ui/clients/5e0d1a90{ID}{tab}"));
     }
     all.push(format!("/ui/evaluations/9ab2e6d1{ID}"));
+    all.push(format!("/ui/storage/4c1d77aa{ID}"));
     all
 }
 
@@ -145,6 +159,17 @@ async fn no_name_becomes_markup() {
         wrong.extend(faults(status, &html).into_iter().map(|fault| format!("{path}: {fault}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn devices_are_on_the_pages_of_client_and_allocation() {
+    let ui = router(cluster(false));
+    let (_, client) = get(ui.clone(), &format!("/ui/clients/5e0d1a90{ID}")).await;
+    for expected in ["acme/gpu/x1[gpu-0]", "acme/gpu/x1[gpu-1]", "it is too hot"] {
+        assert!(client.contains(expected), "{expected}: {client}");
+    }
+    let (_, alloc) = get(ui, &format!("/ui/allocations/b1f07c2e{ID}")).await;
+    assert!(alloc.contains("acme/gpu/x1[gpu-0]") && !alloc.contains("gpu-1"), "{alloc}");
 }
 
 #[tokio::test]
@@ -265,7 +290,7 @@ async fn a_job_of_many_groups_and_tasks_is_a_page_of_rows() {
 
 #[tokio::test]
 async fn pages_of_a_chosen_region_ask_that_region() {
-    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let asked = Arc::new(Mutex::new(Vec::new()));
     let heard = asked.clone();
     let v1 = cluster(false).layer(middleware::from_fn(move |request: Request, next: Next| {
         heard.lock().expect("no panic").push(request.uri().to_string());
@@ -351,4 +376,57 @@ async fn the_fields_addresses_lead_to_our_pages() {
     let request = Request::builder().uri("/ui/jobs/run").body(Body::empty()).expect("a request");
     let status = router(named).oneshot(request).await.expect("the router never fails").status();
     assert_ne!(status, StatusCode::TEMPORARY_REDIRECT);
+}
+
+/// What stands on a page before any script runs.
+#[tokio::test]
+async fn what_runs_on_a_node_is_told_without_scripts() {
+    let alloc = format!("/ui/allocations/b1f07c2e{ID}");
+    let cases: [(String, &[&str]); 6] = [
+        (alloc.clone(), &["Out of memory", "1 restart", "172.26.64.9", "9.9.9.9", "acme/gpu/x1"]),
+        (
+            format!("{alloc}?tab=files&path=/web"),
+            &[
+                ">app.log<",
+                "?tab=files&amp;path=/web/app.log\"",
+                "/v1/client/fs/cat/",
+                "download=true",
+                "symbolic link",
+            ],
+        ),
+        (format!("{alloc}?tab=files&path=/web/app.log"), &["redis reconnected", "-rw-r--r--"]),
+        (format!("{alloc}?tab=logs&task=web&search=redis"), &["<mark>redis", "at=0:237\"", "1 line found in 351 B"]),
+        (
+            format!("{alloc}?tab=terminal"),
+            &["tarpan alloc exec -task web b1f07c2e /bin/sh", "A terminal needs JavaScript."],
+        ),
+        (
+            format!("/ui/clients/5e0d1a90{ID}?tab=attributes&q=kernel"),
+            &["kernel.version", "set while it runs", "taken away while it runs"],
+        ),
+    ];
+    let ui = router(cluster(false));
+    for (path, expected) in cases {
+        let (status, html) = get(ui.clone(), &path).await;
+        let shown = html.split("<script").next().expect("markup");
+        let missing: Vec<_> = expected.iter().filter(|text| !shown.contains(**text)).collect();
+        assert!(status == StatusCode::OK && missing.is_empty(), "{path}: {status}, without {missing:?}: {shown}");
+    }
+    let (_, html) = get(ui, &format!("/ui/clients/5e0d1a90{ID}?tab=attributes&q=kernel")).await;
+    assert!(!html.contains(">cpu.arch<"), "what does not match is left out");
+}
+
+/// Rendering runs parts of a page more than once; what they read moves on meanwhile.
+#[tokio::test]
+async fn a_page_tells_of_one_moment() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let v1 = cluster(false).layer(middleware::from_fn(|request: Request, next: Next| async move {
+        if request.uri().path().starts_with("/v1/client/fs/logs/") {
+            return format!("line of answer {}\n", ASKED.fetch_add(1, Ordering::SeqCst)).into_response();
+        }
+        next.run(request).await
+    }));
+    let (_, html) = get(router(v1), &format!("/ui/allocations/b1f07c2e{ID}?tab=logs")).await;
+    assert!(html.contains("line of answer 0"), "{html}");
+    assert!(!html.contains("line of answer 1"), "markup and data are of the same answer");
 }

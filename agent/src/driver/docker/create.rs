@@ -13,9 +13,10 @@ use bollard::models::{
 use tarpan_model::glob;
 
 use super::config::{MountBlock, PluginConfig, TaskConfig};
+use super::cores::LABEL as SHARED_LABEL;
 use super::{ALLOC_LABEL, RUN_LABEL};
 use crate::cgroup::Limits;
-use crate::driver::{Dns, DriverError, TaskRequest};
+use crate::driver::{DeviceNode, Dns, DriverError, TaskRequest};
 use crate::ground::{self, Attr};
 use crate::network::hosts;
 
@@ -179,6 +180,9 @@ fn labels(plugin: &PluginConfig, config: &TaskConfig, request: &TaskRequest) -> 
         }
     }
     labels.insert(ALLOC_LABEL.to_owned(), request.alloc_id.to_string());
+    if has_no_cores(config, request) {
+        labels.insert(SHARED_LABEL.to_owned(), "true".to_owned());
+    }
     labels.insert(RUN_LABEL.to_owned(), request.id.clone());
     labels
 }
@@ -199,6 +203,7 @@ fn host_config(
         None => limits.memory_soft,
     };
     let hard_cpu = (config.cpu_hard_limit == Some(true)).then(|| cpu_quota(config, request));
+    let shared = Some(request.shared_cores.clone()).filter(|cores| has_no_cores(config, request) && !cores.is_empty());
     let cores = request.resources.cores.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     // Who joins another container's network is refused these by the engine: they are in files of its own.
     let joined = joins(config, request);
@@ -215,14 +220,14 @@ fn host_config(
         cpu_shares: Some(shares(request)),
         cpu_period: hard_cpu.map(|(period, _)| period),
         cpu_quota: hard_cpu.map(|(_, quota)| quota),
-        cpuset_cpus: config.cpuset_cpus.clone().or_else(|| Some(cores).filter(|c| !c.is_empty())),
+        cpuset_cpus: config.cpuset_cpus.clone().or_else(|| Some(cores).filter(|c| !c.is_empty())).or(shared),
         memory: hard,
         memory_swap: hard,
         memory_reservation: soft.filter(|s| hard.is_none_or(|h| *s < h)),
         cap_add: some(config.cap_add.clone()),
         cap_drop: some(config.cap_drop.clone()),
         cgroupns_mode: cgroupns(config)?,
-        devices: some(config.devices.iter().map(device).collect()),
+        devices: some(config.devices.iter().map(device).chain(request.devices.iter().map(given)).collect()),
         dns: some(dns.servers),
         dns_options: some(dns.options),
         dns_search: some(dns.searches),
@@ -337,6 +342,20 @@ fn device(device: &super::config::Device) -> DeviceMapping {
         path_on_host: Some(path.clone()),
         path_in_container: or(&device.container_path, &path),
         cgroup_permissions: or(&device.cgroup_permissions, "rwm"),
+    }
+}
+
+/// A container that has no cores of its own, and wishes for none.
+fn has_no_cores(config: &TaskConfig, request: &TaskRequest) -> bool {
+    config.cpuset_cpus.is_none() && request.resources.cores.is_empty()
+}
+
+/// A device file that the servers gave the task.
+fn given(node: &DeviceNode) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: Some(node.source.to_string_lossy().into_owned()),
+        path_in_container: Some(node.target.to_string_lossy().into_owned()),
+        cgroup_permissions: Some(node.permissions.clone()),
     }
 }
 

@@ -169,7 +169,8 @@ impl Copier {
             }
             self.copied += 1;
             // A full disk must not end the copying: later lines may find room.
-            let _ = if is_err { self.stderr.write(line) } else { self.stdout.write(line) };
+            let to = if is_err { &mut self.stderr } else { &mut self.stdout };
+            let _ = to.write_of(line, time.map_or_else(crate::wall, UnixNanos));
         }
     }
 

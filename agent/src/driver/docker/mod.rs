@@ -9,6 +9,7 @@ mod allow;
 mod auth;
 mod config;
 mod connect;
+mod cores;
 mod create;
 mod exec;
 mod found;
@@ -321,6 +322,14 @@ impl Driver for DockerDriver {
                 && let Ok(engine) = self.engine().await
             {
                 self.kept.collect(&engine, self.plugin.gc.image_delay.to_std()).await;
+            }
+        })
+    }
+
+    fn share_cores<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Ok(engine) = self.engine().await {
+                cores::share(&engine, shared).await;
             }
         })
     }

@@ -51,6 +51,7 @@ impl Place {
             env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
             user: String::new(),
             resources: TaskResources { cpu_mhz: 100, memory_mb: 64, ..TaskResources::default() },
+            shared_cores: String::new(),
             node_cpu_mhz: 4000,
             ports: Vec::new(),
             network_mode: String::new(),
@@ -60,6 +61,7 @@ impl Place {
             dns: None,
             dirs,
             mounts: Vec::new(),
+            devices: Vec::new(),
             logs: Some(LogTarget { alloc: alloc.root.clone(), max_files: 3, max_bytes: 1 << 20 }),
             run_dir: dir.path().join("tasks").join(alloc_id.to_string()).join("web-0badcafe"),
             cgroup_parent: PARENT.to_owned(),
@@ -489,6 +491,7 @@ async fn a_task_that_takes_too_much_memory_is_ended_for_it() {
     let place = Place::script("x=a; while true; do x=$x$x; done");
     let (_, exit) = place.run().await;
     assert!(exit.oom_killed && exit.signal == libc::SIGKILL, "{exit:?}");
+    assert!(exit.error.as_deref().is_some_and(|e| e.starts_with("OOM Killed: its memory is limited to ")), "{exit:?}");
     let place = Place::script("echo ready; while true; do :; done");
     let handle = place.start().await.expect("starts");
     place.says("ready").await;

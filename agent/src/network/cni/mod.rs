@@ -113,6 +113,7 @@ pub fn args(facts: &[(&str, &str)], own: &BTreeMap<String, String>) -> Result<St
     Ok(text)
 }
 
+#[derive(Clone)]
 pub struct Cni {
     options: CniOptions,
 }

@@ -1,5 +1,7 @@
 //! What an allocation needs before its first task: its directory, its network, the names under which its group answers, and
-//! what it takes over from the allocation before it.
+//! what it takes over from the allocation before it, and its volumes.
+
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +11,11 @@ use tarpan_model::alloc::NetworkStatus;
 use tarpan_model::job::Task;
 use tarpan_model::{AllocId, Allocation};
 
+use self::volumes::Volumes;
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::AllocDir;
 use crate::context::Context;
+use crate::cores;
 use crate::disk;
 use crate::ground::Dir;
 use crate::neighbours::Neighbour;
@@ -20,9 +24,16 @@ use crate::runner::event;
 use crate::runner::inbox::{Inbox, Message};
 use crate::services;
 
-/// The hooks of an allocation, in order.
+/// The hooks of an allocation, in order. What the one before it holds (addresses, ports of the node, names) is free when its own are made.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<AllocScope>>> {
-    vec![Box::new(Directory), Box::new(Network), Box::new(Services), Box::new(Previous)]
+    vec![
+        Box::new(Directory),
+        Box::new(Previous),
+        Box::new(Cores),
+        Box::new(Network),
+        Box::new(Services),
+        Box::new(Volumes),
+    ]
 }
 
 /// What they work on.
@@ -67,6 +78,45 @@ impl Hook<AllocScope> for Directory {
 
     fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
         Box::pin(scope.context.remove_files(scope.alloc.id))
+    }
+}
+
+/// Cores that tasks of the group have for themselves: nobody else runs on them until nothing of it runs any more.
+struct Cores;
+
+impl Cores {
+    async fn divide(scope: &AllocScope) {
+        let context = scope.context.clone();
+        crate::blocking(move || context.cores.divide()).await;
+        let shared = scope.context.cores.shared();
+        for driver in scope.context.drivers.values() {
+            driver.share_cores(&shared).await;
+        }
+    }
+}
+
+impl Hook<AllocScope> for Cores {
+    fn name(&self) -> &'static str {
+        "cores"
+    }
+
+    fn wanted(&self, scope: &AllocScope) -> bool {
+        cores::has_own(&scope.alloc)
+    }
+
+    fn make<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> Making<'a, AllocScope> {
+        Box::pin(async move {
+            scope.context.cores.take(&scope.alloc);
+            Cores::divide(scope).await;
+            Ok(())
+        })
+    }
+
+    fn undo<'a>(&'a self, scope: &'a AllocScope, _: Notes<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            scope.context.cores.give_back(scope.alloc.id);
+            Cores::divide(scope).await;
+        })
     }
 }
 
@@ -258,6 +308,14 @@ fn move_data(old: &AllocDir, new: &AllocDir, alloc: &Allocation) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Ports and addresses of the node are free again when the next one asks for them.
+    #[test]
+    fn the_allocation_before_has_ended_when_a_network_is_made() {
+        let names: Vec<&str> = hooks().iter().map(|hook| hook.name()).collect();
+        let at = |name: &str| names.iter().position(|n| *n == name).expect("a hook");
+        assert!(at("previous") < at("network") && at("network") < at("services"), "{names:?}");
+    }
 
     #[test]
     fn what_a_sticky_disk_keeps_moves_and_links_do_not() {

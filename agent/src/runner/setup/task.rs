@@ -1,5 +1,7 @@
 //! What a task needs before it starts: directory, identities, payload, artifacts, templates.
 
+mod csi_plugin;
+mod devices;
 mod identities;
 mod secrets;
 mod user;
@@ -13,13 +15,17 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tarpan_model::job::Task;
 use tarpan_model::{Allocation, name};
+use tokio::sync::watch;
 
+use self::csi_plugin::CsiPlugin;
+use self::devices::Devices;
 use self::identities::Identities;
 use self::secrets::Secrets;
 use self::user::User;
 use super::{Beside, Hook, Making, Notes, Scope, Until};
 use crate::alloc_dir::{AllocDir, Reader, TaskDirs, below};
 use crate::context::Context;
+use crate::devices::Reservation;
 use crate::driver::Isolation;
 use crate::env::TaskEnv;
 use crate::ground::Attr;
@@ -27,7 +33,7 @@ use crate::runner::event;
 use crate::runner::inbox::{Inbox, Message};
 use crate::runner::request::{environment, isolation};
 use crate::runner::task::StartFailure;
-use crate::{artifact, template};
+use crate::{artifact, csi, template};
 
 /// The hooks of a task, in order.
 pub(super) fn hooks() -> Vec<Box<dyn Hook<TaskScope>>> {
@@ -39,6 +45,8 @@ pub(super) fn hooks() -> Vec<Box<dyn Hook<TaskScope>>> {
         Box::new(Identities),
         Box::new(Payload),
         Box::new(Artifacts),
+        Box::new(Devices),
+        Box::new(CsiPlugin),
         Box::new(Templates),
     ]
 }
@@ -67,14 +75,45 @@ pub(crate) struct Live {
     env: Mutex<BTreeMap<String, String>>,
     /// Tokens that stand in variables.
     tokens: Mutex<BTreeMap<String, String>>,
+    devices: Mutex<Reservation>,
+    /// Looks after a task that is a CSI plugin.
+    supervisor: Mutex<Option<csi::Supervisor>>,
+    started: watch::Sender<bool>,
 }
 
 impl Live {
     /// What set-ups gave; templates win.
     pub(crate) fn env(&self) -> BTreeMap<String, String> {
         let mut env = self.tokens.lock().expect("no panic while held").clone();
+        env.extend(self.devices().env);
         env.extend(self.env.lock().expect("no panic while held").clone());
         env
+    }
+
+    /// What the task needs for its devices.
+    pub(crate) fn devices(&self) -> Reservation {
+        self.devices.lock().expect("no panic while held").clone()
+    }
+
+    fn set_devices(&self, reservation: Reservation) {
+        *self.devices.lock().expect("no panic while held") = reservation;
+    }
+
+    fn supervise(&self, supervisor: csi::Supervisor) {
+        *self.supervisor.lock().expect("no panic while held") = Some(supervisor);
+    }
+
+    fn end_supervision(&self) {
+        self.supervisor.lock().expect("no panic while held").take();
+    }
+
+    /// Whether the task runs.
+    fn started(&self) -> watch::Receiver<bool> {
+        self.started.subscribe()
+    }
+
+    pub(crate) fn set_started(&self, started: bool) {
+        self.started.send_replace(started);
     }
 
     fn set_tokens(&self, tokens: BTreeMap<String, String>) {

@@ -7,13 +7,14 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags};
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
-use super::{Bind, Propagation, Walls};
+use super::{Bind, DeviceFile, Propagation, Walls};
 use crate::ground::{Attr, Dir};
 
 /// Of the kernel's own files: those that tell of the node's hardware and memory, and those that change the node.
@@ -60,7 +61,7 @@ pub(super) fn enter(walls: &Walls, run_dir: &Path) -> Result<(), String> {
     for (source, target) in &walls.chroot {
         root.system(source, target)?;
     }
-    root.kernel(walls.host_ipc)?;
+    root.kernel(walls)?;
     root.bind(&walls.alloc.join("alloc"), Path::new("alloc"), Attach::Write)?;
     root.hide_private()?;
     for (bind, tree) in walls.mounts.iter().zip(shared) {
@@ -201,7 +202,7 @@ impl Root {
     }
 
     /// `/proc`, `/sys` and `/dev`, as they are for this task.
-    fn kernel(&self, host_ipc: bool) -> Result<(), String> {
+    fn kernel(&self, walls: &Walls) -> Result<(), String> {
         self.fresh("proc", "proc", QUIET, "")?;
         self.fresh("sysfs", "sys", QUIET | MsFlags::MS_RDONLY, "")?;
         let loose = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
@@ -216,7 +217,10 @@ impl Root {
             dev.symlink(Path::new(name), Path::new(target)).map_err(self.failed())?;
         }
         self.fresh("devpts", "dev/pts", loose, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
-        match host_ipc {
+        for device in &walls.devices {
+            self.device(&dev, device)?;
+        }
+        match walls.host_ipc {
             true => self.bind(Path::new("/dev/shm"), Path::new("dev/shm"), Attach::Write)?,
             false => self.fresh("tmpfs", "dev/shm", QUIET, SHM)?,
         }
@@ -224,6 +228,23 @@ impl Root {
         let mounted = self.dir.dir(Path::new("dev")).map_err(self.failed())?;
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | loose;
         mount(None, &by_handle(mounted.as_fd().as_raw_fd()), NONE, flags, NONE)
+    }
+
+    /// A device file as the node has it. Whoever the task is: that it may use the device, the servers have decided.
+    fn device(&self, dev: &Dir, device: &DeviceFile) -> Result<(), String> {
+        let failed = |why: String| format!("giving the task {}: {why}", device.source.display());
+        let meta = device.source.metadata().map_err(|e| failed(e.to_string()))?;
+        let kind = match FileType::from_raw_mode(meta.mode()) {
+            kind @ (FileType::CharacterDevice | FileType::BlockDevice) => kind,
+            _ => return Err(failed("it is no device".to_owned())),
+        };
+        let target =
+            device.target.strip_prefix("/dev").map_err(|_| failed("it is to be outside of /dev".to_owned()))?;
+        let above = dev.make_dirs(target.parent().unwrap_or(Path::new("")), Attr::mode(0o755));
+        let above = above.map_err(|e| failed(crate::chain(&e)))?;
+        let name = target.file_name().ok_or_else(|| failed("it has no name there".to_owned()))?;
+        let mode = Mode::from_raw_mode(if device.writable { 0o666 } else { 0o444 });
+        rustix::fs::mknodat(&above, name, kind, mode, meta.rdev()).map_err(|e| failed(e.to_string()))
     }
 
     /// What the agent keeps of the task beside it is not for the task.
@@ -255,14 +276,10 @@ impl Root {
 
     /// Makes it the root of this process and lets go of the old one.
     fn turn(&self, walls: &Walls, run_dir: &Path) -> Result<(), String> {
-        let resolv_conf = match &walls.resolv_conf {
-            None => None,
-            Some(text) => {
-                let path = run_dir.join("resolv.conf");
-                std::fs::write(&path, text).map_err(|e| format!("writing {}: {e}", path.display()))?;
-                Some(File::open(&path).map_err(|e| format!("opening {}: {e}", path.display()))?)
-            }
-        };
+        let names = [("resolv.conf", &walls.resolv_conf), ("hosts", &walls.hosts)];
+        let given = names.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let files =
+            given.map(|(name, text)| Ok((name, file_of(run_dir, name, text)?))).collect::<Result<Vec<_>, String>>()?;
         let failed = |e: nix::Error| format!("going into the task's root: {e}");
         nix::unistd::fchdir(self.dir.as_fd().as_raw_fd()).map_err(failed)?;
         if walls.no_pivot_root {
@@ -272,14 +289,25 @@ impl Root {
             // The old root then lies over the new one, where "." is: no place of its own is needed for it.
             nix::unistd::pivot_root(".", ".").map_err(failed)?;
         }
-        if let Some(file) = resolv_conf {
-            mount(Some(&by_handle(file.as_raw_fd())), Path::new("/etc/resolv.conf"), NONE, MsFlags::MS_BIND, NONE)?;
+        for (name, file) in files {
+            let target = Path::new("/etc").join(name);
+            // A root without the node's `/etc` has no place for it.
+            if name == "resolv.conf" || target.exists() {
+                mount(Some(&by_handle(file.as_raw_fd())), &target, NONE, MsFlags::MS_BIND, NONE)?;
+            }
         }
         if !walls.no_pivot_root {
             nix::mount::umount2(".", MntFlags::MNT_DETACH).map_err(failed)?;
         }
         nix::unistd::chdir("/").map_err(failed)
     }
+}
+
+/// A file in the run's directory with this text, opened.
+fn file_of(run_dir: &Path, name: &str, text: &str) -> Result<File, String> {
+    let path = run_dir.join(name);
+    std::fs::write(&path, text).map_err(|e| format!("writing {}: {e}", path.display()))?;
+    File::open(&path).map_err(|e| format!("opening {}: {e}", path.display()))
 }
 
 /// A path of the task, from its root on.

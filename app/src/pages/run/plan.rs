@@ -8,7 +8,8 @@ use tarpan_model::plan::DesiredUpdates;
 use super::{Draft, PLAN_MS, TEMPLATES, Template, key_of};
 use crate::context::client;
 use crate::dom;
-use crate::lang::{Texts, counted, fill, t};
+use crate::lang::plan::p;
+use crate::lang::{self, counted, fill, t};
 use crate::live::{Topic, live};
 use crate::pages::clients::percent;
 use crate::pages::in_namespace;
@@ -26,7 +27,7 @@ enum Planned {
 }
 
 /// The counts of a plan in words, what matters first.
-pub fn summary(t: &Texts, groups: &[DesiredUpdates]) -> Vec<(u64, &'static str)> {
+pub fn summary(t: &lang::plan::Plan, groups: &[DesiredUpdates]) -> Vec<(u64, &'static str)> {
     let sum = |get: fn(&DesiredUpdates) -> u64| groups.iter().map(get).sum::<u64>();
     let all = [
         (sum(|g| g.canary), t.canaries_first),
@@ -44,6 +45,7 @@ pub fn summary(t: &Texts, groups: &[DesiredUpdates]) -> Vec<(u64, &'static str)>
 #[component]
 pub fn Plan(draft: Draft) -> impl IntoView {
     let texts = t();
+    let own = p();
     let planned = RwSignal::new(Planned::Nothing);
     let changed = live().follow(&[Topic::Node, Topic::Job], None);
     let client = StoredValue::new(client());
@@ -72,7 +74,7 @@ pub fn Plan(draft: Draft) -> impl IntoView {
     };
     let body = move || match planned.get() {
         Planned::Nothing if draft.text.with(|t| t.trim().is_empty()) => view! { <Samples draft=draft/> }.into_any(),
-        Planned::Nothing => view! { <p class="plan-sum t2">{texts.plan_appears_here}</p> }.into_any(),
+        Planned::Nothing => view! { <p class="plan-sum t2">{own.plan_appears_here}</p> }.into_any(),
         Planned::Failed(text) => view! { <div class="plan-sum">{note("bad", Kind::Failed, text)}</div> }.into_any(),
         Planned::Answer(answer) => {
             // Below the editor they stand already, each with its line.
@@ -88,8 +90,8 @@ pub fn Plan(draft: Draft) -> impl IntoView {
             .map(|(_, id)| view! { <div class="plan-sum">{command(format!("tarpan job plan {id}.nomad.hcl"))}</div> })
     };
     view! {
-        <header class="row"><h2>{texts.plan}</h2><span class="tag">{texts.as_you_type}</span></header>
-        {move || old().then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, texts.plan_is_old)}</div> })}
+        <header class="row"><h2>{texts.plan}</h2><span class="tag">{own.as_you_type}</span></header>
+        {move || old().then(|| view! { <div class="plan-sum">{note("warn", Kind::Degraded, own.plan_is_old)}</div> })}
         {body}
         {as_command}
     }
@@ -98,7 +100,7 @@ pub fn Plan(draft: Draft) -> impl IntoView {
 /// What to begin with, while there is no text.
 #[component]
 fn Samples(draft: Draft) -> impl IntoView {
-    let texts = t();
+    let own = p();
     let item = move |sample: &'static Template| {
         view! {
             <li><button type="button" class="btn ghost" on:click=move |_| draft.text.set(sample.text.to_owned())>
@@ -107,8 +109,8 @@ fn Samples(draft: Draft) -> impl IntoView {
     };
     view! {
         <div class="plan-sum stack stack-2">
-            <h3>{texts.begin_with}</h3>
-            <p class="t2">{texts.begin_with_text}</p>
+            <h3>{own.begin_with}</h3>
+            <p class="t2">{own.begin_with_text}</p>
             <ul class="samples">{TEMPLATES.iter().map(item).collect_view()}</ul>
         </div>
     }
@@ -119,10 +121,11 @@ const MOST_SQUARES: u64 = 12;
 
 fn shown(answer: &JobPlanResponse) -> AnyView {
     let texts = t();
+    let own = p();
     let groups: Vec<DesiredUpdates> = answer.annotations.iter().flat_map(|a| a.groups.values().copied()).collect();
     let waiting: u64 = answer.failed_tg_allocs.values().map(|m| m.coalesced_failures + 1).sum();
-    let counts = summary(texts, &groups).into_iter().map(|(n, word)| view! { <span><b>{n}</b>" "{word}</span> });
-    let cant = (waiting > 0).then(|| view! { <span><b class="c-failed">{waiting}</b>" "{texts.cant_be_placed}</span> });
+    let counts = summary(own, &groups).into_iter().map(|(n, word)| view! { <span><b>{n}</b>" "{word}</span> });
+    let cant = (waiting > 0).then(|| view! { <span><b class="c-failed">{waiting}</b>" "{own.cant_be_placed}</span> });
     let failures = answer.failed_tg_allocs.iter().map(|(group, metric)| {
         let reasons = metric.sentences().into_iter().map(|s| view! { <li>{crate::pages::eval::capital(&s)}</li> }).collect_view();
         view! {
@@ -133,10 +136,10 @@ fn shown(answer: &JobPlanResponse) -> AnyView {
         }
     });
     let launch = answer.next_periodic_launch;
-    let launch = launch
-        .map(|launch| view! { <p class="plan-sum">{texts.next_launch}" "<crate::format::At at=launch.at.0/></p> });
+    let launch =
+        launch.map(|launch| view! { <p class="plan-sum">{own.next_launch}" "<crate::format::At at=launch.at.0/></p> });
     let diff = answer.diff.as_ref().map(|d| {
-        let title = if answer.job_modify_index == 0 { texts.new_job } else { texts.changes };
+        let title = if answer.job_modify_index == 0 { own.new_job } else { own.changes };
         view! { <section><header class="row between"><h3>{title}</h3></header>{diff_view(d)}</section> }
     });
     view! {
@@ -155,6 +158,7 @@ const MOST_CLIENTS: usize = 12;
 /// Where allocations would go: a line a client.
 fn placements(nodes: &[PlannedNode]) -> AnyView {
     let texts = t();
+    let own = p();
     let row = |node: &PlannedNode| {
         let groups: Vec<String> = node.groups.iter().map(|(group, n)| format!("{group}: {n}")).collect();
         let added = node.groups.values().sum::<u64>();
@@ -163,7 +167,7 @@ fn placements(nodes: &[PlannedNode]) -> AnyView {
             .then(|| view! { <span class="squares" aria-hidden="true">{blue.collect_view()}</span> });
         let (before, after) =
             (percent(node.memory_mb_before, node.memory_mb_total), percent(node.memory_mb_after, node.memory_mb_total));
-        let says = fill(texts.memory_before_after, &[&format!("{before:.0}"), &format!("{after:.0}")]);
+        let says = fill(own.memory_before_after, &[&format!("{before:.0}"), &format!("{after:.0}")]);
         let scores: Vec<String> =
             node.scores.iter().filter(|(_, s)| **s != 0.0).map(|(name, s)| format!("{name} {s:.2}")).collect();
         view! {
@@ -178,13 +182,13 @@ fn placements(nodes: &[PlannedNode]) -> AnyView {
     let more = nodes.len().saturating_sub(MOST_CLIENTS) as u64;
     view! {
         <section>
-            <header class="row between"><h3>{texts.where_it_would_go}</h3></header>
-            <table class="table flush place" aria-label=texts.where_it_would_go>
-                <thead><tr><th scope="col">{texts.client}</th><th scope="col">{texts.allocations}</th><th scope="col">{texts.memory_after}</th><th scope="col" class="num">{texts.score}</th></tr></thead>
+            <header class="row between"><h3>{own.where_it_would_go}</h3></header>
+            <table class="table flush place" aria-label=own.where_it_would_go>
+                <thead><tr><th scope="col">{texts.client}</th><th scope="col">{texts.allocations}</th><th scope="col">{own.memory_after}</th><th scope="col" class="num">{own.score}</th></tr></thead>
                 <tbody>{nodes.iter().take(MOST_CLIENTS).map(row).collect_view()}</tbody>
             </table>
-            {(more > 0).then(|| view! { <p class="plan-sum t12">{counted(texts.and_one_more_client, texts.and_n_more_clients, more)}</p> })}
-            <p class="row scorekey t12 t2"><span class="key k-accent" aria-hidden="true"></span>{texts.added_by_plan}</p>
+            {(more > 0).then(|| view! { <p class="plan-sum t12">{counted(own.and_one_more_client, own.and_n_more_clients, more)}</p> })}
+            <p class="row scorekey t12 t2"><span class="key k-accent" aria-hidden="true"></span>{own.added_by_plan}</p>
         </section>
     }
     .into_any()
@@ -193,7 +197,6 @@ fn placements(nodes: &[PlannedNode]) -> AnyView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::texts_of;
     use crate::prefs::Lang;
 
     #[test]
@@ -202,6 +205,6 @@ mod tests {
             DesiredUpdates { place: 2, ignore: 1, ..Default::default() },
             DesiredUpdates { place: 1, stop: 1, ..Default::default() },
         ];
-        assert_eq!(summary(texts_of(Lang::En), &groups), [(3, "added"), (1, "stopped"), (1, "unchanged")]);
+        assert_eq!(summary(lang::plan::Plan::of(Lang::En), &groups), [(3, "added"), (1, "stopped"), (1, "unchanged")]);
     }
 }

@@ -22,6 +22,9 @@ pub struct LogSearch {
     pub ignore_case: bool,
     /// Where an earlier answer stopped; empty: the oldest line.
     pub next_token: String,
+    /// As in [`LogRequest`].
+    pub since: String,
+    pub until: String,
 }
 
 /// What of a task's output is wanted.
@@ -37,18 +40,28 @@ pub struct LogRequest {
     /// Bytes from the start, or back from the end with `from_end`.
     pub offset: u64,
     pub from_end: bool,
+    /// Only what was written then or later, and only what was written up to then: a duration before now (`10m`) or a time as
+    /// RFC 3339 writes it; empty: no limit. Ours.
+    pub since: String,
+    pub until: String,
+}
+
+/// The parameters of a stretch of time, as far as it has ends.
+fn stretch<'a>(since: &'a str, until: &'a str) -> impl Iterator<Item = (&'static str, &'a str)> {
+    [("since", since), ("until", until)].into_iter().filter(|(_, time)| !time.is_empty())
 }
 
 impl LogRequest {
     fn query(&self, query: &Query) -> Query {
-        query
+        let query = query
             .clone()
             .with("task", &self.task)
             .with("type", if self.stderr { "stderr" } else { "stdout" })
             .with("follow", self.follow)
             .with("plain", self.plain)
             .with("offset", self.offset)
-            .with("origin", if self.from_end { "end" } else { "start" })
+            .with("origin", if self.from_end { "end" } else { "start" });
+        stretch(&self.since, &self.until).fold(query, |query, (name, time)| query.with(name, time))
     }
 }
 
@@ -82,7 +95,8 @@ calls! {
         let search = Call::get(query.at("/v1/client/fs/logs/{}", id)).with("task", &wanted.task);
         let search = search.with("type", if wanted.stderr { "stderr" } else { "stdout" });
         let search = search.with("search", &wanted.text).with("ignore_case", wanted.ignore_case);
-        search.with("next_token", &wanted.next_token)
+        let search = search.with("next_token", &wanted.next_token);
+        stretch(&wanted.since, &wanted.until).fold(search, |search, (name, time)| search.with(name, time))
     }
 
     allocation_stats(query: &Query, id: &str) -> AllocResourceUsage {
@@ -99,7 +113,7 @@ calls! {
         Call::get(query.at("/v1/client/allocation/{}/checks", id))
     }
 
-    /// The entries of a directory of an allocation.
+    /// The entries of a directory of an allocation, by name; a page at a time where asked for (ours).
     list_files(query: &Query, id: &str, path: &str) -> Vec<AllocFileInfo> {
         Call::get(query.at("/v1/client/fs/ls/{}", id)).with("path", path)
     }
@@ -171,6 +185,9 @@ streams! {
     cat_file(query: &Query, id: &str, path: &str) {
         Call::get(query.at("/v1/client/fs/cat/{}", id)).with("path", path)
     }
+
+    /// The same, as a file that a browser keeps and does not show; ours.
+    download_file(query: &Query, id: &str, path: &str) { cat_file(query, id, path).flag("download", true) }
 
     /// `limit` bytes of a file from `offset` on.
     read_file(query: &Query, id: &str, path: &str, offset: u64, limit: u64) {

@@ -15,17 +15,21 @@ use crate::transport::{ByteStream, Error, INDEX, NEXT_TOKEN, Transport};
 mod allocs;
 mod call;
 mod cluster;
+mod csi;
 mod fake;
 mod jobs;
 mod nodes;
 mod query;
+mod volumes;
 
 /// Every question, as the function that gives its [`Call`].
 pub mod calls {
     pub use super::allocs::*;
     pub use super::cluster::*;
+    pub use super::csi::*;
     pub use super::jobs::*;
     pub use super::nodes::*;
+    pub use super::volumes::*;
 }
 
 pub use allocs::{LogRequest, LogSearch};
@@ -36,7 +40,7 @@ pub use query::{Query, escape};
 /// Asks `/v1` through a [`Transport`]. Cheap to clone.
 ///
 /// A method a question, grouped by subject: jobs (`jobs.rs`), allocations, evaluations, deployments and services
-/// (`allocs.rs`), nodes (`nodes.rs`), the cluster itself and search (`cluster.rs`). Each takes a [`Query`] for
+/// (`allocs.rs`), nodes (`nodes.rs`), volumes (`volumes.rs`, `csi.rs`), the cluster itself and search (`cluster.rs`). Each takes a [`Query`] for
 /// namespace, region, blocking and paging.
 ///
 /// ```

@@ -50,6 +50,11 @@ calls! {
         of_node(Call::post(query.on("/v1/client/metadata"), request), id)
     }
 
+    /// Removes what ended allocations left on the node; `id` as in [`node_stats`].
+    collect_node_garbage(query: &Query, id: Option<&str>) -> serde_json::Value {
+        of_node(Call::touch(query.on("/v1/client/gc")), id)
+    }
+
     node_pools(query: &Query) -> Vec<NodePool> { Call::get(query.on("/v1/node/pools")) }
 
     node_pool(query: &Query, name: &str) -> NodePool {

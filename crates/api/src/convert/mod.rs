@@ -4,6 +4,7 @@
 //! ten thousand costs no copies. The rest becomes the owned type of [`crate::wire`]. A test holds both to one shape.
 
 mod allocs;
+mod csi;
 mod deployments;
 mod evals;
 mod jobs;
@@ -16,6 +17,7 @@ mod shown;
 mod task_states;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
 use serde::{Serialize, Serializer};
 use tarpan_model::UnixNanos;
@@ -24,6 +26,7 @@ use tarpan_model::time::rfc3339;
 pub(crate) use crate::null_list as null_if_empty;
 
 pub use allocs::{AllocFull, AllocStub, StubOptions, alloc_stub, allocation};
+pub use csi::{csi_info, csi_volume, csi_volume_stub};
 pub use deployments::deployment;
 pub use evals::{evaluation, evaluation_stub, plan_annotations};
 pub use jobs::{JobStub, SummaryRow, job_stub};
@@ -33,6 +36,7 @@ pub use nodes::{NodeStub, NodeStubOptions, node, node_stub};
 pub use scaling::scaling_event;
 pub use shown::Shown;
 pub use task_states::task_states;
+pub use volumes::{capability, host_volume, host_volume_claim, host_volume_stub};
 
 /// An id that is the empty text when there is none.
 #[derive(Clone, Copy, PartialEq)]

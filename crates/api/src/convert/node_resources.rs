@@ -1,10 +1,10 @@
 //! What a node has and what of it is reserved.
 
-use tarpan_model::resources as row;
+use tarpan_model::{measure, resources as row};
 
 use crate::wire::{
-    NetworkResource, NodeCpuResources, NodeDevice, NodeDeviceResource, NodeDiskResources, NodeMemoryResources,
-    NodeNetworkAddress, NodeNetworkResource, NodeProcessorResources, NodeReservedCpuResources,
+    Attribute, NetworkResource, NodeCpuResources, NodeDevice, NodeDeviceResource, NodeDiskResources,
+    NodeMemoryResources, NodeNetworkAddress, NodeNetworkResource, NodeProcessorResources, NodeReservedCpuResources,
     NodeReservedNetworkResources, NodeReservedResources, NodeResources, ProcessorTopology,
 };
 
@@ -99,6 +99,42 @@ fn device(d: &row::NodeDeviceGroup) -> NodeDeviceResource {
         type_: d.type_.clone(),
         name: d.name.clone(),
         instances: d.instances.iter().map(instance).collect(),
-        attributes: d.attributes.clone(),
+        attributes: d.attributes.iter().map(|(key, text)| (key.clone(), attribute(text))).collect(),
+    }
+}
+
+/// A number with or without a unit that is known, a flag, or a text.
+fn attribute(text: &str) -> Attribute {
+    let number = measure::split(text).filter(|(_, unit)| unit.is_empty() || measure::unit(unit).is_some());
+    match number {
+        Some((number, unit)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            Attribute { int: Some(number as i64), unit: unit.to_owned(), ..Attribute::default() }
+        }
+        Some((number, unit)) => Attribute { float: Some(number), unit: unit.to_owned(), ..Attribute::default() },
+        None => match text.parse::<bool>() {
+            Ok(flag) => Attribute { bool: Some(flag), ..Attribute::default() },
+            Err(_) => Attribute { string: Some(text.to_owned()), ..Attribute::default() },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_of_devices_have_types() {
+        for (text, expected) in [
+            ("16 GiB", r#"{"Int":16,"Unit":"GiB"}"#),
+            ("1.5 GHz", r#"{"Float":1.5,"Unit":"GHz"}"#),
+            ("8", r#"{"Int":8}"#),
+            ("true", r#"{"Bool":true}"#),
+            ("535.129.03", r#"{"String":"535.129.03"}"#),
+            ("8 apples", r#"{"String":"8 apples"}"#),
+        ] {
+            let attribute = attribute(text);
+            assert_eq!(serde_json::to_string(&attribute).expect("serialises"), expected);
+            assert_eq!(attribute.text(), text);
+        }
     }
 }

@@ -7,7 +7,7 @@ use tarpan_model::Node;
 use tarpan_model::ids::NodeId;
 use tarpan_model::node as row;
 
-use super::{node_reserved, node_resources, texts};
+use super::{csi_info, node_reserved, node_resources, texts};
 use crate::timestamp::Timestamp;
 use crate::wire;
 
@@ -44,7 +44,9 @@ pub fn node(row: &Node) -> wire::Node {
         events: row.events.iter().map(event).collect(),
         drivers: row.drivers.iter().map(|(name, info)| (name.to_string(), driver(info))).collect(),
         host_volumes: row.host_volumes.iter().map(|(name, v)| (name.to_string(), host_volume(name, v))).collect(),
-        gc_volumes_on_node_gc: false,
+        csi_controller_plugins: row.csi_controllers.iter().map(|(id, i)| (id.to_string(), csi_info(id, i))).collect(),
+        csi_node_plugins: row.csi_nodes.iter().map(|(id, i)| (id.to_string(), csi_info(id, i))).collect(),
+        gc_volumes_on_node_gc: row.gc_volumes_on_node_gc,
         host_networks: row.host_networks.iter().map(|(name, n)| (name.clone(), host_network(name, n))).collect(),
         last_drain: row.last_drain.as_ref().map(drain_metadata),
         node_max_allocs: row.max_allocs,
@@ -52,7 +54,6 @@ pub fn node(row: &Node) -> wire::Node {
         last_alloc_update_index: row.last_alloc_update_index,
         create_index: row.create_index,
         modify_index: row.modify_index,
-        ..wire::Node::default()
     }
 }
 

@@ -217,11 +217,32 @@ routes! {
         ApplyRecommendations: ANY "/v1/recommendations/apply", Open, Agent;
         Utilization: ANY "/v1/operator/utilization", Open, Agent;
         Acl: ANY "/v1/acl/*rest", Open, Agent;
-        Volumes: GET "/v1/volumes", Namespace(&["csi-list-volume", "host-volume-read"]), Server;
-        VolumeClaims: GET "/v1/volumes/claims", Namespace(&["host-volume-read"]), Server;
-        CsiVolume: GET "/v1/volume/csi/*volume", Namespace(&["csi-read-volume"]), Server;
-        HostVolume: GET "/v1/volume/host/*volume", Namespace(&["host-volume-read"]), Server;
+    }
+    /// Volumes of every type, host volumes, and claims to them.
+    Volumes {
+        List: GET "/v1/volumes", Namespace(&["csi-list-volume", "host-volume-read"]), Server;
+        Claims: GET "/v1/volumes/claims", Namespace(&["host-volume-read"]), Server;
+        DeleteClaim: DELETE "/v1/volumes/claim/:claim", Namespace(&["host-volume-delete"]), Leader;
+        CreateHost: PUT "/v1/volume/host/create", Namespace(&["host-volume-create"]), Leader;
+        RegisterHost: PUT "/v1/volume/host/register", Namespace(&["host-volume-register"]), Leader;
+        DeleteHostNamed: DELETE "/v1/volume/host/:volume/delete", Namespace(&["host-volume-delete"]), Leader;
+        Host: GET "/v1/volume/host/:volume", Namespace(&["host-volume-read"]), Server;
+        DeleteHost: DELETE "/v1/volume/host/:volume", Namespace(&["host-volume-delete"]), Leader;
+    }
+    /// CSI: volumes and the plugins that have them.
+    Csi {
+        RegisterAll: PUT "/v1/volumes", Namespace(&["csi-write-volume"]), Leader;
+        External: GET "/v1/volumes/external", Namespace(&["csi-list-volume"]), Server;
+        ListSnapshots: GET "/v1/volumes/snapshot", Namespace(&["csi-list-volume"]), Server;
+        CreateSnapshot: PUT "/v1/volumes/snapshot", Namespace(&["csi-write-volume"]), Leader;
+        DeleteSnapshot: DELETE "/v1/volumes/snapshot", Namespace(&["csi-write-volume"]), Leader;
+        Create: PUT_ONLY "/v1/volume/csi/*volume/create", Namespace(&["csi-write-volume"]), Leader;
+        Delete: DELETE "/v1/volume/csi/*volume/delete", Namespace(&["csi-write-volume"]), Leader;
+        Detach: DELETE "/v1/volume/csi/*volume/detach", Namespace(&["csi-mount-volume"]), Leader;
+        Volume: GET "/v1/volume/csi/*volume", Namespace(&["csi-read-volume"]), Server;
+        Register: PUT_ONLY "/v1/volume/csi/*volume", Namespace(&["csi-write-volume"]), Leader;
+        Deregister: DELETE "/v1/volume/csi/*volume", Namespace(&["csi-write-volume"]), Leader;
         Plugins: GET "/v1/plugins", Plugin(List), Server;
-        CsiPlugin: GET "/v1/plugin/csi/:plugin", Plugin(Read), Server;
+        Plugin: GET "/v1/plugin/csi/:plugin", Plugin(Read), Server;
     }
 }

@@ -367,4 +367,24 @@ pub struct CheckQueryResult {
     pub service: String,
     #[serde(rename = "Check", deserialize_with = "null_default")]
     pub check: String,
+    /// Earlier runs and this one, oldest first. Ours: only where `history=true` asks for it.
+    #[serde(rename = "History", deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<CheckRun>,
+}
+
+/// One run of a check, in [`CheckQueryResult::history`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckRun {
+    /// `success` or `failure`.
+    #[serde(rename = "Status", deserialize_with = "null_default")]
+    pub status: String,
+    #[serde(rename = "StatusCode", deserialize_with = "null_default", skip_serializing_if = "is_default")]
+    pub status_code: i64,
+    /// The begin of what was answered.
+    #[serde(rename = "Output", deserialize_with = "null_default")]
+    pub output: String,
+    /// Seconds since 1970.
+    #[serde(rename = "Timestamp", deserialize_with = "null_default")]
+    pub timestamp: i64,
 }

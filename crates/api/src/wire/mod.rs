@@ -6,6 +6,7 @@
 mod access;
 mod agent;
 mod allocs;
+mod csi;
 mod deployments;
 mod evals;
 mod events;
@@ -21,10 +22,12 @@ mod scaling;
 mod search;
 mod services;
 mod stats;
+mod volumes;
 
 pub use access::*;
 pub use agent::*;
 pub use allocs::*;
+pub use csi::*;
 pub use deployments::*;
 pub use evals::*;
 pub use events::*;
@@ -40,3 +43,4 @@ pub use scaling::*;
 pub use search::*;
 pub use services::*;
 pub use stats::*;
+pub use volumes::*;

@@ -105,7 +105,32 @@ pub struct NodeDeviceResource {
     #[serde(rename = "Instances", deserialize_with = "null_default")]
     pub instances: Vec<NodeDevice>,
     #[serde(rename = "Attributes", deserialize_with = "null_default")]
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, Attribute>,
+}
+
+/// `Attribute` of a device on the wire: one of the values is there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attribute {
+    #[serde(rename = "Float", skip_serializing_if = "Option::is_none")]
+    pub float: Option<f64>,
+    #[serde(rename = "Int", skip_serializing_if = "Option::is_none")]
+    pub int: Option<i64>,
+    #[serde(rename = "String", skip_serializing_if = "Option::is_none")]
+    pub string: Option<String>,
+    #[serde(rename = "Bool", skip_serializing_if = "Option::is_none")]
+    pub bool: Option<bool>,
+    #[serde(rename = "Unit", deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+}
+
+impl Attribute {
+    /// The attribute as people read it: `16 GiB`.
+    pub fn text(&self) -> String {
+        let value = self.int.map(|n| n.to_string()).or_else(|| self.float.map(|n| n.to_string()));
+        let value = value.or_else(|| self.string.clone()).or_else(|| self.bool.map(|b| b.to_string()));
+        format!("{} {}", value.unwrap_or_default(), self.unit).trim_end().to_owned()
+    }
 }
 
 /// `NodeDevice` on the wire.

@@ -10,6 +10,7 @@ use crate::null_default;
 use crate::null_list;
 use crate::null_map;
 use crate::timestamp::Timestamp;
+use crate::wire::CsiInfo;
 use crate::wire::NodeReservedResources;
 use crate::wire::NodeResources;
 
@@ -69,9 +70,9 @@ pub struct Node {
     #[serde(rename = "HostVolumes", deserialize_with = "null_default")]
     pub host_volumes: BTreeMap<String, ClientHostVolumeConfig>,
     #[serde(rename = "CSIControllerPlugins", deserialize_with = "null_default")]
-    pub csi_controller_plugins: BTreeMap<String, serde_json::Value>,
+    pub csi_controller_plugins: BTreeMap<String, CsiInfo>,
     #[serde(rename = "CSINodePlugins", deserialize_with = "null_default")]
-    pub csi_node_plugins: BTreeMap<String, serde_json::Value>,
+    pub csi_node_plugins: BTreeMap<String, CsiInfo>,
     #[serde(rename = "GCVolumesOnNodeGC", deserialize_with = "null_default")]
     pub gc_volumes_on_node_gc: bool,
     #[serde(rename = "HostNetworks", deserialize_with = "null_default", serialize_with = "null_map")]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tarpan_model::wire::Wire;
 
 use crate::null_default;
+use crate::timestamp::Timestamp;
 
 /// `AllocResourceUsage` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
@@ -41,7 +42,7 @@ pub struct ResourceUsage {
     pub cpu_stats: Option<CpuStats>,
     /// Of the devices that were given; `None` of a task without any.
     #[serde(rename = "DeviceStats")]
-    pub device_stats: Option<Vec<serde_json::Value>>,
+    pub device_stats: Option<Vec<DeviceGroupStats>>,
 }
 
 /// `MemoryStats` on the wire.
@@ -88,6 +89,77 @@ pub struct CpuStats {
     pub measured: Vec<String>,
 }
 
+/// `DeviceGroupStats` on the wire: by instance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct DeviceGroupStats {
+    #[serde(rename = "Vendor", deserialize_with = "null_default")]
+    pub vendor: String,
+    #[serde(rename = "Type", deserialize_with = "null_default")]
+    pub type_: String,
+    #[serde(rename = "Name", deserialize_with = "null_default")]
+    pub name: String,
+    #[serde(rename = "InstanceStats", deserialize_with = "null_default")]
+    pub instance_stats: BTreeMap<String, DeviceStats>,
+}
+
+/// `DeviceStats` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct DeviceStats {
+    /// The figure that is shown first.
+    #[serde(rename = "Summary")]
+    pub summary: Option<StatValue>,
+    #[serde(rename = "Stats")]
+    pub stats: Option<StatObject>,
+    #[serde(rename = "Timestamp", deserialize_with = "null_default")]
+    pub timestamp: Timestamp,
+}
+
+/// `StatObject` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct StatObject {
+    #[serde(rename = "Nested", deserialize_with = "null_default")]
+    pub nested: BTreeMap<String, StatObject>,
+    #[serde(rename = "Attributes", deserialize_with = "null_default")]
+    pub attributes: BTreeMap<String, StatValue>,
+}
+
+/// `StatValue` on the wire: one of the values is there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Wire)]
+#[serde(default)]
+pub struct StatValue {
+    #[serde(rename = "FloatNumeratorVal", skip_serializing_if = "Option::is_none")]
+    pub float_numerator: Option<f64>,
+    #[serde(rename = "FloatDenominatorVal", skip_serializing_if = "Option::is_none")]
+    pub float_denominator: Option<f64>,
+    #[serde(rename = "IntNumeratorVal", skip_serializing_if = "Option::is_none")]
+    pub int_numerator: Option<i64>,
+    #[serde(rename = "IntDenominatorVal", skip_serializing_if = "Option::is_none")]
+    pub int_denominator: Option<i64>,
+    #[serde(rename = "StringVal", skip_serializing_if = "Option::is_none")]
+    pub string: Option<String>,
+    #[serde(rename = "BoolVal", skip_serializing_if = "Option::is_none")]
+    pub bool: Option<bool>,
+    #[serde(rename = "Unit", deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    #[serde(rename = "Desc", deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
+    pub desc: String,
+}
+
+impl StatValue {
+    /// The figure as people read it: `3 / 16 GiB`.
+    pub fn text(&self) -> String {
+        let number = |value: f64| ((value * 100.0).round() / 100.0).to_string();
+        let value = self.float_numerator.map(number).or_else(|| self.int_numerator.map(|n| n.to_string()));
+        let of = self.float_denominator.map(number).or_else(|| self.int_denominator.map(|n| n.to_string()));
+        let value = value.or_else(|| self.string.clone()).or_else(|| self.bool.map(|b| b.to_string()));
+        let parts = [value.unwrap_or_default(), of.map(|of| format!("/ {of}")).unwrap_or_default(), self.unit.clone()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// `HostStats` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -106,7 +178,7 @@ pub struct HostStats {
     pub cpu_ticks_consumed: f64,
     /// By group of devices; `None` where the node has none.
     #[serde(rename = "DeviceStats")]
-    pub device_stats: Option<Vec<serde_json::Value>>,
+    pub device_stats: Option<Vec<DeviceGroupStats>>,
     /// Nanoseconds since 1970.
     #[serde(rename = "Timestamp", deserialize_with = "null_default")]
     pub timestamp: i64,

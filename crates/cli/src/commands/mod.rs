@@ -17,6 +17,7 @@ mod keyring;
 mod namespaces;
 mod node;
 mod operator_api;
+mod plugin;
 mod raft;
 mod scaling;
 mod scheduler;
@@ -28,6 +29,7 @@ mod status;
 mod tls;
 mod ui;
 mod version;
+mod volume;
 
 /// Every command of the program.
 pub fn table() -> Vec<Entry> {
@@ -63,6 +65,7 @@ pub fn table() -> Vec<Entry> {
         Entry::of::<namespaces::List>(),
         Entry::of::<namespaces::Status>(),
         Entry::of::<operator_api::OperatorApi>(),
+        Entry::of::<plugin::Status>(),
         Entry::of::<raft::Info>(),
         Entry::of::<raft::Logs>(),
         Entry::of::<raft::State>(),
@@ -91,5 +94,6 @@ pub fn table() -> Vec<Entry> {
     table.extend(job::table());
     table.extend(node::table());
     table.extend(tls::table());
+    table.extend(volume::table());
     table
 }

@@ -3,6 +3,7 @@
 pub mod allocs;
 pub mod browser;
 pub mod deployment;
+mod devices;
 pub mod diff;
 pub mod eval;
 pub mod history;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tarpan_api::Error;
 
 pub use browser::page;
+pub use devices::device_stats;
 pub use json::Format;
 pub use table::{Table, block};
 

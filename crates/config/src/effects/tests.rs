@@ -1,7 +1,7 @@
 use super::*;
 use crate::agent::AgentConfig;
 use crate::hcl1;
-use crate::schema::AGENT;
+use crate::schema::{AGENT, OWN_PLUGIN};
 
 fn of(text: &str) -> String {
     let notes = notes(&hcl1::parse(text).expect("it parses"), &AGENT);
@@ -20,7 +20,7 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
         server { raft_protocol = 3 raft_multiplier = 5 }
         client { options = { "driver.denylist" = "docker" "user.denylist" = "root" "made.up" = "1" } }
         plugin "docker" { config { infra_image = "pause:1" gc { image = false } allow_privileged = true } }
-        plugin "podman" { config { socket = "x" } }
+        plugin "podman" { args = ["-v"] config { socket = "x" } }
         consul { address = "127.0.0.1:8500" }
         audit { enabled = true }
         client { fingerprint "env_aws" { retry_attempts = 3 } }
@@ -31,7 +31,6 @@ fn what_would_protect_is_refused_and_the_rest_is_warned_of() {
     warned 8:84: "client.options.made.up" has no effect in this version
     warned 11:9: "consul" has no effect in this version
     warned 9:36: "plugin.docker.config.infra_image" has no effect in this version
-    warned 10:9: "plugin.podman" has no effect: this version has no driver "podman"
     warned 7:36: "server.raft_multiplier" has no effect in this version
     "#);
 }
@@ -84,18 +83,20 @@ fn files(schema: &'static Block, wrap: &dyn Fn(String) -> String, each: &mut dyn
                 (Kind::Block(inner), Effect::Read) => files(inner, &|text| wrap(format!("{key} {{ {text} }}")), each),
                 (Kind::Options(inner), _) => files(inner, &|text| wrap(format!("{key} {{ {text} }}")), each),
                 (Kind::Labelled(inner), Effect::Read) if key == "plugin" => {
-                    for (name, config) in
-                        ["docker", "raw_exec", "exec", "java", "qemu"].map(|name| (name, plugin_config(name)))
+                    for (name, config) in ["docker", "raw_exec", "exec", "java", "qemu", "nvidia-gpu"]
+                        .map(|name| (name, plugin_config(name)))
                     {
                         let within = |text| wrap(format!("plugin \"{name}\" {{ config {{ {text} }} }}"));
                         files(config.expect("a known driver"), &within, each);
                     }
-                    let args = |text| wrap(format!("plugin \"docker\" {{ {text} }}"));
-                    // Its `config` was tried key by key.
-                    files(inner, &args, &mut |key, effect, texts| match key {
-                        "config" => {}
-                        _ => each(key, effect, texts),
-                    });
+                    for (name, inner) in [("docker", &OWN_PLUGIN), ("unusual", inner)] {
+                        let within = |text| wrap(format!("plugin \"{name}\" {{ {text} }}"));
+                        // What the `config` of our own may hold was tried key by key.
+                        files(inner, &within, &mut |key, effect, texts| match (name, key) {
+                            ("docker", "config") => {}
+                            _ => each(key, effect, texts),
+                        });
+                    }
                 }
                 (Kind::Labelled(inner), Effect::Read) => {
                     let label = if key == "fingerprint" { "network" } else { "unusual" };

@@ -48,16 +48,16 @@ pub(super) fn look<'a>(
             seen.wake(drain.force_deadline);
         }
         let last = left.work.is_empty();
-        let system = left.system.into_iter().map(|alloc| (alloc, over || last));
-        let work = left.work.into_iter().map(|alloc| (alloc, over));
-        for (alloc, at_once) in work.chain(system) {
+        let system = left.system.into_iter().map(|alloc| (alloc, over || last, false));
+        let work = left.work.into_iter().map(|alloc| (alloc, over, true));
+        for (alloc, at_once, in_waves) in work.chain(system) {
             seen.jobs.insert(alloc.job_key());
             if alloc.terminal() || alloc.transition.should_migrate() {
                 continue;
             }
             if at_once {
                 marked.entry(alloc.job_key()).or_default().push(alloc);
-            } else if alloc.job.job_type() == JobType::Service {
+            } else if in_waves && alloc.job.job_type() == JobType::Service {
                 waiting.entry((alloc.job_key(), &alloc.task_group)).or_default().push(alloc);
             }
         }
@@ -85,17 +85,18 @@ impl Seen {
 /// What still runs, or may still run, on a draining node.
 struct Left<'a> {
     work: Vec<&'a Arc<Allocation>>,
-    /// Of system and sysbatch jobs; empty where these are ignored.
+    /// Of system and sysbatch jobs, unless these are ignored; and CSI plugins.
     system: Vec<&'a Arc<Allocation>>,
 }
 
 impl<'a> Left<'a> {
     fn on(state: &'a State, node: &Node, drain: &DrainStrategy) -> Left<'a> {
         let live = state.allocs_by_node(node.id).filter(|a| !a.client_terminal());
-        let (mut system, work): (Vec<_>, Vec<_>) =
-            live.partition(|a| matches!(a.job.job_type(), JobType::System | JobType::SysBatch));
+        let of_system = |a: &Allocation| matches!(a.job.job_type(), JobType::System | JobType::SysBatch);
+        // What unmounts the volumes of the others goes after them, whatever its type.
+        let (mut system, work): (Vec<_>, Vec<_>) = live.partition(|a| of_system(a) || is_csi_plugin(a));
         if drain.ignore_system_jobs {
-            system.clear();
+            system.retain(|a| !of_system(a));
         }
         Left { work, system }
     }
@@ -103,6 +104,10 @@ impl<'a> Left<'a> {
     fn is_empty(&self) -> bool {
         self.work.is_empty() && self.system.is_empty()
     }
+}
+
+fn is_csi_plugin(alloc: &Allocation) -> bool {
+    alloc.group().is_some_and(|group| group.tasks().iter().any(|task| task.csi_plugin_config.is_some()))
 }
 
 /// Forced, or its time is over.

@@ -266,6 +266,21 @@ fn system_jobs_go_last() {
 }
 
 #[test]
+fn csi_plugins_go_after_those_whose_volumes_they_unmount() {
+    let mut plugin = jobs::service("disks", 1);
+    let task = &mut plugin.task_groups.as_mut().expect("groups")[0].tasks.as_mut().expect("tasks")[0];
+    task.csi_plugin_config = Some(tarpan_model::job::TaskCSIPluginConfig {
+        id: Some("disks".to_owned()),
+        type_: Some("node".to_owned()),
+        ..Default::default()
+    });
+    let mut world = World::running(1, &[service(1, 1), plugin]);
+    world.drain(1, 3600, true, at(0));
+    assert_eq!(world.step(at(1)), 1, "the service alone");
+    assert_eq!(world.live("disks", 1), 1);
+}
+
+#[test]
 fn system_jobs_stay_where_they_are_ignored() {
     let mut world = World::running(2, &[service(1, 1), jobs::system("agent")]);
     world.drain(1, -1, true, at(0));

@@ -1,9 +1,12 @@
 //! What a node would carry, by difference to what state counts for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tarpan_model::ids::{AllocId, NodeId};
+use tarpan_model::ids::{AllocId, NodeId, VolumeId};
+use tarpan_model::job::TaskGroup;
 use tarpan_model::resources::Amount;
+use tarpan_model::volume::{AccessMode, Capability, HostVolumeState, host_requests, source};
 use tarpan_model::{Allocation, Node};
 use tarpan_state::{NodeUsage, State};
 
@@ -16,20 +19,61 @@ pub(super) struct Taken {
     cores: Vec<u16>,
     /// `vendor/type/name` and id.
     devices: Vec<(String, String)>,
+    volumes: Volumes,
+}
+
+/// What of dynamic host volumes it takes.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Volumes {
+    /// One that it mounts may not be used any more.
+    gone: bool,
+    /// Those that it writes to as the only one who may.
+    alone: Vec<VolumeId>,
+    /// All that it writes to.
+    written: Vec<VolumeId>,
+}
+
+impl Volumes {
+    /// Of an allocation on a node; `group` as it runs.
+    fn of(state: &State, node: NodeId, alloc: &Allocation, group: &TaskGroup) -> Volumes {
+        let mut taken = Volumes::default();
+        for request in host_requests(group) {
+            let name = source(request, alloc.index());
+            let reported = state.node(node).and_then(|row| row.host_volumes.get(&*name));
+            let Some(reported) = reported.filter(|volume| !volume.id.is_empty()) else { continue };
+            let known = reported.id.parse().ok().and_then(|id| state.host_volume(id));
+            let Some(volume) = known.filter(|volume| volume.state == HostVolumeState::Ready && !volume.deleting) else {
+                taken.gone = true;
+                continue;
+            };
+            if request.read_only != Some(true) {
+                taken.written.push(volume.id);
+                let asked = Capability::asked(request).ok().map(|asked| asked.access_mode);
+                if asked == Some(AccessMode::SingleNodeSingleWriter) {
+                    taken.alone.push(volume.id);
+                }
+            }
+        }
+        taken
+    }
 }
 
 impl Taken {
     /// A row that did not come from state may not be linked to its job: the version that state has decides then.
-    pub(super) fn of(state: &State, alloc: &Allocation) -> Taken {
-        let amount = match &alloc.job.id {
-            Some(_) => alloc.demand(),
+    pub(super) fn of(state: &State, node: NodeId, alloc: &Allocation) -> Taken {
+        let group = match &alloc.job.id {
+            Some(_) => alloc.group(),
             None => {
                 let job = state.job_version(&alloc.job_key(), alloc.job_version);
-                alloc.resources.demand(job.and_then(|job| job.group(&alloc.task_group)))
+                job.and_then(|job| job.group(&alloc.task_group))
             }
         };
         let mut taken = Taken {
-            amount,
+            amount: alloc.resources.demand(group),
+            volumes: group
+                .filter(|g| g.volumes.is_some())
+                .map(|g| Volumes::of(state, node, alloc, g))
+                .unwrap_or_default(),
             ports: alloc.resources.ports.iter().map(|p| (p.value, p.ignore_collision)).collect(),
             ..Taken::default()
         };
@@ -99,14 +143,15 @@ impl<'a> Balance<'a> {
         for (id, taken) in &self.changed {
             let known = self.state.alloc(*id).filter(|a| !a.terminal() && a.node_id == self.node);
             if let Some(known) = known {
-                difference.count(&Taken::of(self.state, known), -1);
+                difference.count(&Taken::of(self.state, self.node, known), -1);
             }
             if let Some(taken) = taken {
                 difference.count(taken, 1);
                 shared_ports.extend(taken.ports.iter().filter(|(_, shared)| *shared).map(|(port, _)| *port));
             }
         }
-        amount_fits(node, usage, &difference)
+        self.volumes_fit()
+            && amount_fits(node, usage, &difference)
             && difference.ports.iter().all(|(port, more)| {
                 let users = i64::from(usage.ports.get(port).copied().unwrap_or(0)) + more;
                 *more <= 0 || users <= 1 || shared_ports.contains(port)
@@ -117,9 +162,35 @@ impl<'a> Balance<'a> {
             })
             && difference.devices.iter().all(|(device, more)| {
                 let users = i64::from(usage.devices.get(device).copied().unwrap_or(0)) + more;
-                *more <= 0 || users <= 1
+                *more <= 0 || (users <= 1 && has_device(node, device))
             })
     }
+}
+
+impl Balance<'_> {
+    /// Volumes that new allocations mount are there, and who is to write alone does.
+    fn volumes_fit(&self) -> bool {
+        let known = |id: AllocId| self.state.alloc(id).is_some_and(|a| !a.terminal() && a.node_id == self.node);
+        let new: Vec<&Taken> =
+            self.changed.iter().filter(|(id, _)| !known(**id)).filter_map(|(_, taken)| taken.as_ref()).collect();
+        let others = |volume: VolumeId| {
+            let planned =
+                self.changed.values().flatten().filter(|taken| taken.volumes.written.contains(&volume)).count();
+            let Some(row) = self.state.host_volume(volume) else { return planned };
+            let writes = |alloc: &&Arc<Allocation>| {
+                !alloc.terminal() && !self.changed.contains_key(&alloc.id) && row.written_by(alloc)
+            };
+            planned + self.state.users_of(row).filter(writes).count()
+        };
+        new.iter().all(|taken| !taken.volumes.gone && taken.volumes.alone.iter().all(|volume| others(*volume) <= 1))
+    }
+}
+
+/// The node has this instance, and it works.
+fn has_device(node: &Node, (name, id): &(String, String)) -> bool {
+    let groups = node.resources.devices.iter();
+    let mut of_kind = groups.filter(|group| *name == format!("{}/{}/{}", group.vendor, group.type_, group.name));
+    of_kind.any(|group| group.instances.iter().any(|instance| instance.id == *id && instance.healthy))
 }
 
 /// A dimension that the change does not ask more of does not stand in its way.

@@ -285,3 +285,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_device_is_given_once_and_only_where_it_works() {
+    use tarpan_model::resources::{AllocatedDevice, NodeDevice, NodeDeviceGroup};
+    let instance = |id: &str, healthy| NodeDevice { id: id.to_owned(), healthy, ..NodeDevice::default() };
+    let named = |vendor: &str, type_: &str, name: &str| (vendor.to_owned(), type_.to_owned(), name.to_owned());
+    let (vendor, type_, name) = named("acme", "gpu", "x1");
+    let mut node = nodes::ready(1);
+    node.resources.devices = vec![NodeDeviceGroup {
+        vendor,
+        type_,
+        name,
+        instances: vec![instance("a", true), instance("b", false)],
+        ..NodeDeviceGroup::default()
+    }];
+    let mut world = World::new([node], [jobs::batch("a", 9)]);
+    let placed = |world: &mut World, id: &str| {
+        let mut plan = world.plan("a", &[(1, 1)]);
+        let row = &mut plan.placements.get_mut(&nodes::id(1)).expect("planned")[0];
+        let mut resources = (*row.resources).clone();
+        let (vendor, type_, name) = named("acme", "gpu", "x1");
+        let device = AllocatedDevice { vendor, type_, name, ids: vec![id.to_owned()] };
+        Arc::make_mut(&mut resources.tasks).values_mut().next().expect("a task").devices = vec![device];
+        row.resources = Arc::new(resources);
+        world.planner.submit(plan, 0);
+        world.commit_all()[0].placed
+    };
+    assert_eq!(placed(&mut world, "a"), 1);
+    assert_eq!(placed(&mut world, "a"), 0, "it is given already");
+    assert_eq!(placed(&mut world, "b"), 0, "it does not work");
+    assert_eq!(placed(&mut world, "c"), 0, "it is not there");
+}

@@ -2,7 +2,7 @@
 
 use super::{Job, Service, Task, TaskGroup};
 use crate::ids::{JobId, Namespace, NamespacedId};
-use crate::node::text_enum;
+use crate::text_enum::text_enum;
 
 text_enum!(
     /// Which scheduler a job asks for.

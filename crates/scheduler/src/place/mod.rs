@@ -10,6 +10,7 @@
 mod evict;
 mod open;
 mod select;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -17,10 +18,12 @@ use tarpan_model::ids::AllocId;
 use tarpan_model::job::JobType;
 use tarpan_model::resources::{AllocatedResources, Amount};
 use tarpan_model::{AllocMetric, Allocation};
-use tarpan_state::SchedulerConfig;
+use tarpan_state::State;
 
+use self::volumes::Volumes;
 use crate::columns::{Free, NodeIndex, Nodes};
 use crate::compile::{Compiled, Group};
+use crate::csi;
 use crate::explain;
 use crate::feasible::{Candidates, Filtered, in_scope};
 use crate::pass::{Closed, Pass, Property, Top, Unfit};
@@ -36,6 +39,7 @@ pub struct Placer<'a> {
     pub nodes: &'a Nodes,
     pub job: &'a Compiled,
     pub candidates: Candidates,
+    volumes: Volumes<'a>,
     spread_algorithm: bool,
     /// How many nodes are scored for a group with affinities or spreads; 0: all.
     node_limit: usize,
@@ -75,17 +79,19 @@ pub struct Placed {
 }
 
 impl<'a> Placer<'a> {
-    /// `live`: the job's allocations that are not terminal.
+    /// `state` says what is known of volumes, and the cluster's settings. `live`: the job's allocations that are not terminal.
     pub fn new<'b>(
         nodes: &'a Nodes,
         job: &'a Compiled,
-        config: &SchedulerConfig,
+        state: &'a State,
         seed: u64,
         live: impl Iterator<Item = &'b Arc<Allocation>>,
     ) -> Placer<'a> {
+        let config = state.scheduler_config();
         let mut placer = Placer {
             nodes,
             job,
+            volumes: Volumes::new(state, job),
             candidates: Candidates::new(nodes, job),
             spread_algorithm: config.algorithm == "spread",
             node_limit: usize::try_from(config.node_limit).unwrap_or(usize::MAX),
@@ -122,6 +128,7 @@ impl<'a> Placer<'a> {
     }
 
     fn change(&mut self, alloc: &Allocation, by: i32) {
+        self.volumes.change(alloc, by < 0);
         let Some(node) = self.nodes.find(alloc.node_id) else { return };
         let demand = alloc.demand();
         if by < 0 {
@@ -189,17 +196,18 @@ impl<'a> Placer<'a> {
         };
         self.passes[group.index] = Some(pass);
         if let Some(placed) = &placed {
-            self.commit(group, placed);
+            self.commit(group, placed, wish.index);
         }
         placed
     }
 
-    /// Takes what a placement was given.
-    pub fn commit(&mut self, group: &Group, placed: &Placed) {
+    /// Takes what a placement of instance `index` was given.
+    pub fn commit(&mut self, group: &Group, placed: &Placed, index: u32) {
         let at = placed.node as usize;
         let ask = self.ask(group, placed.node);
         self.free[at].take(&ask);
         self.ledger.take(placed.node, &placed.resources);
+        self.volumes.take(group, &self.nodes.row(placed.node).node, index);
         self.count(placed.node, Some(group.index), 1);
         for pass in self.passes.iter_mut().flatten() {
             pass.packing[at] = f64::NAN;
@@ -276,7 +284,7 @@ impl<'a> Placer<'a> {
     pub fn place_on(&mut self, group: &Group, node: NodeIndex, index: u32) -> Result<Placed, Closed> {
         let answer = self.try_on(group, node, index);
         if let Ok(placed) = &answer {
-            self.commit(group, placed);
+            self.commit(group, placed, index);
         }
         answer
     }
@@ -290,7 +298,10 @@ impl<'a> Placer<'a> {
         let wish = Wish { index, ..Wish::default() };
         let answer = match self.check(&pass, group, node, index) {
             Err(Unfit::Closed(closed)) => Err(closed),
-            Err(Unfit::NotThisOne) => Err(Closed::Filtered(Arc::from("missing compatible host volumes"))),
+            Err(Unfit::NotThisOne) => {
+                let missing = if group.host_volumes.is_empty() { csi::MISSING } else { volumes::MISSING };
+                Err(Closed::Filtered(Arc::from(missing)))
+            }
             Ok(()) => {
                 match self.ledger.give(node, self.nodes.row(node), group, &self.resources[group.index], &mut self.rng) {
                     Err(shortage) => Err(Closed::Exhausted(shortage)),

@@ -48,7 +48,7 @@ impl Placer<'_> {
         for (node, count) in self.of_group[group.index].iter().enumerate().filter(|(_, c)| **c > 0) {
             spreads.iter_mut().for_each(|spread| spread.add(node as u32, *count as i32));
         }
-        let score_all = !group.affinities.is_empty() || !group.spreads.is_empty();
+        let score_all = !group.affinities.is_empty() || !group.spreads.is_empty() || group.wishes_devices;
         let limit = match self.job.type_ {
             _ if score_all && self.node_limit > 0 => self.node_limit.max(group.count as usize),
             _ if score_all => usize::MAX,

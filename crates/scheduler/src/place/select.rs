@@ -86,7 +86,13 @@ impl Placer<'_> {
             };
             return Err(Unfit::Closed(Closed::Filtered(Arc::from(reason))));
         }
-        if !group.host_volumes.is_empty() && !has_own_volumes(&row.node, group, index) {
+        if !group.host_volumes.is_empty() {
+            if !has_own_volumes(&row.node, group, index) {
+                return Err(Unfit::NotThisOne);
+            }
+            self.volumes.fit(group, &row.node, index)?;
+        }
+        if !group.csi_volumes.is_empty() && !pass.feasibility.has_own_csi(&row.node, self.job, group, index) {
             return Err(Unfit::NotThisOne);
         }
         if row.node.max_allocs > 0 {
@@ -150,6 +156,11 @@ impl Placer<'_> {
                 sum += parts.spread;
                 scorers += 1.0;
             }
+        }
+        if group.wishes_devices {
+            parts.devices = self.ledger.device_score(node, self.nodes.row(node), &group.devices);
+            sum += parts.devices.unwrap_or(0.0);
+            scorers += 1.0;
         }
         parts.score = sum / scorers;
         parts

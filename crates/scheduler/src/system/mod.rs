@@ -38,7 +38,7 @@ pub fn schedule(inputs: Inputs<'_>, eval: &Evaluation, type_: JobType) -> Outcom
     let job = state.job(&key).map(|job| jobs.get(job)).expect("only called for jobs that exist");
     let allocs: Vec<AllocRef<'_>> = state.allocs_by_job(&key).collect();
     let live = allocs.iter().filter(|a| !a.terminal()).copied();
-    let mut placer = Placer::new(nodes, &job, state.scheduler_config(), seed, live);
+    let mut placer = Placer::new(nodes, &job, state, seed, live);
     placer.candidates.nodes.sort_unstable();
     let candidates = placer.candidates.nodes.clone();
     let sysbatch = type_ == JobType::SysBatch;

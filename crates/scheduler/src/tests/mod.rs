@@ -2,8 +2,10 @@
 
 mod counts;
 mod deployments;
+mod devices;
 mod failures;
 mod generated;
 mod placing;
 mod preempting;
 mod system;
+mod volumes;

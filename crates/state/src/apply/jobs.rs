@@ -9,6 +9,7 @@ use tarpan_model::job::JobVersionTag;
 use tarpan_model::{Allocation, EvalStatus, Evaluation, Job, UnixNanos};
 
 use super::txn::{ChildrenDelta, Txn, new_summary};
+use super::volumes;
 use crate::command::{DeregisterJob, RegisterJob, Rejection, Reply};
 use crate::rows::JobSubmission;
 use crate::tables::{Declared, Table, parent, table};
@@ -110,6 +111,7 @@ impl Txn<'_> {
             Some(job.submit_time.filter(|t| *t > 0 && old.and_then(|o| o.submit_time) != Some(*t)).unwrap_or(now.0));
         self.put_submission(key, version, old.map(Job::version), submission);
         self.put_children(key, &job, now);
+        self.csi_of_job(&job, now);
         self.put_summary(key, &job);
         let row = Arc::new(job);
         self.put(table::JobVersions, (key.clone(), version), first_row(&row));
@@ -269,6 +271,7 @@ fn purge(txn: &mut Txn<'_>, key: &NamespacedId, old: &Job, now: UnixNanos) {
     txn.take(table::JobSummaries, key);
     txn.take(table::PeriodicLaunches, key);
     txn.take(table::ScalingEvents, key);
+    volumes::job_gone(txn, key);
     let versions: Vec<u64> = txn.state.job_versions(key).map(|j| j.version()).collect();
     for version in versions {
         txn.take(table::JobVersions, &(key.clone(), version));

@@ -4,6 +4,7 @@
 //! under one type (the wire's). A command is checked before it changes anything, so that a refused one leaves no trace.
 
 mod allocs;
+mod csi;
 mod deployments;
 mod evals;
 mod jobs;
@@ -15,6 +16,7 @@ mod scaling;
 mod services;
 mod settings;
 mod txn;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -118,7 +120,7 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
             let drain = nodes::Drain { strategy: strategy.as_ref(), mark_eligible: *mark_eligible, meta };
             nodes::set_drain(&mut txn, *node, &drain, event.as_ref(), *now, evals)
         }
-        Command::DeregisterNode { node, evals, .. } => nodes::deregister(&mut txn, *node, evals),
+        Command::DeregisterNode { node, now, evals } => nodes::deregister(&mut txn, *node, *now, evals),
         Command::UpdateAllocs { updates, evals, now } => Ok(allocs::client_updates(&mut txn, updates, evals, *now)),
         Command::SetTransitions { allocs, evals, now } => Ok(allocs::transitions(&mut txn, allocs, evals, *now)),
         Command::UpsertServices { services } => Ok(services::upsert(&mut txn, services)),
@@ -128,7 +130,13 @@ fn run(state: &mut State, index: u64, command: &Command) -> Result<Reply, Reject
         Command::SetSchedulerConfig { config, check_index } => {
             settings::scheduler_config(&mut txn, config, *check_index)
         }
+        Command::UpsertHostVolume { volume, now } => Ok(volumes::upsert(&mut txn, volume, *now)),
+        Command::DeleteHostVolume { id } => volumes::delete(&mut txn, *id),
+        Command::DeleteHostVolumeClaim { id, evals } => volumes::delete_claim(&mut txn, *id, evals),
         Command::InitRootKey(key) => settings::init_root_key(&mut txn, key),
+        Command::PutCsiVolume { volume, now, .. } => Ok(csi::put_volume(&mut txn, volume, *now)),
+        Command::DeleteCsiVolume { namespace, id } => csi::delete_volume(&mut txn, namespace, id),
+        Command::DeleteCsiPlugins { ids, seen } => Ok(csi::delete_plugins(&mut txn, ids, *seen)),
     };
     txn.finish();
     reply
@@ -144,6 +152,7 @@ fn kind(command: &Command) -> &'static str {
         | Command::SetPeriodicLaunch { .. }
         | Command::SetSchedulerConfig { .. }
         | Command::InitRootKey(_)
+        | Command::DeleteHostVolumeClaim { .. }
         | Command::StageRestore { .. }
         | Command::FinishRestore { .. } => "",
         Command::RegisterJob(_)
@@ -161,8 +170,14 @@ fn kind(command: &Command) -> &'static str {
         Command::DeregisterNode { .. } => "NodeDeregistration",
         Command::UpdateAllocs { .. } => REPORTED,
         Command::SetTransitions { .. } => "AllocationUpdateDesiredStatus",
+        Command::UpsertHostVolume { .. } => "HostVolumeRegistered",
+        Command::DeleteHostVolume { .. } => "HostVolumeDeleted",
         Command::UpsertServices { .. } => "ServiceRegistration",
         Command::DeleteServices { .. } => "ServiceDeregistration",
+        Command::PutCsiVolume { claims: true, .. } => "CSIVolumeClaim",
+        Command::PutCsiVolume { .. } => "CSIVolumeRegistered",
+        Command::DeleteCsiVolume { .. } => "CSIVolumeDeregistered",
+        Command::DeleteCsiPlugins { .. } => "CSIPluginDeleted",
         Command::UpdateDeployment(update) if update.promote.is_some() => "DeploymentPromotion",
         Command::UpdateDeployment(update) if !update.healthy.is_empty() || !update.unhealthy.is_empty() => {
             "DeploymentAllocHealth"

@@ -8,16 +8,21 @@ use tarpan_model::node::{DrainMetadata, DrainStrategy, NodeEvent};
 use tarpan_model::{Eligibility, Evaluation, Node, NodeStatus, UnixNanos};
 
 use super::txn::Txn;
+use super::volumes;
 use crate::command::{Rejection, Reply};
 use crate::tables::table;
 
 /// Events kept a node.
 const EVENTS: usize = 10;
+/// Events that a node may tell of itself at a time, and how long a message of it may be: it is not the servers' own.
+const TOLD: usize = 5;
+const MESSAGE: usize = 1000;
 
 /// A new node keeps the status it comes with; one that is known keeps what the servers hold of it.
 pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Evaluation]) -> Result<Reply, Rejection> {
     let mut row = node.clone();
-    let message = match txn.state.node(node.id) {
+    let known = txn.state.node(node.id).cloned();
+    let message = match &known {
         Some(old) if old.secret_id != node.secret_id => {
             return Err(Rejection::Other("node secret ID does not match".to_owned()));
         }
@@ -28,13 +33,14 @@ pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Ev
             row.eligibility = old.eligibility;
             row.drain.clone_from(&old.drain);
             row.last_drain.clone_from(&old.last_drain);
-            row.events.clone_from(&old.events);
+            row.events = with_told(&old.events, &node.events);
             row.last_missed_heartbeat_index = old.last_missed_heartbeat_index;
             row.last_alloc_update_index = old.last_alloc_update_index;
             row.create_index = old.create_index;
             "Node re-registered"
         }
         None => {
+            row.events = with_told(&[], &node.events);
             row.status_updated_at = now;
             row.create_index = txn.index;
             "Node registered"
@@ -47,8 +53,30 @@ pub(crate) fn upsert(txn: &mut Txn<'_>, node: &Node, now: UnixNanos, evals: &[Ev
         timestamp: now,
         ..Default::default()
     };
+    txn.csi_of_node(node.id, known.as_deref(), Some(node), now);
     put(txn, row, Some(&event), evals);
     Ok(txn.done())
+}
+
+/// What is known of a node, and what it tells of itself besides. It tells the same until its agent ends: what was dropped since, as
+/// too old, does not come back.
+fn with_told(known: &[NodeEvent], told: &[NodeEvent]) -> Vec<NodeEvent> {
+    let oldest = known.first().filter(|_| known.len() >= EVENTS).map(|event| event.timestamp);
+    let short = |event: &NodeEvent| NodeEvent {
+        message: event.message.chars().take(MESSAGE).collect(),
+        subsystem: event.subsystem.chars().take(MESSAGE).collect(),
+        details: BTreeMap::new(),
+        ..*event
+    };
+    let mut all = known.to_vec();
+    for event in told.iter().skip(told.len().saturating_sub(TOLD)).map(short) {
+        let is_known = known.iter().any(|k| k.timestamp == event.timestamp && k.message == event.message);
+        if !is_known && oldest.is_none_or(|oldest| event.timestamp > oldest) {
+            all.push(event);
+        }
+    }
+    all.drain(..all.len().saturating_sub(EVENTS));
+    all
 }
 
 /// Attribute names and most values are the same on every node.
@@ -182,14 +210,19 @@ pub(crate) fn set_drain(
     })
 }
 
-pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) -> Result<Reply, Rejection> {
-    if txn.take(table::Nodes, &node).is_none() {
-        return Err(Rejection::NodeNotFound);
-    }
+pub(crate) fn deregister(
+    txn: &mut Txn<'_>,
+    node: NodeId,
+    now: UnixNanos,
+    evals: &[Evaluation],
+) -> Result<Reply, Rejection> {
+    let Some(row) = txn.take(table::Nodes, &node) else { return Err(Rejection::NodeNotFound) };
+    txn.csi_of_node(node, Some(&row), None, now);
     let allocs: Vec<_> = txn.state.allocs_by_node(node).map(|a| a.id).collect();
     for alloc in allocs {
         txn.remove_services_of(alloc);
     }
+    volumes::node_gone(txn, &row);
     put_evals(txn, evals);
     Ok(txn.done())
 }
@@ -197,6 +230,33 @@ pub(crate) fn deregister(txn: &mut Txn<'_>, node: NodeId, evals: &[Evaluation]) 
 impl Txn<'_> {
     pub(crate) fn put_node_row(&mut self, mut row: Node) {
         row.modify_index = self.index;
-        self.put(table::Nodes, row.id, Arc::new(row));
+        let id = row.id;
+        self.put(table::Nodes, id, Arc::new(row));
+        volumes::node_changed(self, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(second: i64, message: &str) -> NodeEvent {
+        NodeEvent { message: message.to_owned(), timestamp: UnixNanos::from_secs(second), ..NodeEvent::default() }
+    }
+
+    #[test]
+    fn what_a_node_tells_of_itself_comes_once_and_within_bounds() {
+        let messages = |events: &[NodeEvent]| events.iter().map(|e| e.message.clone()).collect::<Vec<_>>();
+        let known = [event(1, "a")];
+        let told = [event(2, "b"), event(3, "c")];
+        let once = with_told(&known, &told);
+        assert_eq!(messages(&once), ["a", "b", "c"]);
+        assert_eq!(with_told(&once, &told), once);
+        // Ten others came since: the node says the same, and it stays forgotten.
+        let others: Vec<NodeEvent> = (10..20).map(|second| event(second, "other")).collect();
+        assert_eq!(with_told(&others, &told), others);
+        let many: Vec<NodeEvent> = (30..60).map(|second| event(second, &"x".repeat(5000))).collect();
+        let bounded = with_told(&others, &many);
+        assert_eq!((bounded.len(), bounded[5].timestamp.secs(), bounded[5].message.len()), (10, 55, MESSAGE));
     }
 }

@@ -11,6 +11,7 @@ use tarpan_model::plan::{AllocPreemption, AllocStop, PlanResult};
 use tarpan_model::{Allocation, ClientStatus, DesiredStatus, Evaluation, Job, UnixNanos};
 
 use super::txn::Txn;
+use super::volumes;
 use crate::command::{ApplyPlan, Rejection, Reply};
 use crate::share::GroupParts;
 
@@ -142,6 +143,7 @@ fn place(txn: &mut Txn<'_>, node: NodeId, placement: &Allocation, shared: &mut S
     row.modify_time = now;
     let (id, previous) = (row.id, row.previous);
     txn.put_alloc(row, None);
+    volumes::claim(txn, id);
     if let Some(previous) = previous {
         link_next(txn, previous, id);
     }

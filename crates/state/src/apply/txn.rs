@@ -65,6 +65,8 @@ impl<'a> Txn<'a> {
         let Some(change) = T::change(row, gone) else { return };
         let kind = match &change {
             Change::Service { gone: true, .. } => "ServiceDeregistration",
+            Change::HostVolume { gone: true, .. } => "HostVolumeDeleted",
+            Change::HostVolume { .. } => "HostVolumeRegistered",
             _ => self.kind,
         };
         self.state.events.push(Event { index: self.index, kind, change });

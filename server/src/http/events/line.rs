@@ -5,9 +5,10 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use tarpan_api::convert;
 use tarpan_state::event::Change;
-use tarpan_state::{Event, State};
+use tarpan_state::{Event, State, Topic};
 
 use super::topics::{Named, Wanted};
+use crate::http::csi::shown as csi;
 
 /// What a line says of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,12 @@ pub fn of(index: u64, events: &[Event], wanted: &Wanted, state: &State, says: Sa
 fn is_shown(change: &Change) -> bool {
     match change {
         Change::Evaluation { gone, .. } | Change::Allocation { gone, .. } | Change::Deployment { gone, .. } => !gone,
-        Change::Job { .. } | Change::Node { .. } | Change::Service { .. } => true,
+        Change::Job { .. }
+        | Change::Node { .. }
+        | Change::Service { .. }
+        | Change::HostVolume { .. }
+        | Change::CSIVolume { .. }
+        | Change::CSIPlugin { .. } => true,
     }
 }
 
@@ -112,6 +118,7 @@ impl Serialize for Name<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let more = match &self.event.change {
             Change::Allocation { row, .. } => vec![row.node_id.to_string(), row.eval_id.to_string()],
+            Change::HostVolume { row, .. } => vec![row.node_id.to_string()],
             _ => Vec::new(),
         };
         let keys: Vec<&String> = self.named.filter_keys.iter().chain(&more).filter(|key| !key.is_empty()).collect();
@@ -128,8 +135,12 @@ struct Payload<'a>(&'a Change, &'a State);
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(Some(1))?;
-        // The row stands under the name of its topic.
-        let name = self.0.topic().name();
+        // The row stands under the name of its topic, but for volumes and plugins.
+        let name = match self.0.topic() {
+            Topic::CSIVolume | Topic::HostVolume => "Volume",
+            Topic::CSIPlugin => "Plugin",
+            topic => topic.name(),
+        };
         match self.0 {
             Change::Job { row, gone } => map.serialize_entry(name, &(!gone).then(|| row.stored()))?,
             Change::Evaluation { row, .. } => map.serialize_entry(name, &convert::evaluation(row))?,
@@ -140,6 +151,9 @@ impl Serialize for Payload<'_> {
             Change::Deployment { row, .. } => map.serialize_entry(name, &convert::deployment(row))?,
             Change::Node { row, gone } => map.serialize_entry(name, &(!gone).then(|| convert::node(row)))?,
             Change::Service { row, .. } => map.serialize_entry(name, row)?,
+            Change::CSIVolume { row, .. } => map.serialize_entry(name, &csi::volume(self.1, row))?,
+            Change::CSIPlugin { row, .. } => map.serialize_entry(name, &csi::plugin_stub(self.1, row))?,
+            Change::HostVolume { row, .. } => map.serialize_entry(name, &convert::host_volume(row))?,
         }
         map.end()
     }

@@ -49,7 +49,7 @@ impl Wanted {
     pub fn has(&self, event: &Named) -> bool {
         let here = event.namespace.is_empty()
             || ((self.namespace == "*" || self.namespace == event.namespace)
-                && self.caller.may(READ_JOB, &event.namespace));
+                && self.caller.may(needs(event.topic.name()), &event.namespace));
         let name = event.topic.name();
         let keyed = |key: &str| key == "*" || key == event.key || event.filter_keys.iter().any(|k| k == key);
         here && self.topics.iter().any(|(topic, key)| (topic == "*" || topic == name) && keyed(key))
@@ -59,7 +59,9 @@ impl Wanted {
 /// What has to be given to whoever listens to a topic.
 fn needs(topic: &str) -> Capability {
     match topic {
-        "Job" | "Allocation" | "Evaluation" | "Deployment" | "Service" => READ_JOB,
+        "Job" | "Allocation" | "Evaluation" | "Deployment" | "Service" | "CSIPlugin" => READ_JOB,
+        "CSIVolume" => Capability::Namespace(&["csi-read-volume"]),
+        "HostVolume" => Capability::Namespace(&["host-volume-read"]),
         "Node" | "NodeDrain" => Capability::Node(Access::Read),
         "Operator" => Capability::Operator(Access::Read),
         _ => Capability::Management,
@@ -94,6 +96,15 @@ impl Named {
                 (row.id.to_string(), row.namespace.to_string(), vec![row.job_id.to_string()])
             }
             Change::Node { row, .. } => (row.id.to_string(), String::new(), Vec::new()),
+            Change::CSIVolume { row, .. } => {
+                let keys = vec![row.id.to_string(), row.name.clone(), row.plugin.to_string()];
+                (row.id.to_string(), row.namespace.to_string(), keys)
+            }
+            Change::CSIPlugin { row, .. } => (row.id.to_string(), String::new(), vec![row.id.to_string()]),
+            Change::HostVolume { row, .. } => {
+                let keys = vec![row.id.to_string(), row.name.to_string(), row.plugin_id.to_string()];
+                (row.id.to_string(), row.namespace.to_string(), keys)
+            }
             Change::Service { row, .. } => {
                 let keys = vec![row.job_id.to_string(), row.service_name.to_string()];
                 (row.id.to_string(), row.namespace.to_string(), keys)

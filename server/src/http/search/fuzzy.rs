@@ -7,6 +7,7 @@ use tarpan_control::places;
 use tarpan_model::Job;
 use tarpan_state::State;
 
+use super::needs::needs;
 use super::prefix;
 use crate::http::caller::READ_JOB;
 use crate::http::context::Context;
@@ -41,6 +42,9 @@ pub fn search(state: &State, cx: &Context, contexts: &[&'static str], text: &str
     }
     for pool in places::node_pools(state) {
         hits.add("node_pools", &pool, &[]);
+    }
+    for row in state.host_volumes().filter(|r| cx.sees_as(needs("host_volumes"), r.namespace.as_str())) {
+        hits.add("host_volumes", &row.name, &[row.namespace.as_str(), &row.id.to_string()]);
     }
     // These have no names: their ids are searched from the start.
     for context in ["evals", "deployment"] {

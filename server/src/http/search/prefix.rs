@@ -35,7 +35,15 @@ pub fn search(state: &State, cx: &Context, context: &str, prefix: &str) -> (Vec<
         "node_pools" => limit(places::node_pools(state).into_iter().filter_map(|n| name(&n))),
         "namespaces" => limit(places::namespaces(state).into_iter().filter_map(|n| name(&n))),
         "scaling_policy" => limit(policies::ids(state, here).into_iter().filter_map(id)),
-        // No plugins, volumes or variables are kept in tables that could be searched.
+        "host_volumes" => limit(
+            state
+                .host_volumes_within(ids())
+                .filter(|r| here(r.namespace.as_str()))
+                .filter_map(|r| id(r.id.to_string())),
+        ),
+        "plugins" => limit(state.csi_plugins().filter_map(|row| name(&row.id))),
+        "volumes" => limit(state.csi_volumes().filter(|r| here(r.namespace.as_str())).filter_map(|row| name(&row.id))),
+        // No variables are kept in tables that could be searched.
         _ => (Vec::new(), false),
     }
 }

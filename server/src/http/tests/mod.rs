@@ -2,6 +2,7 @@
 
 mod access;
 mod costs;
+mod csi;
 mod errors;
 mod exact;
 mod fuzz;

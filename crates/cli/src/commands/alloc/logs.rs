@@ -46,6 +46,12 @@ pub struct Logs {
     /// With -search: in any case of letters (ours).
     #[arg(long)]
     ignore_case: bool,
+    /// Only what was written then or later: a duration before now, such as 10m, or a time, such as 2026-01-02T15:04:05Z (ours).
+    #[arg(long, value_name = "time")]
+    since: Option<String>,
+    /// Only what was written up to then; written as -since (ours).
+    #[arg(long, value_name = "time")]
+    until: Option<String>,
     /// The argument is a job: take one of its running allocations.
     #[arg(long)]
     job: bool,
@@ -81,6 +87,12 @@ impl Command for Logs {
         if self.search.is_some() && (self.follow || self.tail || self.lines.is_some() || self.bytes.is_some()) {
             return Err(Fail::usage("-search looks through all that is kept: -f, -tail, -n and -c don't go with it"));
         }
+        if self.since.is_some() && (self.tail || self.lines.is_some() || self.bytes.is_some()) {
+            return Err(Fail::usage("-since says where the output begins: -tail, -n and -c don't go with it"));
+        }
+        if self.until.is_some() && self.follow {
+            return Err(Fail::usage("-until says where the output ends: -f doesn't go with it"));
+        }
         let client = self.client.client()?;
         let alloc = match self.job {
             true => of_job(&client, word, self.group.as_deref()).await?,
@@ -110,6 +122,12 @@ impl Command for Logs {
 }
 
 impl Logs {
+    /// From when and up to when, as the node reads it.
+    fn stretch(&self) -> (String, String) {
+        let text = |time: &Option<String>| time.clone().unwrap_or_default();
+        (text(&self.since), text(&self.until))
+    }
+
     /// Lines from the end, when bytes from the end were not asked for.
     fn lines_wanted(&self) -> Option<usize> {
         if self.bytes.is_some() {
@@ -122,7 +140,8 @@ impl Logs {
     /// Prints the lines that hold `text`, answer by answer.
     async fn search(&self, client: &Client, query: &Query, alloc: &str, task: String, text: &str) -> Result<(), Fail> {
         let (text, ignore_case) = (text.to_owned(), self.ignore_case);
-        let mut wanted = LogSearch { task, stderr: self.stderr, text, ignore_case, next_token: String::new() };
+        let mut wanted = LogSearch { task, stderr: self.stderr, text, ignore_case, ..LogSearch::default() };
+        (wanted.since, wanted.until) = self.stretch();
         loop {
             let found = client.search_logs(query, alloc, &wanted).await;
             let found = found.map_err(unread)?.value;
@@ -156,6 +175,8 @@ impl Logs {
             plain: true,
             offset: back.unwrap_or(0),
             from_end: back.is_some(),
+            since: self.stretch().0,
+            until: self.stretch().1,
         };
         client.logs(query, alloc, &request).await.map_err(unread)
     }

@@ -1,6 +1,6 @@
 //! `alloc status`: one allocation with its tasks.
 
-use tarpan_api::wire::{AllocResourceUsage, Allocation, TaskState};
+use tarpan_api::wire::{AllocResourceUsage, AllocatedTaskResources, Allocation, TaskState};
 use tarpan_api::{Query, calls};
 use tarpan_model::time::UnixNanos;
 
@@ -9,7 +9,7 @@ use crate::client::ClientFlags;
 use crate::command::{Command, Doing as _, Fail, Outcome};
 use crate::lookup::{self, Allocs};
 use crate::output::history::{self, Span};
-use crate::output::{self, Format, Table, allocs, block, bytes, metric, sdk, short, time, title};
+use crate::output::{self, Format, Table, allocs, block, bytes, device_stats, metric, sdk, short, time, title};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -284,7 +284,17 @@ fn resources(alloc: &Allocation, task: &str, usage: Option<&AllocResourceUsage>)
         let most = bytes(u64::try_from(own.memory.memory_max_mb).unwrap_or(0) * MIB);
         table.row([" ".to_owned(), format!("Max: {most}"), " ".to_owned(), " ".to_owned()]);
     }
-    format!("Task Resources:\n{}\n", table.render())
+    let given = devices(own);
+    format!("Task Resources:\n{}\n{given}", table.render())
+}
+
+/// The devices that the task was given.
+fn devices(own: &AllocatedTaskResources) -> String {
+    let mut table = Table::new(["Device", "IDs"]);
+    for device in &own.devices {
+        table.row([format!("{}/{}/{}", device.vendor, device.type_, device.name), device.device_ids.join(", ")]);
+    }
+    if own.devices.is_empty() { String::new() } else { format!("\nDevices:\n{}\n", table.render()) }
 }
 
 /// The measured details behind `-stats`.
@@ -313,6 +323,9 @@ fn stats(task: &str, usage: Option<&AllocResourceUsage>) -> String {
         let mut table = Table::new(["Percent", "Throttled Periods", "Throttled Time"]);
         table.row([format!("{:.2}%", c.percent), c.throttled_periods.to_string(), c.throttled_time.to_string()]);
         out.push_str(&format!("\nCPU Stats\n{}\n", table.render()));
+    }
+    if let Some(groups) = used.device_stats.as_deref().filter(|groups| !groups.is_empty()) {
+        out.push_str(&format!("\nDevice Stats\n{}\n", device_stats(groups)));
     }
     out
 }

@@ -1,12 +1,12 @@
 //! `node status <node>`: one node with what it has, uses and runs.
 
-use tarpan_api::wire::{AllocListStub, Allocation, HostStats, Node};
+use tarpan_api::wire::{AllocListStub, Allocation, CsiVolListStub, HostStats, Node, NodeDeviceResource};
 use tarpan_api::{Client, Query};
 use tarpan_model::duration::Dur;
 
 use crate::command::{Doing as _, Outcome};
 use crate::output::history::{self, Span};
-use crate::output::{self, Table, allocs, block, bytes, time, title};
+use crate::output::{self, Table, allocs, block, bytes, device_stats, time, title};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -29,10 +29,13 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
     let query = Query::new();
     let node = client.node(&query, id).await.doing("Error querying node info")?.value;
     let on_it = client.node_allocations(&query, id).await.doing("Error querying node allocations")?.value;
+    // Whoever may look at nodes may not know of volumes.
+    let of_node = Query::in_namespace("*").with("node_id", &node.id);
+    let csi = client.csi_volumes(&of_node).await.map(|answer| answer.value).unwrap_or_default();
     let page = format!("/ui/clients/{}", node.id);
     let hint = || output::page(flags.ui, "View client details and metrics", flags.address, &page);
     if flags.short {
-        println!("{}", block(&heading(&node, flags, None)));
+        println!("{}", block(&heading(&node, flags, None, &csi)));
         hint();
         println!("{}{}", title("Allocations"), allocations(&on_it, flags.verbose));
         return Ok(0);
@@ -42,10 +45,10 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
         "ready" => client.node_stats(&query, Some(&node.id)).await.ok().map(|a| a.value),
         _ => None,
     };
-    println!("{}", block(&heading(&node, flags, stats.as_ref())));
+    println!("{}", block(&heading(&node, flags, stats.as_ref(), &csi)));
     let mut out = String::new();
     if flags.verbose {
-        out.push_str(&inventories(&node));
+        out.push_str(&inventories(&node, &csi));
     }
     out.push_str(&events(&node, flags.verbose));
     out.push_str(&allocated(&node, &on_it));
@@ -66,6 +69,7 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
         let mut facts = node.attributes.clone();
         facts.retain(|name, _| !name.starts_with("tarpan.") || !output::as_the_field());
         out.push_str(&pairs("Attributes", &facts));
+        out.push_str(&device_attributes(&node));
         out.push_str(&pairs("Meta", &node.meta));
     }
     print!("{out}");
@@ -73,7 +77,12 @@ pub async fn show(flags: Flags<'_>, client: &Client, id: &str) -> Outcome {
     Ok(0)
 }
 
-fn heading(node: &Node, flags: Flags<'_>, stats: Option<&HostStats>) -> Vec<(&'static str, String)> {
+fn heading(
+    node: &Node,
+    flags: Flags<'_>,
+    stats: Option<&HostStats>,
+    csi: &[CsiVolListStub],
+) -> Vec<(&'static str, String)> {
     let names = |set: Vec<String>| if set.is_empty() { "<none>".to_owned() } else { set.join(",") };
     let mut pairs = vec![
         ("ID", node.id.clone()),
@@ -96,7 +105,7 @@ fn heading(node: &Node, flags: Flags<'_>, stats: Option<&HostStats>) -> Vec<(&'s
     }
     pairs.push(("Host Volumes", names(node.host_volumes.keys().cloned().collect())));
     pairs.push(("Host Networks", names(node.host_networks.keys().cloned().collect())));
-    pairs.push(("CSI Volumes", names(Vec::new())));
+    pairs.push(("CSI Volumes", names(csi.iter().map(|v| v.id.clone()).collect())));
     let drivers: Vec<String> = node
         .drivers
         .iter()
@@ -117,7 +126,7 @@ fn drain(node: &Node) -> String {
 }
 
 /// Host volumes, host networks and drivers, as tables.
-fn inventories(node: &Node) -> String {
+fn inventories(node: &Node, csi: &[CsiVolListStub]) -> String {
     let mut out = String::new();
     if !node.host_volumes.is_empty() {
         let mut table = Table::new(["Name", "ReadOnly", "Source"]);
@@ -132,6 +141,14 @@ fn inventories(node: &Node) -> String {
             table.row([name, &network.cidr, &network.interface, &network.reserved_ports]);
         }
         out.push_str(&format!("{}{}\n", title("Host Networks"), table.render()));
+    }
+    if !csi.is_empty() {
+        let mut table = Table::new(["ID", "Name", "Namespace", "Plugin ID", "Schedulable", "Provider", "Access Mode"]);
+        for v in csi {
+            let schedulable = v.schedulable.to_string();
+            table.row([&v.id, &v.name, &v.namespace, &v.plugin_id, &schedulable, &v.provider, &v.access_mode]);
+        }
+        out.push_str(&format!("{}{}\n", title("CSI Volumes"), table.render()));
     }
     let mut table = Table::new(["Driver", "Detected", "Healthy", "Message", "Time"]);
     for (name, driver) in &node.drivers {
@@ -221,7 +238,33 @@ async fn usage(client: &Client, node: &Node, on_it: &[Allocation], stats: &HostS
         format!("{}/{}", bytes(disk.used), bytes(disk.size)),
     ]);
     out.push_str(&format!("{}{}\n", title("Host Resource Utilization"), table.render()));
+    out.push_str(&devices(node, stats));
     out
+}
+
+/// Instances of devices with their first figure, or how they are.
+fn devices(node: &Node, stats: &HostStats) -> String {
+    let has = node.node_resources.as_ref().map(|r| r.devices.as_slice()).unwrap_or_default();
+    let figures = stats.device_stats.as_deref().unwrap_or_default();
+    let rows = has.iter().flat_map(|group| {
+        let kind = format!("{}/{}/{}", group.vendor, group.type_, group.name);
+        let of_group =
+            figures.iter().find(|f| (&f.vendor, &f.type_, &f.name) == (&group.vendor, &group.type_, &group.name));
+        group.instances.iter().map(move |instance| {
+            let figure = of_group.and_then(|f| f.instance_stats.get(&instance.id)?.summary.as_ref());
+            let says = match (instance.healthy, figure) {
+                (false, _) => format!("unhealthy: {}", instance.health_description),
+                (true, Some(figure)) => figure.text(),
+                (true, None) => "healthy".to_owned(),
+            };
+            (format!("{kind}[{}]", instance.id), says)
+        })
+    });
+    let rows: Vec<(String, String)> = rows.collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("{}{}\n", title("Device Resource Utilization"), block(&rows)),
+    }
 }
 
 /// The measured details behind `-stats`.
@@ -256,6 +299,9 @@ fn details(stats: &HostStats) -> String {
     });
     out.push_str(&disks.collect::<Vec<_>>().join("\n\n"));
     out.push('\n');
+    if let Some(groups) = stats.device_stats.as_deref().filter(|groups| !groups.is_empty()) {
+        out.push_str(&format!("{}{}\n", title("Device Stats"), device_stats(groups)));
+    }
     out
 }
 
@@ -280,6 +326,23 @@ fn stub(alloc: &Allocation) -> AllocListStub {
         create_time: alloc.create_time,
         modify_time: alloc.modify_time,
         ..AllocListStub::default()
+    }
+}
+
+/// What constraints and affinities may look at of each kind of device.
+fn device_attributes(node: &Node) -> String {
+    let groups = node.node_resources.as_ref().map(|r| r.devices.as_slice()).unwrap_or_default();
+    let one = |group: &NodeDeviceResource| {
+        let mut pairs = vec![("Device Group".to_owned(), format!("{}/{}/{}", group.vendor, group.type_, group.name))];
+        pairs.extend(group.attributes.iter().map(|(key, value)| (key.clone(), value.text())));
+        block(&pairs)
+    };
+    match groups {
+        [] => String::new(),
+        groups => {
+            let all = groups.iter().map(one).collect::<Vec<_>>().join("\n\n");
+            format!("{}{all}\n", title("Device Group Attributes"))
+        }
     }
 }
 
