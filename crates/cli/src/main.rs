@@ -14,10 +14,6 @@ mod lookup;
 mod monitor;
 mod output;
 
-/// A fifth of a server's time was the C library's allocator (docs/decisions/0042).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     // A task's supervisor is this same binary; it has to branch off before any thread exists.
     tarpan_agent::run_if_supervisor();
